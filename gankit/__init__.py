@@ -1,0 +1,61 @@
+"""gankit: train generative adversarial networks from plugins and recipes.
+
+Names load when first used (PEP 562), so that ``import gankit`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import CheckpointError as CheckpointError
+    from .errors import DataError as DataError
+    from .errors import GankitError as GankitError
+    from .errors import PluginError as PluginError
+    from .errors import RecipeError as RecipeError
+    from .errors import RegistrationError as RegistrationError
+    from .generator import load_generator as load_generator
+    from .hookspecs import hookimpl as hookimpl
+    from .interfaces import Batch as Batch
+    from .interfaces import Callback as Callback
+    from .interfaces import Dataset as Dataset
+    from .interfaces import ImageSpec as ImageSpec
+    from .interfaces import Run as Run
+    from .interfaces import Scalars as Scalars
+    from .interfaces import State as State
+    from .interfaces import Turn as Turn
+    from .jsonl import JsonLines as JsonLines
+    from .recipe import Recipe as Recipe
+    from .registry import Registries as Registries
+    from .runtime import Runtime as Runtime
+    from .schedule import Scheduled as Scheduled
+    from .training.trainer import Trainer as Trainer
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "errors": ("CheckpointError", "DataError", "GankitError", "PluginError", "RecipeError", "RegistrationError"),
+    "generator": ("load_generator",),
+    "hookspecs": ("hookimpl",),
+    "interfaces": ("Batch", "Callback", "Dataset", "ImageSpec", "Run", "Scalars", "State", "Turn"),
+    "jsonl": ("JsonLines",),
+    "recipe": ("Recipe",),
+    "registry": ("Registries",),
+    "runtime": ("Runtime",),
+    "schedule": ("Scheduled",),
+    "training.trainer": ("Trainer",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'gankit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,306 @@
+"""What each kind of component is, and what it is given.
+
+Shapes: ``n`` images of a batch, ``c`` channels, ``h`` height, ``w`` width, ``d`` latent dimensions.
+Images are floats in [-1, 1] inside the game and uint8 outside of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from .schedule import Scheduled as Scheduled
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Scalars = dict[str, "Tensor"]
+"""Named figures of a step: detached 0-d tensors, still on the device."""
+
+DiscriminatorOutput = Any
+"""Logits [n ...], a list of such (heads), or a mapping with ``logits`` (either of these) and anything else."""
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """The images of a run: ``[channels height width]``.
+
+    Attributes:
+        height: pixels.
+        width: pixels.
+        channels: 1 to 4.
+        classes: how many labels there are; 0 unless the recipe says ``conditional: true``.
+    """
+
+    height: int
+    width: int
+    channels: int
+    classes: int = 0
+
+    @classmethod
+    def any_size(cls, channels: int) -> ImageSpec:
+        """The spec of a data set whose images have many sizes: height and width are None until the loader resizes."""
+        return cls(None, None, channels)  # type: ignore[arg-type]  # networks never meet such a spec
+
+
+class Batch(NamedTuple):
+    """Real images [n c h w] in [-1, 1] and their labels [n] (int64; None unless conditional), on the device."""
+
+    images: Tensor
+    labels: Tensor | None
+
+
+class Generator(Protocol):
+    """Built as ``factory(image, latent_dim, **params)``; an `nn.Module`."""
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents [n d] and labels [n] to images [n c h w] in [-1, 1].
+
+        Further keyword-only parameters are sampling options, which ``sample`` passes on.
+        """
+
+
+class Discriminator(Protocol):
+    """Built as ``factory(image, **params)``; an `nn.Module`."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """Images [n c h w] in [-1, 1] and labels [n] to logits, heads, or a mapping with ``logits``."""
+
+
+class Turn(Protocol):
+    """One player's turn, as losses, regularizers and ``after`` see it.
+
+    Each of ``fake``, the logits and the outputs is computed when first asked for, and once.
+    """
+
+    player: Literal["discriminator", "generator"]
+    generator: torch.nn.Module
+    discriminator: torch.nn.Module
+    images_seen: int
+    """Real images shown to D before this step."""
+
+    @property
+    def real(self) -> Tensor:
+        """Real images [n c h w] before augmentation."""
+
+    @property
+    def fake(self) -> Tensor:
+        """Generated images [n c h w] before augmentation; detached in D's turn."""
+
+    @property
+    def latents(self) -> Tensor:
+        """The latents [n d] that made ``fake``."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Labels [n] of the reals, and of the fakes made for them; None unless conditional."""
+
+    @property
+    def real_logits(self) -> Tensor:
+        """D's logits on the augmented reals, fp32 at least.
+
+        A loss sees one head's at a time; everything else sees several heads side by side, [n heads].
+        """
+
+    @property
+    def fake_logits(self) -> Tensor:
+        """D's logits on the augmented fakes, fp32 at least; heads as in ``real_logits``."""
+
+    @property
+    def real_output(self) -> DiscriminatorOutput:
+        """All that D returned for the augmented reals."""
+
+    @property
+    def fake_output(self) -> DiscriminatorOutput:
+        """All that D returned for the augmented fakes."""
+
+    def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
+        """D's output for ``images`` [n c h w]; the turn's own labels where none are given."""
+
+    def generate(
+        self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None
+    ) -> Tensor:
+        """G's images, with their graph: from these latents, or from ``count`` fresh ones (a batch's worth)."""
+
+    def gradient(self, images: Tensor) -> Tensor:
+        """The gradient [n c h w] of D's summed logits with respect to ``images``, through the augmentation.
+
+        It can itself be differentiated: the one way to a gradient penalty. For ``turn.real`` and ``turn.fake`` it
+        uses the logits that the loss has computed anyway.
+        """
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes (itself with one)."""
+
+
+class Loss(Protocol):
+    """Built as ``factory(**params)``. Evaluated once a head of D, and summed."""
+
+    def discriminator(self, turn: Turn) -> Tensor:
+        """D's loss, a scalar."""
+
+    def generator(self, turn: Turn) -> Tensor:
+        """G's loss, a scalar."""
+
+
+class Regularizer(Protocol):
+    """Built as ``factory(**params)``; has ``discriminator(turn)``, ``generator(turn)`` or both, each a scalar.
+
+    ``interval`` counts turns of that side: 1 joins the player's loss; above 1 it takes a backward and an optimizer
+    step of its own every ``interval`` turns, multiplied by the interval (lazy regularization, arXiv 1912.04958).
+    """
+
+    interval: int
+
+
+class Augmentation(Protocol):
+    """Built as ``factory(image, **params)``; an `nn.Module` applied to all that D sees, real and fake alike."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [n c h w] in [-1, 1] to the same shape and range, twice differentiable."""
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """Built as ``factory(**params)``; construction neither downloads nor scans.
+
+    Optional: ``tensors() -> (uint8 [n c h w], int64 [n])`` for a set in memory, and ``labels``, all labels [n].
+    """
+
+    split: str
+
+    @property
+    def spec(self) -> ImageSpec:
+        """Size (or `ImageSpec.any_size`) and channels, known before `prepare`."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the labels; None for unlabelled data; empty while only `prepare` can tell."""
+
+    def prepare(self) -> None:
+        """Download, verify, scan. Raises: DataError."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Image uint8 [c h w] and label of item ``index``; depends on ``index`` alone."""
+
+
+class Latent(Protocol):
+    """Built as ``factory(dim, **params)``."""
+
+    def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Latents [n d] drawn from ``generator``, on its device."""
+
+
+class State(Protocol):
+    """Where training stands."""
+
+    generator: torch.nn.Module
+    discriminator: torch.nn.Module
+    step: int
+    """Updates of G so far."""
+    images: int
+    """Real images shown to D so far."""
+
+
+class Run(Protocol):
+    """What a callback is given."""
+
+    @property
+    def recipe(self) -> Any:
+        """The resolved `gankit.Recipe`."""
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def images(self) -> int:
+        """Real images shown to D so far."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 0, in which the last step began."""
+
+    @property
+    def total_steps(self) -> int:
+        """The step at which the run is done."""
+
+    @property
+    def scalars(self) -> Scalars:
+        """Figures of the last step; reading one waits for the device."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names of a conditional run, else None."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The newest checkpoint of this run."""
+
+    @property
+    def ending(self) -> str | None:
+        """Why the run ends, in ``on_run_end`` and ``on_exception``: ``done``, the reason of `stop`, or the error."""
+
+    def log(self, event: Mapping[str, Any]) -> None:
+        """Append a finding to ``events.jsonl``."""
+
+    def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> Tensor:
+        """Generated images, uint8 [n c h w]: the same latents for the same seed, from the EMA where there is one."""
+
+    def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
+        """The first real images of the run, uint8 [n c h w]; of these classes where given."""
+
+    def save(self) -> None:
+        """Write a checkpoint once every callback has seen this step."""
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step."""
+
+
+class Callback(Protocol):
+    """Built as ``factory(**params)``; has any of the methods below. An unknown ``on_*`` method is refused.
+
+    With ``state_dict`` and ``load_state_dict`` it travels in checkpoints; it is restored before ``on_run_start``.
+    """
+
+    def on_run_start(self, run: Run) -> None: ...
+    def on_step_end(self, run: Run) -> None: ...
+    def on_epoch_end(self, run: Run) -> None: ...
+    def on_checkpoint(self, run: Run) -> None: ...
+    def on_exception(self, run: Run) -> None: ...
+    def on_run_end(self, run: Run) -> None: ...
+
+
+CALLBACK_METHODS = ("on_run_start", "on_step_end", "on_epoch_end", "on_checkpoint", "on_exception", "on_run_end")
+
+
+class Features(Protocol):
+    """Built as ``factory(**params)``."""
+
+    hash: str
+    """SHA-256 of the weights."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images uint8 [n c h w] to features [n f]."""
+
+
+class Metric(Protocol):
+    """Built as ``factory(**params)``; compares features of real and generated images."""
+
+    def __call__(self, real: Tensor, fake: Tensor) -> Mapping[str, float]:
+        """Features [n f] of both sides to named scores."""
+
+
+class GameRules(Protocol):
+    """Built as ``factory(**params)``; plays one step. The way out for algorithms that play otherwise."""
+
+    def step(self, game: Any, batches: Iterator[Batch], state: Any) -> Scalars:
+        """One update of G, with whatever of D's goes before it."""

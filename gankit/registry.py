@@ -1,0 +1,213 @@
+"""Registries: a name to a factory, whose signature is its schema.
+
+Positional parameters come from the runtime, keyword-only parameters from the recipe.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, create_model
+from pydantic.errors import PydanticUserError
+
+from .errors import RegistrationError
+from .schedule import at_images, has_schedule
+
+T = TypeVar("T")
+
+RESERVED = "name"  # the recipe's own word for the component
+
+
+class Params(BaseModel):
+    """The parent of every component's schema."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        protected_namespaces=(),
+        arbitrary_types_allowed=False,
+    )
+
+    def at(self, images: int) -> dict[str, Any]:
+        """Keyword arguments for the factory, schedules at their value after ``images`` images."""
+        return {name: at_images(getattr(self, name), images) for name in type(self).model_fields}
+
+    @cached_property
+    def scheduled(self) -> tuple[str, ...]:
+        """Names of the parameters that a schedule moves."""
+        return tuple(name for name in type(self).model_fields if has_schedule(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class Entry(Generic[T]):
+    """A registered component."""
+
+    kind: str
+    name: str
+    plugin: str
+    factory: Callable[..., T]
+    schema: type[Params]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the factory's docstring."""
+        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+
+    def build(self, params: Params, *context: Any) -> T:
+        """The component: ``context`` from the runtime, ``params`` from the recipe."""
+        return self.factory(*context, **params.at(0))
+
+
+class Registry(Generic[T]):
+    """The components of one kind.
+
+    Args:
+        kind: the plural that the command line uses, such as ``generators``.
+        context: names of the positional parameters that the runtime passes.
+    """
+
+    def __init__(self, kind: str, context: tuple[str, ...] = ()) -> None:
+        self.kind = kind
+        self.context = context
+        self.owner = "gankit"
+        self._entries: dict[str, Entry[T]] = {}
+
+    def add(self, name: str, factory: Callable[..., T]) -> None:
+        """Register ``factory`` under ``name``.
+
+        Raises:
+            RegistrationError: the name is taken or no name, or the signature is not
+                ``(context..., *, annotated keyword-only parameters)``.
+        """
+        if not isinstance(name, str) or not name.replace("_", "a").replace("-", "a").isalnum():
+            raise RegistrationError(f"{self.kind}: {name!r} is no name: use letters, digits, '_' and '-'")
+        if held := self._entries.get(name):
+            raise RegistrationError(f"{self.kind}: '{name}' is already registered by plugin '{held.plugin}'")
+        schema = signature_schema(factory, self.context, f"{self.kind}: '{name}'")
+        self._entries[name] = Entry(self.kind, name, self.owner, factory, schema)
+
+    def get(self, name: str) -> Entry[T]:
+        """The component called ``name``. Raises: KeyError, with the message for the user."""
+        if name not in self._entries:
+            raise KeyError(f"no {self.kind[:-1]} is called {name!r}{did_you_mean(name, self._entries)}")
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[Entry[T]]:
+        return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], where: str) -> type[Params]:
+    """The pydantic model of a factory's keyword-only parameters.
+
+    Raises:
+        RegistrationError: the positional parameters are not as many as ``context``, or a keyword-only one cannot be
+            checked: no annotation, an unusable one, or a reserved name.
+    """
+    if not callable(factory):
+        raise RegistrationError(f"{where}: {factory!r} cannot be called; register a class or a function")
+    try:
+        parameters = list(inspect.signature(factory).parameters.values())
+    except (TypeError, ValueError) as error:
+        raise RegistrationError(f"{where}: its signature cannot be read: {error}") from None
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        raise RegistrationError(f"{where}: *args and **kwargs have no schema; name each parameter after a '*'")
+    if len(positional) != len(context):
+        raise RegistrationError(
+            f"{where}: the runtime passes ({', '.join(context)}) but it takes "
+            f"({', '.join(p.name for p in positional)}); the recipe's parameters stand after a '*'"
+        )
+    hints = _hints(factory, keywords, where)
+    types: dict[str, Any] = {}
+    for parameter in keywords:
+        if parameter.name == RESERVED or parameter.name.startswith("_"):
+            raise RegistrationError(f"{where}: no parameter can be called '{parameter.name}'")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        types[parameter.name] = (hints[parameter.name], default)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a parameter called 'copy' hides a method nobody calls here
+            return create_model(getattr(factory, "__name__", "Params"), __base__=Params, **types)
+    except (PydanticUserError, TypeError, NameError) as error:
+        raise RegistrationError(f"{where}: its signature is no schema: {str(error).splitlines()[0]}") from None
+
+
+def _hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], where: str) -> dict[str, Any]:
+    missing = [p.name for p in keywords if p.annotation is p.empty]
+    if missing:
+        raise RegistrationError(f"{where}: parameter '{missing[0]}' needs a type annotation")
+    # only the keyword-only ones: positional annotations may name types that exist for type checkers alone
+    function = inspect.unwrap(factory.__init__ if inspect.isclass(factory) else factory)  # type: ignore[misc]
+    holder = SimpleNamespace(__annotations__={p.name: p.annotation for p in keywords})
+    try:
+        return get_type_hints(holder, globalns=getattr(function, "__globals__", {}), include_extras=True)
+    except (NameError, TypeError, SyntaxError) as error:
+        raise RegistrationError(f"{where}: an annotation cannot be resolved: {error}") from None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?``, or what there is to choose from."""
+    choices = sorted(known)
+    if close := difflib.get_close_matches(word, choices, n=1, cutoff=0.6):
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(choices)}" if choices else "; there are none"
+
+
+@dataclass
+class Registries:
+    """All registries of one runtime, by kind."""
+
+    generators: Registry[Any] = field(default_factory=lambda: Registry("generators", ("image", "latent_dim")))
+    discriminators: Registry[Any] = field(default_factory=lambda: Registry("discriminators", ("image",)))
+    losses: Registry[Any] = field(default_factory=lambda: Registry("losses"))
+    regularizers: Registry[Any] = field(default_factory=lambda: Registry("regularizers"))
+    augmentations: Registry[Any] = field(default_factory=lambda: Registry("augmentations", ("image",)))
+    datasets: Registry[Any] = field(default_factory=lambda: Registry("datasets"))
+    latents: Registry[Any] = field(default_factory=lambda: Registry("latents", ("dim",)))
+    optimizers: Registry[Any] = field(default_factory=lambda: Registry("optimizers", ("parameters",)))
+    callbacks: Registry[Any] = field(default_factory=lambda: Registry("callbacks"))
+    metrics: Registry[Any] = field(default_factory=lambda: Registry("metrics"))
+    features: Registry[Any] = field(default_factory=lambda: Registry("features"))
+    games: Registry[Any] = field(default_factory=lambda: Registry("games"))
+
+    def __iter__(self) -> Iterator[Registry[Any]]:
+        return (getattr(self, f.name) for f in fields(self))
+
+    def by_kind(self) -> Mapping[str, Registry[Any]]:
+        """The registries by the plural of their kind."""
+        return {registry.kind: registry for registry in self}
+
+    def owned_by(self, plugin: str) -> Registries:
+        """Say whose registrations follow."""
+        for registry in self:
+            registry.owner = plugin
+        return self
+
+    def merge(self, other: Registries) -> None:
+        """Take all of ``other``'s components, or none. Raises: RegistrationError on a name already held."""
+        pairs = list(zip(self, other, strict=True))
+        for mine, theirs in pairs:
+            for entry in theirs:
+                if held := mine._entries.get(entry.name):
+                    raise RegistrationError(
+                        f"{mine.kind}: '{entry.name}' of plugin '{entry.plugin}' is already registered by "
+                        f"plugin '{held.plugin}'"
+                    )
+        for mine, theirs in pairs:
+            mine._entries.update(theirs._entries)

@@ -1,0 +1,77 @@
+"""Numbers that change with the images shown: learning rates, betas, penalties, probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PositiveInt
+from pydantic_core import core_schema
+
+
+class Schedule(BaseModel):
+    """A ramp from ``start`` to ``end`` over the first ``over_images`` real images, then constant.
+
+    It meets a bound (``ge=0`` and the like) when both of its ends do, since it is monotone between them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    start: float
+    end: float
+    over_images: PositiveInt
+    shape: Literal["linear", "cosine"] = "linear"
+
+    def at(self, images: int) -> float:
+        """The value once ``images`` real images have been shown."""
+        done = min(1.0, images / self.over_images)
+        if self.shape == "cosine":
+            done = (1 - math.cos(math.pi * done)) / 2
+        return self.start + (self.end - self.start) * done
+
+    def __ge__(self, bound: float) -> bool:
+        return min(self.start, self.end) >= bound
+
+    def __gt__(self, bound: float) -> bool:
+        return min(self.start, self.end) > bound
+
+    def __le__(self, bound: float) -> bool:
+        return max(self.start, self.end) <= bound
+
+    def __lt__(self, bound: float) -> bool:
+        return max(self.start, self.end) < bound
+
+
+class _NumberOrSchedule:
+    """Lets a field take a number or a `Schedule`; an error speaks of the one that was meant."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.tagged_union_schema(
+            {"<number>": handler(source), "<schedule>": handler.generate_schema(Schedule)},
+            discriminator=lambda value: "<schedule>" if isinstance(value, (Mapping, Schedule)) else "<number>",
+        )
+
+
+Scheduled = Annotated[float, _NumberOrSchedule()]
+"""A parameter that the recipe gives as a number or as ``{start:, end:, over_images:, shape: linear|cosine}``.
+
+The component is built with the number that holds at the start, keeps it as an attribute of the parameter's name,
+and finds it brought up to date before each step.
+"""
+
+
+def has_schedule(value: Any) -> bool:
+    """Whether a validated parameter is, or holds, a `Schedule`."""
+    if isinstance(value, (tuple, list)):
+        return any(has_schedule(item) for item in value)
+    return isinstance(value, Schedule)
+
+
+def at_images(value: Any, images: int) -> Any:
+    """The parameter with each `Schedule` in it replaced by its value at ``images``."""
+    if isinstance(value, Schedule):
+        return value.at(images)
+    if isinstance(value, (tuple, list)) and has_schedule(value):
+        return type(value)(at_images(item, images) for item in value)
+    return value
