@@ -1,0 +1,150 @@
+"""Batches of real images, by their position in the endless order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+
+from ..errors import DataError
+from ..interfaces import Batch, Dataset, ImageSpec
+from ..recipe import Loader as LoaderSettings
+from .order import Order
+from .resize import to_float
+from .source import Indices, Source, StreamedSource, open_source
+
+Raw = tuple[Tensor, Tensor, Tensor]  # uint8 [n c h w], labels [n], whether each is mirrored [n]
+
+
+class Loader:
+    """Real images on the device: `at` any position, or `stream`\\ ed from one on.
+
+    Args:
+        dataset: prepared.
+        image: the run's size; ``image.classes`` says whether labels are wanted.
+        settings: the recipe's ``loader``.
+        seed: of the run.
+        device: where batches go.
+        dtype: of the images.
+
+    Raises:
+        DataError: the set is empty or smaller than a batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        image: ImageSpec,
+        settings: LoaderSettings,
+        seed: int,
+        device: torch.device,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        count = len(dataset)
+        if count == 0:
+            raise DataError("the data set is empty")
+        if settings.batch_size > count:
+            raise DataError(
+                f"a batch of {settings.batch_size} is larger than the data set, which has {count} "
+                f"image{'s' if count != 1 else ''}; lower loader.batch_size or add images"
+            )
+        self.dataset, self.image, self.settings = dataset, image, settings
+        self.count, self.device, self.dtype = count, device, dtype
+        self.order = Order(count, seed, settings.flip)
+        self.source: Source = open_source(dataset, image, settings.cache, device)
+
+    def at(self, position: int, length: int) -> Batch:
+        """The ``length`` images from ``position`` on."""
+        return self._finish(self._raw(position, length))
+
+    def stream(self, position: int) -> Iterator[Batch]:
+        """Batch after batch from ``position`` on, without end; decoded by workers where nothing is cached."""
+        size = self.settings.batch_size
+        if isinstance(self.source, StreamedSource) and self._workers() > 0:
+            raws: Iterator[Raw] = iter(self._torch_loader(self.source, position))
+        else:
+            raws = (self._raw(start, size) for start in _count(position, size))
+        return (self._finish(raw) for raw in raws)
+
+    def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
+        """The first images of the order, uint8 [n c h w]; of the given classes, in their order, where given."""
+        if labels is None:
+            indices, _ = self.order.at(0, count)
+        else:
+            order, _ = self.order.at(0, self.count)
+            by_class = {k: iter(_cycled(order[self.labels()[order] == k])) for k in set(labels)}
+            indices = np.array([next(by_class[k]) for k in labels], np.int64)
+        return self.source.read(indices)[0]
+
+    def labels(self) -> Indices:
+        """All labels [n], without decoding images where the set can tell."""
+        known = getattr(self.source, "labels", getattr(self.dataset, "labels", None))
+        if known is None:
+            known = [self.dataset[index][1] for index in range(self.count)]
+        return np.asarray(known, np.int64)
+
+    def _raw(self, position: int, length: int) -> Raw:
+        indices, flips = self.order.at(position, length)
+        images, labels = self.source.read(indices)
+        return images, labels, torch.from_numpy(flips)
+
+    def _finish(self, raw: Raw) -> Batch:
+        images, labels, flips = (part.to(self.device, non_blocking=True) for part in raw)
+        floats = to_float(images).to(self.dtype)
+        if self.settings.flip:
+            floats = torch.where(flips[:, None, None, None], floats.flip(-1), floats)
+        wanted = labels if self.image.classes else None
+        return Batch(floats.contiguous(memory_format=torch.channels_last), wanted)
+
+    def _workers(self) -> int:
+        given = self.settings.workers
+        return min(4, torch.get_num_threads()) if given is None else given
+
+    def _torch_loader(self, source: StreamedSource, position: int) -> DataLoader[Any]:
+        # a generator of its own: drawing the workers' seed must not touch the host's random state
+        return DataLoader(
+            _Positions(self, source),
+            batch_size=None,
+            sampler=_Starts(position, self.settings.batch_size),
+            num_workers=self._workers(),
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),
+        )
+
+
+class _Positions(TorchDataset[Raw]):
+    """Raw batches by their position, in a worker."""
+
+    def __init__(self, loader: Loader, source: StreamedSource) -> None:
+        self.source, self.order, self.size = source, loader.order, loader.settings.batch_size
+
+    def __getitem__(self, position: int) -> Raw:
+        indices, flips = self.order.at(position, self.size)
+        images, labels = self.source.read(indices)
+        return images, labels, torch.from_numpy(flips)
+
+
+class _Starts(torch.utils.data.Sampler[int]):
+    def __init__(self, position: int, size: int) -> None:
+        self.position, self.size = position, size
+
+    def __iter__(self) -> Iterator[int]:
+        return _count(self.position, self.size)
+
+
+def _count(start: int, by: int) -> Iterator[int]:
+    while True:
+        yield start
+        start += by
+
+
+def _cycled(items: Indices) -> Iterator[int]:
+    if len(items) == 0:
+        raise DataError("a class has no images")
+    while True:
+        yield from (int(item) for item in items)

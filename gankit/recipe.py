@@ -1,0 +1,281 @@
+"""The recipe: what a run is made of, as checked data.
+
+This file knows the structure; what a component's parameters mean is its registry's to say (`gankit.runtime`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
+
+from .document import LENGTHS, Document, KeyPath, read_document
+from .errors import Problem, RecipeError
+from .registry import did_you_mean
+from .schedule import Schedule, Scheduled
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+
+class Component(BaseModel):
+    """A registered component and its parameters, ``{name: adam, lr: 2e-4}``, or its name alone."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters, as given."""
+        return dict(self.model_extra or {})
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return {"name": self.name, **self.params}
+
+
+def _sides(value: Any) -> Any:
+    return [value, value] if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+
+
+Side = Annotated[int, Field(ge=1, le=16_384)]
+
+
+class Image(_Section):
+    """``size``: one side, or [height, width], in pixels."""
+
+    size: Annotated[tuple[Side, Side], BeforeValidator(_sides)]
+
+
+class LatentSpec(Component):
+    """The latents' distribution and how many dimensions it has."""
+
+    dim: PositiveInt = 100
+
+    @model_serializer
+    def _flat(self) -> dict[str, Any]:
+        return {"name": self.name, "dim": self.dim, **self.params}
+
+
+class Loader(_Section):
+    """How real images reach the game.
+
+    Attributes:
+        batch_size: images a turn, over all processes.
+        cache: where the decoded set is kept: on the training device, in memory, or nowhere (decoded again each epoch).
+        flip: mirror half of the real images.
+        workers: processes that decode where nothing is cached; None chooses.
+    """
+
+    batch_size: PositiveInt = 64
+    cache: Literal["auto", "device", "memory", "none"] = "auto"
+    flip: bool = False
+    workers: NonNegativeInt | None = None
+
+
+class Optimizers(_Section):
+    """One optimizer a network."""
+
+    generator: Component
+    discriminator: Component
+
+
+class Train(_Section):
+    """How long and how to train: exactly one of ``epochs``, ``steps`` (updates of G) and ``images`` (reals shown to D).
+
+    Attributes:
+        discriminator_steps: D's turns for each of G's.
+        precision: ``auto`` is bf16 where the hardware computes it, else fp32.
+        fresh_fakes: draw new fakes for G's turn in place of the last that D saw.
+        microbatch: split each batch into parts of this size, to save memory; implies fresh fakes.
+        clip_gradient: the largest norm of a network's gradient.
+        deterministic: refuse operations that do not repeat bit for bit.
+        game: the rules of a step.
+    """
+
+    epochs: PositiveInt | None = None
+    steps: PositiveInt | None = None
+    images: PositiveInt | None = None
+    discriminator_steps: PositiveInt = 1
+    precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    fresh_fakes: bool = False
+    microbatch: PositiveInt | None = None
+    clip_gradient: PositiveFloat | None = None
+    deterministic: bool = False
+    game: Component = Component(name="adversarial")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Train:
+        if fault := length_fault([length for length in LENGTHS if getattr(self, length) is not None]):
+            raise ValueError(fault)
+        return self
+
+
+def length_fault(given: Sequence[str]) -> str | None:
+    """What is wrong with the training lengths given, if anything is."""
+    if len(given) == 1:
+        return None
+    said = f"{' and '.join(given)} are given" if given else "none is given"
+    return f"give exactly one of {', '.join(LENGTHS)}; {said}"
+
+
+class EMA(_Section):
+    """An exponential moving average of G (arXiv 1710.10196), which samples are then drawn from.
+
+    Attributes:
+        half_life_images: real images after which a weight counts half.
+        ramp_up: early on, the half-life is at most this share of the images seen; None for no ramp.
+    """
+
+    half_life_images: Annotated[Scheduled, Field(gt=0)]
+    ramp_up: PositiveFloat | None = 0.05
+
+
+class Recipe(_Section):
+    """A whole training run. Built by `load` or `parse`, which say where each fault stands."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 0
+    image: Image
+    conditional: bool = False
+    latent: LatentSpec = LatentSpec(name="normal")
+    dataset: Component
+    loader: Loader = Loader()
+    generator: Component
+    discriminator: Component
+    loss: Component
+    regularizers: tuple[Component, ...] = ()
+    augmentations: tuple[Component, ...] = ()
+    optimizers: Optimizers
+    train: Train
+    ema: EMA | None = None
+    callbacks: tuple[Component, ...] = ()
+    initialize: Path | None = None
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document({}))
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+        """The recipe in a YAML file, with ``KEY=VALUE`` overrides. Raises: RecipeError with every fault found."""
+        return cls.from_document(read_document(path, overrides))
+
+    @classmethod
+    def parse(cls, data: Mapping[str, Any]) -> Recipe:
+        """The recipe in plain data. Raises: RecipeError."""
+        return cls.from_document(Document(dict(data)))
+
+    @classmethod
+    def from_document(cls, document: Document) -> Recipe:
+        """The recipe in a document. Raises: RecipeError."""
+        recipe, problems = cls.attempt(document)
+        if recipe is None or problems:
+            raise RecipeError(problems)
+        return recipe
+
+    @classmethod
+    def attempt(cls, document: Document) -> tuple[Recipe | None, list[Problem]]:
+        """The recipe, if the structure holds, and every fault of it."""
+        problems = list(document.problems)
+        try:
+            recipe = cls.model_validate(document.data)
+        except ValidationError as error:
+            problems += validation_problems(error, document, (), cls)
+            train = document.data.get("train")
+            given = [length for length in LENGTHS if isinstance(train, dict) and train.get(length) is not None]
+            if isinstance(train, dict) and (fault := length_fault(given)):  # pydantic stops at the section's keys
+                problems = [problem for problem in problems if problem.message != fault]
+                problems.append(document.problem(("train", *given[1:2]), fault, of_key=True))
+            return None, in_order(problems)
+        recipe._document = document
+        return recipe, problems
+
+    @property
+    def document(self) -> Document:
+        """Where everything stands, for messages."""
+        return self._document
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML that loads to an equal recipe."""
+        data = self.model_dump(mode="json")
+        data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+
+
+def validation_problems(
+    error: ValidationError, document: Document, path: KeyPath, model: type[BaseModel]
+) -> list[Problem]:
+    """Pydantic's findings about ``model``, which stands at ``path``, as problems with places, in the user's words."""
+    problems = []
+    for finding in error.errors(include_url=False):
+        # words in angle brackets name the branch of a union, which no recipe spells out
+        where = (*path, *(part for part in finding["loc"] if not str(part).startswith("<")))
+        kind = finding["type"]
+        if kind == "extra_forbidden":
+            noun = "parameter" if path else "key"
+            message = f"unknown {noun}{did_you_mean(str(where[-1]), _known_keys(model, finding['loc']))}"
+        elif kind == "missing":
+            message = "is missing; it is required"
+        elif kind == "value_error":
+            message = str(finding["ctx"]["error"])
+        else:
+            text = finding["msg"].replace("Input should", "should")
+            message = f"{text[0].lower()}{text[1:]}; got {_short(finding['input'])}"
+        problems.append(document.problem(where, message, of_key=kind == "extra_forbidden"))
+    return problems
+
+
+def _known_keys(model: Any, loc: tuple[str | int, ...]) -> list[str]:
+    """The keys that the mapping around the unknown key at ``loc`` may have."""
+    for part in loc[:-1]:
+        if part == "<schedule>":
+            model = Schedule
+        elif isinstance(part, str) and not part.startswith("<"):
+            model = _model_in(model.model_fields[part].annotation) if model and part in model.model_fields else None
+    return list(model.model_fields) if model else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The first model in an annotation such as ``list[Item] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Problems in the order of the file, those of one file together."""
+
+    def key(problem: Problem) -> tuple[str, int, int]:
+        match = re.fullmatch(r"(.*):(\d+):(\d+)", problem.place)
+        return (match[1], int(match[2]), int(match[3])) if match else (problem.place, 0, 0)
+
+    return sorted(problems, key=key)
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+

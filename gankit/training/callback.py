@@ -1,0 +1,48 @@
+"""Callbacks, called in turn; their names, and their states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ..errors import GankitError
+from ..interfaces import CALLBACK_METHODS, Run
+
+
+class Callbacks:
+    """The callbacks of a run, in order, each under a name of its own."""
+
+    def __init__(self, named: Iterable[tuple[str, Any]] = ()) -> None:
+        self._named: dict[str, Any] = {}
+        for name, callback in named:
+            self.add(name, callback)
+
+    def add(self, name: str, callback: Any) -> None:
+        """Append a callback. Raises: GankitError: it has no ``on_*`` method, or one that nobody calls."""
+        methods = [method for method in dir(callback) if method.startswith("on_")]
+        unknown = sorted(set(methods) - set(CALLBACK_METHODS))
+        if unknown or not methods:
+            fault = f"unknown method '{unknown[0]}'" if unknown else "no on_* method"
+            raise GankitError(f"callback '{name}': {fault}; a callback has any of {', '.join(CALLBACK_METHODS)}")
+        number = 1 + sum(known.partition("#")[0] == name for known in self._named)
+        self._named[name if number == 1 else f"{name}#{number}"] = callback
+
+    def call(self, method: str, run: Run) -> None:
+        """Call ``method`` of each that has it."""
+        for callback in self:
+            if hasattr(callback, method):
+                getattr(callback, method)(run)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: callback.state_dict() for name, callback in self._named.items() if hasattr(callback, "state_dict")}
+
+    def load_state_dict(self, states: Mapping[str, Any]) -> list[str]:
+        """Restore those that were saved. Returns the names of callbacks with a state that were not."""
+        stateful = [name for name, callback in self._named.items() if hasattr(callback, "load_state_dict")]
+        for name in stateful:
+            if name in states:
+                self._named[name].load_state_dict(states[name])
+        return [name for name in stateful if name not in states]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._named.values())

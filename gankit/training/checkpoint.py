@@ -1,0 +1,195 @@
+"""Checkpoints: a folder that is whole or absent, and in which nothing can run code.
+
+``step-00007800/`` holds the networks as safetensors, ``state.pt`` (plain data and tensors) and ``manifest.json``,
+which names the SHA-256 of each file and all that sampling needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+
+FORMAT = 1
+FOLDER = "checkpoints"
+MANIFEST = "manifest.json"
+STATE = "state.pt"
+TIED = "tied:"  # in a weight file's metadata: this name shares the tensor of that one
+MAX_MANIFEST_BYTES = 10_000_000
+
+
+def save_checkpoint(
+    run_directory: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], about: Mapping[str, Any]
+) -> Path:
+    """Write a checkpoint under a temporary name, put it on the disk, and rename it.
+
+    Raises:
+        CheckpointError: it could not be written, or ``state`` holds more than plain data and tensors.
+    """
+    _require_plain(state, "state")
+    folder = run_directory / FOLDER
+    final = folder / f"step-{step:08d}"
+    temporary = folder / f".{final.name}.{os.getpid()}"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        for name, network in networks.items():
+            _save_network(network, temporary / f"{name}.safetensors")
+        torch.save(dict(state), temporary / STATE)
+        files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
+        manifest = {"format": FORMAT, "files": files, "step": step, **about}
+        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        for path in temporary.iterdir():
+            _to_disk(path)
+        _to_disk(temporary)
+        if final.exists():  # left by a run that was cut back to an earlier step
+            shutil.rmtree(final)
+        temporary.rename(final)
+        _to_disk(folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"{final}: cannot be written: {error.strerror or error}; earlier ones are whole") from None
+    return final
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose files are what its manifest says."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: Path) -> Checkpoint:
+        """The checkpoint in folder ``path``. Raises: CheckpointError: damaged, altered, or of another format."""
+        manifest = _read_manifest(path / MANIFEST)
+        files = manifest.get("files")
+        if not isinstance(files, dict) or not files:
+            raise CheckpointError(f"{path / MANIFEST}: names no files; the checkpoint is damaged")
+        for name, expected in files.items():
+            if name != STATE and (Path(name).name != name or not name.endswith(".safetensors")):
+                raise CheckpointError(f"{path / MANIFEST}: {name!r} is no file of a checkpoint; do not trust it")
+            if not (path / name).is_file():
+                raise CheckpointError(f"{path / name}: is missing; the checkpoint is damaged, use an earlier one")
+            if _sha256(path / name) != expected:
+                raise CheckpointError(
+                    f"{path / name}: its SHA-256 is not the manifest's: the file was damaged or altered; "
+                    "use an earlier checkpoint"
+                )
+        return cls(path, manifest)
+
+    def load_network(self, name: str, network: nn.Module) -> None:
+        """Copy the weights in file ``name``.safetensors into ``network``. Raises: CheckpointError."""
+        file = self.path / f"{name}.safetensors"
+        if file.name not in self.manifest["files"]:
+            raise CheckpointError(f"{self.path}: holds no {file.name}")
+        try:
+            with safe_open(file, framework="pt") as weights:
+                tensors = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118  # no mapping
+                metadata = weights.metadata() or {}
+            for tied, kept in metadata.items():
+                if tied.startswith(TIED):
+                    tensors[tied.removeprefix(TIED)] = tensors[kept]
+            network.load_state_dict(tensors)
+        except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"{file}: does not fit this network: {reason[:400]}") from None
+
+    def load_state(self) -> dict[str, Any]:
+        """What was given as ``state``. Raises: CheckpointError."""
+        file = self.path / STATE
+        try:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # unpickling a hostile file may raise nearly anything
+            reason = str(error).split("\n", 1)[0]
+            raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason}") from None
+        if not isinstance(state, dict):
+            raise CheckpointError(f"{file}: holds no state")
+        return state
+
+
+def checkpoints(run_directory: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted(path for path in (run_directory / FOLDER).glob("step-*") if path.is_dir())
+
+
+def find_checkpoint(path: Path) -> Path:
+    """``path`` if it is a checkpoint, or the newest one of the run directory that it is. Raises: CheckpointError."""
+    if (path / MANIFEST).is_file():
+        return path
+    if found := checkpoints(path):
+        return found[-1]
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such run or checkpoint")
+    if (path / FOLDER).is_dir() or (path / "recipe.yaml").is_file():
+        raise CheckpointError(f"{path}: this run has no checkpoint yet")
+    raise CheckpointError(f"{path}: is no run directory and no checkpoint")
+
+
+def _save_network(network: nn.Module, file: Path) -> None:
+    """The state dict as safetensors, tied tensors once; other layouts than contiguous have no place in the format."""
+    tensors: dict[str, Tensor] = {}
+    tied: dict[str, str] = {}
+    first: dict[tuple[Any, ...], str] = {}
+    for name, tensor in network.state_dict().items():
+        if not isinstance(tensor, Tensor):
+            raise CheckpointError(f"{file.stem}: '{name}' in its state dict is a {type(tensor).__name__}, not a tensor")
+        storage = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
+        kept = first.setdefault((storage,), name)
+        if kept == name:
+            tensors[name] = tensor.detach().contiguous().cpu()
+        else:
+            tied[TIED + name] = kept
+    save_file(tensors, file, metadata=tied)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_MANIFEST_BYTES:
+            raise CheckpointError(f"{path}: too large for a manifest")
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: is missing; the checkpoint is damaged, use an earlier one") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        given = manifest.get("format") if isinstance(manifest, dict) else None
+        raise CheckpointError(f"{path}: format {given!r}; this version of gankit reads format {FORMAT}")
+    return manifest
+
+
+def _require_plain(value: Any, where: str) -> None:
+    """What ``weights_only`` will read again."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _require_plain(item, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            _require_plain(item, f"{where}.{index}")
+    elif value is not None and not isinstance(value, (Tensor, bool, int, float, str, bytes)):
+        raise CheckpointError(f"{where}: a {type(value).__tied_} cannot be saved; use plain data and tensors")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

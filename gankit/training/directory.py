@@ -1,0 +1,98 @@
+"""A run directory: claimed once, its records written whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import GankitError
+from ..jsonl import JsonLines
+from ..recipe import Recipe
+
+RECIPE = "recipe.yaml"
+RECORD = "run.json"
+EVENTS = "events.jsonl"
+
+
+def claim(wanted: Path | None, name: str) -> Path:
+    """Make the directory of a new run: ``wanted`` itself, or ``results/NAME``, ``results/NAME-2``, ...
+
+    Raises:
+        GankitError: ``wanted`` exists and is not empty, or cannot be made.
+    """
+    try:
+        if wanted is not None:
+            if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+                raise GankitError(
+                    f"{wanted}: exists already and nothing is overwritten; name another directory, "
+                    f"or go on with it: gankit resume {wanted}"
+                )
+            wanted.mkdir(parents=True, exist_ok=True)
+            return wanted
+        number = 1
+        while True:
+            directory = Path("results", name if number == 1 else f"{name}-{number}")
+            try:
+                directory.mkdir(parents=True)
+            except FileExistsError:
+                number += 1
+            else:
+                return directory
+    except OSError as error:
+        raise GankitError(f"{wanted or 'results'}: cannot be made: {error.strerror or error}") from None
+
+
+class Records:
+    """``recipe.yaml``, ``run.json`` and ``events.jsonl`` of a run.
+
+    Args:
+        directory: of the run.
+        recipe: resolved.
+        about: what ``run.json`` says from the start: versions, plugins, device.
+        events_bytes: where the checkpoint resumed from left ``events.jsonl``; 0 for a new run.
+    """
+
+    def __init__(self, directory: Path, recipe: Recipe, about: Mapping[str, Any], events_bytes: int) -> None:
+        self.directory = directory
+        self.about = {**read_record(directory), **about, "ended": None}
+        self.about.setdefault("started_at", _now())
+        write_whole(directory / RECIPE, recipe.to_yaml())
+        self._write_record()
+        self.events = JsonLines(directory / EVENTS, keep_bytes=events_bytes)
+
+    def log(self, event: Mapping[str, Any], step: int) -> None:
+        """Append to ``events.jsonl``."""
+        self.events.append({"at": _now(), "step": step, **event})
+
+    def end(self, reason: str, step: int, images: int, seconds: float) -> None:
+        """Write how the run ended."""
+        self.about["ended"] = {"reason": reason, "at": _now(), "step": step, "images": images, "seconds": seconds}
+        self._write_record()
+        self.events.close()
+
+    def _write_record(self) -> None:
+        write_whole(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
+
+
+def read_record(directory: Path) -> dict[str, Any]:
+    """What ``run.json`` says; empty where it is missing or unreadable."""
+    try:
+        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file's text in one move, so that no reader ever sees half of it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

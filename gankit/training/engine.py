@@ -1,0 +1,123 @@
+"""Where a step runs: device, precision, random generators, and what processes share."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import GankitError
+from ..recipe import Train
+
+
+class Engine:
+    """One process on one device.
+
+    Args:
+        train: the recipe's ``device``, ``precision`` and ``deterministic``.
+
+    Raises:
+        GankitError: there is no such device, or it cannot compute in that precision.
+    """
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, train: Train) -> None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise GankitError("this version trains in one process: WORLD_SIZE is above 1; start it without torchrun")
+        self.device = _device(train.device)
+        self.precision = train.precision if train.precision != "auto" else _best_precision(self.device)
+        if self.precision == "fp64" and self.device.type == "mps":
+            raise GankitError("train.precision: 'mps' computes no fp64; use fp32 or another train.device")
+        self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        self.deterministic = train.deterministic
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """The precision of one turn; one context each, since cached casts are stale once the weights have moved."""
+        if self.precision != "bf16":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def full_precision(self) -> AbstractContextManager[None]:
+        """Inside of a turn, the way out of bf16: for augmentations, losses and penalties."""
+        return torch.autocast(self.device.type, enabled=False) if self.precision == "bf16" else nullcontext()
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over processes."""
+        return value
+
+    def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Make the gradients those of the global batch."""
+
+    @contextmanager
+    def step_scope(self, seed: int, step: int) -> Iterator[int]:
+        """Every random generator as (seed, step, rank) say, and the host's own state again afterwards.
+
+        Yields:
+            A seed for the step's latents.
+        """
+        words = [int(word) for word in np.random.SeedSequence([seed, step, self.rank]).generate_state(5, np.uint64)]
+        host = random.getstate(), np.random.get_state(), torch.get_rng_state()
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        mps = torch.mps.get_rng_state() if self.device.type == "mps" else None
+        strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        try:
+            random.seed(words[0])
+            np.random.seed(words[1] % 2**32)  # noqa: NPY002  # plugins may draw from the old generator
+            torch.default_generator.manual_seed(words[2])
+            if cuda is not None:
+                torch.cuda.default_generators[torch.cuda._utils._get_device_index(self.device)].manual_seed(words[3])
+            if mps is not None:
+                torch.mps.manual_seed(words[3])
+            if self.deterministic:
+                torch.use_deterministic_algorithms(True)
+            yield words[4] >> 1
+        finally:
+            random.setstate(host[0])
+            np.random.set_state(host[1])  # noqa: NPY002
+            torch.set_rng_state(host[2])
+            if cuda is not None:
+                torch.cuda.set_rng_state(cuda, self.device)
+            if mps is not None:
+                torch.mps.set_rng_state(mps)
+            if self.deterministic:
+                torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+
+    def synchronize(self) -> None:
+        """Wait for the device."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise GankitError(f"train.device: there is no {name!r}: torch sees {count} CUDA devices; try 'auto'")
+        return torch.device("cuda", device.index or 0)
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise GankitError("train.device: there is no 'mps' on this machine; try 'auto'")
+    return device
+
+
+def _best_precision(device: torch.device) -> str:
+    """bf16 where the hardware computes it, not where it is emulated."""
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
+        able = torch.cpu.get_capabilities()
+        return "bf16" if able.get("amx_bf16") or able.get("avx512_bf16") else "fp32"
+    return "fp32"

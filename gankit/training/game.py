@@ -1,0 +1,196 @@
+"""The adversarial game: D tells real images from generated ones, G learns to be taken for real (arXiv 1406.2661).
+
+A step reads top-down here, and nothing in it waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..interfaces import Batch, Latent, Loss, Scalars
+from .engine import Engine
+from .turn import Player, PlayerTurn
+
+if TYPE_CHECKING:
+    from .state import TrainState
+
+
+class Fakes(NamedTuple):
+    """Generated images [n c h w] in [-1, 1] and the latents [n d] that made them."""
+
+    images: Tensor
+    latents: Tensor
+
+
+@dataclass
+class Game:
+    """Everything that a step plays with; where it stands is in `TrainState`.
+
+    Attributes:
+        regularizers: by the name under which their value is reported.
+        augmentations: applied in this order to all that D sees.
+        random: draws the latents; seeded anew each step.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    latent: Latent
+    loss: Loss
+    regularizers: dict[str, Any]
+    augmentations: Sequence[nn.Module]
+    engine: Engine
+    random: torch.Generator
+    discriminator_steps: int = 1
+    fresh_fakes: bool = False
+    microbatch: int | None = None
+    clip_gradient: float | None = None
+
+    def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
+        """Latents [n d] of the step's own randomness."""
+        return self.latent.sample(count, labels, self.random).to(self.engine.dtype)
+
+    def draw_fakes(self, count: int, labels: Tensor | None, graph: bool) -> Fakes:
+        """Fakes from fresh latents, with or without the graph that G's turn needs."""
+        latents = self.draw_latents(count, labels)
+        with nullcontext() if graph else torch.no_grad():
+            return Fakes(self.run_generator(latents, labels), latents)
+
+    def run_generator(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """G's images [n c h w], fp32 at least."""
+        images = self.generator(latents, labels)
+        return images.to(self.engine.dtype)  # type: ignore[no-any-return]
+
+    def augment(self, images: Tensor) -> Tensor:
+        """What D sees of ``images``; never in bf16, whose 8 bits of mantissa would show."""
+        if self.augmentations:
+            with self.engine.full_precision():
+                for augmentation in self.augmentations:
+                    images = augmentation(images)
+        return images
+
+
+class Adversarial:
+    """The usual game: ``discriminator_steps`` turns of D, then one of G."""
+
+    def step(self, game: Game, batches: Iterator[Batch], state: TrainState) -> Scalars:
+        """One update of G."""
+        return adversarial_step(game, batches, state)
+
+
+def adversarial_step(game: Game, batches: Iterator[Batch], state: TrainState) -> Scalars:
+    """One update of G. The last fakes that D saw serve G's turn too: one generator forward less."""
+    scalars: Scalars = {}
+    for turn in range(game.discriminator_steps):
+        batch = next(batches)
+        shared = None
+        if turn == game.discriminator_steps - 1 and not game.fresh_fakes and game.microbatch is None:
+            with game.engine.autocast():
+                shared = game.draw_fakes(len(batch.images), batch.labels, graph=True)
+        scalars |= take_turn(game, state, "discriminator", batch, shared)
+    with frozen(game.discriminator):
+        scalars |= take_turn(game, state, "generator", batch, shared)
+    return scalars
+
+
+def take_turn(game: Game, state: TrainState, player: Player, batch: Batch, shared: Fakes | None) -> Scalars:
+    """One player's turn: its loss and the penalties that are due, then each lazy penalty by itself."""
+    due = due_regularizers(game, player, state.turns[player])
+    joined = {name: r for name, r in due.items() if r.interval == 1}
+    scalars = descend(game, state, player, batch, shared, joined, with_loss=True)
+    reusable = shared if player == "discriminator" else None  # G's graph is spent by now
+    for name, regularizer in due.items():
+        if regularizer.interval > 1:
+            scalars |= descend(game, state, player, batch, reusable, {name: regularizer}, scale=regularizer.interval)
+    state.turns[player] += 1
+    return scalars
+
+
+def due_regularizers(game: Game, player: Player, turn: int) -> dict[str, Any]:
+    """The regularizers of ``player`` whose interval has come round in its turn number ``turn``."""
+    return {name: r for name, r in game.regularizers.items() if hasattr(r, player) and turn % r.interval == 0}
+
+
+def descend(
+    game: Game,
+    state: TrainState,
+    player: Player,
+    batch: Batch,
+    shared: Fakes | None,
+    regularizers: dict[str, Any],
+    with_loss: bool = False,
+    scale: float = 1.0,
+) -> Scalars:
+    """One optimizer step of ``player`` on the sum of its terms, each multiplied by ``scale``."""
+    network, optimizer = getattr(game, player), state.optimizers[player]
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer.zero_grad(set_to_none=True)
+    sums: Scalars = {}
+    for part in split(batch, game.microbatch):
+        share = len(part.images) / len(batch.images)
+        with game.engine.autocast():
+            turn = PlayerTurn(game, player, *part, state.images, shared, leaves=bool(regularizers))
+            terms = {f"{player}_loss": loss_term(game.loss, turn, game.engine)} if with_loss else {}
+            for name, regularizer in regularizers.items():
+                terms[name] = getattr(regularizer, player)(turn)
+        total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
+        (total * (scale * share)).backward(inputs=parameters)
+        for name, value in (terms | (logit_means(turn) if with_loss else {})).items():
+            sums[name] = sums.get(name, 0) + value.detach() * share
+    game.engine.average_gradients(parameters)
+    if game.clip_gradient is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
+    optimizer.step()
+    if with_loss:
+        after(game, turn)
+    return {name: game.engine.mean(value) for name, value in sums.items()}
+
+
+def loss_term(loss: Loss, turn: PlayerTurn, engine: Engine) -> Tensor:
+    """The player's loss: evaluated once a head of D, and summed."""
+    side: Callable[[PlayerTurn], Tensor] = getattr(loss, turn.player)
+    return torch.stack([side(view).reshape(()) for view in turn.each_head()]).sum()
+
+
+def logit_means(turn: PlayerTurn) -> Scalars:
+    """D's mean output on the reals and fakes of its own turn."""
+    if turn.player == "generator":
+        return {}
+    seen = [side for side in ("real", "fake") if turn.computed(f"{side}_output")]
+    return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in seen}
+
+
+def after(game: Game, turn: PlayerTurn) -> None:
+    """Let every component that has ``after`` follow the turn just taken."""
+    components = (game.loss, *game.regularizers.values(), *game.augmentations, game.generator, game.discriminator)
+    with torch.no_grad(), game.engine.autocast():
+        for component in components:
+            if hasattr(component, "after"):
+                component.after(turn)
+
+
+def split(batch: Batch, size: int | None) -> list[Batch]:
+    """The batch in parts of at most ``size`` images."""
+    if size is None or size >= len(batch.images):
+        return [batch]
+    images = batch.images.split(size)
+    labels = batch.labels.split(size) if batch.labels is not None else [None] * len(images)
+    return [Batch(*part) for part in zip(images, labels, strict=True)]
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for the network's parameters; those that had none to begin with stay so afterwards."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

@@ -1,0 +1,79 @@
+"""Pictures from a generator: the same for the same seed, whatever trained or runs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..data.resize import to_uint8
+from ..interfaces import ImageSpec, Latent
+
+CHUNK = 64
+
+
+def sample_images(
+    generator: nn.Module,
+    latent: Latent,
+    image: ImageSpec,
+    count: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
+    frequencies: Sequence[float] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Generated images, uint8 [count c h w].
+
+    Latents are drawn on the CPU, and the generator runs in eval mode, so that neither the device nor the rest of the
+    batch shows. Without labels a conditional generator follows the data's class frequencies.
+
+    Raises:
+        ValueError: labels that are not ``count`` many classes, or given to an unconditional generator.
+    """
+    first = next(generator.parameters(), None)
+    device, dtype = (first.device, first.dtype) if first is not None else (torch.device("cpu"), torch.float32)
+    random = torch.Generator().manual_seed(seed)
+    chosen = _labels(image, count, labels, frequencies, random)
+    z = latent.sample(count, chosen, random).to(dtype)
+    pictures = []
+    with evaluated(generator), torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)  # for generators that draw noise of their own
+        for start in range(0, count, CHUNK):
+            part = slice(start, start + CHUNK)
+            conditions = chosen[part].to(device) if chosen is not None else None
+            pictures.append(to_uint8(generator(z[part].to(device), conditions, **(options or {}))).cpu())
+    return torch.cat(pictures).contiguous()
+
+
+def _labels(
+    image: ImageSpec,
+    count: int,
+    labels: Sequence[int] | None,
+    frequencies: Sequence[float] | None,
+    random: torch.Generator,
+) -> Tensor | None:
+    if not image.classes:
+        if labels is not None:
+            raise ValueError("this generator is unconditional: it takes no labels")
+        return None
+    if labels is None:
+        weights = torch.tensor(frequencies or [1.0] * image.classes)
+        return torch.multinomial(weights, count, replacement=True, generator=random)
+    if len(labels) != count or not all(0 <= label < image.classes for label in labels):
+        raise ValueError(f"labels must be {count} numbers from 0 to {image.classes - 1}, one an image; got {labels!r}")
+    return torch.tensor(list(labels), dtype=torch.int64)
+
+
+@contextmanager
+def evaluated(network: nn.Module) -> Iterator[None]:
+    """The network in eval mode, and each of its modules as it was afterwards."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -1,0 +1,68 @@
+"""Where training stands: the networks, their optimizers, and how far it has come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from ..errors import CheckpointError
+from .turn import Player
+
+PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
+
+
+@dataclass
+class TrainState:
+    """Networks, optimizers and counters.
+
+    Attributes:
+        ema: the average of G, whose ``module`` is a generator; None without one.
+        step: updates of G.
+        images: real images shown to D.
+        turns: turns that each player has taken; lazy regularizers count these.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    optimizers: dict[Player, torch.optim.Optimizer]
+    ema: AveragedModel | None = None
+    step: int = 0
+    images: int = 0
+    turns: dict[Player, int] = field(default_factory=lambda: dict.fromkeys(PLAYERS, 0))
+
+    @property
+    def sampler(self) -> nn.Module:
+        """The generator that samples come from: the EMA's where there is one."""
+        return self.generator if self.ema is None else self.ema.module
+
+    def networks(self) -> dict[str, nn.Module]:
+        """The networks by the names of their files in a checkpoint."""
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        return networks if self.ema is None else networks | {"generator_ema": self.ema.module}
+
+    def counters(self) -> dict[str, Any]:
+        """All but the networks, as plain data and tensors."""
+        return {
+            "step": self.step,
+            "images": self.images,
+            "turns": dict(self.turns),
+            "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
+            "ema_updates": None if self.ema is None else int(self.ema.n_averaged),
+        }
+
+    def load_counters(self, saved: Mapping[str, Any]) -> None:
+        """Take up what `counters` gave. Raises: CheckpointError."""
+        try:
+            for player, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(saved["optimizers"][player])
+            self.step, self.images = int(saved["step"]), int(saved["images"])
+            self.turns = {player: int(saved["turns"][player]) for player in PLAYERS}
+            if self.ema is not None:
+                self.ema.n_averaged.fill_(saved["ema_updates"] or 0)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"the checkpoint's state does not fit these networks and optimizers: {error}") from None

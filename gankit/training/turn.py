@@ -1,0 +1,147 @@
+"""One player's turn: what losses, regularizers and ``after`` see (the contract is `gankit.interfaces.Turn`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..interfaces import DiscriminatorOutput
+
+if TYPE_CHECKING:
+    from .game import Fakes, Game
+
+Player = Literal["discriminator", "generator"]
+T = TypeVar("T")
+
+
+class PlayerTurn:
+    """A turn of ``player`` on one batch.
+
+    Args:
+        game: the networks, augmentation and latents.
+        player: whose turn it is.
+        real: real images [n c h w] in [-1, 1].
+        labels: [n], or None.
+        images_seen: real images shown to D before this step.
+        fakes: what G has already drawn for this turn; drawn when first asked for where None.
+        leaves: whether penalties will want gradients with respect to the images.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        player: Player,
+        real: Tensor,
+        labels: Tensor | None,
+        images_seen: int,
+        fakes: Fakes | None = None,
+        leaves: bool = False,
+    ) -> None:
+        self.game, self.player, self.labels, self.images_seen = game, player, labels, images_seen
+        self.generator, self.discriminator = game.generator, game.discriminator
+        self.leaves = leaves and player == "discriminator"
+        self.real = real.detach().requires_grad_() if self.leaves else real
+        self._fakes = fakes
+        self._head: int | None = None
+        self._computed: dict[str, Any] = {}  # shared by the views of single heads
+
+    @property
+    def fake(self) -> Tensor:
+        return self._once("fake", self._fake)
+
+    @property
+    def latents(self) -> Tensor:
+        return self._drawn().latents
+
+    @property
+    def real_output(self) -> DiscriminatorOutput:
+        return self._once("real_output", lambda: self.discriminate(self.real))
+
+    @property
+    def fake_output(self) -> DiscriminatorOutput:
+        return self._once("fake_output", lambda: self.discriminate(self.fake))
+
+    @property
+    def real_logits(self) -> Tensor:
+        return self._logits(self.real_output)
+
+    @property
+    def fake_logits(self) -> Tensor:
+        return self._logits(self.fake_output)
+
+    def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
+        if augment:
+            images = self.game.augment(images)
+        return self.discriminator(images, self.labels if labels is None else labels)
+
+    def generate(
+        self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None
+    ) -> Tensor:
+        if labels is None and self.labels is not None:
+            wanted = len(latents) if latents is not None else count
+            labels = self.labels if wanted is None else self.labels[:wanted]
+        if latents is None:
+            latents = self.game.draw_latents(count or len(self.real), labels)
+        return self.game.run_generator(latents, labels)
+
+    def gradient(self, images: Tensor) -> Tensor:
+        if images.requires_grad and images is self.real:
+            output = self.real_output
+        elif images.requires_grad and images is self._computed.get("fake"):
+            output = self.fake_output
+        else:
+            images = images if images.requires_grad else images.detach().requires_grad_()
+            output = self.discriminate(images)
+        total = sum(head.sum() for head in self._heads(output))
+        (gradient,) = torch.autograd.grad(total, images, create_graph=True)  # type: ignore[call-overload]
+        return gradient  # type: ignore[no-any-return]
+
+    def mean(self, value: Tensor) -> Tensor:
+        return self.game.engine.mean(value)
+
+    def each_head(self) -> list[PlayerTurn]:
+        """Views of this turn in which the logits are one head's."""
+        count = len(self._heads(self.fake_output))
+        if count == 1:
+            return [self]
+        views = [copy(self) for _ in range(count)]
+        for index, view in enumerate(views):
+            view._head = index
+        return views
+
+    def computed(self, name: str) -> bool:
+        """Whether ``real_output``, ``fake_output`` or ``fake`` has been computed."""
+        return name in self._computed
+
+    def _drawn(self) -> Fakes:
+        if self._fakes is None:
+            self._fakes = self.game.draw_fakes(len(self.real), self.labels, graph=self.player == "generator")
+        return self._fakes
+
+    def _fake(self) -> Tensor:
+        images = self._drawn().images
+        if self.player == "generator":
+            return images
+        return images.detach().requires_grad_(self.leaves)
+
+    def _once(self, name: str, compute: Callable[[], T]) -> T:
+        if name not in self._computed:
+            self._computed[name] = compute()
+        return self._computed[name]  # type: ignore[no-any-return]
+
+    def _logits(self, output: DiscriminatorOutput) -> Tensor:
+        heads = self._heads(output)
+        if self._head is not None:
+            return heads[self._head]
+        return heads[0] if len(heads) == 1 else torch.cat([head.flatten(1) for head in heads], dim=1)
+
+    @staticmethod
+    def _heads(output: DiscriminatorOutput) -> list[Tensor]:
+        """The logits of each head, fp32 at least."""
+        logits = output["logits"] if isinstance(output, Mapping) else output
+        heads = list(logits) if isinstance(logits, (list, tuple)) else [logits]
+        return [head if head.dtype == torch.float64 else head.float() for head in heads]
