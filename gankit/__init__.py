@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .interfaces import State as State
     from .interfaces import Turn as Turn
     from .jsonl import JsonLines as JsonLines
+    from .pictures import save_grid as save_grid
     from .recipe import Recipe as Recipe
     from .registry import Registries as Registries
     from .runtime import Runtime as Runtime
@@ -40,6 +41,7 @@ _HOME = {
     "hookspecs": ("hookimpl",),
     "interfaces": ("Batch", "Callback", "Dataset", "ImageSpec", "Run", "Scalars", "State", "Turn"),
     "jsonl": ("JsonLines",),
+    "pictures": ("save_grid",),
     "recipe": ("Recipe",),
     "registry": ("Registries",),
     "runtime": ("Runtime",),

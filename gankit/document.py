@@ -26,7 +26,7 @@ MAX_DEPTH = 40
 class _Loader(yaml.SafeLoader):
     """YAML 1.1 without dates, and with ``2e-4`` as the number it is in YAML 1.2."""
 
-    yaml_implicit_resolvers = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  # the parent declares it so
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -84,8 +84,10 @@ class Document:
             if isinstance(value, dict) and isinstance(before, str) and "name" not in value:
                 before = {"name": before}  # ``loss: bce`` stands for ``loss: {name: bce}``
                 old[key] = before
-            same_component = isinstance(before, dict) and isinstance(value, dict) and (
-                "name" not in value or before.get("name", value["name"]) == value["name"]
+            same_component = (
+                isinstance(before, dict)
+                and isinstance(value, dict)
+                and ("name" not in value or before.get("name", value["name"]) == value["name"])
             )
             self.keys[here] = child.keys.get(here, self.keys.get(here, ""))
             if same_component:
@@ -211,7 +213,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         try:
-            return self.scalars.construct_object(node)  # type: ignore[no-untyped-call]
+            return self.scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, OverflowError) as error:
             raise RecipeError([Problem(place, dotted(path), f"invalid value: {error}")]) from None
 
@@ -225,7 +227,9 @@ class _Reader:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 self.problems.append(Problem(place, dotted(path), "merge keys ('<<') are not allowed; use 'extends'"))
             elif key in data:
-                self.problems.append(Problem(place, dotted((*path, key)), f"given twice (first {self.keys[*path, key]})"))
+                self.problems.append(
+                    Problem(place, dotted((*path, key)), f"given twice (first {self.keys[*path, key]})")
+                )
             else:
                 self.keys[(*path, key)] = place
                 data[key] = self.value(value_node, (*path, key))
@@ -268,6 +272,13 @@ def _value_of(text: str, place: str) -> Any:
     if problems:
         raise RecipeError([Problem(place, "", problem.message) for problem in problems])
     return value
+
+
+def read_options(words: Iterable[str]) -> dict[str, Any]:
+    """``KEY=VALUE`` words of one level as a mapping; values are YAML. Raises: RecipeError."""
+    document = Document({})
+    apply_overrides(document, words)
+    return document.data
 
 
 def _override(document: Document, words: list[str], value: Any, place: str) -> None:

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from .schedule import Scheduled as Scheduled
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -120,9 +118,7 @@ class Turn(Protocol):
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         """D's output for ``images`` [n c h w]; the turn's own labels where none are given."""
 
-    def generate(
-        self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None
-    ) -> Tensor:
+    def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         """G's images, with their graph: from these latents, or from ``count`` fresh ones (a batch's worth)."""
 
     def gradient(self, images: Tensor) -> Tensor:

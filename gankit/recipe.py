@@ -222,7 +222,7 @@ class Recipe(_Section):
         """The recipe as YAML that loads to an equal recipe."""
         data = self.model_dump(mode="json")
         data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
 def validation_problems(
@@ -278,4 +278,3 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-

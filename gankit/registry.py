@@ -153,7 +153,7 @@ def _hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], where
     if missing:
         raise RegistrationError(f"{where}: parameter '{missing[0]}' needs a type annotation")
     # only the keyword-only ones: positional annotations may name types that exist for type checkers alone
-    function = inspect.unwrap(factory.__init__ if inspect.isclass(factory) else factory)  # type: ignore[misc]
+    function = inspect.unwrap(factory.__init__ if inspect.isclass(factory) else factory)
     holder = SimpleNamespace(__annotations__={p.name: p.annotation for p in keywords})
     try:
         return get_type_hints(holder, globalns=getattr(function, "__globals__", {}), include_extras=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,7 @@ def make_turn(
         images_seen: as on a `Turn`.
         leaves: in D's turn, let ``real`` and ``fake`` require gradients, as when a penalty is due.
     """
-    precision = "fp64" if real.dtype == torch.float64 else "fp32"
+    precision: Literal["fp64", "fp32"] = "fp64" if real.dtype == torch.float64 else "fp32"
     z = latents if latents is not None else torch.randn(len(real), 4, dtype=real.dtype)
     game = Game(
         generator=_module(generator),
@@ -125,7 +125,9 @@ def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec, **p
     assert bool(gradient.detach().any()), "logits do not depend on the images"
     gradient.square().sum().backward()
     network.zero_grad()
-    _check_gradients(network, torch.cat([head.flatten() for head in PlayerTurn._heads(network(images, _labels(image, 4)))]))
+    _check_gradients(
+        network, torch.cat([head.flatten() for head in PlayerTurn._heads(network(images, _labels(image, 4)))])
+    )
     _check_meta(lambda: factory(image, **params))
 
 

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+ORDER = 1  # what a seed is for; the engine has other numbers for steps and weights
 EPOCHS_KEPT = 2  # a batch spans at most two epochs when it is no larger than the set
 
 
@@ -40,7 +41,7 @@ class Order:
 
     def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         if epoch not in self._epochs:
-            random = np.random.default_rng([self.seed, epoch])
+            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(ORDER, epoch)))
             order = random.permutation(self.count)
             self._epochs[epoch] = order, random.random(self.count) < (0.5 if self.flip else 0.0)
             if len(self._epochs) > EPOCHS_KEPT:

@@ -34,7 +34,9 @@ class Callbacks:
                 getattr(callback, method)(run)
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: callback.state_dict() for name, callback in self._named.items() if hasattr(callback, "state_dict")}
+        return {
+            name: callback.state_dict() for name, callback in self._named.items() if hasattr(callback, "state_dict")
+        }
 
     def load_state_dict(self, states: Mapping[str, Any]) -> list[str]:
         """Restore those that were saved. Returns the names of callbacks with a state that were not."""

@@ -31,7 +31,11 @@ MAX_MANIFEST_BYTES = 10_000_000
 
 
 def save_checkpoint(
-    run_directory: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], about: Mapping[str, Any]
+    run_directory: Path,
+    step: int,
+    networks: Mapping[str, nn.Module],
+    state: Mapping[str, Any],
+    about: Mapping[str, Any],
 ) -> Path:
     """Write a checkpoint under a temporary name, put it on the disk, and rename it.
 
@@ -60,7 +64,9 @@ def save_checkpoint(
         _to_disk(folder)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(f"{final}: cannot be written: {error.strerror or error}; earlier ones are whole") from None
+        raise CheckpointError(
+            f"{final}: cannot be written: {error.strerror or error}; earlier ones are whole"
+        ) from None
     return final
 
 

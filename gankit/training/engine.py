@@ -14,6 +14,8 @@ from torch import Tensor
 from ..errors import GankitError
 from ..recipe import Train
 
+STEP, BUILD = 2, 3  # what a seed is for; 1 is the data order's
+
 
 class Engine:
     """One process on one device.
@@ -55,21 +57,25 @@ class Engine:
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Make the gradients those of the global batch."""
 
-    @contextmanager
-    def step_scope(self, seed: int, step: int) -> Iterator[int]:
-        """Every random generator as (seed, step, rank) say, and the host's own state again afterwards.
+    def step_scope(self, seed: int, step: int) -> AbstractContextManager[int]:
+        """Every random generator as (seed, step, rank) say; gives a seed for the step's latents."""
+        return self._scope(np.random.SeedSequence(seed, spawn_key=(STEP, step, self.rank)))
 
-        Yields:
-            A seed for the step's latents.
-        """
-        words = [int(word) for word in np.random.SeedSequence([seed, step, self.rank]).generate_state(5, np.uint64)]
+    def build_scope(self, seed: int) -> AbstractContextManager[int]:
+        """Every random generator as the seed says, on all processes alike: for the networks' first weights."""
+        return self._scope(np.random.SeedSequence(seed, spawn_key=(BUILD,)))
+
+    @contextmanager
+    def _scope(self, entropy: np.random.SeedSequence) -> Iterator[int]:
+        """Seeded random generators, and the host's own state again afterwards."""
+        words = [int(word) for word in entropy.generate_state(5, np.uint64)]
         host = random.getstate(), np.random.get_state(), torch.get_rng_state()
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         mps = torch.mps.get_rng_state() if self.device.type == "mps" else None
         strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
         try:
             random.seed(words[0])
-            np.random.seed(words[1] % 2**32)  # noqa: NPY002  # plugins may draw from the old generator
+            np.random.seed(words[1] % 2**32)
             torch.default_generator.manual_seed(words[2])
             if cuda is not None:
                 torch.cuda.default_generators[torch.cuda._utils._get_device_index(self.device)].manual_seed(words[3])
@@ -80,7 +86,7 @@ class Engine:
             yield words[4] >> 1
         finally:
             random.setstate(host[0])
-            np.random.set_state(host[1])  # noqa: NPY002
+            np.random.set_state(host[1])
             torch.set_rng_state(host[2])
             if cuda is not None:
                 torch.cuda.set_rng_state(cuda, self.device)

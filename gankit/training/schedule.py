@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
@@ -61,6 +61,7 @@ def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
 
     Parameters that require no gradient are left out.
     """
-    groups = network.parameter_groups() if hasattr(network, "parameter_groups") else [{"params": network.parameters()}]
-    chosen = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]  # type: ignore[union-attr]
+    own: Callable[[], Iterable[dict[str, Any]]] | None = getattr(network, "parameter_groups", None)
+    groups = [{"params": network.parameters()}] if own is None else own()
+    chosen = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
     return [group for group in chosen if group["params"]]

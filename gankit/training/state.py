@@ -65,4 +65,6 @@ class TrainState:
             if self.ema is not None:
                 self.ema.n_averaged.fill_(saved["ema_updates"] or 0)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise CheckpointError(f"the checkpoint's state does not fit these networks and optimizers: {error}") from None
+            raise CheckpointError(
+                f"the checkpoint's state does not fit these networks and optimizers: {error}"
+            ) from None

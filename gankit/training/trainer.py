@@ -70,7 +70,7 @@ class Trainer:
         self.parts = parts
         self.recipe, self.state = parts.recipe, parts.state
         self.callbacks = parts.callbacks
-        self.directory = run_dir
+        self._directory = run_dir
         self.scalars: Scalars = {}
         self.classes = parts.classes
         self.checkpoint: Path | None = None
@@ -84,6 +84,13 @@ class Trainer:
         self._events_bytes = 0
         self._resumed = False
         self._records: Records | None = None
+
+    @property
+    def directory(self) -> Path:
+        """The run directory. Raises: GankitError: the run has not begun and was given none."""
+        if self._directory is None:
+            raise GankitError("the run has not begun: it has no directory yet")
+        return self._directory
 
     @property
     def images(self) -> int:
@@ -176,16 +183,21 @@ class Trainer:
         """Generated images, uint8 [count c h w]: the same for the same seed, from the EMA where there is one."""
         parts = self.parts
         latent, image = parts.game.latent, parts.image
-        return sample_images(
-            self.state.sampler, latent, image, count, seed, labels, parts.frequencies, options
-        )
+        return sample_images(self.state.sampler, latent, image, count, seed, labels, parts.frequencies, options)
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first real images of the run, uint8 [count c h w]; of these classes where given."""
         return self.parts.loader.real(count, labels)
 
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of this run. Raises: CheckpointError: it is another recipe's."""
+    def restore(self, checkpoint: Checkpoint | None) -> None:
+        """Go on in the directory of an earlier run: from its checkpoint, or from the start where it has none.
+
+        Raises:
+            CheckpointError: the checkpoint is another recipe's.
+        """
+        self._resumed = True
+        if checkpoint is None:
+            return
         for name, network in self.state.networks().items():
             checkpoint.load_network(name, network)
         saved = checkpoint.load_state()
@@ -202,7 +214,7 @@ class Trainer:
         self._events_bytes = int(saved.get("events_bytes", 0))
         self.seconds = float(saved.get("seconds", 0.0))
         self.checkpoint, self._saved_step = checkpoint.path, self.state.step
-        self._batches, self._resumed = None, True
+        self._batches = None
         self.total_steps = self._total_steps()
 
     @property
@@ -222,8 +234,8 @@ class Trainer:
     def _start(self) -> None:
         if self._records is not None:
             raise GankitError("this trainer has run already; resume its directory with a new one")
-        if not self._resumed or self.directory is None:
-            self.directory = claim(self.directory, self.recipe.name)
+        if not self._resumed:
+            self._directory = claim(self._directory, self.recipe.name)
         self._records = Records(self.directory, self.recipe, self.parts.about, self._events_bytes)
         self.log({"event": "resumed" if self._resumed else "started"})
         self.callbacks.call("on_run_start", self)
@@ -234,7 +246,7 @@ class Trainer:
         self._save_wanted = False
         if self._saved_step == self.state.step:
             return
-        assert self.directory is not None and self._records is not None
+        assert self._records is not None
         state = {
             "training": self.state.counters(),
             "components": {name: part.state_dict() for name, part in self._stateful().items()},

@@ -78,9 +78,7 @@ class PlayerTurn:
             images = self.game.augment(images)
         return self.discriminator(images, self.labels if labels is None else labels)
 
-    def generate(
-        self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None
-    ) -> Tensor:
+    def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         if labels is None and self.labels is not None:
             wanted = len(latents) if latents is not None else count
             labels = self.labels if wanted is None else self.labels[:wanted]
@@ -96,9 +94,8 @@ class PlayerTurn:
         else:
             images = images if images.requires_grad else images.detach().requires_grad_()
             output = self.discriminate(images)
-        total = sum(head.sum() for head in self._heads(output))
-        (gradient,) = torch.autograd.grad(total, images, create_graph=True)  # type: ignore[call-overload]
-        return gradient  # type: ignore[no-any-return]
+        total = torch.stack([head.sum() for head in self._heads(output)]).sum()
+        return torch.autograd.grad(total, images, create_graph=True)[0]
 
     def mean(self, value: Tensor) -> Tensor:
         return self.game.engine.mean(value)

@@ -1,0 +1,5 @@
+"""``python -m gankit``."""
+
+from .cli.main import main
+
+main()

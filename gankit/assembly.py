@@ -1,0 +1,189 @@
+"""From a checked recipe to the parts of a trainer: data prepared, networks built, optimizers given their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .check import Choices
+from .data.loader import Loader
+from .document import KeyPath, dotted
+from .errors import CheckpointError, DataError, RecipeError
+from .interfaces import Dataset, ImageSpec
+from .recipe import Recipe
+from .training.callback import Callbacks
+from .training.checkpoint import Checkpoint, find_checkpoint
+from .training.ema import Decay, make_average
+from .training.engine import Engine
+from .training.game import Game
+from .training.schedule import ComponentSchedule, OptimizerSchedule, parameter_groups
+from .training.state import PLAYERS, TrainState
+from .training.trainer import Parts
+
+
+def assemble_parts(
+    recipe: Recipe, choices: Choices, extra_callbacks: Iterable[tuple[str, Any]], about: Mapping[str, Any], fresh: bool
+) -> Parts:
+    """The parts of a trainer; `fresh` ones start from ``initialize:`` where the recipe has it.
+
+    Raises:
+        RecipeError: the data or ``initialize:`` do not fit the recipe.
+        DataError: the data set is missing, damaged or too small.
+        GankitError: this machine lacks the device.
+    """
+    engine = Engine(recipe.train)
+    dataset = choices["dataset",].build()
+    dataset.prepare()
+    image = _image(recipe, dataset)
+    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype)
+    with engine.build_scope(recipe.seed):
+        networks = {
+            "generator": choices["generator",].build(image, recipe.latent.dim),
+            "discriminator": choices["discriminator",].build(image),
+        }
+        components = _components(recipe, choices, image)
+    for module in (*networks.values(), *(part for part in components.values() if isinstance(part, nn.Module))):
+        module.to(engine.device, engine.dtype)
+    for network in networks.values():
+        network.to(memory_format=torch.channels_last).train()
+    decay = Decay()
+    optimizers, schedules = _optimizers(networks, choices)
+    state = TrainState(**networks, optimizers=optimizers)
+    if fresh and recipe.initialize is not None:
+        _initialize(recipe, networks)
+    if recipe.ema is not None:
+        state.ema = make_average(state.generator, decay)
+    game = Game(
+        **networks,
+        latent=components["latent",],
+        loss=components["loss",],
+        regularizers=_named(choices, components),
+        augmentations=[part for path, part in components.items() if path[0] == "augmentations"],
+        engine=engine,
+        random=torch.Generator(engine.device),
+        discriminator_steps=recipe.train.discriminator_steps,
+        fresh_fakes=recipe.train.fresh_fakes,
+        microbatch=recipe.train.microbatch,
+        clip_gradient=recipe.train.clip_gradient,
+    )
+    callbacks = [(chosen.entry.name, chosen.build()) for path, chosen in choices.items() if path[0] == "callbacks"]
+    classes = tuple(dataset.classes or ()) if image.classes else None
+    frequencies = _frequencies(loader, image.classes) if image.classes else None
+    return Parts(
+        recipe=resolved(recipe, choices),
+        image=image,
+        classes=classes,
+        frequencies=frequencies,
+        loader=loader,
+        rules=components["train", "game"],
+        game=game,
+        state=state,
+        decay=decay,
+        schedules=[*(ComponentSchedule(part, choices[path].params) for path, part in components.items()), *schedules],
+        components={dotted(path): part for path, part in components.items()},
+        callbacks=Callbacks([*extra_callbacks, *callbacks]),
+        about={
+            **about,
+            "device": str(engine.device),
+            "precision": engine.precision,
+            "seed": recipe.seed,
+            "world_size": engine.world_size,
+            "threads": torch.get_num_threads(),
+        },
+        passport={
+            **about,
+            "precision": engine.precision,
+            "image": asdict(image),
+            "latent": {
+                "dim": recipe.latent.dim,
+                "name": recipe.latent.name,
+                "params": choices["latent",].params.model_dump(mode="json"),
+            },
+            "generator": _named_params(choices["generator",]),
+            "discriminator": _named_params(choices["discriminator",]),
+            "classes": classes,
+            "frequencies": frequencies,
+        },
+    )
+
+
+def resolved(recipe: Recipe, choices: Choices) -> Recipe:
+    """The recipe with every default of its components filled in."""
+    data = recipe.model_dump(mode="json")
+    for path, chosen in choices.items():
+        holder: Any = data
+        for key in path[:-1]:
+            holder = holder[key]
+        dim = {"dim": recipe.latent.dim} if path == ("latent",) else {}
+        holder[path[-1]] = {"name": chosen.entry.name, **dim, **chosen.params.model_dump(mode="json")}
+    return Recipe.parse(data)
+
+
+def _named_params(chosen: Any) -> dict[str, Any]:
+    return {"name": chosen.entry.name, "params": chosen.params.model_dump(mode="json")}
+
+
+def _image(recipe: Recipe, dataset: Dataset) -> ImageSpec:
+    """The images of the run; labels count only where the recipe is conditional."""
+    classes = len(dataset.classes or ()) if recipe.conditional else 0
+    if recipe.conditional and not classes:
+        message = f"is true, but the data of '{recipe.dataset.name}' has no labels; use labelled data or false"
+        raise RecipeError([recipe.document.problem(("conditional",), message)])
+    return ImageSpec(*recipe.image.size, dataset.spec.channels, classes)
+
+
+def _components(recipe: Recipe, choices: Choices, image: ImageSpec) -> dict[KeyPath, Any]:
+    """Everything that takes part in a step beside the networks, by its path in the recipe."""
+    contexts: dict[str, tuple[Any, ...]] = {
+        "latent": (recipe.latent.dim,),
+        "loss": (),
+        "train": (),
+        "regularizers": (),
+        "augmentations": (image,),
+    }
+    return {path: chosen.build(*contexts[str(path[0])]) for path, chosen in choices.items() if path[0] in contexts}
+
+
+def _named(choices: Choices, components: Mapping[KeyPath, Any]) -> dict[str, Any]:
+    """The regularizers by the names under which their values are reported: r1, r1#2, ..."""
+    named: dict[str, Any] = {}
+    for path, part in components.items():
+        if path[0] == "regularizers":
+            name = choices[path].entry.name
+            number = 1 + sum(known.partition("#")[0] == name for known in named)
+            named[name if number == 1 else f"{name}#{number}"] = part
+    return named
+
+
+def _optimizers(networks: Mapping[str, nn.Module], choices: Choices) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
+    optimizers, schedules = {}, []
+    for side in PLAYERS:
+        groups = parameter_groups(networks[side])
+        own = [set(group) - {"params"} for group in groups]
+        chosen = choices["optimizers", side]
+        optimizers[side] = chosen.build(groups)
+        schedules.append(OptimizerSchedule(optimizers[side], chosen.params, own))
+    return optimizers, schedules
+
+
+def _initialize(recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
+    """Begin with the weights of another run."""
+    assert recipe.initialize is not None
+    try:
+        checkpoint = Checkpoint.open(find_checkpoint(recipe.initialize))
+        for name, network in networks.items():
+            checkpoint.load_network(name, network)
+    except CheckpointError as error:
+        raise RecipeError([recipe.document.problem(("initialize",), str(error))]) from None
+
+
+def _frequencies(loader: Loader, classes: int) -> list[float]:
+    labels = loader.labels()
+    if labels.min() < 0 or labels.max() >= classes:
+        raise DataError(f"the data set has labels from {labels.min()} to {labels.max()}, but names {classes} classes")
+    return [float(share) for share in np.bincount(labels, minlength=classes) / len(labels)]

@@ -1,0 +1,50 @@
+"""``gankit check``: is a recipe fit to run?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .console import Overrides, PluginOption, make_runtime, out
+
+
+def check(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.", show_default=False)],
+    overrides: Overrides = None,
+    plugin: PluginOption = None,
+) -> None:
+    """Check a recipe without data or device, and show it with every default filled in.
+
+    Examples:
+
+      gankit check recipes/dcgan_cifar10.yaml
+
+      gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
+    """
+    runtime = make_runtime(plugin)
+    resolved = runtime.resolve(runtime.load(recipe, overrides or ()))
+    table = Table(title=f"{recipe} is fit to run", title_justify="left", box=None, show_header=False)
+    table.add_column(style="bold")
+    for key, value in resolved.model_dump(mode="json").items():
+        for index, line in enumerate(_lines(value)):
+            table.add_row(key if index == 0 else "", line)
+    out().print(table)
+
+
+def _lines(value: Any) -> list[str]:
+    """One line a component or setting."""
+    if isinstance(value, list):
+        return [line for item in value for line in _lines(item)] or ["none"]
+    if isinstance(value, dict) and "name" in value:
+        rest = {key: item for key, item in value.items() if key != "name"}
+        return [f"{value['name']}  {_pairs(rest)}".rstrip()]
+    if isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
+        return [f"{key}: {line}" for key, item in value.items() for line in _lines(item)]
+    return [_pairs(value) if isinstance(value, dict) else "none" if value is None else str(value)]
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return "  ".join(f"{key}={value}" for key, value in values.items() if value is not None)

@@ -1,0 +1,30 @@
+"""``gankit plugins``: what loaded, and what did not."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from .console import PluginOption, out
+
+
+def plugins(plugin: PluginOption = None) -> None:
+    """List the plugins: where each comes from and what it registers, and why a broken one did not load.
+
+    Examples:
+
+      gankit plugins
+
+      gankit plugins --plugin my_gan.py
+    """
+    from ..runtime import Runtime
+
+    runtime = Runtime(plugin or ())
+    table = Table(box=None, header_style="bold")
+    for column in ("plugin", "from", "registers"):
+        table.add_column(column)
+    for loaded in runtime.plugins:
+        parts = [f"{kind}: {', '.join(names)}" for kind, names in loaded.components.items()]
+        table.add_row(loaded.name, loaded.source, "; ".join(parts) or "hooks only")
+    for broken in runtime.broken:
+        table.add_row(broken.name, broken.source, f"[red]did not load:[/red] {broken.reason}")
+    out().print(table)

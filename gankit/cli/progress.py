@@ -1,0 +1,111 @@
+"""Progress: a bar on a terminal, plain lines elsewhere. Figures are read from the device only when they are shown."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from ..interfaces import Run
+from .console import out
+
+REFRESH_SECONDS = 1.0
+LINE_SECONDS = 10.0
+
+
+class Meter:
+    """Images a second and time left, measured over the steps since the last look."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._images = self._steps = 0
+        self._rate = self._pace = 0.0
+
+    def start(self, run: Run) -> None:
+        self._since = time.monotonic()
+        self._images, self._steps = run.images, run.state.step
+
+    def due(self, seconds: float) -> bool:
+        """Whether the last look is at least so long ago."""
+        return time.monotonic() - self._since >= seconds
+
+    def look(self, run: Run) -> dict[str, str]:
+        """What to show now."""
+        elapsed = max(time.monotonic() - self._since, 1e-9)
+        if run.state.step > self._steps:
+            rate = (run.images - self._images) / elapsed
+            pace = elapsed / (run.state.step - self._steps)
+            # smoothed, so that a picture drawn between two looks does not shake the time left
+            self._rate = rate if not self._rate else 0.5 * (self._rate + rate)
+            self._pace = pace if not self._pace else 0.5 * (self._pace + pace)
+        self.start(run)
+        losses = {name: run.scalars.get(f"{name}_loss") for name in ("discriminator", "generator")}
+        shown = {name: "-" if loss is None else f"{float(loss):.3f}" for name, loss in losses.items()}
+        return {
+            "step": f"{run.state.step:,}/{run.total_steps:,}",
+            "rate": f"{self._rate:,.0f} images/s",
+            "losses": f"loss D {shown['discriminator']} G {shown['generator']}",
+            "left": f"{_clock((run.total_steps - run.state.step) * self._pace)} left",
+        }
+
+
+class Lines:
+    """A plain line every ten seconds, at the first step and at the end."""
+
+    def __init__(self) -> None:
+        self._meter = Meter()
+        self._console = out()
+        self._first = True
+
+    def on_run_start(self, run: Run) -> None:
+        self._console.print(f"{run.recipe.name}: {run.total_steps:,} steps into {run.directory}/")
+        self._meter.start(run)
+
+    def on_step_end(self, run: Run) -> None:
+        if self._first or self._meter.due(LINE_SECONDS) or run.state.step == run.total_steps:
+            self._first = False
+            shown = self._meter.look(run)
+            self._console.print(f"step {shown['step']}  {shown['rate']}  {shown['losses']}  {shown['left']}")
+
+
+class Bar:
+    """A bar that lives below whatever else is printed."""
+
+    def __init__(self) -> None:
+        self._meter = Meter()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("step {task.fields[step]}  {task.fields[rate]}  {task.fields[losses]}  {task.fields[left]}"),
+            console=out(),
+        )
+        self._task: Any = None
+
+    def on_run_start(self, run: Run) -> None:
+        self._meter.start(run)
+        fields = {"step": f"{run.state.step:,}/{run.total_steps:,}", "rate": "", "losses": "", "left": ""}
+        self._task = self._progress.add_task(run.recipe.name, total=run.total_steps, completed=run.state.step, **fields)
+        self._progress.console.print(f"into {run.directory}/")
+        self._progress.start()
+
+    def on_step_end(self, run: Run) -> None:
+        if self._meter.due(REFRESH_SECONDS) or run.state.step == run.total_steps:
+            self._progress.update(self._task, completed=run.state.step, **self._meter.look(run))
+
+    def on_exception(self, run: Run) -> None:
+        self._progress.stop()
+
+    def on_run_end(self, run: Run) -> None:
+        self._progress.stop()
+
+
+def make_progress() -> Bar | Lines:
+    """What suits the output."""
+    return Bar() if out().is_terminal else Lines()
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,84 @@
+"""What ``run`` and ``resume`` share: signals, progress, how a run ends, and the exit code that says so."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import GankitError
+from .console import complain, out
+from .progress import make_progress
+
+if TYPE_CHECKING:
+    from ..training.trainer import Trainer
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+    """Train to the end. Raises: typer.Exit with 1 where the run fails, and 128+n after signal n."""
+    trainer.callbacks.add("progress", make_progress())
+    try:
+        with _stopping(trainer):
+            trainer.fit()
+    except GankitError as error:
+        if trainer.state.step == 0:
+            raise
+        complain(str(error))
+        _say_how_to_resume(trainer, plugins)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        complain("interrupted twice: the step was not finished and nothing was saved")
+        _say_how_to_resume(trainer, plugins)
+        raise typer.Exit(130) from None
+    except Exception:
+        complain("the run failed; events.jsonl has the error, and this is where it happened:")
+        _say_how_to_resume(trainer, plugins)
+        raise
+    console = out()
+    if trainer.ending in (None, "done"):
+        console.print(f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/")
+        return
+    console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
+    _say_how_to_resume(trainer, plugins)
+    numbers = {number.name: int(number) for number in SIGNALS}
+    if trainer.ending in numbers:
+        raise typer.Exit(128 + numbers[str(trainer.ending)])
+
+
+@contextmanager
+def _stopping(trainer: Trainer) -> Iterator[None]:
+    """A signal ends the run after its step; the second one at once."""
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if stopping:
+            raise KeyboardInterrupt
+        stopping.append(number)
+        name = signal.Signals(number).name
+        trainer.stop(name)
+        complain(f"{name}: ending after this step and saving; once more to stop at once", "warning")
+
+    stopping: list[int] = []
+    before = {number: signal.signal(number, handler) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _say_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+    words = ["gankit", "resume", str(trainer.directory)]
+    for plugin in plugins or ():
+        words += ["--plugin", plugin]
+    command = shlex.join(words)
+    if trainer.checkpoint is None:
+        out().print(f"there is no checkpoint (has the recipe a checkpoint callback?); from the start: {command}")
+    else:
+        out().print(f"to go on from {trainer.checkpoint}:\n  {command}")
