@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import pluggy
 
-from .interfaces import Callback
 from .recipe import Recipe
 from .registry import Registries
 
@@ -26,6 +25,6 @@ class Hooks:
         """Put components into the registries: ``registries.generators.add("mine", MyGenerator)``."""
 
     @hookspec
-    def run_callbacks(self, recipe: Recipe) -> Sequence[Callback]:
+    def run_callbacks(self, recipe: Recipe) -> Sequence[object]:
         """Callbacks for every run, such as a tracker, beside those that the recipe names."""
         return ()

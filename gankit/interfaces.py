@@ -156,7 +156,7 @@ class Augmentation(Protocol):
     """Built as ``factory(image, **params)``; an `nn.Module` applied to all that D sees, real and fake alike."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images [n c h w] in [-1, 1] to the same shape and range, twice differentiable."""
+        """Images [n c h w] in [-1, 1] to the same shape, twice differentiable; it need not clamp."""
 
 
 @runtime_checkable

@@ -1,53 +1,56 @@
-"""Grids of images as picture files."""
+"""Images side by side in one picture. Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width."""
 
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from .errors import GankitError
+from .files import whole_file
 
-PADDING = 2
-SMALL = 48  # images with a shorter side are drawn at twice their size, so that people can see them
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
+PADDING = 2  # black (transparent, with an alpha channel) pixels around each image
+VISIBLE = 64  # images whose longer side is shorter than this many pixels are enlarged, so that people can see them
 
 
-def save_grid(images: Tensor, path: Path, columns: int | None = None) -> None:
-    """Write images uint8 [n c h w] as one picture, row by row; pixels are shown as they are, never rescaled.
+def enlargement(height: int, width: int) -> int:
+    """The whole number that brings the longer side of a small image to `VISIBLE` pixels or more."""
+    return max(1, -(-VISIBLE // max(height, width)))
+
+
+def make_grid(images: Tensor, columns: int | None = None) -> Tensor:
+    """Images uint8 [n c h w], row by row, as one picture [h w c]; pixels as they are or repeated, never blended.
 
     Args:
-        images: of 1 to 4 channels.
-        path: its suffix says the format; written whole or not at all.
-        columns: images in a row; None makes the grid nearly square.
+        images: of one size.
+        columns: images in a row; None makes the picture nearly square.
+    """
+    images = images.cpu()
+    scale = enlargement(*images.shape[-2:])
+    images = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
+    count, channels, height, width = images.shape
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    rows = -(-count // columns)
+    step_down, step_right = height + PADDING, width + PADDING
+    picture = images.new_zeros(rows * step_down + PADDING, columns * step_right + PADDING, channels)
+    for index, image in enumerate(images):
+        top, left = PADDING + index // columns * step_down, PADDING + index % columns * step_right
+        picture[top : top + height, left : left + width] = image.permute(1, 2, 0)
+    return picture
+
+
+def save_grid(images: Tensor, path: str | Path, columns: int | None = None) -> None:
+    """Write `make_grid` as a PNG: grey, grey and alpha, RGB or RGBA, by the number of channels.
 
     Raises:
         GankitError: the file cannot be written.
     """
-    count, channels, height, width = images.shape
-    columns = columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    grid = torch.zeros(
-        (channels, rows * (height + PADDING) + PADDING, columns * (width + PADDING) + PADDING), dtype=torch.uint8
-    )
-    for index, image in enumerate(images):
-        top = PADDING + index // columns * (height + PADDING)
-        left = PADDING + index % columns * (width + PADDING)
-        grid[:, top : top + height, left : left + width] = image
-    pixels = grid.permute(1, 2, 0).contiguous().numpy()
-    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels, MODES[channels])
-    if min(height, width) < SMALL:
-        picture = picture.resize((picture.width * 2, picture.height * 2), Image.Resampling.NEAREST)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    path = Path(path)
+    picture = make_grid(images, columns)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(temporary)
-        temporary.replace(path)
-    except (OSError, ValueError) as error:
-        raise GankitError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        with whole_file(path) as temporary:
+            Image.fromarray(picture.squeeze(-1).numpy()).save(temporary, format="PNG")
+    except OSError as error:
+        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -17,7 +17,6 @@ import pluggy
 
 from .errors import PluginError, RegistrationError
 from .hookspecs import Hooks
-from .interfaces import Callback
 from .recipe import Recipe
 from .registry import Registries
 
@@ -92,9 +91,9 @@ class Plugins:
             module = _guarded(lambda: importlib.import_module(str(plugin)), str(plugin), str(plugin))
             self._add(module, str(plugin), getattr(module, "__file__", None) or str(plugin))
 
-    def run_callbacks(self, recipe: Recipe) -> list[tuple[str, Callback]]:
+    def run_callbacks(self, recipe: Recipe) -> list[tuple[str, Any]]:
         """The callbacks that plugins add to every run, by the name of their class."""
-        batches: list[Sequence[Callback] | None] = self._manager.hook.run_callbacks(recipe=recipe)
+        batches: list[Sequence[object] | None] = self._manager.hook.run_callbacks(recipe=recipe)
         callbacks = [callback for batch in batches for callback in batch or ()]
         return sorted(((type(callback).__name__, callback) for callback in callbacks), key=lambda named: named[0])
 

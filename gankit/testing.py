@@ -84,16 +84,13 @@ class _Function(nn.Module):
         self.function = function
 
     def forward(self, images: Tensor, *rest: Any) -> Any:
-        try:
-            return self.function(images, *rest)
-        except TypeError:
-            if rest == (None,) or not rest:
-                return self.function(images)
-            raise
+        # plain functions and sequential networks know no labels
+        return self.function(images, *(part for part in rest if part is not None))
 
 
 def _module(function: Callable[..., Any]) -> nn.Module:
-    return function if isinstance(function, nn.Module) else _Function(function)
+    known = isinstance(function, nn.Module) and not isinstance(function, nn.Sequential)
+    return function if known else _Function(function)  # type: ignore[return-value]
 
 
 def _labels(image: ImageSpec, count: int) -> Tensor | None:

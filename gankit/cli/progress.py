@@ -30,7 +30,7 @@ class Meter:
         """Whether the last look is at least so long ago."""
         return time.monotonic() - self._since >= seconds
 
-    def look(self, run: Run) -> dict[str, str]:
+    def look(self, run: Run) -> dict[str, Any]:
         """What to show now."""
         elapsed = max(time.monotonic() - self._since, 1e-9)
         if run.state.step > self._steps:
@@ -84,7 +84,12 @@ class Bar:
 
     def on_run_start(self, run: Run) -> None:
         self._meter.start(run)
-        fields = {"step": f"{run.state.step:,}/{run.total_steps:,}", "rate": "", "losses": "", "left": ""}
+        fields: dict[str, Any] = {
+            "step": f"{run.state.step:,}/{run.total_steps:,}",
+            "rate": "",
+            "losses": "",
+            "left": "",
+        }
         self._task = self._progress.add_task(run.recipe.name, total=run.total_steps, completed=run.state.step, **fields)
         self._progress.console.print(f"into {run.directory}/")
         self._progress.start()

@@ -77,7 +77,8 @@ class Loader:
             indices, _ = self.order.at(0, count)
         else:
             order, _ = self.order.at(0, self.count)
-            by_class = {k: iter(_cycled(order[self.labels()[order] == k])) for k in set(labels)}
+            of_order = self.labels()[order]
+            by_class = {k: _cycled(order[of_order == k]) for k in set(labels)}
             indices = np.array([next(by_class[k]) for k in labels], np.int64)
         return self.source.read(indices)[0]
 
@@ -145,6 +146,6 @@ def _count(start: int, by: int) -> Iterator[int]:
 
 def _cycled(items: Indices) -> Iterator[int]:
     if len(items) == 0:
-        raise DataError("a class has no images")
+        raise DataError("a class that pictures are wanted of has no images")
     while True:
         yield from (int(item) for item in items)

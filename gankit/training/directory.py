@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..errors import GankitError
+from ..files import whole_file
 from ..jsonl import JsonLines
 from ..recipe import Recipe
 
@@ -60,7 +60,7 @@ class Records:
         self.directory = directory
         self.about = {**read_record(directory), **about, "ended": None}
         self.about.setdefault("started_at", _now())
-        write_whole(directory / RECIPE, recipe.to_yaml())
+        _write(directory / RECIPE, recipe.to_yaml())
         self._write_record()
         self.events = JsonLines(directory / EVENTS, keep_bytes=events_bytes)
 
@@ -75,7 +75,7 @@ class Records:
         self.events.close()
 
     def _write_record(self) -> None:
-        write_whole(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
+        _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
 
 
 def read_record(directory: Path) -> dict[str, Any]:
@@ -87,11 +87,9 @@ def read_record(directory: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file's text in one move, so that no reader ever sees half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _now() -> str:

@@ -102,7 +102,8 @@ class PlayerTurn:
 
     def each_head(self) -> list[PlayerTurn]:
         """Views of this turn in which the logits are one head's."""
-        count = len(self._heads(self.fake_output))
+        # in D's turn the reals go first, as in the reference: BatchNorm's running statistics depend on the order
+        count = len(self._heads(self.real_output if self.player == "discriminator" else self.fake_output))
         if count == 1:
             return [self]
         views = [copy(self) for _ in range(count)]
@@ -134,7 +135,7 @@ class PlayerTurn:
         heads = self._heads(output)
         if self._head is not None:
             return heads[self._head]
-        return heads[0] if len(heads) == 1 else torch.cat([head.flatten(1) for head in heads], dim=1)
+        return heads[0] if len(heads) == 1 else torch.cat([h.reshape(len(h), -1) for h in heads], dim=1)
 
     @staticmethod
     def _heads(output: DiscriminatorOutput) -> list[Tensor]:

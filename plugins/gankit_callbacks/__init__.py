@@ -1,1 +1,24 @@
+"""Callbacks that fill a run directory: the log, pictures of samples and of the curves, checkpoints."""
 
+import gankit
+
+from .checkpoint import Checkpoint
+from .loss_curves import LossCurves
+from .metrics_log import MetricsLog
+from .sample_images import SampleImages
+
+
+@gankit.hookimpl
+def register(registries: gankit.Registries) -> None:
+    """All callbacks, for recipes to name."""
+    registries.callbacks.add("checkpoint", Checkpoint)
+    registries.callbacks.add("loss_curves", LossCurves)
+    registries.callbacks.add("metrics_log", MetricsLog)
+    registries.callbacks.add("sample_images", SampleImages)
+
+
+@gankit.hookimpl
+def run_callbacks(recipe: gankit.Recipe) -> list[MetricsLog]:
+    """The log, which every run keeps; a recipe that names it sets it up itself."""
+    named = any(callback.name == "metrics_log" for callback in recipe.callbacks)
+    return [] if named else [MetricsLog()]

@@ -1,0 +1,144 @@
+"""One of kornia's augmentations from a recipe: found, checked, built and tried out."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import gankit
+
+NO_GRADIENT = "its gradient is zero almost everywhere, so the generator would learn nothing through it"
+NOT_RANDOM = "it does the same to every image; prepare the data so instead"
+UNFIT: Mapping[str, str] = {
+    "CenterCrop": NOT_RANDOM,
+    "Denormalize": NOT_RANDOM,
+    "LongestMaxSize": NOT_RANDOM,
+    "Normalize": NOT_RANDOM,
+    "PadTo": NOT_RANDOM,
+    "RandomClahe": NO_GRADIENT,
+    "RandomDissolving": "it needs a pretrained diffusion model",
+    "RandomEqualize": NO_GRADIENT,
+    "RandomFisheye": "it takes tensors, which a recipe cannot give; use RandomThinPlateSpline",
+    "RandomGamma": "its gradient is infinite on black; use RandomBrightness or RandomContrast",
+    "RandomPosterize": NO_GRADIENT,
+    "Resize": NOT_RANDOM,
+    "SmallestMaxSize": NOT_RANDOM,
+}
+PROBABILITIES = ("p", "p_batch")
+
+
+def build_transform(name: str, parameters: Mapping[str, Any], image: gankit.ImageSpec) -> nn.Module:
+    """The kornia augmentation ``name``.
+
+    Raises:
+        ValueError: it is unknown or unfit, or its parameters are; the message does not repeat the name.
+    """
+    import kornia.augmentation
+
+    factory = _find(name, kornia.augmentation)
+    _check_parameters(factory, parameters)
+    given = {key: _tuples(value) for key, value in parameters.items()}
+    # the caller's device may be meta, and its random state is its own
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]), torch.enable_grad():
+        try:
+            transform = factory(**given)
+        except Exception as error:  # kornia raises many kinds for what a user may get wrong
+            raise ValueError(_sentence(error)) from None
+        _try_out(transform, image)
+    return transform
+
+
+def _find(name: str, library: ModuleType) -> type[nn.Module]:
+    known = {key for key, value in vars(library).items() if _is_transform(value, library)}
+    if name in known and name not in UNFIT:
+        return getattr(library, name)  # type: ignore[no-any-return]
+    if name in UNFIT:
+        raise ValueError(UNFIT[name])
+    if inspect.isclass(getattr(library, name, None)):
+        raise ValueError("it is no augmentation of single images; volumes, mixtures and containers are of no use here")
+    fit = sorted(known - set(UNFIT))
+    raise ValueError("kornia has no such augmentation" + (_closest(name, fit) or f"; known: {', '.join(fit)}"))
+
+
+def _is_transform(value: Any, library: ModuleType) -> bool:
+    return (
+        inspect.isclass(value)
+        and issubclass(value, library.AugmentationBase2D)
+        and not value.__name__.endswith("Base2D")
+    )
+
+
+def _check_parameters(factory: type[nn.Module], parameters: Mapping[str, Any]) -> None:
+    signature = inspect.signature(factory)
+    valid = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    for key in parameters:
+        if key not in valid:
+            raise ValueError(f"unknown parameter '{key}'{_closest(key, valid)} (it takes {', '.join(valid)})")
+    needed = [key for key in valid if signature.parameters[key].default is inspect.Parameter.empty]
+    if missing := [key for key in needed if key not in parameters]:
+        raise ValueError(f"parameter '{missing[0]}' is missing")
+    for key in PROBABILITIES:
+        value = parameters.get(key, 1.0)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ValueError(f"{key} is {value!r}; give a probability from 0 to 1")
+
+
+def _try_out(transform: Any, image: gankit.ImageSpec) -> None:
+    """See that ``transform`` keeps the images' shape and can be differentiated twice.
+
+    Raises:
+        ValueError: it fails to.
+    """
+    torch.default_generator.manual_seed(0)
+    chances = {key: getattr(transform, key) for key in PROBABILITIES}
+    for key in PROBABILITIES:
+        setattr(transform, key, 1.0)
+    images = _trial_images(image)
+    weight = torch.ones((), requires_grad=True)
+    size = f"{list(images.shape[1:])} images (c h w)"
+    try:
+        outcome = transform(images)
+    except Exception as error:  # as above
+        raise ValueError(f"kornia cannot apply it to {size}: {_sentence(error)}") from None
+    if outcome.shape != images.shape:
+        raise ValueError(f"it turns {size} into {list(outcome.shape[1:])}; it has to keep their shape")
+    if not outcome.requires_grad:
+        raise ValueError(NO_GRADIENT)
+    (gradient,) = torch.autograd.grad((outcome * weight).sin().sum(), images, create_graph=True)
+    if not bool(gradient[0].any()):
+        raise ValueError(NO_GRADIENT)
+    try:
+        (second,) = torch.autograd.grad(gradient.square().sum(), weight)
+    except RuntimeError as error:
+        raise ValueError(f"it cannot be differentiated twice with this torch: {_sentence(error)}") from None
+    if not bool(gradient.isfinite().all() and second.isfinite()):
+        raise ValueError("its gradient is not finite on black, white or flat images")
+    for key, value in chances.items():
+        setattr(transform, key, value)
+
+
+def _trial_images(image: gankit.ImageSpec) -> Tensor:
+    """Noise, black and white noise, black, grey, white: [5 c h w] in [0, 1]."""
+    noise = torch.rand(image.channels, image.height, image.width)
+    flat = [torch.full_like(noise, value) for value in (0.0, 0.5, 1.0)]
+    return torch.stack([noise, noise.round(), *flat]).requires_grad_()
+
+
+def _tuples(value: Any) -> Any:
+    """A recipe's lists as the tuples that kornia expects."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _closest(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,75 @@
+"""A zip with one folder of images a class."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+import gankit
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+
+
+def read_zip(path: Path, classes: Sequence[str], spec: gankit.ImageSpec) -> tuple[Tensor, Tensor]:
+    """Images uint8 [n 3 h w] and labels int64 [n], in the order of their classes, then of their names.
+
+    Args:
+        path: the zip.
+        classes: the folders that it must have, all of them and no others; their order gives the labels.
+        spec: the size that every image must have.
+
+    Raises:
+        gankit.DataError: no zip, another folder, a class without images, or a damaged image; it is named.
+    """
+    place = path.absolute()
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise gankit.DataError(f"{place} is no readable zip: {error}; replace it") from error
+    labelled = sorted((_label(name, classes, place), name) for name in archive.namelist() if _is_image(name))
+    present = {label for label, _ in labelled}
+    if missing := [name for label, name in enumerate(classes) if label not in present]:
+        raise gankit.DataError(f"{place} has no images for {', '.join(missing)}; every class needs its folder")
+    images = np.empty((len(labelled), spec.height, spec.width, 3), np.uint8)
+    # One thread: images as small as these spend their time in Python, and threads would wait for its lock.
+    for index, (_, name) in enumerate(labelled):
+        images[index] = _decode(archive, name, spec, place)
+    labels = torch.tensor([label for label, _ in labelled])
+    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
+
+
+def _label(name: str, classes: Sequence[str], place: Path) -> int:
+    folder, *rest = PurePosixPath(name).parts
+    if folder not in classes or not rest:
+        raise gankit.DataError(
+            f"{place}: {name!r} is in no class folder; at its top level the zip must have "
+            f"the folders {', '.join(classes)} and no other images"
+        )
+    return classes.index(folder)
+
+
+def _decode(archive: zipfile.ZipFile, name: str, spec: gankit.ImageSpec, place: Path) -> NDArray[np.uint8]:
+    try:
+        image = Image.open(io.BytesIO(archive.read(name)))
+        size = image.size
+        if size == (spec.width, spec.height):
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # a damaged file makes zipfile and Pillow raise nearly anything
+        raise gankit.DataError(f"{place}: {name!r} is damaged: {error}; replace the zip") from error
+    raise gankit.DataError(
+        f"{place}: {name!r} is {size[0]} x {size[1]} pixels; every image must be {spec.width} x {spec.height}"
+    )
+
+
+def _is_image(name: str) -> bool:
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES

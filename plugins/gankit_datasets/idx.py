@@ -1,0 +1,43 @@
+"""The idx format of MNIST: a magic number, big-endian sizes, then bytes."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import gankit
+
+UNSIGNED_BYTE = 8
+
+
+def read_idx(path: Path, dimensions: int) -> Tensor:
+    """The uint8 tensor with this many dimensions in an idx file, gzipped where it is called ``.gz``.
+
+    Raises:
+        gankit.DataError: it is damaged, cut short, or holds something else.
+    """
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise gankit.DataError(f"{path.absolute()} is damaged: {error}; delete it and fetch it again") from error
+    header = 4 + 4 * dimensions
+    if len(data) < header or data[:4] != bytes((0, 0, UNSIGNED_BYTE, dimensions)):
+        raise gankit.DataError(
+            f"{path.absolute()} is no idx file of bytes in {dimensions} dimensions: it begins with "
+            f"{data[:4].hex(' ') or 'nothing'}; delete it and fetch it again"
+        )
+    shape = tuple(int(size) for size in np.frombuffer(data, ">u4", dimensions, 4))
+    values = np.frombuffer(data, np.uint8, offset=header)
+    if values.size != int(np.prod(shape, dtype=object)):
+        raise gankit.DataError(
+            f"{path.absolute()} holds {values.size} bytes, where its header promises "
+            f"{' x '.join(map(str, shape))}; delete it and fetch it again"
+        )
+    return torch.from_numpy(values.reshape(shape).copy())

@@ -1,0 +1,166 @@
+"""Your own images."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zlib
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+import gankit
+
+from .decode import DecodeError, check_header, decode
+from .image_files import SUFFIXES, ImageFiles, open_files
+
+NAMED = 5  # damaged files that a message names; it counts the rest
+
+
+class ImageFolder:
+    """A folder or a zip of images (jpg, png, webp, bmp, tiff, the first frame of a gif) of any sizes.
+
+    Folders at the top level are classes, labelled in the order of their names; what lies deeper belongs to its class.
+    Images at the top level, alone or beside folders, mean that there are no classes. A single top folder that holds
+    only folders, as zips often have, is looked through. Hidden files, ``__MACOSX`` and other files are ignored.
+
+    Every image is turned as its EXIF orientation says and brought to ``channels`` by `decode`: without an alpha
+    channel, transparent images lie on white.
+
+    Args:
+        path: the folder or the zip.
+        channels: 1 grayscale, 2 grayscale and alpha, 3 RGB, 4 RGB and alpha.
+        on_error: what a damaged file does. ``refuse``: `prepare` reads the headers of all files and raises, and so
+            does reading an image that turns out to be damaged. ``skip``: `prepare` decodes every file once, warns,
+            and leaves out the damaged ones, which `skipped` names.
+        split: which part of the images; all of them are ``train`` while ``test_fraction`` is 0.
+        test_fraction: the part that is held out as ``test``, chosen by a checksum of each name, so that an image
+            stays on its side when others come or go.
+
+    Raises:
+        ValueError: ``split: test`` of nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        channels: Literal[1, 2, 3, 4] = 3,
+        on_error: Literal["refuse", "skip"] = "refuse",
+        split: Literal["train", "test"] = "train",
+        test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ) -> None:
+        if split == "test" and test_fraction == 0:
+            raise ValueError("split 'test' holds no images while test_fraction is 0; set test_fraction, such as 0.1")
+        self.path = Path(path)
+        self.channels = channels
+        self.on_error = on_error
+        self.split = split
+        self.test_fraction = test_fraction
+        self.spec = gankit.ImageSpec.any_size(channels)
+        self.skipped: tuple[str, ...] = ()
+        self._classes: tuple[str, ...] | None = ()
+        self._files: ImageFiles | None = None
+        self._names: list[str] = []
+        self._labels: Tensor | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the class folders; None where there are none; empty until `prepare`."""
+        return self._classes
+
+    def prepare(self) -> None:
+        """List the images and check them, as ``on_error`` says.
+
+        Raises:
+            gankit.DataError: no such path, no images in it, or damaged ones, which it names.
+        """
+        if self._files is not None:
+            return
+        files = open_files(self.path)
+        everything = files.names()
+        if not everything:
+            raise gankit.DataError(f"{files.path} holds no images ({', '.join(SUFFIXES)})")
+        class_of = _class_folders(everything)
+        names = [name for name in everything if self._is_wanted(name)]
+        faults = self._faults(files, names)
+        if faults and self.on_error == "refuse":
+            raise gankit.DataError(f"{_report(files, faults, len(names))}; replace or delete, or set `on_error: skip`")
+        if faults:
+            warnings.warn(f"{_report(files, faults, len(names))}; skipped", stacklevel=2)
+        self._names = [name for name in names if name not in faults]
+        if not self._names:
+            raise gankit.DataError(f"{files.path}: none of {len(everything)} images is left for split '{self.split}'")
+        self.skipped = tuple(faults)
+        self._classes = tuple(sorted(set(class_of.values()))) or None
+        if self._classes:
+            label_of = {name: label for label, name in enumerate(self._classes)}
+            self._labels = torch.tensor([label_of[class_of[name]] for name in self._names])
+        else:
+            self._labels = torch.zeros(len(self._names), dtype=torch.int64)
+        self._files = files
+
+    def _is_wanted(self, name: str) -> bool:
+        held_out = zlib.crc32(name.encode(errors="surrogateescape")) < self.test_fraction * 2**32
+        return held_out == (self.split == "test")
+
+    def _faults(self, files: ImageFiles, names: list[str]) -> dict[str, str]:
+        """What is wrong with which of the files."""
+
+        def fault(name: str) -> str:
+            try:
+                with files.open(name) as file:
+                    check_header(file) if self.on_error == "refuse" else decode(file.read(), self.channels)
+            except Exception as error:  # a damaged zip makes zipfile raise nearly anything
+                return _reason(error)
+            return ""
+
+        with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+            return {name: text for name, text in zip(names, pool.imap(fault, names, 64), strict=True) if text}
+
+    @property
+    def labels(self) -> Tensor:
+        """All labels, int64 [n]; zeros where there are no classes."""
+        if self._labels is None:
+            raise RuntimeError("the data set is empty until prepare() is called")
+        return self._labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        """Image uint8 [c h w] in its own size, and its label. Raises: gankit.DataError, naming a damaged file."""
+        if self._files is None:
+            raise RuntimeError("the data set is empty until prepare() is called")
+        name, label = self._names[index], int(self.labels[index])
+        try:
+            with self._files.open(name) as file:
+                return decode(file.read(), self.channels), label
+        except Exception as error:  # see `_faults`
+            fault = f"{self._files.path}: {name!r} {_reason(error)}"
+            raise gankit.DataError(f"{fault}; replace or delete it, or set `on_error: skip`") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, DecodeError) else f"cannot be read: {error}"
+
+
+def _class_folders(names: list[str]) -> dict[str, str]:
+    """The class of each image, or nothing where images lie at the top level."""
+    parts = {name: name.split("/") for name in names}
+    depth = 0
+    while all(len(p) > depth + 2 for p in parts.values()) and len({p[depth] for p in parts.values()}) == 1:
+        depth += 1
+    if any(len(p) < depth + 2 for p in parts.values()):
+        return {}
+    return {name: p[depth] for name, p in parts.items()}
+
+
+def _report(files: ImageFiles, faults: dict[str, str], total: int) -> str:
+    named = "; ".join(f"{name!r} {fault}" for name, fault in list(faults.items())[:NAMED])
+    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    return f"{files.path}: {len(faults)} of {total} images cannot be used: {named}{more}"

@@ -1,0 +1,80 @@
+"""Penalties on the gradient of D's logits with respect to the images, through the augmentation.
+
+``n`` images of ``c`` channels, ``h`` by ``w``; norms are those of one image's gradient [c h w].
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+import gankit
+
+Weight = Annotated[gankit.Scheduled, Field(ge=0)]
+
+
+class R1:
+    """Zero-centred penalty on reals: gamma / 2 times the mean squared norm (arXiv 1801.04406, eq. 9).
+
+    Args:
+        gamma: weight.
+        interval: turns of D from one application to the next.
+    """
+
+    def __init__(self, *, gamma: Weight = 10.0, interval: PositiveInt = 1) -> None:
+        self.gamma = gamma
+        self.interval = interval
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        return self.gamma / 2 * _squared_norms(turn.gradient(turn.real)).mean()
+
+
+class R2:
+    """Zero-centred penalty on fakes: gamma / 2 times the mean squared norm (R2 of arXiv 1801.04406).
+
+    Args:
+        gamma: weight.
+        interval: turns of D from one application to the next.
+    """
+
+    def __init__(self, *, gamma: Weight = 10.0, interval: PositiveInt = 1) -> None:
+        self.gamma = gamma
+        self.interval = interval
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        return self.gamma / 2 * _squared_norms(turn.gradient(turn.fake)).mean()
+
+
+class GradientPenalty:
+    """WGAN-GP: norms are drawn to 1 between reals and fakes (arXiv 1704.00028, eq. 3).
+
+    Each real is mixed with the fake of its place, before augmentation, in a proportion drawn uniformly.
+
+    Args:
+        weight: lambda in the paper.
+        interval: turns of D from one application to the next.
+    """
+
+    def __init__(self, *, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
+        self.weight = weight
+        self.interval = interval
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        real, fake = turn.real.detach(), turn.fake.detach()
+        share = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
+        gradient = turn.gradient(torch.lerp(real, fake, share))
+        # unlike the root of a sum of squares, this norm has a finite derivative where the gradient vanishes
+        norms: Tensor = torch.linalg.vector_norm(_full_precision(gradient).flatten(1), dim=1)
+        return self.weight * (norms - 1).square().mean()
+
+
+def _squared_norms(gradient: Tensor) -> Tensor:
+    """[n c h w] to [n]."""
+    return _full_precision(gradient).square().flatten(1).sum(1)
+
+
+def _full_precision(gradient: Tensor) -> Tensor:
+    return gradient.to(torch.promote_types(gradient.dtype, torch.float32))

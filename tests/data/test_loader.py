@@ -1,0 +1,159 @@
+"""Real images: their order, their pixels, and where they are kept."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import gankit
+from gankit.data.loader import Loader
+from gankit.data.order import Order
+from gankit.data.resize import resize, to_float, to_uint8
+from gankit.recipe import Loader as Settings
+
+
+class Pictures:
+    split, classes = "train", None
+
+    def __init__(self, count, side=12):
+        self.count, self.spec = count, gankit.ImageSpec(side, side, 3)
+
+    def prepare(self): ...
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        random = torch.Generator().manual_seed(index)
+        shape = (3, self.spec.height, self.spec.width)
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=random), index % 3
+
+
+def loader(count=20, side=12, size=8, seed=0, classes=3, **settings):
+    image = gankit.ImageSpec(size, size, 3, classes)
+    return Loader(Pictures(count, side), image, Settings(**{"batch_size": 4, **settings}), seed, torch.device("cpu"))
+
+
+@given(st.integers(1, 40), st.integers(0, 2**62), st.integers(0, 5), st.integers(1, 30))
+@settings(max_examples=60, deadline=None)
+def test_the_order_is_one_endless_stream_of_permutations(count, seed, start, length):
+    whole, _ = Order(count, seed).at(0, start + length + 2 * count)
+    for epoch in range(len(whole) // count):
+        assert sorted(whole[epoch * count : (epoch + 1) * count]) == list(range(count))
+    cut, _ = Order(count, seed).at(start, length)
+    assert np.array_equal(cut, whole[start : start + length])
+
+
+def test_epochs_and_seeds_differ():
+    order = Order(50, 1)
+    assert not np.array_equal(order.at(0, 50)[0], order.at(50, 50)[0])
+    assert not np.array_equal(order.at(0, 50)[0], Order(50, 2).at(0, 50)[0])
+
+
+def test_flips_are_half_and_anew_each_epoch():
+    order = Order(2000, 0, flip=True)
+    first, second = order.at(0, 2000)[1], order.at(2000, 2000)[1]
+    assert first.mean() == pytest.approx(0.5, abs=0.05)
+    assert (first != second).mean() == pytest.approx(0.5, abs=0.05)
+    assert not Order(2000, 0, flip=False).at(0, 2000)[1].any()
+
+
+@pytest.mark.parametrize("cache", ["auto", "memory", "device", "none"])
+@pytest.mark.parametrize(("side", "size"), [(12, 8), (8, 12), (12, 12)])
+def test_every_cache_gives_the_same_batches(cache, side, size):
+    plain = loader(side=side, size=size, cache="none", workers=0, flip=True)
+    other = loader(side=side, size=size, cache=cache, workers=0, flip=True)
+    for position in (0, 4, 18, 37):
+        one, two = plain.at(position, 4), other.at(position, 4)
+        assert torch.equal(one.images, two.images)
+        assert torch.equal(one.labels, two.labels)
+
+
+@pytest.mark.parametrize(
+    "settings_", [{"cache": "memory"}, {"cache": "none", "workers": 0}, {"cache": "none", "workers": 2}]
+)
+def test_the_stream_is_the_positions_one_after_the_other(settings_):
+    made = loader(**settings_)
+    for number, batch in enumerate(itertools.islice(made.stream(8), 12)):
+        expected = made.at(8 + number * 4, 4)
+        assert torch.equal(batch.images, expected.images)
+        assert torch.equal(batch.labels, expected.labels)
+
+
+def test_images_are_minus_one_to_one_and_flipped_as_the_order_says():
+    made = loader(size=12, flip=True)
+    indices, flips = made.order.at(0, 20)
+    for position, (index, flip) in enumerate(zip(indices, flips, strict=True)):
+        truth = Pictures(20)[int(index)][0].float() / 255 * 2 - 1
+        image = made.at(position, 1).images[0]
+        assert torch.allclose(image, truth.flip(-1) if flip else truth, atol=1e-6)
+    assert 0 < flips.sum() < 20
+
+
+def test_labels_only_where_there_are_classes():
+    assert loader(classes=0).at(0, 4).labels is None
+    made = loader()
+    assert made.at(0, 4).labels.tolist() == [int(index) % 3 for index in made.order.at(0, 4)[0]]
+    assert made.labels().tolist() == [index % 3 for index in range(20)]
+
+
+def test_first_real_images_of_given_classes():
+    made = loader(size=12)
+    images = made.real(6, [2, 2, 2, 0, 0, 1])
+    order = [int(index) for index in made.order.at(0, 20)[0]]
+    of_class = {k: [index for index in order if index % 3 == k] for k in range(3)}
+    expected = [*of_class[2][:3], *of_class[0][:2], of_class[1][0]]
+    assert torch.equal(images, torch.stack([Pictures(20)[index][0] for index in expected]))
+
+
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [
+        (0, "the data set is empty"),
+        (1, "a batch of 4 is larger than the data set, which has 1 image;"),
+        (3, "has 3 images; lower loader.batch_size"),
+    ],
+)
+def test_too_few_images(count, message):
+    with pytest.raises(gankit.DataError, match=message):
+        loader(count)
+
+
+def test_an_item_of_another_kind_is_refused():
+    class Floats(Pictures):
+        def __getitem__(self, index):
+            return super().__getitem__(index)[0].float(), 0
+
+    with pytest.raises(
+        gankit.DataError, match=r"image 0 of the data set is torch.float32 \[3, 12, 12\]; expected uint8 \[3 h w\]"
+    ):
+        Loader(Floats(9), gankit.ImageSpec(12, 12, 3), Settings(batch_size=2), 0, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [((40, 40), (16, 16)), ((50, 30), (16, 16)), ((20, 44), (24, 8)), ((9, 9), (32, 32))]
+)
+def test_resize_is_as_pillow_does_it(old, new):
+    """Short side by antialiased bilinear interpolation, then the centre; within a rounding of Pillow's integers."""
+    random = np.random.default_rng(0)
+    smooth = random.integers(0, 256, (4, 5, 3)).astype(np.uint8)
+    picture = Image.fromarray(smooth).resize(old[::-1], Image.Resampling.BICUBIC)
+    scale = max(new[0] / old[0], new[1] / old[1])
+    height, width = (max(target, round(side * scale)) for target, side in zip(new, old, strict=True))
+    resized = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    top, left = (height - new[0]) // 2, (width - new[1]) // 2
+    expected = resized[top : top + new[0], left : left + new[1]].astype(int)
+    ours = resize(torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None], *new)[0].permute(1, 2, 0).numpy()
+    assert np.abs(ours.astype(int) - expected).max() <= 1
+
+
+def test_uint8_and_floats_are_inverse():
+    every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
+    assert torch.equal(to_uint8(to_float(every)), every)
+    assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]

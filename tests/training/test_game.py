@@ -1,0 +1,225 @@
+"""The rules of a step: who sees what, what is frozen, and when a regularizer is due."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import gankit
+from gankit.training.game import frozen
+
+
+class Probe:
+    """A loss that notes what a turn looks like."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, bool, bool, bool]] = []
+
+    def discriminator(self, turn):
+        self._note(turn)
+        return turn.fake_logits.mean() - turn.real_logits.mean()
+
+    def generator(self, turn):
+        self._note(turn)
+        return -turn.fake_logits.mean()
+
+    def _note(self, turn):
+        frozen_d = not any(p.requires_grad for p in turn.discriminator.parameters())
+        self.seen.append((turn.player, turn.fake.grad_fn is not None, frozen_d, turn.real.requires_grad))
+
+
+class Counter:
+    """A regularizer whose gradient is known: it pulls one weight by 1."""
+
+    def __init__(self, *, interval: int = 1) -> None:
+        self.interval, self.turns = interval, []
+
+    def discriminator(self, turn):
+        self.turns.append(turn.images_seen)
+        return turn.discriminator.out.bias.sum()
+
+
+class BothSides:
+    """Due in both players' turns; notes which images require gradients."""
+
+    def __init__(self, *, interval: int = 1) -> None:
+        self.interval, self.calls = interval, []
+
+    def discriminator(self, turn):
+        self.calls.append(("discriminator", turn.real.requires_grad, turn.fake.requires_grad))
+        return turn.gradient(turn.real).square().sum()
+
+    def generator(self, turn):
+        self.calls.append(("generator", turn.real.requires_grad, turn.fake.requires_grad))
+        return turn.generate(count=2).square().mean()
+
+
+class Doubling(nn.Module):
+    """An augmentation with a known derivative."""
+
+    def __init__(self, image):
+        super().__init__()
+        self.afters: list[str] = []
+
+    def forward(self, images):
+        return images * 2
+
+    def after(self, turn):
+        assert not torch.is_grad_enabled()
+        self.afters.append(turn.player)
+
+
+class Parts:
+    @gankit.hookimpl
+    def register(self, registries):
+        registries.losses.add("probe", Probe)
+        registries.regularizers.add("counter", Counter)
+        registries.regularizers.add("both", BothSides)
+        registries.augmentations.add("doubling", Doubling)
+
+
+@pytest.fixture
+def assemble(runtime, recipe):
+    runtime._plugins.load(Parts())
+
+    def make(**changes):
+        plain = {"generator": {"name": "plain"}, "discriminator": {"name": "plain"}}
+        return runtime.assemble(recipe(**(plain | changes)))
+
+    return make
+
+
+def test_what_each_player_sees(assemble):
+    trainer = assemble(loss={"name": "probe"}, train={"discriminator_steps": 2})
+    trainer.step()
+    assert trainer.parts.game.loss.seen == [
+        ("discriminator", False, False, False),
+        ("discriminator", False, False, False),
+        ("generator", True, True, False),
+    ]
+    assert all(p.requires_grad for p in trainer.state.discriminator.parameters())
+    assert trainer.state.images == 16
+    assert trainer.state.turns == {"discriminator": 2, "generator": 1}
+
+
+@pytest.mark.parametrize(("fresh", "draws"), [(False, 1), (True, 2)])
+def test_fresh_fakes_draws_anew_for_the_generator(assemble, fresh, draws):
+    trainer = assemble(train={"fresh_fakes": fresh})
+    trainer.step()
+    assert len(trainer.parts.game.latent.drawn) == draws
+
+
+def test_a_regularizer_of_interval_one_joins_the_loss(assemble):
+    plain, with_it = assemble(), assemble(regularizers=[{"name": "counter"}])
+    for trainer in (plain, with_it):
+        trainer.state.optimizers["discriminator"] = torch.optim.SGD(trainer.state.discriminator.parameters(), lr=0.5)
+        trainer.parts.schedules = []
+        scalars = trainer.step()
+    difference = with_it.state.discriminator.out.bias - plain.state.discriminator.out.bias
+    assert float(difference.detach()) == pytest.approx(-0.5, abs=1e-6)
+    assert float(scalars["counter"]) == pytest.approx(0.0, abs=1), "its raw value is reported"
+
+
+def test_a_lazy_regularizer_takes_its_own_step_times_the_interval(assemble):
+    plain, lazy = assemble(), assemble(regularizers=[{"name": "counter", "interval": 3}])
+    for trainer in (plain, lazy):
+        trainer.state.optimizers["discriminator"] = torch.optim.SGD(trainer.state.discriminator.parameters(), lr=0.5)
+        trainer.parts.schedules = []
+        trainer.step()
+    difference = lazy.state.discriminator.out.bias - plain.state.discriminator.out.bias
+    assert float(difference.detach()) == pytest.approx(-1.5, abs=1e-6)
+    reported = ["counter" in lazy.step() for _ in range(5)]
+    assert reported == [False, False, True, False, False], "due in D's turns 0, 3, 6, ..."
+
+
+def test_leaves_are_made_only_when_a_penalty_is_due(assemble):
+    trainer = assemble(loss={"name": "probe"}, regularizers=[{"name": "both"}])
+    trainer.step()
+    assert trainer.parts.game.loss.seen[0] == ("discriminator", False, False, True)
+    assert trainer.parts.game.regularizers["both"].calls == [("discriminator", True, True), ("generator", False, True)]
+    assert set(trainer.step()) >= {"both", "discriminator_loss", "generator_loss", "real_logits", "fake_logits"}
+
+
+def test_the_augmentation_stands_before_all_that_d_sees(assemble):
+    trainer = assemble(augmentations=[{"name": "doubling"}, {"name": "doubling"}], loss={"name": "probe"})
+    d = copy.deepcopy(trainer.state.discriminator)
+    scalars = trainer.step()
+    expected = d(trainer.parts.loader.at(0, 8).images * 4).mean()
+    assert float(scalars["real_logits"]) == pytest.approx(float(expected.detach()), abs=1e-6)
+    assert trainer.parts.game.augmentations[0].afters == ["discriminator", "generator"]
+
+
+def test_heads_are_lossed_one_by_one_and_summed(assemble):
+    trainer = assemble(discriminator={"name": "plain", "heads": 3}, loss={"name": "bce"})
+    d, batch = copy.deepcopy(trainer.state.discriminator), trainer.parts.loader.at(0, 8).images
+    g = copy.deepcopy(trainer.state.generator)
+    scalars = trainer.step()
+    fake = g(trainer.parts.game.latent.drawn[0])
+    expected = sum(
+        nn.functional.softplus(-real).mean() + nn.functional.softplus(made).mean()
+        for real, made in zip(d(batch), d(fake), strict=True)
+    )
+    assert float(scalars["discriminator_loss"]) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_microbatches_add_up_to_the_batch(assemble, runtime, recipe):
+    """With one set of latents and no batch statistics, parts of 3, 3 and 2 give the gradient of all 8."""
+    outcomes = []
+    for size in (None, 3):
+        trainer = assemble(train={"microbatch": size, "precision": "fp64", "fresh_fakes": True})
+        latent = trainer.parts.game.latent
+        fixed = torch.randn(8, 8, generator=torch.Generator().manual_seed(5))
+        position = [0]
+
+        def sample(n, labels, generator, fixed=fixed, position=position):
+            start = position[0]
+            position[0] = (start + n) % 8
+            return fixed[start : start + n]
+
+        latent.sample = sample
+        scalars = trainer.step()
+        outcomes.append(
+            [*trainer.state.generator.parameters(), *trainer.state.discriminator.parameters(), *scalars.values()]
+        )
+    for whole, parts in zip(*outcomes, strict=True):
+        assert torch.allclose(whole, parts, rtol=0, atol=1e-12)
+
+
+def test_clipping_bounds_the_gradient(assemble):
+    trainer = assemble(train={"clip_gradient": 1e-3})
+    trainer.step()
+    for network in (trainer.state.generator, trainer.state.discriminator):
+        norm = torch.stack([p.grad.norm() for p in network.parameters()]).norm()
+        assert float(norm) == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_frozen_leaves_frozen_parts_frozen():
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    network[0].requires_grad_(False)
+    with frozen(network):
+        assert not any(p.requires_grad for p in network.parameters())
+    assert [p.requires_grad for p in network.parameters()] == [False, False, True, True]
+
+
+def test_another_game_is_another_component(runtime, recipe):
+    class OnlyG:
+        def __init__(self, *, rounds: int = 1) -> None:
+            self.rounds = rounds
+
+        def step(self, game, batches, state):
+            for _ in range(self.rounds):
+                next(batches)
+            return {"rounds": torch.tensor(float(self.rounds))}
+
+    class Rules:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.games.add("only_g", OnlyG)
+
+    runtime._plugins.load(Rules())
+    trainer = runtime.assemble(recipe(train={"game": {"name": "only_g", "rounds": 3}}))
+    assert float(trainer.step()["rounds"]) == 3
+    assert trainer.state.images == 24

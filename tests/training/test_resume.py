@@ -1,0 +1,184 @@
+"""A run that was stopped and resumed ends as one that never stopped: bit for bit, in fp32 on the CPU."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import gankit
+from gankit.jsonl import JsonLines
+from gankit.training.checkpoint import checkpoints
+
+EVERYTHING = {
+    "conditional": True,
+    "loader": {"flip": True},
+    "regularizers": [{"name": "r1", "gamma": 0.1, "interval": 3}],
+    "augmentations": [{"name": "diffaugment"}],
+    "ema": {"half_life_images": 40},
+    "callbacks": [{"name": "sample_images", "every": 3}, {"name": "checkpoint", "every": 2, "keep": 2}],
+    "train": {"steps": 9},
+}
+
+
+def content(directory):
+    """Hashes of all that must not depend on interruptions."""
+    newest = checkpoints(directory)[-1]
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in newest.glob("*.safetensors")}
+    pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*samples*.png")}
+    clocks = ("seconds", "images_per_second")
+    metrics = [
+        {k: v for k, v in line.items() if k not in clocks} for line in JsonLines.read(directory / "metrics.jsonl")
+    ]
+    return newest.name, hashes, pictures, metrics
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 5, 8])
+def test_stopped_and_resumed_is_as_never_stopped(runtime, recipe, tmp_path, stop_at):
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "whole").fit()
+    trainer = runtime.assemble(recipe(**EVERYTHING), tmp_path / "parts")
+    for _ in trainer:
+        if trainer.state.step == stop_at:
+            break
+    resumed = runtime.resume(tmp_path / "parts")
+    assert resumed.state.step == stop_at
+    resumed.fit()
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+    assert len(checkpoints(tmp_path / "parts")) == 2
+
+
+def test_a_run_cut_off_after_a_checkpoint_repeats_what_was_lost(runtime, recipe, tmp_path):
+    """As after a power cut: logs and pictures are ahead of the newest checkpoint."""
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "whole").fit()
+    trainer = runtime.assemble(recipe(**EVERYTHING), tmp_path / "parts")
+    for _ in trainer:
+        if trainer.state.step == 5:
+            shutil.copytree(tmp_path / "parts", tmp_path / "cut")
+    assert checkpoints(tmp_path / "cut")[-1].name == "step-00000004"
+    runtime.resume(tmp_path / "cut").fit()
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+
+
+def test_a_run_without_a_checkpoint_starts_again(runtime, recipe, tmp_path):
+    made = recipe(train={"steps": 3})
+    runtime.assemble(made, tmp_path / "run").fit()
+    resumed = runtime.resume(tmp_path / "run")
+    assert resumed.state.step == 0
+    resumed.fit()
+    assert [line["step"] for line in JsonLines.read(tmp_path / "run/metrics.jsonl")] == [1, 3]
+
+
+def test_a_finished_run_is_finished(runtime, recipe, tmp_path):
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
+    before = content(tmp_path / "run")
+    resumed = runtime.resume(tmp_path / "run")
+    assert resumed.finished
+    resumed.fit()
+    assert content(tmp_path / "run") == before
+
+
+def test_overrides_on_resume_take_effect(runtime, recipe, tmp_path):
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
+    resumed = runtime.resume(tmp_path / "run", ["train.images=96", "optimizers.generator.lr=0.5"])
+    assert resumed.total_steps == 12
+    resumed.step()
+    assert resumed.state.optimizers["generator"].param_groups[0]["lr"] == 0.5
+    assert resumed.state.optimizers["discriminator"].param_groups[0]["lr"] == 2e-4
+
+
+def test_other_networks_are_refused(runtime, recipe, tmp_path):
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
+    with pytest.raises(
+        gankit.CheckpointError, match=r"generator\.safetensors: does not fit this network: .*size mismatch"
+    ):
+        runtime.resume(tmp_path / "run", ["generator.width=16"])
+
+
+PLUGIN = """
+import time, torch, gankit
+
+class Pictures:
+    split, classes = "train", None
+    spec = gankit.ImageSpec(16, 16, 3)
+    def __init__(self, *, delay: float = 0.0): ...
+    def prepare(self): ...
+    def __len__(self): return 48
+    def __getitem__(self, index):
+        random = torch.Generator().manual_seed(index)
+        return torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8, generator=random), 0
+
+class Slow:
+    def on_step_end(self, run): time.sleep(0.05)
+
+@gankit.hookimpl
+def register(registries):
+    registries.datasets.add("noise", Pictures)
+    registries.callbacks.add("slow", Slow)
+"""
+
+
+@pytest.fixture
+def command(tmp_path, recipe):
+    """Runs ``gankit VERB ...`` with the plugin above in a process of its own."""
+    (tmp_path / "noise.py").write_text(PLUGIN)
+    callbacks = [{"name": "sample_images", "every": 4}, {"name": "checkpoint", "every": 5}, {"name": "slow"}]
+    made = recipe(
+        dataset={"name": "noise"}, latent={"name": "normal", "dim": 8}, callbacks=callbacks, train={"steps": 30}
+    )
+    (tmp_path / "recipe.yaml").write_text(made.to_yaml())
+
+    def start(*words):
+        line = [sys.executable, "-m", "gankit", *words, "--plugin", "noise.py"]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        return subprocess.Popen(line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    return start
+
+
+def wait_for_step(path, step):
+    for _ in range(600):
+        if path.exists() and len(path.read_text().splitlines()) >= step:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no step {step}")
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["SIGINT", "SIGTERM", "SIGKILL"]
+)
+def test_a_signal_and_resume_end_in_the_same_weights(command, tmp_path, number):
+    whole = command("run", "recipe.yaml", "--out", "whole")
+    assert whole.wait() == 0, whole.stderr.read()
+    parts = command("run", "recipe.yaml", "--out", "parts", "callbacks.slow={name: slow}")
+    wait_for_step(tmp_path / "parts/metrics.jsonl", 2)
+    parts.send_signal(number)
+    out, err = parts.communicate()
+    assert "Traceback" not in err
+    if number is signal.SIGKILL:
+        assert parts.returncode == -9
+    else:
+        assert parts.returncode == 128 + number
+        assert f"{number.name}: ending after this step and saving" in err
+        assert "to go on from parts/checkpoints/step-" in out
+        assert "gankit resume parts --plugin noise.py" in out
+        ended = json.loads((tmp_path / "parts/run.json").read_text())["ended"]
+        assert ended["reason"] == number.name
+        assert 0 < ended["step"] < 30
+    again = command("resume", "parts")
+    assert again.wait() == 0, again.stderr.read()
+    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+def test_the_state_in_a_checkpoint_is_read_without_unpickling(runtime, recipe, tmp_path):
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
+    state = torch.load(checkpoints(tmp_path / "run")[-1] / "state.pt", weights_only=True)
+    assert state["training"]["images"] == 72
+    assert set(state["training"]["optimizers"]) == {"generator", "discriminator"}

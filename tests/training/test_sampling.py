@@ -1,0 +1,103 @@
+"""Samples: the same for the same seed, wherever and whenever they are drawn."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import gankit
+from gankit.training.sampling import sample_images
+
+
+@pytest.fixture
+def run(runtime, recipe, tmp_path):
+    def make(**changes):
+        changes = {"callbacks": [{"name": "checkpoint"}], "latent": {"name": "normal", "dim": 8}, **changes}
+        trainer = runtime.assemble(recipe(**changes), tmp_path / "run")
+        trainer.fit()
+        return trainer
+
+    return make
+
+
+def test_the_trainer_and_the_loaded_generator_agree(run, tmp_path):
+    trainer = run(ema={"half_life_images": 20})
+    generator = gankit.load_generator(tmp_path / "run")
+    images = generator.sample(70, seed=3)
+    assert images.dtype == torch.uint8
+    assert images.shape == (70, 3, 16, 16)
+    assert torch.equal(images, trainer.sample(70, seed=3))
+    assert torch.equal(images, generator.sample(70, seed=3))
+    assert not torch.equal(images, generator.sample(70, seed=4))
+    assert torch.equal(images, gankit.load_generator(trainer.checkpoint).sample(70, seed=3))
+
+
+def test_sampling_changes_nothing(run):
+    trainer = run()
+    before = {name: value.clone() for name, value in trainer.state.generator.state_dict().items()}
+    random = torch.get_rng_state()
+    trainer.sample(16)
+    assert all(torch.equal(value, before[name]) for name, value in trainer.state.generator.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert trainer.state.generator.training
+
+
+def test_labels(run, tmp_path):
+    trainer = run(conditional=True)
+    generator = gankit.load_generator(tmp_path / "run")
+    assert generator.classes == ("a", "b", "c", "d")
+    assert torch.equal(generator.sample(4, labels=[0, 1, 2, 3]), trainer.sample(4, labels=[0, 1, 2, 3]))
+    assert not torch.equal(generator.sample(4, labels=[0] * 4), generator.sample(4, labels=[1] * 4))
+    with pytest.raises(ValueError, match="labels must be 4 numbers from 0 to 3, one an image; got .0, 1."):
+        generator.sample(4, labels=[0, 1])
+
+
+def test_an_unconditional_generator_takes_no_labels(run):
+    with pytest.raises(ValueError, match="unconditional: it takes no labels"):
+        run().sample(2, labels=[0, 1])
+
+
+def test_labels_follow_the_frequencies():
+    class Echo(torch.nn.Module):
+        def forward(self, z, labels=None):
+            return (labels.view(-1, 1, 1, 1) / 127.5 - 1).expand(-1, 1, 2, 2)
+
+    class Zero:
+        def sample(self, n, labels, generator):
+            return torch.zeros(n, 1)
+
+    image = gankit.ImageSpec(2, 2, 1, classes=3)
+    drawn = sample_images(Echo(), Zero(), image, 3000, seed=0, frequencies=[0.7, 0.3, 0.0])[:, 0, 0, 0]
+    shares = torch.bincount(drawn.long(), minlength=3) / 3000
+    assert shares.tolist() == [pytest.approx(0.7, abs=0.03), pytest.approx(0.3, abs=0.03), 0]
+
+
+def test_sampling_options_are_checked(runtime, recipe, tmp_path):
+    class Optional(torch.nn.Module):
+        def __init__(self, image, latent_dim):
+            super().__init__()
+            self.image, self.weight = image, torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, z, labels=None, *, truncation: float = 1.0):
+            shape = (len(z), self.image.channels, self.image.height, self.image.width)
+            return (self.weight + truncation - 1).expand(shape).clamp(-1, 1)
+
+    class Plugin:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.generators.add("optional", Optional)
+
+    runtime._plugins.load(Plugin())
+    made = recipe(
+        generator={"name": "optional"}, latent={"name": "normal", "dim": 8}, callbacks=[{"name": "checkpoint"}]
+    )
+    trainer = runtime.assemble(made, tmp_path / "run")
+    trainer.fit()
+    generator = gankit.load_generator(tmp_path / "run", plugins=[Plugin()])
+    assert generator.sample(1, truncation=2.0).float().mean() == pytest.approx(255, abs=1)
+    with pytest.raises(ValueError, match="sampling option 'truncatoin'.*did you mean 'truncation'"):
+        generator.sample(1, truncatoin=0.5)
+    with pytest.raises(
+        gankit.CheckpointError, match=r"no generator is called 'optional'.*trained with plugin .*--plugin"
+    ):
+        gankit.load_generator(tmp_path / "run")

@@ -1,0 +1,264 @@
+"""A run: its length, its callbacks, its directory, and that it meets no other run."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import numpy as np
+import pytest
+import torch
+
+import gankit
+from gankit.jsonl import JsonLines
+
+CALLBACKS = [{"name": "watcher"}, {"name": "checkpoint", "every": 4}]
+
+
+def weights(trainer):
+    state = trainer.state
+    return [value.clone() for network in state.networks().values() for value in network.state_dict().values()]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def watcher(trainer):
+    return next(c for c in trainer.callbacks if hasattr(c, "calls")).calls
+
+
+@pytest.mark.parametrize(
+    ("length", "steps", "images"),
+    [({"steps": 3}, 3, 24), ({"images": 20}, 3, 24), ({"images": 24}, 3, 24), ({"epochs": 2}, 12, 96)],
+)
+def test_length(runtime, recipe, tmp_path, length, steps, images):
+    trainer = runtime.assemble(recipe(train={"steps": None, **length}), tmp_path / "run")
+    trainer.fit()
+    assert (trainer.state.step, trainer.state.images, trainer.total_steps) == (steps, images, steps)
+    assert trainer.finished
+
+
+def test_discriminator_steps_count_as_images(runtime, recipe, tmp_path):
+    trainer = runtime.assemble(recipe(train={"steps": None, "epochs": 2, "discriminator_steps": 2}), tmp_path / "run")
+    trainer.fit()
+    assert (trainer.state.step, trainer.state.images) == (6, 96)
+
+
+def test_callbacks_are_called_in_order(runtime, recipe, tmp_path):
+    trainer = runtime.assemble(recipe(callbacks=CALLBACKS, train={"steps": 7}), tmp_path / "run")
+    trainer.fit()
+    assert watcher(trainer) == [
+        ("start", 0),
+        *(("step", n) for n in (1, 2, 3, 4)),
+        ("checkpoint", 4),
+        ("step", 5),
+        ("step", 6),
+        ("epoch", 6),
+        ("step", 7),
+        ("end: done", 7),
+        ("checkpoint", 7),
+    ]
+
+
+def test_a_step_by_hand_calls_nobody(runtime, recipe, tmp_path):
+    trainer = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "run")
+    trainer.step()
+    assert watcher(trainer) == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_iterating_and_fit_are_the_same(runtime, recipe, tmp_path):
+    one, two = (runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / name) for name in "ab")
+    yielded = list(one)
+    two.fit()
+    assert len(yielded) == 4
+    assert same(weights(one), weights(two))
+
+
+def test_leaving_the_loop_early_saves(runtime, recipe, tmp_path):
+    trainer = runtime.assemble(recipe(callbacks=CALLBACKS, train={"steps": 9}), tmp_path / "run")
+    for _ in trainer:
+        if trainer.state.step == 2:
+            break
+    assert watcher(trainer)[-2:] == [("end: left early", 2), ("checkpoint", 2)]
+    assert json.loads((tmp_path / "run/run.json").read_text())["ended"]["reason"] == "left early"
+
+
+def test_a_failing_callback_is_told_of_and_nothing_broken_is_saved(runtime, recipe, tmp_path):
+    trainer = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "run")
+
+    class Broken:
+        def on_step_end(self, run):
+            raise ZeroDivisionError("oh")
+
+    trainer.callbacks.add("broken", Broken())
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit()
+    assert watcher(trainer)[-1] == ("exception", 1)
+    assert trainer.ending == "failed: ZeroDivisionError: oh"
+    assert [event["event"] for event in JsonLines.read(tmp_path / "run/events.jsonl")] == ["started", "failed"]
+    assert trainer.checkpoint is None
+
+
+def test_an_unknown_callback_method_is_refused(runtime, recipe):
+    class Misspelt:
+        def on_step_ends(self, run): ...
+
+    trainer = runtime.assemble(recipe())
+    with pytest.raises(gankit.GankitError, match="unknown method 'on_step_ends'; a callback has any of on_run_start"):
+        trainer.callbacks.add("misspelt", Misspelt())
+
+
+def test_nothing_is_overwritten(runtime, recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = []
+    for _ in range(3):
+        trainer = runtime.assemble(recipe(train={"steps": 1}))
+        trainer.fit()
+        names.append(str(trainer.directory))
+    assert names == ["results/small", "results/small-2", "results/small-3"]
+    with pytest.raises(gankit.GankitError, match="exists already and nothing is overwritten"):
+        runtime.assemble(recipe(train={"steps": 1}), "results/small").fit()
+
+
+def test_interleaved_trainers_give_what_each_gives_alone(runtime, recipe, tmp_path):
+    """Of two kinds, so that a shared random generator, loader or registry would show."""
+    kinds = [recipe(seed=1), recipe(seed=2, conditional=True, loader={"flip": True}, ema={"half_life_images": 50})]
+    alone = []
+    for kind in kinds:
+        trainer = runtime.assemble(kind)
+        for _ in range(4):
+            trainer.step()
+        alone.append(weights(trainer))
+    together = [runtime.assemble(kind) for kind in kinds]
+    for step in range(4):
+        for trainer in together[:: 1 if step % 2 else -1]:
+            trainer.step()
+            torch.rand(3), np.random.rand(2), random.random()
+    assert all(same(weights(trainer), expected) for trainer, expected in zip(together, alone, strict=True))
+    assert not same(alone[0][:2], alone[1][:2])
+
+
+def test_the_hosts_random_state_is_left_alone(runtime, recipe, tmp_path):
+    def draw():
+        return torch.rand(3).tolist(), np.random.rand(3).tolist(), random.random()
+
+    def seed():
+        torch.manual_seed(3), np.random.seed(3), random.seed(3)
+
+    seed()
+    expected = draw()
+    seed()
+    trainer = runtime.assemble(recipe(callbacks=[{"name": "sample_images"}, {"name": "loss_curves"}]), tmp_path / "run")
+    trainer.fit()
+    trainer.sample(4)
+    assert draw() == expected
+
+
+def test_training_in_bf16_and_fp64(runtime, recipe):
+    for precision, dtype in (("bf16", torch.float32), ("fp64", torch.float64)):
+        trainer = runtime.assemble(recipe(train={"precision": precision}))
+        scalars = trainer.step()
+        assert all(bool(torch.isfinite(value)) for value in scalars.values())
+        assert next(trainer.state.generator.parameters()).dtype == dtype
+
+
+def test_conditional_labels_reach_everybody(runtime, recipe):
+    trainer = runtime.assemble(recipe(conditional=True))
+    seen = {}
+    for name in ("generator", "discriminator"):
+        network = getattr(trainer.state, name)
+        network.register_forward_pre_hook(lambda module, args, name=name: seen.update({name: args[1]}))
+    trainer.step()
+    expected = trainer.parts.loader.at(0, 8).labels
+    assert torch.equal(seen["generator"], expected)
+    assert torch.equal(seen["discriminator"], expected)
+    assert trainer.classes == ("a", "b", "c", "d")
+    assert trainer.parts.frequencies == [0.25] * 4
+
+
+def test_unconditional_runs_have_no_labels(runtime, recipe):
+    trainer = runtime.assemble(recipe())
+    assert trainer.parts.loader.at(0, 8).labels is None
+    assert trainer.classes is None
+
+
+def test_scheduled_parameters_follow_the_images(runtime, recipe):
+    ramp = {"start": 1.0, "end": 0.0, "over_images": 16}
+    adam = {
+        "name": "adam",
+        "lr": {**ramp, "start": 0.02},
+        "betas": [0.0, {"start": 0.9, "end": 0.99, "over_images": 16}],
+    }
+    made = recipe(optimizers={"discriminator": adam}, regularizers=[{"name": "r1", "gamma": ramp}])
+    trainer = runtime.assemble(made)
+    seen = []
+    for _ in range(3):
+        trainer.step()
+        group = trainer.state.optimizers["discriminator"].param_groups[0]
+        seen.append((trainer.parts.game.regularizers["r1"].gamma, group["lr"], group["betas"]))
+    assert seen == [(1.0, 0.02, (0.0, 0.9)), (0.5, 0.01, (0.0, pytest.approx(0.945))), (0.0, 0.0, (0.0, 0.99))]
+
+
+def test_networks_may_group_their_parameters(runtime, recipe):
+    trainer = runtime.assemble(recipe())
+    network = trainer.state.generator
+    network.parameter_groups = lambda: [
+        {"params": list(network.parameters())[:1], "lr_scale": 0.1},
+        {"params": list(network.parameters())[1:], "lr": 0.5},
+    ]
+    from gankit.assembly import _optimizers
+    from gankit.check import choose
+
+    choices, _ = choose(trainer.recipe.model_dump(), trainer.recipe.document, runtime.registries)
+    optimizers, schedules = _optimizers({"generator": network, "discriminator": trainer.state.discriminator}, choices)
+    for schedule in schedules:
+        schedule.advance(0)
+    assert [group["lr"] for group in optimizers["generator"].param_groups] == [pytest.approx(2e-5), 0.5]
+
+
+def test_initialize_begins_with_the_weights_of_another_run(runtime, recipe, tmp_path):
+    first = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "first")
+    first.fit()
+    second = runtime.assemble(recipe(seed=9, initialize=str(tmp_path / "first")), tmp_path / "second")
+    assert same(weights(second), weights(first))
+    assert (second.state.step, second.state.images) == (0, 0)
+
+
+def test_the_resolved_recipe_runs_again_to_the_same_result(runtime, recipe, tmp_path):
+    first = runtime.assemble(recipe(loader={"flip": True}, conditional=True), tmp_path / "first")
+    first.fit()
+    second = runtime.assemble(gankit.Recipe.load(tmp_path / "first/recipe.yaml"), tmp_path / "second")
+    second.fit()
+    assert same(weights(first), weights(second))
+    assert (tmp_path / "first/recipe.yaml").read_text() == (tmp_path / "second/recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize(("size", "channels"), [([8, 16], 3), (16, 1), (16, 4), (16, 2)])
+def test_any_size_and_channels(runtime, recipe, tmp_path, size, channels):
+    class Flat:
+        split, classes = "train", None
+        spec = gankit.ImageSpec.any_size(channels)
+
+        def prepare(self): ...
+
+        def __len__(self):
+            return 20
+
+        def __getitem__(self, index):
+            return torch.full((channels, 10 + index, 30 - index), index, dtype=torch.uint8), 0
+
+    class Data:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.datasets.add("flat", Flat)
+
+    plain = {"generator": {"name": "plain"}, "discriminator": {"name": "plain"}}
+    made = recipe(image={"size": size}, dataset={"name": "flat"}, callbacks=[{"name": "sample_images"}], **plain)
+    runtime._plugins.load(Data())
+    trainer = runtime.assemble(made, tmp_path / "run")
+    trainer.fit()
+    height, width = (size, size) if isinstance(size, int) else size
+    assert trainer.sample(3).shape == (3, channels, height, width)
+    assert (tmp_path / "run/fake_samples_epoch_000.png").is_file()
