@@ -147,6 +147,7 @@ def test_damaged_folder_is_replaced(local, archive, tmp_path, damage):
     dataset.prepare()
     np.testing.assert_array_equal(dataset.tensors()[0].numpy(), archive.images["train"])
     assert contents(tmp_path) == {FOLDER}
+    local(root=tmp_path, download=False).prepare()
 
 
 def test_root_comes_from_the_parameter_then_the_environment_then_data(monkeypatch, tmp_path):
