@@ -15,16 +15,15 @@ LINE_SECONDS = 10.0
 
 
 class Meter:
-    """Images a second and time left, measured over the steps since the last look."""
+    """Images a second since the last look, and the time left at the pace of this run so far."""
 
     def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._images = self._steps = 0
-        self._rate = self._pace = 0.0
+        self._began = self._since = time.monotonic()
+        self._first_step = self._images = 0
 
     def start(self, run: Run) -> None:
-        self._since = time.monotonic()
-        self._images, self._steps = run.images, run.state.step
+        self._began = self._since = time.monotonic()
+        self._first_step, self._images = run.state.step, run.images
 
     def due(self, seconds: float) -> bool:
         """Whether the last look is at least so long ago."""
@@ -32,21 +31,17 @@ class Meter:
 
     def look(self, run: Run) -> dict[str, Any]:
         """What to show now."""
-        elapsed = max(time.monotonic() - self._since, 1e-9)
-        if run.state.step > self._steps:
-            rate = (run.images - self._images) / elapsed
-            pace = elapsed / (run.state.step - self._steps)
-            # smoothed, so that a picture drawn between two looks does not shake the time left
-            self._rate = rate if not self._rate else 0.5 * (self._rate + rate)
-            self._pace = pace if not self._pace else 0.5 * (self._pace + pace)
-        self.start(run)
+        now = time.monotonic()
+        rate = (run.images - self._images) / max(now - self._since, 1e-9)
+        pace = (now - self._began) / max(run.state.step - self._first_step, 1)
+        self._since, self._images = now, run.images
         losses = {name: run.scalars.get(f"{name}_loss") for name in ("discriminator", "generator")}
         shown = {name: "-" if loss is None else f"{float(loss):.3f}" for name, loss in losses.items()}
         return {
             "step": f"{run.state.step:,}/{run.total_steps:,}",
-            "rate": f"{self._rate:,.0f} images/s",
+            "rate": f"{rate:,.0f} images/s",
             "losses": f"loss D {shown['discriminator']} G {shown['generator']}",
-            "left": f"{_clock((run.total_steps - run.state.step) * self._pace)} left",
+            "left": f"{_clock((run.total_steps - run.state.step) * pace)} left",
         }
 
 

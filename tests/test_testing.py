@@ -1,0 +1,149 @@
+"""The checks for plugin authors pass what is right and name what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import gankit
+from gankit import testing
+from gankit_augment import diffaugment
+from gankit_dcgan.networks import DCGANDiscriminator, DCGANGenerator
+
+IMAGE = gankit.ImageSpec(16, 16, 3)
+CLASSES = gankit.ImageSpec(16, 8, 1, classes=3)
+
+
+@pytest.mark.parametrize("image", [IMAGE, CLASSES])
+def test_what_is_right_passes(image):
+    testing.check_generator(DCGANGenerator, image, width=4)
+    testing.check_discriminator(DCGANDiscriminator, image, width=4)
+    testing.check_augmentation(diffaugment.DiffAugment, image)
+
+
+class Loud(nn.Module):
+    def __init__(self, image, latent_dim):
+        super().__init__()
+        self.linear = nn.Linear(latent_dim, 16 * 16 * 3)
+
+    def forward(self, z, labels=None):
+        return (self.linear(z) * 100).view(-1, 3, 16, 16)
+
+
+class Forgetful(Loud):
+    def __init__(self, image, latent_dim):
+        super().__init__(image, latent_dim)
+        self.unused = nn.Linear(2, 2)
+
+    def forward(self, z, labels=None):
+        return super().forward(z).tanh()
+
+
+class Stepped(nn.Module):
+    def __init__(self, image):
+        super().__init__()
+
+    def forward(self, images):
+        return images.round()
+
+
+class Growing(Stepped):
+    def forward(self, images):
+        return torch.cat([images, images], dim=2)
+
+
+class Changing(Stepped):
+    def __init__(self, image):
+        super().__init__(image)
+        self.calls = 0
+
+    def forward(self, images):
+        self.calls += 1
+        return images * self.calls
+
+
+def test_what_is_wrong_is_named():
+    with pytest.raises(AssertionError, match=r"images leave \[-1, 1\]"):
+        testing.check_generator(Loud, IMAGE)
+    with pytest.raises(AssertionError, match="no gradient reaches .'unused.weight', 'unused.bias'."):
+        testing.check_generator(Forgetful, IMAGE)
+    with pytest.raises(AssertionError, match=r"images are \[4, 3, 16, 16\]; expected \[4, 1, 16, 8\]"):
+        testing.check_generator(Loud, CLASSES)
+    with pytest.raises(AssertionError, match=r"\[4, 3, 16, 16\] became \[4, 3, 32, 16\]"):
+        testing.check_augmentation(Growing, IMAGE)
+    with pytest.raises(AssertionError, match="two results under one seed differ"):
+        testing.check_augmentation(Changing, IMAGE)
+
+
+class Data:
+    split, classes = "train", ("a", "b")
+    spec = gankit.ImageSpec(4, 4, 1)
+
+    def prepare(self): ...
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return torch.full((1, 4, 4), index, dtype=torch.uint8), index % 2
+
+    def tensors(self):
+        return torch.stack([self[index][0] for index in range(3)]), torch.tensor([0, 1, 0])
+
+
+class WrongLabels(Data):
+    def tensors(self):
+        return super().tensors()[0], torch.tensor([0, 1, 1])
+
+
+class Impure(Data):
+    def __getitem__(self, index):
+        return torch.randint(0, 255, (1, 4, 4), dtype=torch.uint8), 0
+
+
+class Unclassed(Data):
+    classes = ("a",)
+
+
+def test_data_sets():
+    testing.check_dataset(Data())
+    for wrong, message in (
+        (WrongLabels, r"tensors\(\) and label 2 differ"),
+        (Impure, "image 0 is another a second time"),
+        (Unclassed, "label 1 of image 1 is none of 1 classes"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            testing.check_dataset(wrong())
+
+
+def test_callbacks():
+    class Misspelt:
+        def on_step(self, run): ...
+
+    class Half:
+        def on_step_end(self, run): ...
+        def state_dict(self): ...
+
+    with pytest.raises(AssertionError, match="unknown methods .'on_step'."):
+        testing.check_callback(Misspelt())
+    with pytest.raises(AssertionError, match="needs both"):
+        testing.check_callback(Half())
+
+
+def test_a_turn_alone():
+    def generator(z):
+        return z.view(-1, 1, 2, 2)
+
+    def discriminator(images):
+        return images.square().sum(dim=(1, 2, 3)) / 2
+
+    real, latents = torch.rand(3, 1, 2, 2), torch.randn(3, 4)
+    turn = testing.make_turn("discriminator", generator, discriminator, real, latents=latents, augment=lambda x: 2 * x)
+    assert torch.allclose(turn.real_logits, 2 * real.square().sum(dim=(1, 2, 3)))
+    assert torch.allclose(turn.fake, latents.view(3, 1, 2, 2))
+    assert torch.allclose(turn.gradient(turn.real), 4 * real), "the gradient is through the augmentation"
+    assert torch.allclose(turn.gradient(torch.ones(1, 1, 2, 2)), torch.full((1, 1, 2, 2), 4.0))
+    assert torch.allclose(turn.discriminate(real, augment=False), discriminator(real))
+    assert turn.fake_logits.grad_fn is not None
+    assert testing.make_turn("generator", generator, discriminator, real).fake.requires_grad is False

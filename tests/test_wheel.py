@@ -1,0 +1,172 @@
+"""What is installed is what is here: the wheel, away from the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+THIRD_PARTY = {
+    "pyproject.toml": """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "third-party-gan"
+version = "1.0"
+[project.entry-points.gankit]
+third_party_gan = "third_party_gan"
+[tool.hatch.build.targets.wheel]
+packages = ["third_party_gan"]
+""",
+    "third_party_gan/__init__.py": """
+import torch
+from torch import nn
+import gankit
+
+class Linear(nn.Module):
+    def __init__(self, image: gankit.ImageSpec, latent_dim: int, *, scale: float = 1.0) -> None:
+        super().__init__()
+        self.image, self.scale = image, scale
+        self.linear = nn.Linear(latent_dim, image.channels * image.height * image.width)
+
+    def forward(self, z, labels=None):
+        shape = (-1, self.image.channels, self.image.height, self.image.width)
+        return (self.linear(z) * self.scale).view(shape).tanh()
+
+class Gap:
+    def discriminator(self, turn):
+        return (turn.fake_logits - turn.real_logits).mean()
+
+    def generator(self, turn):
+        return -turn.fake_logits.mean()
+
+class Ramp:
+    split, classes = "train", None
+    spec = gankit.ImageSpec(16, 16, 1)
+
+    def __init__(self, *, count: int = 20) -> None:
+        self.count = count
+
+    def prepare(self): ...
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return torch.full((1, 16, 16), index * 10, dtype=torch.uint8), 0
+
+class Shout:
+    def on_run_end(self, run):
+        print("SHOUT", run.state.step)
+
+@gankit.hookimpl
+def register(registries: gankit.Registries) -> None:
+    registries.generators.add("third_linear", Linear)
+    registries.losses.add("third_gap", Gap)
+    registries.datasets.add("third_ramp", Ramp)
+    registries.callbacks.add("third_shout", Shout)
+""",
+}
+
+
+def build(project: Path, target: Path) -> Path:
+    line = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(project)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = target.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """Our wheel and a third party's in a folder of their own, which stands before everything else on the path."""
+    base = tmp_path_factory.mktemp("wheels")
+    for name, text in THIRD_PARTY.items():
+        (base / "third" / name).parent.mkdir(parents=True, exist_ok=True)
+        (base / "third" / name).write_text(text)
+    wheels = [build(ROOT, base / "ours"), build(base / "third", base / "theirs")]
+    line = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--target",
+        str(base / "site"),
+        *map(str, wheels),
+    ]
+    subprocess.run(line, check=True)
+    (base / "elsewhere").mkdir()
+
+    def gankit(*words: str) -> str:
+        env = {**os.environ, "PYTHONPATH": str(base / "site"), "COLUMNS": "200", "PYTHONSAFEPATH": "1"}
+        line = [sys.executable, "-m", "gankit", *words]
+        done = subprocess.run(line, cwd=base / "elsewhere", env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
+    return base, wheels[0], gankit
+
+
+def test_the_wheel_holds_the_core_and_every_plugin_and_nothing_else_at_the_top(installed):
+    _, wheel, _ = installed
+    names = zipfile.ZipFile(wheel).namelist()
+    plugins = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()}
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"gankit", *plugins}
+    assert "gankit/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    entry_points = next(name for name in names if name.endswith("entry_points.txt"))
+    declared = zipfile.ZipFile(wheel).read(entry_points).decode()
+    assert all(f"{plugin} = {plugin}" in declared for plugin in plugins)
+
+
+def test_gankit_list_away_from_the_checkout(installed):
+    base, _, gankit = installed
+    listed = {tuple(line.split()[:3]) for line in gankit("list").splitlines()[1:]}
+    assert ("generators", "dcgan", "gankit_dcgan") in listed
+    assert ("datasets", "cifar10", "gankit_cifar10") in listed
+    assert ("generators", "third_linear", "third_party_gan") in listed
+    where = subprocess.run(
+        [sys.executable, "-c", "import gankit, gankit_dcgan; print(gankit.__file__, gankit_dcgan.__file__)"],
+        cwd=base / "elsewhere",
+        env={**os.environ, "PYTHONPATH": str(base / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(Path(path).is_relative_to(base / "site") for path in where.stdout.split())
+
+
+def test_a_third_partys_wheel_trains(installed):
+    base, _, gankit = installed
+    (base / "elsewhere/recipe.yaml").write_text("""
+name: third
+image: {size: 16}
+dataset: third_ramp
+loader: {batch_size: 4}
+generator: {name: third_linear, scale: 0.5}
+discriminator: {name: dcgan, width: 4}
+loss: third_gap
+optimizers: {generator: adam, discriminator: adam}
+train: {steps: 2}
+callbacks: [third_shout, checkpoint]
+""")
+    assert "SHOUT 2" in gankit("run", "recipe.yaml")
+    assert "grid.png" in gankit("sample", "results/third", "--count", "4")
+
+
+def test_the_version_is_one():
+    import gankit
+
+    assert metadata.version("gankit") == gankit.__version__

@@ -1,0 +1,53 @@
+"""The same promises on a CUDA device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import gankit
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+
+EVERYTHING = {
+    "conditional": True,
+    "loader": {"flip": True, "cache": "device"},
+    "regularizers": [{"name": "r1", "gamma": 0.1, "interval": 3}],
+    "augmentations": [{"name": "diffaugment"}],
+    "ema": {"half_life_images": 40},
+    "callbacks": [{"name": "sample_images", "every": 3}, {"name": "checkpoint", "every": 2}],
+}
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "fp64"])
+def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
+    trainer = runtime.assemble(recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "steps": 6}), tmp_path / "run")
+    trainer.fit()
+    assert next(trainer.state.generator.parameters()).device.type == "cuda"
+    assert all(bool(torch.isfinite(value)) for value in trainer.scalars.values())
+    on_cpu = gankit.load_generator(tmp_path / "run").sample(8, seed=1)
+    assert int((on_cpu.int() - trainer.sample(8, seed=1).int()).abs().max()) <= 2
+
+
+def test_the_step_waits_for_nothing(runtime, recipe):
+    trainer = runtime.assemble(recipe(**EVERYTHING, train={"device": "cuda"}))
+    trainer.step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(3):
+            trainer.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_deterministic_runs_resume_bit_for_bit(runtime, recipe, tmp_path):
+    train = {"device": "cuda", "deterministic": True, "steps": 7}
+    whole = runtime.assemble(recipe(**EVERYTHING, train=train), tmp_path / "whole")
+    whole.fit()
+    for _ in (parts := runtime.assemble(recipe(**EVERYTHING, train=train), tmp_path / "parts")):
+        if parts.state.step == 3:
+            break
+    resumed = runtime.resume(tmp_path / "parts")
+    resumed.fit()
+    for one, other in zip(whole.state.generator.parameters(), resumed.state.generator.parameters(), strict=True):
+        assert torch.equal(one, other)
