@@ -18,10 +18,18 @@ if TYPE_CHECKING:
     from .files import whole_file as whole_file
     from .generator import load_generator as load_generator
     from .hookspecs import hookimpl as hookimpl
+    from .interfaces import Augmentation as Augmentation
     from .interfaces import Batch as Batch
     from .interfaces import Callback as Callback
     from .interfaces import Dataset as Dataset
+    from .interfaces import Discriminator as Discriminator
+    from .interfaces import Features as Features
+    from .interfaces import Generator as Generator
     from .interfaces import ImageSpec as ImageSpec
+    from .interfaces import Latent as Latent
+    from .interfaces import Loss as Loss
+    from .interfaces import Metric as Metric
+    from .interfaces import Regularizer as Regularizer
     from .interfaces import Run as Run
     from .interfaces import Scalars as Scalars
     from .interfaces import State as State
@@ -32,6 +40,9 @@ if TYPE_CHECKING:
     from .registry import Registries as Registries
     from .runtime import Runtime as Runtime
     from .schedule import Scheduled as Scheduled
+    from .training.game import adversarial_step as adversarial_step
+    from .training.game import frozen as frozen
+    from .training.game import take_turn as take_turn
     from .training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"
@@ -41,13 +52,31 @@ _HOME = {
     "files": ("whole_file",),
     "generator": ("load_generator",),
     "hookspecs": ("hookimpl",),
-    "interfaces": ("Batch", "Callback", "Dataset", "ImageSpec", "Run", "Scalars", "State", "Turn"),
+    "interfaces": (
+        "Augmentation",
+        "Batch",
+        "Callback",
+        "Dataset",
+        "Discriminator",
+        "Features",
+        "Generator",
+        "ImageSpec",
+        "Latent",
+        "Loss",
+        "Metric",
+        "Regularizer",
+        "Run",
+        "Scalars",
+        "State",
+        "Turn",
+    ),
     "jsonl": ("JsonLines",),
     "pictures": ("save_grid",),
     "recipe": ("Recipe",),
     "registry": ("Registries",),
     "runtime": ("Runtime",),
     "schedule": ("Scheduled",),
+    "training.game": ("adversarial_step", "frozen", "take_turn"),
     "training.trainer": ("Trainer",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,10 @@ from torch import nn
 
 from .check import Choices
 from .data.loader import Loader
-from .document import KeyPath, dotted
-from .errors import CheckpointError, DataError, RecipeError
+from .errors import CheckpointError, DataError, GankitError, RecipeError
 from .interfaces import Dataset, ImageSpec
 from .recipe import Recipe
-from .training.callback import Callbacks
+from .training.callback import Callbacks, require_both_halves
 from .training.checkpoint import Checkpoint, find_checkpoint
 from .training.ema import Decay, make_average
 from .training.engine import Engine
@@ -24,6 +24,7 @@ from .training.game import Game
 from .training.schedule import ComponentSchedule, OptimizerSchedule, parameter_groups
 from .training.state import PLAYERS, TrainState
 from .training.trainer import Parts
+from .yaml_text import KeyPath, dotted
 
 
 def assemble_parts(
@@ -50,19 +51,24 @@ def assemble_parts(
     for module in (*networks.values(), *(part for part in components.values() if isinstance(part, nn.Module))):
         module.to(engine.device, engine.dtype)
     for network in networks.values():
-        network.to(memory_format=torch.channels_last).train()
+        channels_last(network).train()
+    for path, part in components.items():
+        _check_component(recipe, path, part)
+    named = _named(choices, components)
     decay = Decay()
-    optimizers, schedules = _optimizers(networks, choices)
+    optimizers, schedules = _optimizers(recipe, networks, choices)
     state = TrainState(**networks, optimizers=optimizers)
-    if fresh and recipe.initialize is not None:
-        _initialize(recipe, networks)
+    checkpoint = _first_weights(recipe, networks) if fresh and recipe.initialize is not None else None
     if recipe.ema is not None:
         state.ema = make_average(state.generator, decay)
+        if checkpoint is not None and "generator_ema.safetensors" in checkpoint.manifest["files"]:
+            checkpoint.load_network("generator_ema", state.ema.module)
+            state.ema.n_averaged.fill_(1)  # or the first update would put G itself in its place
     game = Game(
         **networks,
         latent=components["latent",],
         loss=components["loss",],
-        regularizers=_named(choices, components),
+        regularizers={name.partition(".")[2]: part for name, part in named.items() if name.startswith("regularizers.")},
         augmentations=[part for path, part in components.items() if path[0] == "augmentations"],
         engine=engine,
         random=torch.Generator(engine.device),
@@ -84,8 +90,13 @@ def assemble_parts(
         game=game,
         state=state,
         decay=decay,
-        schedules=[*(ComponentSchedule(part, choices[path].params) for path, part in components.items()), *schedules],
-        components={dotted(path): part for path, part in components.items()},
+        schedules=[
+            *(ComponentSchedule(part, choices[path].params) for path, part in components.items()),
+            *(ComponentSchedule(network, choices[side,].params) for side, network in networks.items()),
+            *([ComponentSchedule(state.ema.module, choices["generator",].params)] if state.ema is not None else []),
+            *schedules,
+        ],
+        components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
         about={
             **about,
@@ -150,36 +161,63 @@ def _components(recipe: Recipe, choices: Choices, image: ImageSpec) -> dict[KeyP
 
 
 def _named(choices: Choices, components: Mapping[KeyPath, Any]) -> dict[str, Any]:
-    """The regularizers by the names under which their values are reported: r1, r1#2, ..."""
+    """Components by names that stay theirs when a list is reordered: loss, regularizers.r1, regularizers.r1#2, ..."""
     named: dict[str, Any] = {}
     for path, part in components.items():
-        if path[0] == "regularizers":
-            name = choices[path].entry.name
-            number = 1 + sum(known.partition("#")[0] == name for known in named)
-            named[name if number == 1 else f"{name}#{number}"] = part
+        name = f"{path[0]}.{choices[path].entry.name}" if isinstance(path[-1], int) else dotted(path)
+        number = 1 + sum(known.partition("#")[0] == name for known in named)
+        named[name if number == 1 else f"{name}#{number}"] = part
     return named
 
 
-def _optimizers(networks: Mapping[str, nn.Module], choices: Choices) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
+def _check_component(recipe: Recipe, path: KeyPath, part: Any) -> None:
+    """Refuse what would be silently lost: half of a state, and weights that no optimizer holds."""
+    try:
+        require_both_halves(part, f"{type(part).__name__}")
+    except GankitError as error:
+        raise RecipeError([recipe.document.problem(path, str(error))]) from None
+    weights = [name for name, p in part.named_parameters() if p.requires_grad] if isinstance(part, nn.Module) else []
+    if weights:
+        message = (
+            f"{type(part).__name__}: no optimizer would train its parameter '{weights[0]}': "
+            "put what learns into the generator or the discriminator, or freeze it (requires_grad_(False))"
+        )
+        raise RecipeError([recipe.document.problem(path, message)])
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network with its convolutions' weights in the layout that is fastest for them."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.dim() == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
+def _optimizers(
+    recipe: Recipe, networks: Mapping[str, nn.Module], choices: Choices
+) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
     optimizers, schedules = {}, []
     for side in PLAYERS:
         groups = parameter_groups(networks[side])
         own = [set(group) - {"params"} for group in groups]
         chosen = choices["optimizers", side]
-        optimizers[side] = chosen.build(groups)
+        try:
+            optimizers[side] = chosen.build(groups)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise RecipeError([recipe.document.problem(("optimizers", side), str(error))]) from None
         schedules.append(OptimizerSchedule(optimizers[side], chosen.params, own))
     return optimizers, schedules
 
 
-def _initialize(recipe: Recipe, networks: Mapping[str, nn.Module]) -> None:
-    """Begin with the weights of another run."""
-    assert recipe.initialize is not None
+def _first_weights(recipe: Recipe, networks: Mapping[str, nn.Module]) -> Checkpoint:
+    """Begin with the weights of another run's checkpoint."""
     try:
-        checkpoint = Checkpoint.open(find_checkpoint(recipe.initialize))
+        checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize or "")))
         for name, network in networks.items():
             checkpoint.load_network(name, network)
     except CheckpointError as error:
         raise RecipeError([recipe.document.problem(("initialize",), str(error))]) from None
+    return checkpoint
 
 
 def _frequencies(loader: Loader, classes: int) -> list[float]:

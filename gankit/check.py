@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor, nn
 
-from .document import Document, KeyPath
+from .document import Document
 from .errors import GankitError, Problem
 from .interfaces import ImageSpec
-from .recipe import Recipe, in_order, validation_problems
+from .recipe import Recipe, in_order
 from .registry import Entry, Params, Registries
 from .training.callback import Callbacks
-from .training.turn import PlayerTurn
+from .training.state import PLAYERS
+from .validation import validate
+from .yaml_text import KeyPath
 
 STAND_IN_CLASSES = 10  # for networks, while only the prepared data can say how many classes there are
+MAX_PARAMETERS = 100_000_000_000
+MAX_TRIED_PIXELS = 1024**2
+MAX_SENTENCE = 500
 
 SLOTS: Mapping[KeyPath, str] = {
     ("latent",): "latents",
@@ -55,11 +59,13 @@ def choose(data: Mapping[str, Any], document: Document, registries: Registries) 
     for path, kind, name, params in _components(data):
         try:
             entry = getattr(registries, kind).get(name)
-            choices[path] = Chosen(entry, entry.schema.model_validate(params))
         except KeyError as error:
             problems.append(document.problem((*path, "name"), str(error.args[0])))
-        except ValidationError as error:
-            problems += validation_problems(error, document, path, entry.schema)
+            continue
+        checked, faults = validate(entry.schema, params, document, path)
+        problems += faults
+        if checked is not None:
+            choices[path] = Chosen(entry, checked)
     return choices, problems
 
 
@@ -96,66 +102,128 @@ def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
             problems.append(recipe.document.problem(path, _sentence(error)))
             return None
 
-    dataset = attempt(("dataset",), choices["dataset",].build)
-    attempt(("latent",), lambda: choices["latent",].build(recipe.latent.dim))
-    for path in [("loss",), ("train", "game"), *(p for p in choices if p[0] == "regularizers")]:
-        attempt(path, choices[path].build)
-    for path in [p for p in choices if p[0] == "callbacks"]:
-        attempt(path, lambda p=path: Callbacks([(choices[p].entry.name, choices[p].build())]))  # type: ignore[misc]
-    for side in ("generator", "discriminator"):
-        attempt(("optimizers", side), lambda s=side: choices["optimizers", s].build([nn.Parameter(torch.zeros(1))]))  # type: ignore[misc]
-    if dataset is None:
-        return in_order(problems)
-    classes = dataset.classes
+    def attempt_each(kind: str, build: Callable[[Chosen], Any]) -> None:
+        for path in [path for path in choices if path[0] == kind]:
+            attempt(path, lambda path=path: build(choices[path]))  # type: ignore[misc]
+
+    attempt(("latent",), lambda: _having(choices["latent",].build(recipe.latent.dim), ("sample",), "latent"))
+    attempt(("loss",), lambda: _having(choices["loss",].build(), PLAYERS, "loss"))
+    attempt(("train", "game"), lambda: _having(choices["train", "game"].build(), ("step",), "game"))
+    attempt_each("regularizers", lambda chosen: _check_regularizer(chosen.build()))
+    attempt_each("optimizers", lambda chosen: _check_optimizer(chosen.build([nn.Parameter(torch.zeros(1))])))
+    attempt_each("callbacks", lambda chosen: Callbacks([(chosen.entry.name, chosen.build())]))
+    image = attempt(("dataset",), lambda: _image(recipe, choices["dataset",].build(), problems))
+    if image is not None:
+        attempt_each("augmentations", lambda chosen: _try(lambda: _run_augmentation(chosen, image), image))
+        attempt(("generator",), lambda: _try(lambda: _run_generator(choices, image, recipe.latent.dim), image))
+        attempt(("discriminator",), lambda: _try(lambda: _run_discriminator(choices, image), image))
+    return in_order(problems)
+
+
+def _image(recipe: Recipe, dataset: Any, problems: list[Problem]) -> ImageSpec | None:
+    """The run's images as far as a data set knows them that is not prepared."""
+    _having(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
+    spec, classes = dataset.spec, dataset.classes
+    if not isinstance(spec, ImageSpec) or not 1 <= spec.channels <= 4:
+        given = f"{spec.channels} channels" if isinstance(spec, ImageSpec) else repr(spec)
+        raise ValueError(f"its images are {given}; gankit takes an ImageSpec with 1 to 4 channels")
     if recipe.conditional and classes is None:
         message = f"is true, but dataset '{recipe.dataset.name}' has no labels; use labelled data or conditional: false"
         problems.append(recipe.document.problem(("conditional",), message))
     count = len(classes or ()) or STAND_IN_CLASSES
-    image = ImageSpec(*recipe.image.size, dataset.spec.channels, count if recipe.conditional else 0)
-    if not 1 <= image.channels <= 4:
-        problems.append(recipe.document.problem(("dataset",), f"has {image.channels} channels; gankit takes 1 to 4"))
-        return in_order(problems)
-    for path in [p for p in choices if p[0] == "augmentations"]:
-        attempt(path, lambda p=path: choices[p].build(image))  # type: ignore[misc]
-    attempt(("generator",), lambda: _try(lambda: _run_generator(choices, image, recipe.latent.dim)))
-    attempt(("discriminator",), lambda: _try(lambda: _run_discriminator(choices, image)))
-    return in_order(problems)
+    return ImageSpec(*recipe.image.size, spec.channels, count if recipe.conditional else 0)
 
 
 def _sentence(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: {text}"
+    text = text if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: {text}"
+    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 3]}..."
 
 
-def _try(run: Callable[[], None]) -> None:
-    """Run on the meta device, which costs nothing; what fails there is tried on the CPU, which has the last word."""
+def _having(component: Any, names: Iterable[str], what: str) -> Any:
+    """The component. Raises: TypeError: it lacks one of the attributes of its kind."""
+    lacking = [name for name in names if not hasattr(component, name)]
+    if lacking:
+        raise ValueError(f"{type(component).__name__} is no {what}: it has no {' and no '.join(lacking)}")
+    return component
+
+
+def _check_regularizer(regularizer: Any) -> None:
+    interval = getattr(regularizer, "interval", None)
+    if not any(hasattr(regularizer, player) for player in PLAYERS):
+        raise ValueError(f"{type(regularizer).__name__} is no regularizer: it has neither {' nor '.join(PLAYERS)}")
+    if not isinstance(interval, int) or interval < 1:
+        raise ValueError(f"a regularizer's interval is a whole number of turns from 1 on; its own is {interval!r}")
+
+
+def _check_optimizer(optimizer: Any) -> None:
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(f"makes a {type(optimizer).__name__}, which is no torch.optim.Optimizer")
+
+
+def _try(run: Callable[[], None], image: ImageSpec) -> None:
+    """Run on the meta device, which costs nothing; what fails there is tried on the CPU, which has the last word.
+
+    Images too large for a try on the CPU get the benefit of the doubt.
+    """
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         try:
             with torch.device("meta"):
                 run()
         except (ValueError, GankitError):
             raise
-        except Exception:  # some networks compute with numbers that the meta device does not have
-            with torch.device("cpu"):
-                run()
+        except Exception as error:  # some networks compute with numbers that the meta device does not have
+            if "overflow" in str(error):
+                raise ValueError("is too large: its tensors have more elements than can be counted") from None
+            if image.height * image.width <= MAX_TRIED_PIXELS:
+                with torch.device("cpu"):
+                    run()
 
 
 def _labels(image: ImageSpec) -> Tensor | None:
     return torch.zeros(2, dtype=torch.int64) if image.classes else None
 
 
+def _built(network: Any) -> nn.Module:
+    """The network. Raises: ValueError: it is none, or larger than any machine could hold."""
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"makes a {type(network).__name__}, which is no torch.nn.Module")
+    count = sum(parameter.numel() for parameter in network.parameters())
+    if count > MAX_PARAMETERS:
+        raise ValueError(f"has {count:,} parameters, more than the {MAX_PARAMETERS:,} that gankit takes for no mistake")
+    return network
+
+
 def _run_generator(choices: Choices, image: ImageSpec, latent_dim: int) -> None:
-    network = choices["generator",].build(image, latent_dim)
+    network = _built(choices["generator",].build(image, latent_dim))
     images = network(torch.zeros(2, latent_dim), _labels(image))
     wanted = (2, image.channels, image.height, image.width)
     if not isinstance(images, Tensor) or tuple(images.shape) != wanted:
-        given = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"makes {given} of two latents; the recipe's images are {list(wanted)}")
+        raise ValueError(
+            f"makes {_shape(images)} of two latents; the recipe's images are {list(wanted)}: "
+            "channels come from the dataset, height and width from image.size"
+        )
 
 
 def _run_discriminator(choices: Choices, image: ImageSpec) -> None:
-    network = choices["discriminator",].build(image)
+    network = _built(choices["discriminator",].build(image))
     output = network(torch.zeros(2, image.channels, image.height, image.width), _labels(image))
-    heads = PlayerTurn._heads(output)
-    if not heads or any(head.shape[:1] != (2,) for head in heads):
-        raise ValueError(f"makes logits {[list(head.shape) for head in heads]} of two images; the first side must be 2")
+    logits = output.get("logits") if isinstance(output, Mapping) else output
+    heads = logits if isinstance(logits, (list, tuple)) else [logits]
+    if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
+        given = ", ".join(_shape(head) for head in heads) or "an empty list"
+        raise ValueError(f"makes {given} of two images; logits are [2 ...], a list of such, or a mapping with 'logits'")
+
+
+def _run_augmentation(chosen: Chosen, image: ImageSpec) -> None:
+    augmentation = chosen.build(image)
+    if not isinstance(augmentation, nn.Module):
+        raise ValueError(f"makes a {type(augmentation).__name__}, which is no torch.nn.Module")
+    wanted = (2, image.channels, image.height, image.width)
+    augmented = augmentation(torch.zeros(wanted))
+    if not isinstance(augmented, Tensor) or tuple(augmented.shape) != wanted:
+        raise ValueError(f"makes {_shape(augmented)} of images {list(wanted)}; the shape has to stay")
+
+
+def _shape(value: Any) -> str:
+    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__

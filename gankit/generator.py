@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import torch
 from torch import Tensor, nn
 
 from .check import Chosen
 from .errors import CheckpointError
 from .interfaces import ImageSpec, Latent
-from .registry import Params, Registry, did_you_mean, signature_schema
+from .registry import Params, Registry, signature_schema
 from .runtime import Runtime
-from .training.checkpoint import Checkpoint, find_checkpoint
+from .training.checkpoint import MANIFEST, Checkpoint, find_checkpoint
 from .training.sampling import sample_images
+from .validation import validate
 
 
 class TrainedGenerator:
@@ -49,22 +51,28 @@ class TrainedGenerator:
         """Generated images, uint8 [count c h w]: the same for the same seed.
 
         Args:
-            count: how many.
-            seed: of the latents, which are drawn on the CPU.
+            count: how many, from 1 on.
+            seed: of the latents, which are drawn on the CPU; from 0 on.
             labels: a class for each image; None follows the data's class frequencies.
             options: the network's sampling options.
 
         Raises:
-            ValueError: labels or options that the network does not take.
+            ValueError: a number, labels or options that it does not take.
         """
-        try:
-            checked = self.options.model_validate(options).at(0) if options else {}
-        except ValidationError as error:
-            finding = error.errors()[0]
-            name = str(finding["loc"][0])
-            known = did_you_mean(name, self.options.model_fields) if finding["type"] == "extra_forbidden" else ""
-            raise ValueError(f"sampling option '{name}': {finding['msg']}{known}") from None
+        if count < 1 or not 0 <= seed < 2**63:
+            raise ValueError(f"count is 1 or more and seed 0 to 2^63 - 1; got count {count!r}, seed {seed!r}")
+        if labels is not None and not (
+            isinstance(labels, Sequence) and all(isinstance(label, int) and label is not True for label in labels)
+        ):
+            raise ValueError(f"labels are a list of whole numbers, one an image; got {labels!r}")
+        checked = self._check(options) if options else {}
         return sample_images(self.module, self._latent, self.image, count, seed, labels, self._frequencies, checked)
+
+    def _check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        params, problems = validate(self.options, options)
+        if params is None:
+            raise ValueError("; ".join(f"sampling option '{problem.path}': {problem.message}" for problem in problems))
+        return params.at(0)
 
 
 def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str = "cpu") -> TrainedGenerator:
@@ -87,30 +95,52 @@ def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu") -> T
     checkpoint = Checkpoint.open(folder)
     manifest = checkpoint.manifest
     try:
-        image = ImageSpec(**manifest["image"])
+        image = _image(manifest["image"])
         latent_dim = int(manifest["latent"]["dim"])
-        classes = tuple(manifest["classes"]) if image.classes else None
-        frequencies = [float(share) for share in manifest["frequencies"]] if image.classes else None
+        classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
+        frequencies = _shares(manifest["frequencies"], image.classes) if image.classes else None
         registries = runtime.registries
         latent = _choose(registries.latents, manifest["latent"]).build(latent_dim)
-        network = _choose(registries.generators, manifest["generator"]).build(image, latent_dim)
+        with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then replaced
+            network = _choose(registries.generators, manifest["generator"]).build(image, latent_dim)
     except CheckpointError as error:
-        missing = ", ".join(runtime.missing_plugins(manifest.get("plugins", {})))
+        recorded = manifest.get("plugins")
+        missing = ", ".join(runtime.missing_plugins(recorded)) if isinstance(recorded, dict) else ""
         hint = f"; it was trained with plugin {missing}: pass it (--plugin)" if missing else ""
         raise CheckpointError(f"{folder}: {error}{hint}") from None
     except Exception as error:  # a manifest is a stranger's data
-        raise CheckpointError(f"{folder / 'manifest.json'}: {type(error).__name__}: {error}") from None
+        fault = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {fault}") from None
     ema = "generator_ema.safetensors" in manifest["files"]
     checkpoint.load_network("generator_ema" if ema else "generator", network)
     network.to(device).eval().requires_grad_(False)
     return TrainedGenerator(network, latent, image, classes, frequencies, folder)
 
 
+def _image(given: Mapping[str, Any]) -> ImageSpec:
+    image = ImageSpec(**given)
+    bounds = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
+    for name, (low, high) in bounds.items():
+        value = getattr(image, name)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"image.{name} is {value!r}, not {low} to {high}")
+    return image
+
+
+def _shares(given: Sequence[Any], classes: int) -> list[float]:
+    shares = [float(share) for share in given]
+    if len(shares) != classes or not all(0 <= share < math.inf for share in shares) or not sum(shares):
+        raise ValueError(f"frequencies are not {classes} shares")
+    return shares
+
+
 def _choose(registry: Registry[Any], given: Mapping[str, Any]) -> Chosen:
+    name = str(given["name"])
     try:
-        entry = registry.get(str(given["name"]))
-        return Chosen(entry, entry.schema.model_validate(given.get("params", {})))
+        entry = registry.get(name)
     except KeyError as error:
         raise CheckpointError(str(error.args[0])) from None
-    except ValidationError as error:
-        raise CheckpointError(f"{registry.kind}: '{given['name']}': {error.errors()[0]['msg']}") from None
+    params, problems = validate(entry.schema, given.get("params", {}))
+    if params is None:
+        raise CheckpointError(f"{registry.singular} '{entry.name}': {'; '.join(map(str, problems))}")
+    return Chosen(entry, params)

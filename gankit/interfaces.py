@@ -147,6 +147,7 @@ class Regularizer(Protocol):
 
     ``interval`` counts turns of that side: 1 joins the player's loss; above 1 it takes a backward and an optimizer
     step of its own every ``interval`` turns, multiplied by the interval (lazy regularization, arXiv 1912.04958).
+    ``after(turn)``, where it has one, follows each turn of either player's loss, before the lazy penalties.
     """
 
     interval: int
@@ -245,10 +246,14 @@ class Run(Protocol):
     def ending(self) -> str | None:
         """Why the run ends, in ``on_run_end`` and ``on_exception``: ``done``, the reason of `stop`, or the error."""
 
+    @property
+    def checkpoints(self) -> Sequence[Path]:
+        """The run's checkpoints, oldest first."""
+
     def log(self, event: Mapping[str, Any]) -> None:
         """Append a finding to ``events.jsonl``."""
 
-    def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> Tensor:
+    def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Generated images, uint8 [n c h w]: the same latents for the same seed, from the EMA where there is one."""
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:

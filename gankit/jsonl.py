@@ -25,8 +25,11 @@ class JsonLines:
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one object; NaN and infinities, which JSON lacks, become strings."""
-        self._file.write(json.dumps(_plain(record)) + "\n")
+        """Write one object; NaN and infinities, which JSON lacks, become strings.
+
+        Numbers of torch and numpy become plain ones, and whatever else JSON lacks becomes text.
+        """
+        self._file.write(json.dumps(_plain(record), default=str) + "\n")
         self._file.flush()
 
     def sync(self) -> int:
@@ -50,6 +53,8 @@ class JsonLines:
 
 
 def _plain(value: Any) -> Any:
+    if getattr(value, "shape", None) == ():  # a number of torch's or numpy's
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):

@@ -8,27 +8,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
-    ValidationError,
     model_serializer,
     model_validator,
 )
+from pydantic_core import core_schema
 
-from .document import LENGTHS, Document, KeyPath, read_document
+from . import yaml_text
+from .document import LENGTHS, Document, lengths_in, read_document
 from .errors import Problem, RecipeError
-from .registry import did_you_mean
-from .schedule import Schedule, Scheduled
+from .schedule import Scheduled
+from .validation import validate
 
 
 class _Section(BaseModel):
@@ -57,17 +58,35 @@ class Component(BaseModel):
         return {"name": self.name, **self.params}
 
 
-def _sides(value: Any) -> Any:
-    return [value, value] if isinstance(value, (int, str)) and not isinstance(value, bool) else value
+def _matching(pattern: str, meaning: str) -> AfterValidator:
+    """A text of this pattern; the error says what it means."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"should be {meaning}; got {value!r}")
+        return value
+
+    return AfterValidator(check)
 
 
 Side = Annotated[int, Field(ge=1, le=16_384)]
 
 
+class _OneForBoth:
+    """Lets a pair be given as the one number that both are; an error speaks of the form that was meant."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        one = core_schema.no_info_after_validator_function(lambda side: (side, side), handler.generate_schema(Side))
+        return core_schema.tagged_union_schema(
+            {"<one>": one, "<both>": handler(source)},
+            discriminator=lambda value: "<both>" if isinstance(value, (list, tuple)) else "<one>",
+        )
+
+
 class Image(_Section):
     """``size``: one side, or [height, width], in pixels."""
 
-    size: Annotated[tuple[Side, Side], BeforeValidator(_sides)]
+    size: Annotated[tuple[Side, Side], _OneForBoth()]
 
 
 class LatentSpec(Component):
@@ -93,7 +112,7 @@ class Loader(_Section):
     batch_size: PositiveInt = 64
     cache: Literal["auto", "device", "memory", "none"] = "auto"
     flip: bool = False
-    workers: NonNegativeInt | None = None
+    workers: Annotated[int, Field(ge=0, le=256)] | None = None
 
 
 class Optimizers(_Section):
@@ -121,7 +140,7 @@ class Train(_Section):
     images: PositiveInt | None = None
     discriminator_steps: PositiveInt = 1
     precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, _matching(r"auto|cpu|mps|cuda(:\d{1,3})?", "auto, cpu, mps, cuda or cuda:N")] = "auto"
     fresh_fakes: bool = False
     microbatch: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
@@ -151,14 +170,14 @@ class EMA(_Section):
         ramp_up: early on, the half-life is at most this share of the images seen; None for no ramp.
     """
 
-    half_life_images: Annotated[Scheduled, Field(gt=0)]
+    half_life_images: Annotated[Scheduled, Field(ge=0)]
     ramp_up: PositiveFloat | None = 0.05
 
 
 class Recipe(_Section):
     """A whole training run. Built by `load` or `parse`, which say where each fault stands."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "up to 100 letters, digits, '.', '_' and '-'")]
     seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 0
     image: Image
     conditional: bool = False
@@ -199,19 +218,15 @@ class Recipe(_Section):
     @classmethod
     def attempt(cls, document: Document) -> tuple[Recipe | None, list[Problem]]:
         """The recipe, if the structure holds, and every fault of it."""
-        problems = list(document.problems)
-        try:
-            recipe = cls.model_validate(document.data)
-        except ValidationError as error:
-            problems += validation_problems(error, document, (), cls)
-            train = document.data.get("train")
-            given = [length for length in LENGTHS if isinstance(train, dict) and train.get(length) is not None]
-            if isinstance(train, dict) and (fault := length_fault(given)):  # pydantic stops at the section's keys
-                problems = [problem for problem in problems if problem.message != fault]
-                problems.append(document.problem(("train", *given[1:2]), fault, of_key=True))
-            return None, in_order(problems)
-        recipe._document = document
-        return recipe, problems
+        recipe, faults = validate(cls, document.data, document)
+        train = document.data.get("train")
+        if recipe is None and isinstance(train, dict) and (fault := length_fault(given := lengths_in(train))):
+            # said here, since pydantic stops at the faults of the section's keys, and of the key that is one too many
+            faults = [problem for problem in faults if problem.message != fault]
+            faults.append(document.problem(("train", *given[1:2]), fault, of_key=True))
+        if recipe is not None:
+            recipe._document = document
+        return recipe, in_order([*document.problems, *faults])
 
     @property
     def document(self) -> Document:
@@ -222,47 +237,14 @@ class Recipe(_Section):
         """The recipe as YAML that loads to an equal recipe."""
         data = self.model_dump(mode="json")
         data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
-        return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+        return yaml_text.write(data)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same, wherever they were read."""
+        return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
 
-def validation_problems(
-    error: ValidationError, document: Document, path: KeyPath, model: type[BaseModel]
-) -> list[Problem]:
-    """Pydantic's findings about ``model``, which stands at ``path``, as problems with places, in the user's words."""
-    problems = []
-    for finding in error.errors(include_url=False):
-        # words in angle brackets name the branch of a union, which no recipe spells out
-        where = (*path, *(part for part in finding["loc"] if not str(part).startswith("<")))
-        kind = finding["type"]
-        if kind == "extra_forbidden":
-            noun = "parameter" if path else "key"
-            message = f"unknown {noun}{did_you_mean(str(where[-1]), _known_keys(model, finding['loc']))}"
-        elif kind == "missing":
-            message = "is missing; it is required"
-        elif kind == "value_error":
-            message = str(finding["ctx"]["error"])
-        else:
-            text = finding["msg"].replace("Input should", "should")
-            message = f"{text[0].lower()}{text[1:]}; got {_short(finding['input'])}"
-        problems.append(document.problem(where, message, of_key=kind == "extra_forbidden"))
-    return problems
-
-
-def _known_keys(model: Any, loc: tuple[str | int, ...]) -> list[str]:
-    """The keys that the mapping around the unknown key at ``loc`` may have."""
-    for part in loc[:-1]:
-        if part == "<schedule>":
-            model = Schedule
-        elif isinstance(part, str) and not part.startswith("<"):
-            model = _model_in(model.model_fields[part].annotation) if model and part in model.model_fields else None
-    return list(model.model_fields) if model else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The first model in an annotation such as ``list[Item] | None``."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+    def __hash__(self) -> int:
+        return hash(self.to_yaml())
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -273,8 +255,3 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
         return (match[1], int(match[2]), int(match[3])) if match else (problem.place, 0, 0)
 
     return sorted(problems, key=key)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -6,7 +6,9 @@ Positional parameters come from the runtime, keyword-only parameters from the re
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -14,15 +16,15 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, Generic, TypeVar, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, create_model
-from pydantic.errors import PydanticUserError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from .errors import RegistrationError
 from .schedule import at_images, has_schedule
 
 T = TypeVar("T")
 
-RESERVED = "name"  # the recipe's own word for the component
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+RESERVED = ("name", "at", "scheduled")  # the recipe's own word for the component, and what `Params` itself has
 
 
 class Params(BaseModel):
@@ -81,6 +83,11 @@ class Registry(Generic[T]):
         self.owner = "gankit"
         self._entries: dict[str, Entry[T]] = {}
 
+    @property
+    def singular(self) -> str:
+        """One of the kind: ``losses`` to ``loss``."""
+        return self.kind.removesuffix("es" if self.kind.endswith("sses") else "s")
+
     def add(self, name: str, factory: Callable[..., T]) -> None:
         """Register ``factory`` under ``name``.
 
@@ -88,8 +95,10 @@ class Registry(Generic[T]):
             RegistrationError: the name is taken or no name, or the signature is not
                 ``(context..., *, annotated keyword-only parameters)``.
         """
-        if not isinstance(name, str) or not name.replace("_", "a").replace("-", "a").isalnum():
-            raise RegistrationError(f"{self.kind}: {name!r} is no name: use letters, digits, '_' and '-'")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            raise RegistrationError(
+                f"{self.kind}: {name!r} is no name: use letters, digits, '_' and '-', a letter first"
+            )
         if held := self._entries.get(name):
             raise RegistrationError(f"{self.kind}: '{name}' is already registered by plugin '{held.plugin}'")
         schema = signature_schema(factory, self.context, f"{self.kind}: '{name}'")
@@ -98,7 +107,7 @@ class Registry(Generic[T]):
     def get(self, name: str) -> Entry[T]:
         """The component called ``name``. Raises: KeyError, with the message for the user."""
         if name not in self._entries:
-            raise KeyError(f"no {self.kind[:-1]} is called {name!r}{did_you_mean(name, self._entries)}")
+            raise KeyError(f"no {self.singular} is called {name!r}{did_you_mean(name, self._entries)}")
         return self._entries[name]
 
     def __contains__(self, name: object) -> bool:
@@ -136,16 +145,33 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
     hints = _hints(factory, keywords, where)
     types: dict[str, Any] = {}
     for parameter in keywords:
-        if parameter.name == RESERVED or parameter.name.startswith("_"):
+        hidden = parameter.name.startswith("model_") and hasattr(Params, parameter.name)
+        if hidden or parameter.name in RESERVED or parameter.name.startswith("_"):
             raise RegistrationError(f"{where}: no parameter can be called '{parameter.name}'")
         default = ... if parameter.default is parameter.empty else parameter.default
         types[parameter.name] = (hints[parameter.name], default)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a parameter called 'copy' hides a method nobody calls here
-            return create_model(getattr(factory, "__name__", "Params"), __base__=Params, **types)
-    except (PydanticUserError, TypeError, NameError) as error:
+            schema = create_model(getattr(factory, "__name__", "Params"), __base__=Params, **types)
+            schema.model_json_schema()
+    except Exception as error:  # pydantic has many ways to refuse an annotation
         raise RegistrationError(f"{where}: its signature is no schema: {str(error).splitlines()[0]}") from None
+    _check_defaults(schema, where)
+    return schema
+
+
+def _check_defaults(schema: type[Params], where: str) -> None:
+    try:
+        schema.model_validate({})
+    except ValidationError as error:
+        for finding in error.errors(include_url=False):
+            if finding["type"] != "missing":
+                name, fault = finding["loc"][0], finding["msg"].replace("Input should", "should")
+                given = f"{fault}; it is {finding['input']!r}"
+                raise RegistrationError(f"{where}: the default of '{name}' breaks its own type: {given}") from None
+    except Exception as error:  # a validator of the plugin's, or a constraint that its type does not know
+        raise RegistrationError(f"{where}: its defaults cannot be checked: {type(error).__name__}: {error}") from None
 
 
 def _hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], where: str) -> dict[str, Any]:
@@ -153,7 +179,12 @@ def _hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], where
     if missing:
         raise RegistrationError(f"{where}: parameter '{missing[0]}' needs a type annotation")
     # only the keyword-only ones: positional annotations may name types that exist for type checkers alone
-    function = inspect.unwrap(factory.__init__ if inspect.isclass(factory) else factory)
+    function: Any = factory
+    while isinstance(function, functools.partial):
+        function = function.func
+    function = function.__init__ if inspect.isclass(function) else function
+    function = function if hasattr(function, "__globals__") else type(function).__call__
+    function = inspect.unwrap(function)
     holder = SimpleNamespace(__annotations__={p.name: p.annotation for p in keywords})
     try:
         return get_type_hints(holder, globalns=getattr(function, "__globals__", {}), include_extras=True)

@@ -18,7 +18,7 @@ from .plugins import BrokenPlugin, Plugin, Plugins
 from .recipe import Recipe, in_order
 from .registry import Registries
 from .training.checkpoint import Checkpoint, checkpoints
-from .training.directory import RECIPE, read_record
+from .training.directory import RECIPE, read_record, require_free
 from .training.game import Adversarial
 from .training.trainer import Trainer
 
@@ -85,9 +85,12 @@ class Runtime:
         Raises:
             RecipeError: the recipe cannot run.
             DataError: its data set is missing, damaged or too small.
-            GankitError: this machine lacks the device.
+            GankitError: this machine lacks the device, or ``run_dir`` is taken.
         """
-        return self._assemble(recipe, None if run_dir is None else Path(run_dir), fresh=True)
+        directory = None if run_dir is None else Path(run_dir)
+        if directory is not None:
+            require_free(directory)  # before any download
+        return self._assemble(recipe, directory, fresh=True)
 
     def resume(self, run_dir: str | Path, overrides: Sequence[str] = ()) -> Trainer:
         """The trainer of a run, at its newest checkpoint, or at the start where it has none.
@@ -104,7 +107,11 @@ class Runtime:
         except RecipeError as error:
             raise RecipeError([*error.problems, *self._missing_plugins(directory)]) from None
         found = checkpoints(directory)
-        checkpoint = Checkpoint.open(found[-1]) if found else None
+        try:
+            checkpoint = Checkpoint.open(found[-1]) if found else None
+        except CheckpointError as error:
+            before = f"from {found[-2].name}" if len(found) > 1 else "from the start"
+            raise CheckpointError(f"{error}; to go on {before}, delete {found[-1]} and resume again") from None
         trainer = self._assemble(recipe, directory, fresh=checkpoint is None)
         trainer.restore(checkpoint)
         return trainer

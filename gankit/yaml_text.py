@@ -52,15 +52,21 @@ class _Loader(yaml.SafeLoader):
         self._values += 1
         self._depth += 1
         if self._values > MAX_VALUES or self._depth > MAX_DEPTH:
-            raise yaml.MarkedYAMLError(problem=_too_much(self._depth), problem_mark=self.peek_event().start_mark)
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=_too_much(self._depth), problem_mark=mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every word that YAML 1.1 or 1.2 would read as something else."""
+    """Quotes every word that YAML 1.1 or 1.2 would read as something else, and escapes all that is not printable."""
 
+    def represent_text(self, text: str) -> yaml.Node:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
 
 for _name, _pattern, _first in _SCALARS:
     for _class in (_Loader, _Dumper):
@@ -78,7 +84,9 @@ def read(text: str, name: str) -> Reading:
     except yaml.reader.ReaderError as error:
         before = text[: error.position]
         place = f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
-        raise RecipeError([Problem(place, "", f"invalid YAML: the character U+{error.character:04X}")]) from None
+        raise RecipeError(
+            [Problem(place, "", f"invalid YAML: the character U+{error.character:04X} is not allowed")]
+        ) from None
     reading = Reading(name)
     if node is not None:
         reading.data = reading.value(node, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,8 +44,13 @@ def _lines(value: Any) -> list[str]:
         return [f"{value['name']}  {_pairs(rest)}".rstrip()]
     if isinstance(value, dict) and any(isinstance(item, dict) for item in value.values()):
         return [f"{key}: {line}" for key, item in value.items() for line in _lines(item)]
-    return [_pairs(value) if isinstance(value, dict) else "none" if value is None else str(value)]
+    return [_pairs(value) if isinstance(value, dict) else "none" if value is None else _text(value)]
 
 
 def _pairs(values: dict[str, Any]) -> str:
-    return "  ".join(f"{key}={value}" for key, value in values.items() if value is not None)
+    return "  ".join(f"{key}={_text(value)}" for key, value in values.items() if value is not None)
+
+
+def _text(value: Any) -> str:
+    """A value as a recipe would write it."""
+    return value if isinstance(value, str) else json.dumps(value)

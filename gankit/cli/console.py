@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from ..errors import GankitError
+
 if TYPE_CHECKING:
+    from ..registry import Registries, Registry
     from ..runtime import Runtime
 
+LONGEST_LINE = 1000
 PluginOption = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
@@ -23,16 +27,17 @@ Overrides = Annotated[
 
 
 def out() -> Console:
-    """Where results go; a line is never cut where there is no terminal."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=200, soft_wrap=True)
+    """Where results go: text as it is, whatever brackets it has; a line is never cut where there is no terminal."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=LONGEST_LINE)
 
 
 def complain(message: str, title: str = "error") -> None:
-    """One message on the error stream, its lines as they are."""
+    """One message on the error stream, its lines as they are, and nothing in it that could steer a terminal."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     style = "yellow" if title == "warning" else "red"
-    console.print(Text.assemble((f"{title}: ", f"bold {style}"), message))
+    plain = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+    console.print(Text.assemble((f"{title}: ", f"bold {style}"), plain))
 
 
 def make_runtime(plugins: Sequence[str] | None) -> Runtime:
@@ -43,3 +48,14 @@ def make_runtime(plugins: Sequence[str] | None) -> Runtime:
     for broken in runtime.broken:
         complain(f"{broken.reason}; it is left out", "warning")
     return runtime
+
+
+def find_kind(registries: Registries, kind: str) -> Registry[Any]:
+    """The registry that ``kind`` names, in the plural or the singular. Raises: GankitError."""
+    from ..registry import did_you_mean
+
+    by_kind = registries.by_kind()
+    for registry in registries:
+        if kind in (registry.kind, registry.singular):
+            return registry
+    raise GankitError(f"no kind is called {kind!r}{did_you_mean(kind, by_kind)}")

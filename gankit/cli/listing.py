@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..errors import GankitError
-from .console import PluginOption, make_runtime, out
+from .console import PluginOption, find_kind, make_runtime, out
 
 
 def list_components(
@@ -23,15 +22,12 @@ def list_components(
 
       gankit list losses --plugin my_gan.py
     """
-    from ..registry import did_you_mean
-
-    registries = make_runtime(plugin).registries.by_kind()
-    if kind is not None and kind not in registries:
-        raise GankitError(f"no kind is called {kind!r}{did_you_mean(kind, registries)}")
+    registries = make_runtime(plugin).registries
+    chosen = list(registries) if kind is None else [find_kind(registries, kind)]
     table = Table(box=None, header_style="bold")
     for column in ("kind", "name", "plugin", "what it is"):
-        table.add_column(column)
-    for registry in [registries[kind]] if kind else registries.values():
+        table.add_column(column, overflow="fold", no_wrap=column in ("kind", "name"))
+    for registry in chosen:
         for entry in registry:
             table.add_row(registry.kind, entry.name, entry.plugin, entry.summary)
-    out().print(table)
+    out().print(table if table.row_count else f"there are no {kind or 'components'}")

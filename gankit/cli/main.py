@@ -10,8 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..errors import GankitError
-from . import check, listing, plugins, resume, run, sample, show
+from ..errors import GankitError, PluginError
+from . import bench, check, listing, plugins, resume, run, sample, show
 from .console import complain
 
 COMMANDS = "gankit.commands"
@@ -24,7 +24,8 @@ class Verbs(TyperGroup):
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *sorted(point.name for point in metadata.entry_points(group=COMMANDS))]
+        own = super().list_commands(ctx)
+        return [*own, *sorted({point.name for point in metadata.entry_points(group=COMMANDS)} - set(own))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if own := super().get_command(ctx, cmd_name):
@@ -32,22 +33,34 @@ class Verbs(TyperGroup):
         found = metadata.entry_points(group=COMMANDS, name=cmd_name)
         return _Deferred(next(iter(found))) if found else None
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            complain("interrupted before the first step")
+            raise typer.Exit(130) from None
+
 
 class _Deferred(typer.core.TyperCommand):
     """A verb of another package: named in the help, imported when called."""
 
     def __init__(self, point: metadata.EntryPoint) -> None:
-        package = point.dist.name if point.dist else point.value
+        from ..plugins import distribution
+
+        self._package = distribution(point)
         super().__init__(
             point.name,
-            help=f"(from {package})",
+            help=f"(from {self._package})",
             add_help_option=False,
             context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
         )
         self._point = point
 
     def invoke(self, ctx: Any) -> Any:
-        verb = self._point.load()
+        try:
+            verb = self._point.load()
+        except (Exception, SystemExit) as error:
+            raise PluginError(f"the verb '{self.name}' of {self._package}: {type(error).__name__}: {error}") from error
         app = verb if isinstance(verb, typer.Typer) else typer.Typer()
         if app is not verb:
             app.command(self._point.name)(verb)
@@ -91,6 +104,7 @@ def make_app() -> typer.Typer:
         ("show", show.show),
         ("plugins", plugins.plugins),
         ("sample", sample.sample),
+        ("bench", bench.bench),
     ):
         app.command(name)(verb)
     return app
@@ -99,10 +113,7 @@ def make_app() -> typer.Typer:
 def main() -> None:
     """Run the command line. A user's mistake is one message and exit code 2, never a traceback."""
     try:
-        make_app()()
+        make_app()(prog_name="gankit")
     except GankitError as error:
         complain(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        complain("interrupted before the first step")
-        sys.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from .console import PluginOption, out
 
@@ -21,10 +22,10 @@ def plugins(plugin: PluginOption = None) -> None:
     runtime = Runtime(plugin or ())
     table = Table(box=None, header_style="bold")
     for column in ("plugin", "from", "registers"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for loaded in runtime.plugins:
         parts = [f"{kind}: {', '.join(names)}" for kind, names in loaded.components.items()]
         table.add_row(loaded.name, loaded.source, "; ".join(parts) or "hooks only")
     for broken in runtime.broken:
-        table.add_row(broken.name, broken.source, f"[red]did not load:[/red] {broken.reason}")
+        table.add_row(broken.name, broken.source, Text.assemble(("did not load: ", "red"), broken.reason))
     out().print(table)

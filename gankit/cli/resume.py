@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import DataError
 from .console import Overrides, PluginOption, make_runtime, out
 from .training import train
 
@@ -27,7 +28,10 @@ def resume(
       gankit resume results/dcgan_cifar10 train.epochs=50
     """
     runtime = make_runtime(plugin)
-    trainer = runtime.resume(run_dir, overrides or ())
+    try:
+        trainer = runtime.resume(run_dir, overrides or ())
+    except DataError as error:
+        raise DataError(f"{run_dir}: {error}") from None
     if trainer.finished:
         out().print(f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer: train.steps=N")
         return

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..errors import DataError, RecipeError
 from .console import Overrides, PluginOption, make_runtime, out
 from .training import train
 
@@ -33,4 +34,8 @@ def run(
     runtime = make_runtime(plugin)
     checked = runtime.load(recipe, overrides or ())
     out().print(f"preparing {checked.dataset.name} ...")
-    train(runtime.assemble(checked, directory), plugin)
+    try:
+        trainer = runtime.assemble(checked, directory)
+    except DataError as error:
+        raise RecipeError([checked.document.problem(("dataset",), str(error))]) from None
+    train(trainer, plugin)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, out
+from .console import PluginOption, find_kind, make_runtime, out
 
 
 def show(
@@ -25,30 +27,24 @@ def show(
 
       gankit show losses bce
     """
-    from ..registry import did_you_mean
-
-    registries = make_runtime(plugin).registries.by_kind()
-    registry = registries.get(kind) or registries.get(f"{kind}s")
-    if registry is None:
-        raise GankitError(f"no kind is called {kind!r}{did_you_mean(kind, registries)}")
+    registry = find_kind(make_runtime(plugin).registries, kind)
     try:
         entry = registry.get(name)
     except KeyError as error:
         raise GankitError(str(error.args[0])) from None
     console = out()
-    console.print(f"[bold]{entry.name}[/bold]  ({registry.kind}, plugin {entry.plugin})", highlight=False)
+    console.print(Text.assemble((entry.name, "bold"), f"  ({registry.kind}, plugin {entry.plugin})"))
     if text := inspect.getdoc(entry.factory):
-        console.print(f"\n{text}\n", markup=False)
+        console.print(f"\n{text}\n")
     table = Table(box=None, header_style="bold")
     for column in ("parameter", "type", "default"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     schema = entry.schema.model_json_schema()
     for field in entry.schema.model_fields:
         about = schema["properties"][field]
         required = field in schema.get("required", ())
-        table.add_row(
-            field, _type(about, schema.get("$defs", {})), "required" if required else repr(about.get("default"))
-        )
+        default = "required" if required else json.dumps(about.get("default"))
+        table.add_row(field, _type(about, schema.get("$defs", {})), default)
     if entry.schema.model_fields:
         console.print(table)
     else:

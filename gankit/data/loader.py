@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -60,27 +62,34 @@ class Loader:
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on."""
-        return self._finish(self._raw(position, length))
+        return self._finish(_read(self.source, self.order, position, length))
 
     def stream(self, position: int) -> Iterator[Batch]:
-        """Batch after batch from ``position`` on, without end; decoded by workers where nothing is cached."""
+        """Batch after batch from ``position`` on, without end; decoded by workers where nothing is cached.
+
+        Raises:
+            DataError: an image cannot be read.
+        """
         size = self.settings.batch_size
         if isinstance(self.source, StreamedSource) and self._workers() > 0:
-            raws: Iterator[Raw] = iter(self._torch_loader(self.source, position))
-        else:
-            raws = (self._raw(start, size) for start in _count(position, size))
-        return (self._finish(raw) for raw in raws)
+            return (self._finish(_unwrapped(raw)) for raw in self._torch_loader(self.source, position))
+        return (self.at(start, size) for start in itertools.count(position, size))
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
-        """The first images of the order, uint8 [n c h w]; of the given classes, in their order, where given."""
+        """The first images of the order, uint8 [n c h w]; of the given classes, in their order, where given.
+
+        A class of which there are no images gives black ones.
+        """
         if labels is None:
             indices, _ = self.order.at(0, count)
-        else:
-            order, _ = self.order.at(0, self.count)
-            of_order = self.labels()[order]
-            by_class = {k: _cycled(order[of_order == k]) for k in set(labels)}
-            indices = np.array([next(by_class[k]) for k in labels], np.int64)
-        return self.source.read(indices)[0]
+            return self.source.read(indices)[0]
+        order, _ = self.order.at(0, self.count)
+        of_order = self.labels()[order]
+        by_class = {k: itertools.cycle(order[of_order == k]) for k in set(labels)}
+        indices = np.array([next(by_class[k], -1) for k in labels], np.int64)
+        images = self.source.read(np.maximum(indices, 0))[0].clone()
+        images[torch.from_numpy(indices < 0)] = 0
+        return images
 
     def labels(self) -> Indices:
         """All labels [n], without decoding images where the set can tell."""
@@ -88,11 +97,6 @@ class Loader:
         if known is None:
             known = [self.dataset[index][1] for index in range(self.count)]
         return np.asarray(known, np.int64)
-
-    def _raw(self, position: int, length: int) -> Raw:
-        indices, flips = self.order.at(position, length)
-        images, labels = self.source.read(indices)
-        return images, labels, torch.from_numpy(flips)
 
     def _finish(self, raw: Raw) -> Batch:
         images, labels, flips = (part.to(self.device, non_blocking=True) for part in raw)
@@ -109,43 +113,52 @@ class Loader:
     def _torch_loader(self, source: StreamedSource, position: int) -> DataLoader[Any]:
         # a generator of its own: drawing the workers' seed must not touch the host's random state
         return DataLoader(
-            _Positions(self, source),
+            _Positions(source, self.order, self.settings.batch_size),
             batch_size=None,
             sampler=_Starts(position, self.settings.batch_size),
             num_workers=self._workers(),
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),
+            worker_init_fn=_leave_signals_to_the_trainer,
         )
 
 
-class _Positions(TorchDataset[Raw]):
-    """Raw batches by their position, in a worker."""
+def _read(source: Source, order: Order, position: int, length: int) -> Raw:
+    indices, flips = order.at(position, length)
+    images, labels = source.read(indices)
+    return images, labels, torch.from_numpy(flips)
 
-    def __init__(self, loader: Loader, source: StreamedSource) -> None:
-        self.source, self.order, self.size = source, loader.order, loader.settings.batch_size
 
-    def __getitem__(self, position: int) -> Raw:
-        indices, flips = self.order.at(position, self.size)
-        images, labels = self.source.read(indices)
-        return images, labels, torch.from_numpy(flips)
+class _Positions(TorchDataset["Raw | DataError"]):
+    """Raw batches by their position, in a worker; a fault travels as a value, without the worker's traceback."""
+
+    def __init__(self, source: StreamedSource, order: Order, size: int) -> None:
+        self.source, self.order, self.size = source, order, size
+
+    def __getitem__(self, position: int) -> Raw | DataError:
+        try:
+            return _read(self.source, self.order, position, self.size)
+        except DataError as error:
+            return error
 
 
 class _Starts(torch.utils.data.Sampler[int]):
+    """The positions at which batches start, without end."""
+
     def __init__(self, position: int, size: int) -> None:
         self.position, self.size = position, size
 
     def __iter__(self) -> Iterator[int]:
-        return _count(self.position, self.size)
+        return itertools.count(self.position, self.size)
 
 
-def _count(start: int, by: int) -> Iterator[int]:
-    while True:
-        yield start
-        start += by
+def _unwrapped(raw: Raw | DataError) -> Raw:
+    if isinstance(raw, DataError):
+        raise raw
+    return raw
 
 
-def _cycled(items: Indices) -> Iterator[int]:
-    if len(items) == 0:
-        raise DataError("a class that pictures are wanted of has no images")
-    while True:
-        yield from (int(item) for item in items)
+def _leave_signals_to_the_trainer(worker: int) -> None:
+    """A signal to the process group must not end the workers: the trainer ends its step, saves, and ends them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -38,7 +38,11 @@ class CachedSource:
 
     def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
         chosen = torch.from_numpy(indices)
-        images = self.images[chosen.to(self.images.device)]
+        if self.images.device.type == "cuda":
+            chosen_there = chosen.pin_memory().to(self.images.device, non_blocking=True)  # nobody waits for it
+        else:
+            chosen_there = chosen.to(self.images.device)
+        images = self.images[chosen_there]
         return resize(images, self.image.height, self.image.width), self.labels[chosen]
 
 

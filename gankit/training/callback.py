@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..errors import GankitError
@@ -24,6 +24,7 @@ class Callbacks:
         if unknown or not methods:
             fault = f"unknown method '{unknown[0]}'" if unknown else "no on_* method"
             raise GankitError(f"callback '{name}': {fault}; a callback has any of {', '.join(CALLBACK_METHODS)}")
+        require_both_halves(callback, f"callback '{name}'")
         number = 1 + sum(known.partition("#")[0] == name for known in self._named)
         self._named[name if number == 1 else f"{name}#{number}"] = callback
 
@@ -33,18 +34,17 @@ class Callbacks:
             if hasattr(callback, method):
                 getattr(callback, method)(run)
 
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            name: callback.state_dict() for name, callback in self._named.items() if hasattr(callback, "state_dict")
-        }
-
-    def load_state_dict(self, states: Mapping[str, Any]) -> list[str]:
-        """Restore those that were saved. Returns the names of callbacks with a state that were not."""
-        stateful = [name for name, callback in self._named.items() if hasattr(callback, "load_state_dict")]
-        for name in stateful:
-            if name in states:
-                self._named[name].load_state_dict(states[name])
-        return [name for name in stateful if name not in states]
+    def stateful(self) -> dict[str, Any]:
+        """Those that have something to remember, by name."""
+        return {name: callback for name, callback in self._named.items() if hasattr(callback, "state_dict")}
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._named.values())
+
+
+def require_both_halves(component: Any, what: str) -> None:
+    """Raises: GankitError: it can say its state or take one up, but not both."""
+    halves = ("state_dict", "load_state_dict")
+    has = [half for half in halves if hasattr(component, half)]
+    if len(has) == 1:
+        raise GankitError(f"{what}: has {has[0]} alone; to be checkpointed it needs {' and '.join(halves)}")

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from ..errors import CheckpointError
 
 FORMAT = 1
 FOLDER = "checkpoints"
+NAME = re.compile(r"step-\d{8,}")
 MANIFEST = "manifest.json"
 STATE = "state.pt"
 TIED = "tied:"  # in a weight file's metadata: this name shares the tensor of that one
@@ -47,7 +50,8 @@ def save_checkpoint(
     final = folder / f"step-{step:08d}"
     temporary = folder / f".{final.name}.{os.getpid()}"
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for leftover in folder.glob(".step-*"):  # of a run that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, network in networks.items():
             _save_network(network, temporary / f"{name}.safetensors")
@@ -62,11 +66,15 @@ def save_checkpoint(
             shutil.rmtree(final)
         temporary.rename(final)
         _to_disk(folder)
-    except OSError as error:
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # safetensors and torch report a full disk in their own way
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise CheckpointError(f"{final}: cannot be written: {reason}; earlier ones are whole") from None
+    finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise CheckpointError(
-            f"{final}: cannot be written: {error.strerror or error}; earlier ones are whole"
-        ) from None
     return final
 
 
@@ -109,13 +117,15 @@ class Checkpoint:
                 if tied.startswith(TIED):
                     tensors[tied.removeprefix(TIED)] = tensors[kept]
             network.load_state_dict(tensors)
-        except (SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
+        except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{file}: does not fit this network: {reason[:400]}") from None
 
     def load_state(self) -> dict[str, Any]:
         """What was given as ``state``. Raises: CheckpointError."""
         file = self.path / STATE
+        if STATE not in self.manifest["files"]:
+            raise CheckpointError(f"{self.path}: holds no {STATE}; without it there is no going on, only sampling")
         try:
             state = torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # unpickling a hostile file may raise nearly anything
@@ -128,7 +138,11 @@ class Checkpoint:
 
 def checkpoints(run_directory: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    return sorted(path for path in (run_directory / FOLDER).glob("step-*") if path.is_dir())
+    folder = run_directory / FOLDER
+    found = [
+        path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+    ]
+    return sorted(found, key=lambda path: int(path.name[5:]))
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -155,7 +169,8 @@ def _save_network(network: nn.Module, file: Path) -> None:
         storage = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
         kept = first.setdefault((storage,), name)
         if kept == name:
-            tensors[name] = tensor.detach().contiguous().cpu()
+            # copied, since tensors that share memory in part have no place in the format either
+            tensors[name] = tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
         else:
             tied[TIED + name] = kept
     save_file(tensors, file, metadata=tied)
@@ -177,15 +192,17 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _require_plain(value: Any, where: str) -> None:
-    """What ``weights_only`` will read again."""
-    if isinstance(value, Mapping):
+    """What ``weights_only`` will read again: of just these types, for a subclass of one is code."""
+    kind = type(value)
+    if kind in (dict, OrderedDict):
         for key, item in value.items():
+            _require_plain(key, f"{where}, the key {key!r}")
             _require_plain(item, f"{where}.{key}")
-    elif isinstance(value, (list, tuple)):
+    elif kind in (list, tuple):
         for index, item in enumerate(value):
             _require_plain(item, f"{where}.{index}")
-    elif value is not None and not isinstance(value, (Tensor, bool, int, float, str, bytes)):
-        raise CheckpointError(f"{where}: a {type(value).__tied_} cannot be saved; use plain data and tensors")
+    elif value is not None and kind not in (Tensor, nn.Parameter, bool, int, float, str, bytes):
+        raise CheckpointError(f"{where}: a {kind.__name__} cannot be saved; use plain data and tensors")
 
 
 def _sha256(path: Path) -> str:

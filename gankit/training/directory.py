@@ -18,6 +18,15 @@ RECORD = "run.json"
 EVENTS = "events.jsonl"
 
 
+def require_free(wanted: Path) -> None:
+    """Raises: GankitError: ``wanted`` exists and is not an empty folder."""
+    if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+        raise GankitError(
+            f"{wanted}: exists already and nothing is overwritten; name another directory, "
+            f"or go on with it: gankit resume {wanted}"
+        )
+
+
 def claim(wanted: Path | None, name: str) -> Path:
     """Make the directory of a new run: ``wanted`` itself, or ``results/NAME``, ``results/NAME-2``, ...
 
@@ -26,12 +35,9 @@ def claim(wanted: Path | None, name: str) -> Path:
     """
     try:
         if wanted is not None:
-            if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
-                raise GankitError(
-                    f"{wanted}: exists already and nothing is overwritten; name another directory, "
-                    f"or go on with it: gankit resume {wanted}"
-                )
+            require_free(wanted)
             wanted.mkdir(parents=True, exist_ok=True)
+            (wanted / RECIPE).touch(exist_ok=False)  # of two processes that came this far, one gets it
             return wanted
         number = 1
         while True:
@@ -42,6 +48,8 @@ def claim(wanted: Path | None, name: str) -> Path:
                 number += 1
             else:
                 return directory
+    except FileExistsError:
+        raise GankitError(f"{wanted}: another run has just taken it; name another directory") from None
     except OSError as error:
         raise GankitError(f"{wanted or 'results'}: cannot be made: {error.strerror or error}") from None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from ..errors import GankitError
 from ..recipe import Train
+from .randomness import BUILD, STEP, seeded
 
-STEP, BUILD = 2, 3  # what a seed is for; 1 is the data order's
+CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # without it, torch refuses matrix products in deterministic mode
 
 
 class Engine:
@@ -39,6 +39,10 @@ class Engine:
             raise GankitError("train.precision: 'mps' computes no fp64; use fp32 or another train.device")
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.deterministic = train.deterministic
+        if self.deterministic and self.device.type == "cuda" and CUBLAS not in os.environ:
+            raise GankitError(
+                f"train.deterministic on CUDA needs {CUBLAS}=:4096:8 in the environment; set it and retry"
+            )
 
     def autocast(self) -> AbstractContextManager[None]:
         """The precision of one turn; one context each, since cached casts are stale once the weights have moved."""
@@ -57,43 +61,22 @@ class Engine:
     def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
         """Make the gradients those of the global batch."""
 
-    def step_scope(self, seed: int, step: int) -> AbstractContextManager[int]:
+    @contextmanager
+    def step_scope(self, seed: int, step: int) -> Iterator[int]:
         """Every random generator as (seed, step, rank) say; gives a seed for the step's latents."""
-        return self._scope(np.random.SeedSequence(seed, spawn_key=(STEP, step, self.rank)))
+        strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+        with seeded(np.random.SeedSequence(seed, spawn_key=(STEP, step, self.rank)), self.device) as own:
+            try:
+                if self.deterministic:
+                    torch.use_deterministic_algorithms(True)
+                yield own
+            finally:
+                if self.deterministic:
+                    torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
 
     def build_scope(self, seed: int) -> AbstractContextManager[int]:
         """Every random generator as the seed says, on all processes alike: for the networks' first weights."""
-        return self._scope(np.random.SeedSequence(seed, spawn_key=(BUILD,)))
-
-    @contextmanager
-    def _scope(self, entropy: np.random.SeedSequence) -> Iterator[int]:
-        """Seeded random generators, and the host's own state again afterwards."""
-        words = [int(word) for word in entropy.generate_state(5, np.uint64)]
-        host = random.getstate(), np.random.get_state(), torch.get_rng_state()
-        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
-        mps = torch.mps.get_rng_state() if self.device.type == "mps" else None
-        strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-        try:
-            random.seed(words[0])
-            np.random.seed(words[1] % 2**32)
-            torch.default_generator.manual_seed(words[2])
-            if cuda is not None:
-                torch.cuda.default_generators[torch.cuda._utils._get_device_index(self.device)].manual_seed(words[3])
-            if mps is not None:
-                torch.mps.manual_seed(words[3])
-            if self.deterministic:
-                torch.use_deterministic_algorithms(True)
-            yield words[4] >> 1
-        finally:
-            random.setstate(host[0])
-            np.random.set_state(host[1])
-            torch.set_rng_state(host[2])
-            if cuda is not None:
-                torch.cuda.set_rng_state(cuda, self.device)
-            if mps is not None:
-                torch.mps.set_rng_state(mps)
-            if self.deterministic:
-                torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])
+        return seeded(np.random.SeedSequence(seed, spawn_key=(BUILD,)), self.device)
 
     def synchronize(self) -> None:
         """Wait for the device."""

@@ -63,7 +63,8 @@ class Game:
 
     def run_generator(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """G's images [n c h w], fp32 at least."""
-        images = self.generator(latents, labels)
+        with self.engine.autocast():
+            images = self.generator(latents, labels)
         return images.to(self.engine.dtype)  # type: ignore[no-any-return]
 
     def augment(self, images: Tensor) -> Tensor:
@@ -90,8 +91,7 @@ def adversarial_step(game: Game, batches: Iterator[Batch], state: TrainState) ->
         batch = next(batches)
         shared = None
         if turn == game.discriminator_steps - 1 and not game.fresh_fakes and game.microbatch is None:
-            with game.engine.autocast():
-                shared = game.draw_fakes(len(batch.images), batch.labels, graph=True)
+            shared = game.draw_fakes(len(batch.images), batch.labels, graph=True)
         scalars |= take_turn(game, state, "discriminator", batch, shared)
     with frozen(game.discriminator):
         scalars |= take_turn(game, state, "generator", batch, shared)
@@ -131,27 +131,35 @@ def descend(
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
     sums: Scalars = {}
+    turns: list[PlayerTurn] = []
     for part in split(batch, game.microbatch):
         share = len(part.images) / len(batch.images)
-        with game.engine.autocast():
+        # one context a turn, so that casts of the weights are shared; what is not a network leaves it again
+        with game.engine.autocast(), game.engine.full_precision():
             turn = PlayerTurn(game, player, *part, state.images, shared, leaves=bool(regularizers))
-            terms = {f"{player}_loss": loss_term(game.loss, turn, game.engine)} if with_loss else {}
+            terms = {f"{player}_loss": loss_term(game.loss, turn)} if with_loss else {}
             for name, regularizer in regularizers.items():
-                terms[name] = getattr(regularizer, player)(turn)
+                terms[name if one_sided(regularizer) else f"{player}_{name}"] = getattr(regularizer, player)(turn)
         total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
         (total * (scale * share)).backward(inputs=parameters)
         for name, value in (terms | (logit_means(turn) if with_loss else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
+        turns.append(turn)
     game.engine.average_gradients(parameters)
     if game.clip_gradient is not None:
         torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
     optimizer.step()
     if with_loss:
-        after(game, turn)
+        after(game, turns)
     return {name: game.engine.mean(value) for name, value in sums.items()}
 
 
-def loss_term(loss: Loss, turn: PlayerTurn, engine: Engine) -> Tensor:
+def one_sided(regularizer: Any) -> bool:
+    """Whether it has a term for one player alone, which its name then says enough about."""
+    return not (hasattr(regularizer, "discriminator") and hasattr(regularizer, "generator"))
+
+
+def loss_term(loss: Loss, turn: PlayerTurn) -> Tensor:
     """The player's loss: evaluated once a head of D, and summed."""
     side: Callable[[PlayerTurn], Tensor] = getattr(loss, turn.player)
     return torch.stack([side(view).reshape(()) for view in turn.each_head()]).sum()
@@ -165,13 +173,22 @@ def logit_means(turn: PlayerTurn) -> Scalars:
     return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in seen}
 
 
-def after(game: Game, turn: PlayerTurn) -> None:
-    """Let every component that has ``after`` follow the turn just taken."""
-    components = (game.loss, *game.regularizers.values(), *game.augmentations, game.generator, game.discriminator)
-    with torch.no_grad(), game.engine.autocast():
-        for component in components:
-            if hasattr(component, "after"):
-                component.after(turn)
+def after(game: Game, parts: list[PlayerTurn]) -> None:
+    """Let every component that has ``after`` follow the turn just taken, whole even where it was played in parts."""
+    components = (
+        game.loss,
+        *game.regularizers.values(),
+        *game.augmentations,
+        game.latent,
+        game.generator,
+        game.discriminator,
+    )
+    followers = [component for component in components if hasattr(component, "after")]
+    if followers:
+        with torch.no_grad():
+            whole = PlayerTurn.joined(parts)
+            for component in followers:
+                component.after(whole)
 
 
 def split(batch: Batch, size: int | None) -> list[Batch]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
 from ..interfaces import ImageSpec, Latent
+from .randomness import LABELS, SAMPLE, seeded
 
 CHUNK = 64
 
@@ -35,12 +37,12 @@ def sample_images(
     """
     first = next(generator.parameters(), None)
     device, dtype = (first.device, first.dtype) if first is not None else (torch.device("cpu"), torch.float32)
+    chosen = _labels(image, count, labels, frequencies, seed)
     random = torch.Generator().manual_seed(seed)
-    chosen = _labels(image, count, labels, frequencies, random)
     z = latent.sample(count, chosen, random).to(dtype)
     pictures = []
-    with evaluated(generator), torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.default_generator.manual_seed(seed)  # for generators that draw noise of their own
+    entropy = np.random.SeedSequence(seed, spawn_key=(SAMPLE,))
+    with evaluated(generator), torch.no_grad(), seeded(entropy, device):  # some generators draw noise of their own
         for start in range(0, count, CHUNK):
             part = slice(start, start + CHUNK)
             conditions = chosen[part].to(device) if chosen is not None else None
@@ -53,15 +55,17 @@ def _labels(
     count: int,
     labels: Sequence[int] | None,
     frequencies: Sequence[float] | None,
-    random: torch.Generator,
+    seed: int,
 ) -> Tensor | None:
     if not image.classes:
         if labels is not None:
             raise ValueError("this generator is unconditional: it takes no labels")
         return None
     if labels is None:
-        weights = torch.tensor(frequencies or [1.0] * image.classes)
-        return torch.multinomial(weights, count, replacement=True, generator=random)
+        # of a generator of their own, so that the latents are the same with labels and without
+        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(LABELS,)))
+        shares = np.asarray(frequencies or [1.0] * image.classes)
+        return torch.from_numpy(random.choice(image.classes, count, p=shares / shares.sum()))
     if len(labels) != count or not all(0 <= label < image.classes for label in labels):
         raise ValueError(f"labels must be {count} numbers from 0 to {image.classes - 1}, one an image; got {labels!r}")
     return torch.tensor(list(labels), dtype=torch.int64)

@@ -17,7 +17,7 @@ from ..interfaces import Batch, GameRules, ImageSpec, Scalars
 from ..recipe import Recipe
 from ..schedule import at_images
 from .callback import Callbacks
-from .checkpoint import Checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, checkpoints, save_checkpoint
 from .directory import Records, claim
 from .ema import Decay, kept_share, update_average
 from .game import Game
@@ -76,13 +76,14 @@ class Trainer:
         self.checkpoint: Path | None = None
         self.ending: str | None = None
         self.seconds = 0.0
-        self.total_steps = self._total_steps()
+        self._images_a_step = parts.recipe.loader.batch_size * parts.recipe.train.discriminator_steps
         self._batches: Iterator[Batch] | None = None
         self._stop_reason: str | None = None
         self._save_wanted = False
         self._saved_step: int | None = None
         self._events_bytes = 0
         self._resumed = False
+        self._begin_anew: list[str] = []
         self._records: Records | None = None
 
     @property
@@ -107,6 +108,20 @@ class Trainer:
         """Whether the run is as long as its recipe says."""
         return self.state.step >= self.total_steps
 
+    @property
+    def total_steps(self) -> int:
+        """The step at which the run is done, at as many images a step as the last one took."""
+        train = self.recipe.train
+        if train.steps is not None:
+            return train.steps
+        images = train.images if train.images is not None else (train.epochs or 0) * self.parts.loader.count
+        return self.state.step + max(0, math.ceil((images - self.state.images) / self._images_a_step))
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        """The run's checkpoints, oldest first."""
+        return checkpoints(self.directory)
+
     def step(self) -> Scalars:
         """Play one step, and no callback."""
         state, game = self.state, self.parts.game
@@ -123,11 +138,16 @@ class Trainer:
                 drawn += len(batch.images)
                 yield batch
 
-        with game.engine.step_scope(self.recipe.seed, state.step) as seed:
-            game.random.manual_seed(seed)
-            scalars = self.parts.rules.step(game, batches(), state)
+        try:
+            with game.engine.step_scope(self.recipe.seed, state.step) as seed:
+                game.random.manual_seed(seed)
+                scalars = self.parts.rules.step(game, batches(), state)
+        except BaseException:
+            self._batches = None  # the step may be played again, on the same images
+            raise
         state.step += 1
         state.images += drawn
+        self._images_a_step = drawn or self._images_a_step
         if state.ema is not None and self.recipe.ema is not None:
             half_life = at_images(self.recipe.ema.half_life_images, state.images)
             self.parts.decay.kept = kept_share(drawn, state.images, half_life, self.recipe.ema.ramp_up)
@@ -146,9 +166,10 @@ class Trainer:
         """
         if self.finished:
             return
-        self._start()
-        since = time.monotonic() - self.seconds
+        self._claim()
         try:
+            self.callbacks.call("on_run_start", self)
+            since = time.monotonic() - self.seconds
             while not self.finished and self._stop_reason is None:
                 self.scalars = self.step()
                 self.seconds = time.monotonic() - since
@@ -202,43 +223,33 @@ class Trainer:
             checkpoint.load_network(name, network)
         saved = checkpoint.load_state()
         self.state.load_counters(saved.get("training", {}))
-        components = saved.get("components", {})
-        for name, component in self._stateful().items():
-            if name not in components:
-                raise CheckpointError(f"{checkpoint.path}: has no state of '{name}'; the recipe was another one")
-            try:
-                component.load_state_dict(components[name])
-            except (KeyError, TypeError, ValueError, RuntimeError) as error:
-                raise CheckpointError(f"{checkpoint.path}: the state of '{name}' does not fit: {error}") from None
-        self.callbacks.load_state_dict(saved.get("callbacks", {}))
+        for part, states in (("components", self._stateful()), ("callbacks", self.callbacks.stateful())):
+            for name, component in states.items():
+                if name not in saved.get(part, {}):
+                    self._begin_anew.append(name)
+                    continue
+                try:
+                    component.load_state_dict(saved[part][name])
+                except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                    reason = f"{type(error).__name__}: {error}"
+                    raise CheckpointError(f"{checkpoint.path}: the state of '{name}' does not fit: {reason}") from None
         self._events_bytes = int(saved.get("events_bytes", 0))
         self.seconds = float(saved.get("seconds", 0.0))
         self.checkpoint, self._saved_step = checkpoint.path, self.state.step
         self._batches = None
-        self.total_steps = self._total_steps()
-
-    @property
-    def _images_a_step(self) -> int:
-        return self.recipe.loader.batch_size * self.recipe.train.discriminator_steps
-
-    def _total_steps(self) -> int:
-        train = self.recipe.train
-        if train.steps is not None:
-            return train.steps
-        images = train.images if train.images is not None else (train.epochs or 0) * self.parts.loader.count
-        return self.state.step + max(0, math.ceil((images - self.state.images) / self._images_a_step))
 
     def _stateful(self) -> dict[str, Any]:
-        return {name: part for name, part in self.parts.components.items() if hasattr(part, "load_state_dict")}
+        """The components that have something to remember."""
+        return {name: part for name, part in self.parts.components.items() if hasattr(part, "state_dict")}
 
-    def _start(self) -> None:
+    def _claim(self) -> None:
         if self._records is not None:
             raise GankitError("this trainer has run already; resume its directory with a new one")
         if not self._resumed:
             self._directory = claim(self._directory, self.recipe.name)
         self._records = Records(self.directory, self.recipe, self.parts.about, self._events_bytes)
-        self.log({"event": "resumed" if self._resumed else "started"})
-        self.callbacks.call("on_run_start", self)
+        anew = {"without_state": self._begin_anew} if self._begin_anew else {}
+        self.log({"event": "resumed" if self._resumed else "started", **anew})
 
     def _save_if_wanted(self) -> None:
         if not self._save_wanted:
@@ -249,8 +260,8 @@ class Trainer:
         assert self._records is not None
         state = {
             "training": self.state.counters(),
-            "components": {name: part.state_dict() for name, part in self._stateful().items()},
-            "callbacks": self.callbacks.state_dict(),
+            "components": {name: dict(part.state_dict()) for name, part in self._stateful().items()},
+            "callbacks": {name: callback.state_dict() for name, callback in self.callbacks.stateful().items()},
             "events_bytes": self._records.events.sync(),
             "seconds": self.seconds,
         }
@@ -266,9 +277,11 @@ class Trainer:
         try:
             self.callbacks.call("on_run_end", self)
             self._save_if_wanted()
-        finally:
-            self._batches = None
-            self._records.end(reason, self.state.step, self.state.images, self.seconds)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._batches = None
+        self._records.end(reason, self.state.step, self.state.images, self.seconds)
 
     def _fail(self, error: BaseException) -> None:
         """Say what happened; what was saved before stays the newest checkpoint, for a broken step is none."""

@@ -45,9 +45,10 @@ class PlayerTurn:
         self.generator, self.discriminator = game.generator, game.discriminator
         self.leaves = leaves and player == "discriminator"
         self.real = real.detach().requires_grad_() if self.leaves else real
-        self._fakes = fakes
         self._head: int | None = None
-        self._computed: dict[str, Any] = {}  # shared by the views of single heads
+        self._computed: dict[str, Any] = (
+            {} if fakes is None else {"fakes": fakes}
+        )  # shared by the views of single heads
 
     @property
     def fake(self) -> Tensor:
@@ -76,12 +77,13 @@ class PlayerTurn:
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         if augment:
             images = self.game.augment(images)
-        return self.discriminator(images, self.labels if labels is None else labels)
+        with self.game.engine.autocast():  # losses and penalties, which call this, run in full precision
+            return self.discriminator(images, self.labels if labels is None else labels)
 
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         if labels is None and self.labels is not None:
-            wanted = len(latents) if latents is not None else count
-            labels = self.labels if wanted is None else self.labels[:wanted]
+            wanted = len(latents) if latents is not None else count or len(self.real)
+            labels = self.labels[torch.arange(wanted, device=self.labels.device) % len(self.labels)]
         if latents is None:
             latents = self.game.draw_latents(count or len(self.real), labels)
         return self.game.run_generator(latents, labels)
@@ -115,10 +117,23 @@ class PlayerTurn:
         """Whether ``real_output``, ``fake_output`` or ``fake`` has been computed."""
         return name in self._computed
 
+    @classmethod
+    def joined(cls, parts: list[PlayerTurn]) -> PlayerTurn:
+        """The turn that was played in parts, with what all of them have computed, detached."""
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
+        whole = cls(
+            first.game, first.player, torch.cat([part.real.detach() for part in parts]), labels, first.images_seen
+        )
+        for name in first._computed:
+            whole._computed[name] = _concatenate([part._computed[name] for part in parts])
+        return whole
+
     def _drawn(self) -> Fakes:
-        if self._fakes is None:
-            self._fakes = self.game.draw_fakes(len(self.real), self.labels, graph=self.player == "generator")
-        return self._fakes
+        graph = self.player == "generator"
+        return self._once("fakes", lambda: self.game.draw_fakes(len(self.real), self.labels, graph))
 
     def _fake(self) -> Tensor:
         images = self._drawn().images
@@ -143,3 +158,14 @@ class PlayerTurn:
         logits = output["logits"] if isinstance(output, Mapping) else output
         heads = list(logits) if isinstance(logits, (list, tuple)) else [logits]
         return [head if head.dtype == torch.float64 else head.float() for head in heads]
+
+
+def _concatenate(values: list[Any]) -> Any:
+    """Batches of tensors, or of whatever holds tensors, as one batch."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat([value.detach() for value in values])
+    if isinstance(first, Mapping):
+        return {key: _concatenate([value[key] for value in values]) for key in first}
+    joined = [_concatenate(list(items)) for items in zip(*values, strict=True)]
+    return type(first)(*joined) if hasattr(first, "_fields") else joined

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 
 from pydantic import PositiveInt
 
 import gankit
-
-FOLDER = "checkpoints"
-NAME = re.compile(r"step-\d{8,}")
 
 
 class Checkpoint:
@@ -36,14 +32,8 @@ class Checkpoint:
         """Remove the oldest beyond ``keep``, never the one just written."""
         if self.keep is None:
             return
-        found = [
-            path
-            for path in (run.directory / FOLDER).iterdir()
-            if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
-        ]
-        found.sort(key=lambda path: int(path.name.removeprefix("step-")))
         newest = run.checkpoint.name if run.checkpoint is not None else None
-        for path in found[: -self.keep]:
+        for path in run.checkpoints[: -self.keep]:
             if path.name != newest:
                 # renamed first: whoever looks meanwhile finds a checkpoint whole or not at all
                 removed = path.rename(path.with_name(f".{path.name}.removed"))

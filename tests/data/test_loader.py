@@ -112,6 +112,29 @@ def test_first_real_images_of_given_classes():
     assert torch.equal(images, torch.stack([Pictures(20)[index][0] for index in expected]))
 
 
+def test_a_class_without_images_is_black():
+    images = loader(size=12).real(3, [1, 7, 1])
+    assert not images[1].any()
+    assert images[0].any()
+    assert images[2].any()
+
+
+class Damaged(Pictures):
+    def __getitem__(self, index):
+        if index == 3:
+            raise gankit.DataError("pictures/3.png: is damaged")
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_image_in_the_stream_is_one_message(workers):
+    settings = Settings(batch_size=4, cache="none", workers=workers)
+    made = Loader(Damaged(8), gankit.ImageSpec(8, 8, 3), settings, 0, torch.device("cpu"))
+    with pytest.raises(gankit.DataError) as caught:
+        list(itertools.islice(made.stream(0), 2))
+    assert str(caught.value) == "pictures/3.png: is damaged"
+
+
 @pytest.mark.parametrize(
     ("count", "message"),
     [

@@ -138,7 +138,7 @@ def command(tmp_path, recipe):
     def start(*words):
         line = [sys.executable, "-m", "gankit", *words, "--plugin", "noise.py"]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
 
     return start
 
@@ -175,6 +175,65 @@ def test_a_signal_and_resume_end_in_the_same_weights(command, tmp_path, number):
     again = command("resume", "parts")
     assert again.wait() == 0, again.stderr.read()
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
+
+
+def test_a_signal_to_the_whole_group_saves_where_workers_decode(command, tmp_path):
+    """As schedulers and ``timeout`` send it."""
+    streamed = ["loader.cache=none", "loader.workers=2", "train.steps=500"]
+    run = command("run", "recipe.yaml", "--out", "run", *streamed)
+    wait_for_step(tmp_path / "run/metrics.jsonl", 2)
+    os.killpg(run.pid, signal.SIGTERM)
+    out, err = run.communicate()
+    assert "Traceback" not in err
+    assert err.count("SIGTERM: ending after this step") == 1
+    assert run.returncode == 143
+    assert "to go on from run/checkpoints/step-" in out
+
+
+class Remembering:
+    """A regularizer with a state."""
+
+    def __init__(self, *, by: int = 1, interval: int = 1) -> None:
+        self.interval, self.by, self.total = interval, by, 0
+
+    def discriminator(self, turn):
+        self.total += self.by
+        return turn.real_logits.mean() * 0
+
+    def state_dict(self):
+        return {"total": self.total}
+
+    def load_state_dict(self, state):
+        self.total = state["total"]
+
+
+def test_states_follow_their_components(runtime, recipe, tmp_path):
+    class Plugin:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.regularizers.add("one", Remembering)
+            registries.regularizers.add("two", Remembering)
+
+    runtime._plugins.load(Plugin())
+    parts = [{"name": "one"}, {"name": "two", "by": 10}]
+    made = recipe(regularizers=parts, callbacks=[{"name": "checkpoint"}], train={"steps": 3})
+    runtime.assemble(made, tmp_path / "run").fit()
+    turned = runtime.resume(tmp_path / "run", ["regularizers=[two, one, r1]", "train.steps=4"])
+    totals = {name: part.total for name, part in turned.parts.game.regularizers.items() if name != "r1"}
+    assert totals == {"two": 30, "one": 3}
+    added = runtime.resume(tmp_path / "run", ["regularizers=[one, one]", "augmentations=[diffaugment]", "train.steps=4"])
+    assert [part.total for part in added.parts.game.regularizers.values()] == [3, 0]
+    added.fit()
+    resumed = [event for event in JsonLines.read(tmp_path / "run/events.jsonl") if event["event"] == "resumed"]
+    assert resumed[0]["without_state"] == ["regularizers.one#2", "augmentations.diffaugment"]
+
+
+def test_a_damaged_newest_checkpoint_says_how_to_go_on(runtime, recipe, tmp_path):
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
+    newest = checkpoints(tmp_path / "run")[-1]
+    (newest / "generator.safetensors").write_bytes(b"x")
+    with pytest.raises(gankit.CheckpointError, match=f"SHA-256 .*to go on from step-00000008, delete {newest} and resume"):
+        runtime.resume(tmp_path / "run")
 
 
 def test_the_state_in_a_checkpoint_is_read_without_unpickling(runtime, recipe, tmp_path):

@@ -52,6 +52,20 @@ def test_labels(run, tmp_path):
         generator.sample(4, labels=[0, 1])
 
 
+def test_the_latents_are_the_same_with_labels_and_without():
+    class Blind(torch.nn.Module):
+        def forward(self, z, labels=None):
+            return z.view(-1, 1, 2, 2).tanh()
+
+    class Normal:
+        def sample(self, n, labels, generator):
+            return torch.randn(n, 4, generator=generator)
+
+    image = gankit.ImageSpec(2, 2, 1, classes=3)
+    drawn = [sample_images(Blind(), Normal(), image, 5, 1, labels) for labels in (None, [0, 1, 2, 0, 1])]
+    assert torch.equal(*drawn)
+
+
 def test_an_unconditional_generator_takes_no_labels(run):
     with pytest.raises(ValueError, match="unconditional: it takes no labels"):
         run().sample(2, labels=[0, 1])

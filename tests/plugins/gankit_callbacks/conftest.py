@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from gankit.training.checkpoint import checkpoints
+
 
 class FakeRun:
     """Ten steps of eight images in epochs of three steps, unless told otherwise."""
@@ -34,6 +36,10 @@ class FakeRun:
         self.ending: str | None = None
         self.saves: list[int] = []
         self.events: list[Mapping[str, Any]] = []
+
+    @property
+    def checkpoints(self) -> list[Path]:
+        return checkpoints(self.directory)
 
     @property
     def images(self) -> int:

@@ -1,0 +1,126 @@
+"""Options, data and reporting of the benchmarks.
+
+    pytest benchmarks/ --device cpu --benchmark-json=benchmarks.json
+
+What is compared runs alternately in one run and is reported as a ratio; nothing is asserted about time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))  # the benchmarks' own modules, which are no package
+
+import stand_in
+from comparing import compare_with
+from pictures import Pictures, find_pictures
+
+import gankit
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+FIGURES = pytest.StashKey[list[tuple[str, dict[str, Any]]]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("gankit benchmarks")
+    group.addoption("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
+    group.addoption("--rounds", type=int, default=20, help="measurements, or pairs of them (default: 20)")
+    group.addoption("--window", type=int, default=20, help="training steps in one measurement (default: 20)")
+    group.addoption("--memory-steps", type=int, default=300, help="steps in which memory is watched (default: 300)")
+    group.addoption("--quick", action="store_true", help="only see that everything works: few steps, little data")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much to measure."""
+
+    rounds: int
+    window: int
+    memory_steps: int
+    quick: bool
+
+
+@pytest.fixture(scope="session")
+def amount(pytestconfig: pytest.Config) -> Amount:
+    if pytestconfig.getoption("quick"):
+        return Amount(rounds=2, window=2, memory_steps=20, quick=True)
+    rounds, window, memory_steps = (pytestconfig.getoption(name) for name in ("rounds", "window", "memory_steps"))
+    return Amount(rounds, window, memory_steps, quick=False)
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    name = pytestconfig.getoption("device")
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    return torch.device(name)
+
+
+@pytest.fixture(scope="session")
+def synchronize(device: torch.device) -> Callable[[], None]:
+    """Waits for the device."""
+    return torch.cuda.synchronize if device.type == "cuda" else lambda: None
+
+
+@pytest.fixture(scope="session")
+def runtime() -> gankit.Runtime:
+    return gankit.Runtime(plugins=[stand_in])
+
+
+@pytest.fixture
+def assemble(runtime: gankit.Runtime, device: torch.device, tmp_path: Path) -> Callable[..., gankit.Trainer]:
+    """``assemble("dcgan_cifar10", *overrides)``: a trainer of a shipped recipe on this device."""
+
+    def make(name: str, *overrides: str) -> gankit.Trainer:
+        recipe = runtime.load(RECIPES / f"{name}.yaml", [f"train.device={device}", *overrides])
+        return runtime.assemble(recipe, tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def cifar10(amount: Amount, tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    """CIFAR-10's training images, as many and as large ones where there are none."""
+    root = Path(os.environ.get("GANKIT_DATA_DIR") or "data").absolute()
+    return find_pictures(root, tmp_path_factory.mktemp("cifar10"), 1_000 if amount.quick else 50_000)
+
+
+@pytest.fixture(scope="session")
+def some_pictures(cifar10: Pictures, amount: Amount, tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    """Enough of them to read from."""
+    return cifar10.part(500 if amount.quick else 5_000, tmp_path_factory.mktemp("pictures"))
+
+
+@pytest.fixture
+def compare(benchmark: Any, amount: Amount, synchronize: Callable[[], None]) -> Callable[..., None]:
+    """``compare(ours, other, against="what other is", images=n)``: both by turns, and their ratio with an interval."""
+    return compare_with(benchmark, amount.rounds, synchronize)
+
+
+@pytest.fixture(autouse=True)
+def figures_for_the_summary(request: pytest.FixtureRequest, benchmark: Any, device: torch.device) -> Iterator[None]:
+    benchmark.extra_info["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    benchmark.extra_info["threads"] = torch.get_num_threads()
+    yield
+    own = {key: value for key, value in benchmark.extra_info.items() if key not in ("device", "threads")}
+    request.config.stash[FIGURES].append((request.node.name, own))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.stash[FIGURES]:
+        terminalreporter.section("figures (as in the JSON's extra_info)")
+    for name, figures in config.stash[FIGURES]:
+        said = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures.items())
+        terminalreporter.write_line(f"{name}\n    {said}")

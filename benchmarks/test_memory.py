@@ -1,0 +1,68 @@
+"""Memory: how much at most, against the plain script with its workers, and whether it grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import RECIPES
+from contestant import Contestant, PeakMemory
+from entries import ours, plain
+
+MEBIBYTE = 2**20
+LOOKS = 10
+SMALL = ["generator.width=8", "discriminator.width=8", "image.size=32", "loader.batch_size=8", "train.steps=1000000"]
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="memory is read from Linux's /proc"
+)
+
+
+def test_peak_against_the_plain_script(benchmark, cifar10, device, amount, tmp_path):
+    """Each from its start on, one after the other, all of its processes together."""
+    overrides = [f"dataset.root={cifar10.root}", f"train.device={device}"]
+    recipe = RECIPES / "dcgan_cifar10.yaml"
+    cifar10.folder  # noqa: B018  # unpacked before anything is measured
+    info = benchmark.extra_info
+
+    def measure(name, *entry):
+        with Contestant(*entry, log=tmp_path / f"{name}.txt") as contestant, PeakMemory(contestant) as memory:
+            played = contestant.play(1)
+            played = contestant.play(amount.window)
+        info[f"{name}_peak_resident_mebibytes"] = round(memory.peak["Rss"] / MEBIBYTE)
+        info[f"{name}_peak_proportional_mebibytes"] = round(memory.peak["Pss"] / MEBIBYTE)
+        if device.type == "cuda":
+            info[f"{name}_peak_device_mebibytes"] = round(played.device_bytes / MEBIBYTE)
+        return memory.peak["Pss"]
+
+    def both():
+        one = measure("gankit", ours, recipe, overrides, tmp_path / "ours")
+        other = measure("plain", plain, cifar10.folder, tmp_path / "plain", str(device))
+        info["ratio_of_proportional_peaks"] = round(one / other, 3)
+        assert one > 0
+        assert other > 0
+
+    benchmark.pedantic(both, rounds=1)
+    info["data"] = cifar10.name
+
+
+def test_memory_is_flat(benchmark, device, amount, tmp_path):
+    """A small DCGAN with all the callbacks of its recipe: what grows with the steps grows in it as in a large one."""
+    data = "dataset={name: stand_in}"
+    overrides = [f"train.device={device}", data, *SMALL]
+    recipe = RECIPES / "dcgan_cifar10.yaml"
+    steps = max(1, amount.memory_steps // LOOKS)
+    seen = []
+    with Contestant(ours, recipe, overrides, tmp_path / "ours", log=tmp_path / "ours.txt") as contestant:
+        contestant.play(steps)  # the first tenth fills caches
+
+        def look():
+            contestant.play(steps)
+            seen.append(contestant.memory()["Rss"])
+
+        benchmark.pedantic(look, rounds=LOOKS - 1)
+    grown = seen[-1] - seen[0]
+    benchmark.extra_info["steps"] = [steps * (1 + n) for n in range(1, LOOKS)]
+    benchmark.extra_info["resident_mebibytes"] = [round(size / MEBIBYTE, 1) for size in seen]
+    benchmark.extra_info["growth_mebibytes"] = round(grown / MEBIBYTE, 1)
+    assert grown < max(16 * MEBIBYTE, 0.02 * seen[0]), "memory grows with the steps"

@@ -1,0 +1,97 @@
+"""A tiny world for all tests: a plugin, a recipe that runs in a moment, and the command line in this process."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+import gankit
+
+TINY_PLUGIN = Path(__file__).parent / "tiny_plugin.py"
+TINY_RECIPE: dict[str, Any] = {
+    "name": "tiny",
+    "image": {"size": 16},
+    "latent": {"name": "tiny", "dim": 4},
+    "dataset": {"name": "tiny"},
+    "loader": {"batch_size": 8},
+    "generator": {"name": "tiny"},
+    "discriminator": {"name": "tiny"},
+    "loss": "tiny",
+    "optimizers": {"generator": {"name": "tiny"}, "discriminator": {"name": "tiny"}},
+    "train": {"steps": 3, "device": "cpu", "precision": "fp32"},
+    "callbacks": [{"name": "tiny", "save": True}],
+}
+
+
+class Said(NamedTuple):
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def tiny_plugin() -> Iterator[ModuleType]:
+    """The module of ``tiny_plugin.py``."""
+    spec = importlib.util.spec_from_file_location("tiny_plugin", TINY_PLUGIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["tiny_plugin"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["tiny_plugin"]
+
+
+@pytest.fixture
+def tiny_plugin_file() -> Path:
+    """The same as a file, for ``--plugin``."""
+    return TINY_PLUGIN
+
+
+@pytest.fixture
+def tiny_runtime(tiny_plugin: ModuleType) -> gankit.Runtime:
+    """A runtime with the tiny plugin alone."""
+    return gankit.Runtime(plugins=[tiny_plugin], discover=False)
+
+
+@pytest.fixture
+def tiny_recipe() -> Callable[..., Path]:
+    """``tiny_recipe(folder, **sections) -> path``: the tiny recipe, with whole sections replaced, or left out by None."""
+
+    def write(folder: Path, file: str = "tiny.yaml", **sections: Any) -> Path:
+        data = {key: value for key, value in (TINY_RECIPE | sections).items() if value is not None}
+        path = folder / file
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+    """``cli("run", path, ...) -> (code, out, err)``: the command line, in this process."""
+
+    def run(*words: object) -> Said:
+        from gankit.cli.main import main
+
+        monkeypatch.setattr(sys, "argv", ["gankit", *map(str, words)])
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which typer replaces
+        capsys.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        out, err = capsys.readouterr()
+        return Said(code, out, err)
+
+    return run

@@ -1,0 +1,193 @@
+"""Checkpoints: whole or absent, nothing but plain data in them, and nothing that cannot be read again."""
+
+from __future__ import annotations
+
+import enum
+import errno
+import json
+from collections import OrderedDict, defaultdict, namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from gankit import CheckpointError
+from gankit.training import checkpoint as module
+from gankit.training.checkpoint import Checkpoint, checkpoints, find_checkpoint, save_checkpoint
+
+Pair = namedtuple("Pair", "a b")
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Text(str):
+    __slots__ = ()
+
+
+def save(folder: Path, step: int = 1, state: dict | None = None, network: nn.Module | None = None) -> Path:
+    return save_checkpoint(folder, step, {"generator": network or nn.Linear(2, 2)}, state or {}, {"about": 1})
+
+
+class TestState:
+    def test_plain_data_and_tensors_come_back(self, tmp_path):
+        state = {
+            "n": None, "flag": True, "int": 2**70, "float": 0.1, "text": "é", "bytes": b"x", "list": [1, (2, 3)], 7: "key",
+            "nested": OrderedDict(a=torch.arange(3)), "parameter": nn.Parameter(torch.ones(2)), "half": torch.ones(2).bfloat16(),
+        }  # fmt: skip
+        again = Checkpoint.open(save(tmp_path, state=state)).load_state()
+        for key, value in state.items():
+            if key in ("nested", "parameter", "half"):
+                continue
+            assert again[key] == value
+            assert type(again[key]) is type(value)
+        assert torch.equal(again["nested"]["a"], torch.arange(3))
+        assert torch.equal(again["parameter"], torch.ones(2))
+        assert again["half"].dtype == torch.bfloat16
+
+    @pytest.mark.parametrize(
+        ("value", "kind"),
+        [
+            (np.float64(1), "float64"),  # a float to isinstance, and unreadable to weights_only
+            (np.int64(1), "int64"),
+            (np.ones(2), "ndarray"),
+            (Pair(1, 2), "Pair"),
+            (Level.LOW, "Level"),
+            (Text("x"), "Text"),
+            (defaultdict(int), "defaultdict"),
+            ({1, 2}, "set"),
+            (Path("x"), "PosixPath"),
+            (print, "builtin_function_or_method"),
+        ],
+    )
+    def test_what_could_not_be_read_again_is_refused_before_anything_is_written(self, tmp_path, value, kind):
+        with pytest.raises(
+            CheckpointError, match=rf"state\.a\.0: a {kind} cannot be saved; use plain data and tensors"
+        ):
+            save(tmp_path, state={"a": [value]})
+        with pytest.raises(CheckpointError, match="cannot be saved"):
+            save(tmp_path, state={"a": {Level.LOW: 1}})
+        assert not (tmp_path / "checkpoints").exists()
+
+
+class TestWeights:
+    def test_tied_weights_are_stored_once_and_come_back(self, tmp_path):
+        class Tied(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.one, self.other = nn.Linear(64, 64), nn.Linear(64, 64)
+                self.other.weight = self.one.weight
+
+        network, again = Tied(), Tied()
+        path = save(tmp_path, network=network)
+        assert (path / "generator.safetensors").stat().st_size < 1.5 * 64 * 64 * 4
+        Checkpoint.open(path).load_network("generator", again)
+        assert torch.equal(again.other.weight, network.one.weight)
+
+    def test_tensors_that_share_memory_in_part_or_lie_in_another_order(self, tmp_path):
+        class Views(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                memory = torch.randn(4, 6)
+                self.register_buffer("whole", memory)
+                self.register_buffer("part", memory[1:3])
+                self.register_buffer("flat", memory.view(-1))
+                self.register_buffer("turned", memory.t())
+                self.register_buffer("empty", torch.empty(0))
+                self.register_buffer("number", torch.tensor(3))
+                self.conv = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+
+        network, again = Views(), Views()
+        Checkpoint.open(save(tmp_path, network=network)).load_network("generator", again)
+        for name, tensor in network.state_dict().items():
+            assert torch.equal(tensor, again.state_dict()[name]), name
+
+    def test_a_state_dict_that_holds_more_than_tensors(self, tmp_path):
+        class Extra(nn.Linear):
+            def get_extra_state(self) -> dict[str, int]:
+                return {"x": 1}
+
+        with pytest.raises(CheckpointError, match="'_extra_state' in its state dict is a dict, not a tensor"):
+            save(tmp_path, network=Extra(2, 2))
+        assert list((tmp_path / "checkpoints").iterdir()) == []
+
+    def test_networks_that_do_not_fit(self, tmp_path):
+        found = Checkpoint.open(save(tmp_path))
+        with pytest.raises(CheckpointError, match=r"generator.safetensors: does not fit this network: .*size mismatch"):
+            found.load_network("generator", nn.Linear(3, 2))
+        with pytest.raises(CheckpointError, match="holds no discriminator.safetensors"):
+            found.load_network("discriminator", nn.Linear(2, 2))
+
+
+class TestFolders:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            OSError(errno.ENOSPC, "No space left on device"),
+            SafetensorError("Error while serializing: I/O error: No space left on device"),
+            RuntimeError("PytorchStreamWriter failed writing file data/0:\n No space left on device"),
+        ],
+    )
+    @pytest.mark.parametrize("where", ["save_file", "torch.save"])
+    def test_a_full_disk_leaves_what_was_there(self, tmp_path, monkeypatch, error, where):
+        earlier = save(tmp_path, 1)
+
+        def full(*args: object, **options: object) -> None:
+            raise error
+
+        if where == "save_file":
+            monkeypatch.setattr(module, "save_file", full)
+        else:
+            monkeypatch.setattr(torch, "save", full)
+        with pytest.raises(
+            CheckpointError,
+            match=r"step-00000002: cannot be written: .*No space left on device; earlier ones are whole",
+        ) as caught:
+            save(tmp_path, 2)
+        assert len(str(caught.value).splitlines()) == 1
+        assert list((tmp_path / "checkpoints").iterdir()) == [earlier]
+        Checkpoint.open(earlier)
+
+    def test_an_interrupt_while_writing_leaves_nothing_behind(self, tmp_path, monkeypatch):
+        def interrupt(*args: object, **options: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(module, "save_file", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            save(tmp_path)
+        assert list((tmp_path / "checkpoints").iterdir()) == []
+
+    def test_what_a_killed_run_left_half_written_goes_with_the_next(self, tmp_path):
+        left = tmp_path / "checkpoints" / ".step-00000001.4242"
+        left.mkdir(parents=True)
+        (left / "generator.safetensors").write_bytes(b"half")
+        assert checkpoints(tmp_path) == []
+        saved = save(tmp_path, 2)
+        assert list((tmp_path / "checkpoints").iterdir()) == [saved]
+
+    def test_saving_a_step_again_replaces_it(self, tmp_path):
+        network = nn.Linear(2, 2)
+        save(tmp_path, 3)
+        path = save(tmp_path, 3, network=network)
+        again = nn.Linear(2, 2)
+        Checkpoint.open(path).load_network("generator", again)
+        assert torch.equal(again.weight, network.weight)
+
+    def test_they_are_in_the_order_of_their_steps_and_strangers_are_none(self, tmp_path):
+        paths = [save(tmp_path, step) for step in (5, 99_999_999, 100_000_000)]
+        for stranger in ("step-old", "step-", "step-00000006.bak", "other"):
+            (tmp_path / "checkpoints" / stranger).mkdir()
+        (tmp_path / "checkpoints" / "step-00000007").write_text("a file")
+        assert checkpoints(tmp_path) == paths
+        assert find_checkpoint(tmp_path) == paths[-1]
+        assert find_checkpoint(paths[0]) == paths[0]
+
+    def test_the_manifest_names_every_file_and_what_was_told(self, tmp_path):
+        path = save(tmp_path, 12)
+        manifest = json.loads((path / "manifest.json").read_text())
+        assert (manifest["format"], manifest["step"], manifest["about"]) == (1, 12, 1)
+        assert sorted([*manifest["files"], "manifest.json"]) == sorted(file.name for file in path.iterdir())

@@ -1,0 +1,286 @@
+"""The signature is the schema; what cannot be one is refused with the reason."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+
+import gankit
+from gankit import RegistrationError
+from gankit.registry import Params, Registries, Registry, did_you_mean
+from gankit.schedule import Schedule
+
+ALL = sorted(
+    (registry.kind, entry.name) for registry in gankit.Runtime().registries for entry in registry
+)  # at collection: each is a test of its own
+
+
+class Network:
+    def __init__(
+        self,
+        image: OnlyForTypeCheckers,  # noqa: F821  # positional annotations are never looked at
+        latent_dim: int,
+        *,
+        width: PositiveInt = 64,
+        depth: NonNegativeInt,
+        share: Annotated[float, Field(ge=0, le=1)] = 0.5,
+        mode: Literal["a", "b"] = "a",
+        root: Path | None = None,
+        rate: gankit.Scheduled = 1.0,
+        betas: tuple[float, float] = (0.5, 0.9),
+        copy: bool = False,
+    ) -> None:
+        """Not this line."""
+
+
+class TestSchema:
+    @pytest.fixture
+    def entry(self) -> Any:
+        registry: Registry[Any] = Registry("generators", ("image", "latent_dim"))
+        registry.add("network", Network)
+        return registry.get("network")
+
+    def test_keyword_only_parameters_are_its_fields(self, entry):
+        assert list(entry.schema.model_fields) == [
+            "width", "depth", "share", "mode", "root", "rate", "betas", "copy",
+        ]  # fmt: skip
+        assert [name for name, about in entry.schema.model_fields.items() if about.is_required()] == ["depth"]
+
+    def test_values_are_checked_and_defaults_filled_in(self, entry):
+        params = entry.schema.model_validate({"depth": 2, "share": 1, "betas": [0, 1], "root": "x"})
+        assert params.at(0) == {
+            "width": 64, "depth": 2, "share": 1.0, "mode": "a", "root": Path("x"), "rate": 1.0, "betas": (0.0, 1.0), "copy": False,
+        }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        "given",
+        [{}, {"depth": -1}, {"depth": 1, "width": 0}, {"depth": 1, "share": 1.1}, {"depth": 1, "mode": "c"},
+         {"depth": 1, "unknown": 1}, {"depth": 1, "image": 3}, {"depth": float("inf")}, {"depth": 1, "share": float("nan")}],
+    )  # fmt: skip
+    def test_what_does_not_fit_is_refused(self, entry, given):
+        with pytest.raises(ValidationError):
+            entry.schema.model_validate(given)
+
+    def test_schedules_are_known_and_taken_at_a_number_of_images(self, entry):
+        ramp = {"start": 0, "end": 10, "over_images": 100}
+        params = entry.schema.model_validate({"depth": 1, "rate": ramp})
+        assert params.scheduled == ("rate",)
+        assert [params.at(images)["rate"] for images in (0, 50, 100, 1000)] == [0, 5, 10, 10]
+
+    def test_building_passes_context_by_position_and_parameters_by_name(self):
+        registry: Registry[Any] = Registry("latents", ("dim",))
+
+        def factory(dim: int, /, *, scale: float = 2.0) -> tuple[int, float]:
+            return dim, scale
+
+        registry.add("f", factory)
+        entry = registry.get("f")
+        assert entry.build(entry.schema.model_validate({"scale": 3}), 7) == (7, 3.0)
+
+    def test_functions_partials_dataclasses_and_callable_objects(self):
+        registry: Registry[Any] = Registry("losses")
+
+        def function(*, a: PositiveInt = 1) -> int:
+            return a
+
+        class Callable:
+            def __call__(self, *, a: PositiveInt = 1) -> int:
+                return a
+
+        @dataclass(kw_only=True)
+        class Data:
+            a: PositiveInt = 1
+
+        class Inherits(Data):
+            """No constructor of its own."""
+
+        for name, factory in {
+            "function": function,
+            "partial": functools.partial(function, a=2),
+            "object": Callable(),
+            "data": Data,
+            "inherits": Inherits,
+        }.items():
+            registry.add(name, factory)
+            assert list(registry.get(name).schema.model_fields) == ["a"]
+            with pytest.raises(ValidationError):
+                registry.get(name).schema.model_validate({"a": 0})
+        assert registry.get("partial").build(registry.get("partial").schema.model_validate({})) == 2
+
+    def test_a_class_without_constructor_takes_nothing(self):
+        registry: Registry[Any] = Registry("losses")
+
+        class Plain:
+            """The first line.
+
+            Not this one.
+            """
+
+        registry.add("plain", Plain)
+        assert registry.get("plain").schema.model_fields == {}
+        assert registry.get("plain").summary == "The first line."
+
+
+def no_annotation(*, x=1): ...
+def star(*args: int): ...
+def double_star(**kwargs: int): ...
+def positional(width: int = 3): ...
+def unresolved(*, x: Nowhere = 1): ...  # noqa: F821  # type: ignore[name-defined]
+def unusable(*, x: dataclass = 1): ...  # type: ignore[valid-type]
+def uncheckable(*, x: Annotated[str, Field(gt=3)] = "a"): ...
+def no_data(*, x: Any = object()): ...  # noqa: B008
+def called_name(*, name: str = "x"): ...
+def called_at(*, at: int = 1): ...
+def called_scheduled(*, scheduled: int = 1): ...
+def called_private(*, _x: int = 1): ...
+def called_model(*, model_dump: int = 1): ...
+def bad_default(*, width: PositiveInt = 0): ...
+def none_default(*, width: PositiveInt = None): ...  # type: ignore[assignment]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("factory", "message"),
+        [
+            (3, "losses: 'x': 3 cannot be called; register a class or a function"),
+            (no_annotation, "losses: 'x': parameter 'x' needs a type annotation"),
+            (star, r"losses: 'x': \*args and \*\*kwargs have no schema; name each parameter after a '\*'"),
+            (double_star, r"losses: 'x': \*args and \*\*kwargs have no schema"),
+            (positional, r"losses: 'x': the runtime passes \(\) but it takes \(width\); the recipe's parameters stand after a '\*'"),
+            (unresolved, "losses: 'x': an annotation cannot be resolved: name 'Nowhere' is not defined"),
+            (unusable, "losses: 'x': its signature is no schema: "),
+            (uncheckable, "losses: 'x': (its signature is no schema|its defaults cannot be checked: TypeError)"),
+            (called_name, "losses: 'x': no parameter can be called 'name'"),
+            (called_at, "losses: 'x': no parameter can be called 'at'"),
+            (called_scheduled, "losses: 'x': no parameter can be called 'scheduled'"),
+            (called_private, "losses: 'x': no parameter can be called '_x'"),
+            (called_model, "losses: 'x': no parameter can be called 'model_dump'"),
+            (bad_default, "losses: 'x': the default of 'width' breaks its own type: should be greater than 0; it is 0"),
+            (none_default, "losses: 'x': the default of 'width' breaks its own type: should be a valid integer; it is None"),
+            (min, "losses: 'x': its signature cannot be read: "),
+        ],
+    )  # fmt: skip
+    def test_factories(self, factory, message):
+        registry: Registry[Any] = Registry("losses")
+        with pytest.raises(RegistrationError, match=message):
+            registry.add("x", factory)
+        assert len(registry) == 0
+
+    @pytest.mark.parametrize("name", ["", "a b", "a.b", "3", "3d", "-x", "a/b", "é", "a\n", None, 3, "<x>"])
+    def test_names(self, name):
+        registry: Registry[Any] = Registry("losses")
+        with pytest.raises(
+            RegistrationError, match="losses: .* is no name: use letters, digits, '_' and '-', a letter first"
+        ):
+            registry.add(name, lambda: None)
+
+    def test_a_name_that_is_taken_tells_by_whom(self):
+        registries = Registries().owned_by("first")
+        registries.losses.add("x", lambda: None)
+        registries.owned_by("second")
+        with pytest.raises(RegistrationError, match="losses: 'x' is already registered by plugin 'first'"):
+            registries.losses.add("x", lambda: None)
+        registries.games.add("x", lambda: None)  # another kind has names of its own
+        assert registries.games.get("x").plugin == "second"
+
+    def test_merging_takes_all_or_nothing(self):
+        mine, theirs = Registries().owned_by("mine"), Registries().owned_by("theirs")
+        mine.losses.add("x", lambda: None)
+        theirs.games.add("y", lambda: None)
+        theirs.losses.add("x", lambda: None)
+        with pytest.raises(
+            RegistrationError, match="losses: 'x' of plugin 'theirs' is already registered by plugin 'mine'"
+        ):
+            mine.merge(theirs)
+        assert "y" not in mine.games
+
+    @pytest.mark.parametrize(
+        ("kind", "message"),
+        [
+            ("losses", "no loss is called 'bcr'; did you mean 'bce'?"),
+            ("generators", "no generator is called 'bcr'; there are none"),
+            ("features", "no feature is called 'bcr'; there are none"),
+        ],
+    )
+    def test_unknown_names(self, kind, message):
+        registries = Registries()
+        registries.losses.add("bce", lambda: None)
+        with pytest.raises(KeyError) as error:
+            registries.by_kind()[kind].get("bcr")
+        assert error.value.args == (message,)
+
+
+def test_the_kinds_are_those_of_the_design():
+    assert list(Registries().by_kind()) == [
+        "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "latents", "optimizers",
+        "callbacks", "metrics", "features", "games",
+    ]  # fmt: skip
+    assert {registry.singular for registry in Registries()} >= {"loss", "latent", "augmentation", "game"}
+
+
+def test_did_you_mean():
+    assert did_you_mean("widht", ["width", "depth"]) == "; did you mean 'width'?"
+    assert did_you_mean("qqq", ["b", "a"]) == "; known: a, b"
+    assert did_you_mean("x", []) == "; there are none"
+
+
+def example_of(schema: dict[str, Any], models: dict[str, Any]) -> Any:
+    """Some value that a JSON schema of a required parameter allows."""
+    if "$ref" in schema:
+        return example_of(models[schema["$ref"].rpartition("/")[2]], models)
+    if "default" in schema or "const" in schema:
+        return schema.get("default", schema.get("const"))
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type")
+    if kind == "array":
+        return [example_of(schema.get("items", {}), models)]
+    if kind == "object":
+        return {key: example_of(schema["properties"][key], models) for key in schema.get("required", ())}
+    return {"string": "RandomHorizontalFlip", "integer": 1, "number": 0.5, "boolean": True}[str(kind)]
+
+
+@pytest.fixture(scope="module")
+def runtime() -> gankit.Runtime:
+    return gankit.Runtime()
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+class TestEveryComponent:
+    def params(self, schema: type[Params]) -> Params:
+        described = schema.model_json_schema()
+        required = described.get("required", ())
+        return schema.model_validate(
+            {key: example_of(described["properties"][key], described.get("$defs", {})) for key in required}
+        )
+
+    def test_its_schema_round_trips(self, runtime, kind, name):
+        schema = runtime.registries.by_kind()[kind].get(name).schema
+        params = self.params(schema)
+        assert schema.model_validate(params.model_dump(mode="json")) == params
+        assert schema.model_validate(params.model_dump()) == params
+
+    def test_schedules_round_trip_wherever_one_is_taken(self, runtime, kind, name):
+        schema = runtime.registries.by_kind()[kind].get(name).schema
+        params = self.params(schema)
+        ramp = Schedule(start=0.1, end=0.2, over_images=100, shape="cosine")
+        for field, about in schema.model_json_schema().get("properties", {}).items():
+            if "Schedule" not in str(about):
+                continue
+            given = params.model_dump() | {field: [ramp, ramp] if about.get("type") == "array" else ramp}
+            scheduled = schema.model_validate(given)
+            assert field in scheduled.scheduled
+            assert schema.model_validate(scheduled.model_dump(mode="json")) == scheduled
+
+    def test_it_refuses_an_unknown_parameter(self, runtime, kind, name):
+        schema = runtime.registries.by_kind()[kind].get(name).schema
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            schema.model_validate(self.params(schema).model_dump() | {"no_such_parameter": 1})
+
+    def test_it_says_what_it_is(self, runtime, kind, name):
+        assert len(runtime.registries.by_kind()[kind].get(name).summary) > 3
