@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import signal
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -72,7 +72,7 @@ class Loader:
         """
         size = self.settings.batch_size
         if isinstance(self.source, StreamedSource) and self._workers() > 0:
-            return (self._finish(_unwrapped(raw)) for raw in self._torch_loader(self.source, position))
+            return self._from_workers(self.source, position)
         return (self.at(start, size) for start in itertools.count(position, size))
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
@@ -109,6 +109,14 @@ class Loader:
     def _workers(self) -> int:
         given = self.settings.workers
         return min(4, torch.get_num_threads()) if given is None else given
+
+    def _from_workers(self, source: StreamedSource, position: int) -> Iterator[Batch]:
+        raws = iter(self._torch_loader(source, position))
+        try:
+            for raw in raws:
+                yield self._finish(_unwrapped(raw))
+        finally:
+            del raws  # ends the workers now, and not when a traceback that holds this frame is collected
 
     def _torch_loader(self, source: StreamedSource, position: int) -> DataLoader[Any]:
         # a generator of its own: drawing the workers' seed must not touch the host's random state
@@ -159,6 +167,5 @@ def _unwrapped(raw: Raw | DataError) -> Raw:
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:
-    """A signal to the process group must not end the workers: the trainer ends its step, saves, and ends them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """A process group of the worker's own: a signal to the trainer's must not end it before the step is saved."""
+    os.setpgrp()

@@ -181,6 +181,7 @@ def test_keeps_the_contract(tmp_path, archive, monkeypatch):
 
 
 def _prepare(dataset, barrier, results):
+    torch.set_num_threads(1)  # the parent's threads do not survive the fork, but a lock of theirs may
     barrier.wait()
     try:
         dataset.prepare()
