@@ -147,6 +147,9 @@ class Reading:
             elif key in data:
                 first = self.keys[*path, key]
                 self.problems.append(Problem(place, dotted((*path, key)), f"given twice (first {first})"))
+            elif ":" in key.rstrip(":") and not value_node.value and not key_node.style:
+                message = f"{_short(key)} is one word to YAML; a space has to follow the colon"
+                self.problems.append(Problem(place, dotted(path), message))
             else:
                 self.keys[*path, key] = place
                 data[key] = self.value(value_node, (*path, key))

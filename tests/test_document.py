@@ -448,3 +448,14 @@ def test_options_are_read_as_overrides_are():
     assert read_options(["truncation=0.7", "labels=[1, 2]"]) == {"truncation": 0.7, "labels": [1, 2]}
     with pytest.raises(RecipeError, match="KEY=VALUE"):
         read_options(["truncation"])
+
+
+def test_a_colon_without_a_space_is_told(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("dataset: {name:shapes, count:5}\nname: x\n")
+    faults = read_document(path).problems
+    assert [fault.message for fault in faults] == [
+        "'name:shapes' is one word to YAML; a space has to follow the colon",
+        "'count:5' is one word to YAML; a space has to follow the colon",
+    ]
+    assert faults[0].place.endswith("x.yaml:1:11")
