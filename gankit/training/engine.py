@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
@@ -55,11 +55,8 @@ class Engine:
         return torch.autocast(self.device.type, enabled=False) if self.precision == "bf16" else nullcontext()
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over processes."""
+        """The mean over processes: the value itself, while there is one."""
         return value
-
-    def average_gradients(self, parameters: Iterable[torch.nn.Parameter]) -> None:
-        """Make the gradients those of the global batch."""
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[int]:

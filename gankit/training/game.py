@@ -145,7 +145,6 @@ def descend(
         for name, value in (terms | (logit_means(turn) if with_loss else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)
-    game.engine.average_gradients(parameters)
     if game.clip_gradient is not None:
         torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
     optimizer.step()
