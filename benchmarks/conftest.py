@@ -7,6 +7,7 @@ What is compared runs alternately in one run and is reported as a ratio; nothing
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -83,9 +84,11 @@ def runtime() -> gankit.Runtime:
 def assemble(runtime: gankit.Runtime, device: torch.device, tmp_path: Path) -> Callable[..., gankit.Trainer]:
     """``assemble("dcgan_cifar10", *overrides)``: a trainer of a shipped recipe on this device."""
 
+    numbers = itertools.count()
+
     def make(name: str, *overrides: str) -> gankit.Trainer:
         recipe = runtime.load(RECIPES / f"{name}.yaml", [f"train.device={device}", *overrides])
-        return runtime.assemble(recipe, tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}")
+        return runtime.assemble(recipe, tmp_path / f"run-{next(numbers)}")
 
     return make
 

@@ -21,6 +21,7 @@ from .training.checkpoint import Checkpoint, find_checkpoint
 from .training.ema import Decay, make_average
 from .training.engine import Engine
 from .training.game import Game
+from .training.kernels import use_fast_convolutions
 from .training.schedule import ComponentSchedule, OptimizerSchedule, parameter_groups
 from .training.state import PLAYERS, TrainState
 from .training.trainer import Parts
@@ -52,6 +53,8 @@ def assemble_parts(
         module.to(engine.device, engine.dtype)
     for network in networks.values():
         channels_last(network).train()
+        if recipe.train.kernels == "auto" and engine.device.type == "cpu" and engine.precision == "bf16":
+            use_fast_convolutions(network)
     for path, part in components.items():
         _check_component(recipe, path, part)
     named = _named(choices, components)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .document import Document
 from .errors import GankitError, Problem
@@ -16,12 +16,11 @@ from .recipe import Recipe, in_order
 from .registry import Entry, Params, Registries
 from .training.callback import Callbacks
 from .training.state import PLAYERS
+from .trial import try_augmentation, try_discriminator, try_generator
 from .validation import validate
 from .yaml_text import KeyPath
 
 STAND_IN_CLASSES = 10  # for networks, while only the prepared data can say how many classes there are
-MAX_PARAMETERS = 100_000_000_000
-MAX_TRIED_PIXELS = 1024**2
 MAX_SENTENCE = 500
 
 SLOTS: Mapping[KeyPath, str] = {
@@ -114,9 +113,11 @@ def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
     attempt_each("callbacks", lambda chosen: Callbacks([(chosen.entry.name, chosen.build())]))
     image = attempt(("dataset",), lambda: _image(recipe, choices["dataset",].build(), problems))
     if image is not None:
-        attempt_each("augmentations", lambda chosen: _try(lambda: _run_augmentation(chosen, image), image))
-        attempt(("generator",), lambda: _try(lambda: _run_generator(choices, image, recipe.latent.dim), image))
-        attempt(("discriminator",), lambda: _try(lambda: _run_discriminator(choices, image), image))
+        dim = recipe.latent.dim
+        generator, discriminator = choices["generator",], choices["discriminator",]
+        attempt_each("augmentations", lambda chosen: try_augmentation(lambda: chosen.build(image), image))
+        attempt(("generator",), lambda: try_generator(lambda: generator.build(image, dim), image, dim))
+        attempt(("discriminator",), lambda: try_discriminator(lambda: discriminator.build(image), image))
     return in_order(problems)
 
 
@@ -159,71 +160,3 @@ def _check_regularizer(regularizer: Any) -> None:
 def _check_optimizer(optimizer: Any) -> None:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise ValueError(f"makes a {type(optimizer).__name__}, which is no torch.optim.Optimizer")
-
-
-def _try(run: Callable[[], None], image: ImageSpec) -> None:
-    """Run on the meta device, which costs nothing; what fails there is tried on the CPU, which has the last word.
-
-    Images too large for a try on the CPU get the benefit of the doubt.
-    """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        try:
-            with torch.device("meta"):
-                run()
-        except (ValueError, GankitError):
-            raise
-        except Exception as error:  # some networks compute with numbers that the meta device does not have
-            if "overflow" in str(error):
-                raise ValueError("is too large: its tensors have more elements than can be counted") from None
-            if image.height * image.width <= MAX_TRIED_PIXELS:
-                with torch.device("cpu"):
-                    run()
-
-
-def _labels(image: ImageSpec) -> Tensor | None:
-    return torch.zeros(2, dtype=torch.int64) if image.classes else None
-
-
-def _built(network: Any) -> nn.Module:
-    """The network. Raises: ValueError: it is none, or larger than any machine could hold."""
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"makes a {type(network).__name__}, which is no torch.nn.Module")
-    count = sum(parameter.numel() for parameter in network.parameters())
-    if count > MAX_PARAMETERS:
-        raise ValueError(f"has {count:,} parameters, more than the {MAX_PARAMETERS:,} that gankit takes for no mistake")
-    return network
-
-
-def _run_generator(choices: Choices, image: ImageSpec, latent_dim: int) -> None:
-    network = _built(choices["generator",].build(image, latent_dim))
-    images = network(torch.zeros(2, latent_dim), _labels(image))
-    wanted = (2, image.channels, image.height, image.width)
-    if not isinstance(images, Tensor) or tuple(images.shape) != wanted:
-        raise ValueError(
-            f"makes {_shape(images)} of two latents; the recipe's images are {list(wanted)}: "
-            "channels come from the dataset, height and width from image.size"
-        )
-
-
-def _run_discriminator(choices: Choices, image: ImageSpec) -> None:
-    network = _built(choices["discriminator",].build(image))
-    output = network(torch.zeros(2, image.channels, image.height, image.width), _labels(image))
-    logits = output.get("logits") if isinstance(output, Mapping) else output
-    heads = logits if isinstance(logits, (list, tuple)) else [logits]
-    if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
-        given = ", ".join(_shape(head) for head in heads) or "an empty list"
-        raise ValueError(f"makes {given} of two images; logits are [2 ...], a list of such, or a mapping with 'logits'")
-
-
-def _run_augmentation(chosen: Chosen, image: ImageSpec) -> None:
-    augmentation = chosen.build(image)
-    if not isinstance(augmentation, nn.Module):
-        raise ValueError(f"makes a {type(augmentation).__name__}, which is no torch.nn.Module")
-    wanted = (2, image.channels, image.height, image.width)
-    augmented = augmentation(torch.zeros(wanted))
-    if not isinstance(augmented, Tensor) or tuple(augmented.shape) != wanted:
-        raise ValueError(f"makes {_shape(augmented)} of images {list(wanted)}; the shape has to stay")
-
-
-def _shape(value: Any) -> str:
-    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__

@@ -104,7 +104,8 @@ class Loader(_Section):
 
     Attributes:
         batch_size: images a turn, over all processes.
-        cache: where the decoded set is kept: on the training device, in memory, or nowhere (decoded again each epoch).
+        cache: where the decoded set is kept: on the training ``device``, in ``memory``, or nowhere (``none``: decoded
+            again each epoch); ``auto`` takes the first of these for a set of up to 1 GiB and the second for up to 4.
         flip: mirror half of the real images.
         workers: processes that decode where nothing is cached; None chooses.
     """
@@ -132,6 +133,7 @@ class Train(_Section):
         microbatch: split each batch into parts of this size, to save memory; implies fresh fakes.
         clip_gradient: the largest norm of a network's gradient.
         deterministic: refuse operations that do not repeat bit for bit.
+        kernels: ``auto`` takes faster convolutions than torch's where there are (in bf16 on the CPU), ``torch`` none.
         game: the rules of a step.
     """
 
@@ -145,6 +147,7 @@ class Train(_Section):
     microbatch: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
     deterministic: bool = False
+    kernels: Literal["auto", "torch"] = "auto"
     game: Component = Component(name="adversarial")
 
     @model_validator(mode="after")

@@ -103,7 +103,7 @@ def test_the_parts_are_what_takes_the_time(trainer, clock, monkeypatch):
         "other": 80_000_000,
     }
     assert tuple(once) == PARTS
-    assert watched.callbacks == {"TinyCallback": 5 * 600_000}
+    assert watched.callbacks == {"tiny": 5 * 600_000}
     assert watched.seconds == sum(watched.parts.values())
 
 
@@ -216,7 +216,7 @@ def test_the_table(cli, tiny_recipe, tiny_plugin_file, tmp_path, scratch, monkey
     assert float(shown["speed"].replace(",", "")) == pytest.approx(8 * 1000 / whole, rel=0.1)
     assert "tiny on cpu" in said.out
     assert "in fp32, batches of 8" in said.out
-    assert re.search(r"^   TinyCallback ", said.out, flags=re.M)
+    assert re.search(r"^   tiny ", said.out, flags=re.M)
     assert list(scratch.iterdir()) == []
     assert set(tmp_path.iterdir()) == {recipe, scratch}
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("errors", "interfaces", "schedule", "jsonl", "pictures", "files", "yaml_text"),
     ("document", "registry", "validation", "recipe", "data", "training", "evaluation"),
     ("hookspecs",),
-    ("plugins", "check", "assembly", "runtime", "generator", "testing"),
+    ("plugins", "trial", "check", "assembly", "runtime", "generator", "testing"),
     ("cli",),
 )
 WITHOUT_TORCH = (

