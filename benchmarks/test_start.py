@@ -16,7 +16,7 @@ if not Path(GANKIT[0]).is_file():
 COMMANDS = {
     "python": [sys.executable, "-c", "pass"],
     "help": [*GANKIT, "--help"],
-    "check": [*GANKIT, "check", str(RECIPES / "dcgan_cifar10.yaml")],
+    **{f"check {path.stem}": [*GANKIT, "check", str(path)] for path in sorted(RECIPES.glob("*.yaml"))},
 }
 
 

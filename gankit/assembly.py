@@ -18,6 +18,7 @@ from .interfaces import Dataset, ImageSpec
 from .recipe import Recipe
 from .training.callback import Callbacks, require_both_halves
 from .training.checkpoint import Checkpoint, find_checkpoint
+from .training.compiled import Compiled
 from .training.ema import Decay, make_average
 from .training.engine import Engine
 from .training.game import Game
@@ -51,9 +52,11 @@ def assemble_parts(
         components = _components(recipe, choices, image)
     for module in (*networks.values(), *(part for part in components.values() if isinstance(part, nn.Module))):
         module.to(engine.device, engine.dtype)
+    # the compiler writes kernels of its own, and gets those of ours wrong
+    own_kernels = recipe.train.kernels == "auto" and not recipe.train.compile
     for network in networks.values():
         channels_last(network).train()
-        if recipe.train.kernels == "auto" and engine.device.type == "cpu" and engine.precision == "bf16":
+        if own_kernels and engine.device.type == "cpu" and engine.precision == "bf16":
             use_fast_convolutions(network)
     for path, part in components.items():
         _check_component(recipe, path, part)
@@ -79,6 +82,7 @@ def assemble_parts(
         fresh_fakes=recipe.train.fresh_fakes,
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
+        compiled=Compiled(**networks, engine=engine) if recipe.train.compile else None,
     )
     callbacks = [(chosen.entry.name, chosen.build()) for path, chosen in choices.items() if path[0] == "callbacks"]
     classes = tuple(dataset.classes or ()) if image.classes else None

@@ -6,9 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import nn
-
 from .document import Document
 from .errors import GankitError, Problem
 from .interfaces import ImageSpec
@@ -16,7 +13,7 @@ from .recipe import Recipe, in_order
 from .registry import Entry, Params, Registries
 from .training.callback import Callbacks
 from .training.state import PLAYERS
-from .trial import try_augmentation, try_discriminator, try_generator
+from .trial import try_augmentation, try_discriminator, try_generator, try_optimizer
 from .validation import validate
 from .yaml_text import KeyPath
 
@@ -109,7 +106,7 @@ def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
     attempt(("loss",), lambda: _having(choices["loss",].build(), PLAYERS, "loss"))
     attempt(("train", "game"), lambda: _having(choices["train", "game"].build(), ("step",), "game"))
     attempt_each("regularizers", lambda chosen: _check_regularizer(chosen.build()))
-    attempt_each("optimizers", lambda chosen: _check_optimizer(chosen.build([nn.Parameter(torch.zeros(1))])))
+    attempt_each("optimizers", lambda chosen: try_optimizer(chosen.build))
     attempt_each("callbacks", lambda chosen: Callbacks([(chosen.entry.name, chosen.build())]))
     image = attempt(("dataset",), lambda: _image(recipe, choices["dataset",].build(), problems))
     if image is not None:
@@ -155,8 +152,3 @@ def _check_regularizer(regularizer: Any) -> None:
         raise ValueError(f"{type(regularizer).__name__} is no regularizer: it has neither {' nor '.join(PLAYERS)}")
     if not isinstance(interval, int) or interval < 1:
         raise ValueError(f"a regularizer's interval is a whole number of turns from 1 on; its own is {interval!r}")
-
-
-def _check_optimizer(optimizer: Any) -> None:
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise ValueError(f"makes a {type(optimizer).__name__}, which is no torch.optim.Optimizer")

@@ -28,6 +28,7 @@ class TrainedGenerator:
         image: what it makes.
         classes: names of its labels; None where it is unconditional.
         checkpoint: where it comes from.
+        ema: whether its weights are the average.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class TrainedGenerator:
         classes: tuple[str, ...] | None,
         frequencies: list[float] | None,
         checkpoint: Path,
+        ema: bool,
     ) -> None:
         self.module, self.image, self.classes, self.checkpoint = module, image, classes, checkpoint
+        self.ema = ema
         self._latent, self._frequencies = latent, frequencies
 
     @property
@@ -89,8 +92,8 @@ def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str
     return generator_from(Runtime(plugins), path, device)
 
 
-def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu") -> TrainedGenerator:
-    """As `load_generator`, with a runtime that is there already."""
+def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
+    """As `load_generator`, with a runtime that is there already; without ``ema``, G itself and not its average."""
     folder = find_checkpoint(Path(path))
     checkpoint = Checkpoint.open(folder)
     manifest = checkpoint.manifest
@@ -111,10 +114,10 @@ def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu") -> T
     except Exception as error:  # a manifest is a stranger's data
         fault = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
         raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {fault}") from None
-    ema = "generator_ema.safetensors" in manifest["files"]
+    ema = ema and "generator_ema.safetensors" in manifest["files"]
     checkpoint.load_network("generator_ema" if ema else "generator", network)
     network.to(device).eval().requires_grad_(False)
-    return TrainedGenerator(network, latent, image, classes, frequencies, folder)
+    return TrainedGenerator(network, latent, image, classes, frequencies, folder, ema)
 
 
 def _image(given: Mapping[str, Any]) -> ImageSpec:

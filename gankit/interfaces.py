@@ -284,20 +284,34 @@ CALLBACK_METHODS = ("on_run_start", "on_step_end", "on_epoch_end", "on_checkpoin
 
 
 class Features(Protocol):
-    """Built as ``factory(**params)``."""
+    """Built as ``factory(**params)``; what images look like to a trained network. Shapes: ``f`` features, ``k`` logits.
+
+    With ``logits(features)``, from features [n f] to class logits [n k], it serves scores of classes too. With
+    ``established``, such as ``{"fd": "FID"}``, scores that literature knows under a name of their own carry it; others
+    are called by the metric's and the extractor's names, ``fd_<extractor>``.
+    """
 
     hash: str
-    """SHA-256 of the weights."""
+    """SHA-256 of the weights, in hexadecimal."""
+
+    resizer: str
+    """How images are brought to the network's size, in words."""
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images uint8 [n c h w] to features [n f]."""
+        """Images uint8 [n c h w] to features [n f], float32."""
 
 
 class Metric(Protocol):
-    """Built as ``factory(**params)``; compares features of real and generated images."""
+    """Built as ``factory(**params)``; compares real and generated images, fed batch after batch, then asked once."""
 
-    def __call__(self, real: Tensor, fake: Tensor) -> Mapping[str, float]:
-        """Features [n f] of both sides to named scores."""
+    uses: Literal["features", "logits"]
+    """What it is fed with."""
+
+    def update(self, values: Tensor, real: bool) -> None:
+        """Features [n f], or logits [n k], of real or of generated images."""
+
+    def compute(self) -> Mapping[str, float]:
+        """The scores, by name. Raises: ValueError: too few images."""
 
 
 class GameRules(Protocol):

@@ -129,9 +129,13 @@ class Train(_Section):
     Attributes:
         discriminator_steps: D's turns for each of G's.
         precision: ``auto`` is bf16 where the hardware computes it, else fp32.
+        tf32: on CUDA, let fp32's products and convolutions run on the tensor cores, which round to 10 bits of mantissa
+            (TF32); false computes with all 23.
         fresh_fakes: draw new fakes for G's turn in place of the last that D saw.
         microbatch: split each batch into parts of this size, to save memory; implies fresh fakes.
         clip_gradient: the largest norm of a network's gradient.
+        compile: run G, D and gradient penalties through ``torch.compile`` while training, on CUDA as CUDA graphs. It
+            needs a C++ compiler, and the first steps take as long as compiling does, once for each size of batch.
         deterministic: refuse operations that do not repeat bit for bit.
         kernels: ``auto`` takes faster convolutions than torch's where there are (in bf16 on the CPU), ``torch`` none.
         game: the rules of a step.
@@ -142,10 +146,12 @@ class Train(_Section):
     images: PositiveInt | None = None
     discriminator_steps: PositiveInt = 1
     precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
+    tf32: bool = True
     device: Annotated[str, _matching(r"auto|cpu|mps|cuda(:\d{1,3})?", "auto, cpu, mps, cuda or cuda:N")] = "auto"
     fresh_fakes: bool = False
     microbatch: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
+    compile: bool = False
     deterministic: bool = False
     kernels: Literal["auto", "torch"] = "auto"
     game: Component = Component(name="adversarial")

@@ -37,6 +37,7 @@ class Runtime:
     def __init__(self, plugins: Iterable[Any] = (), *, discover: bool = True) -> None:
         self._plugins = Plugins()
         self._plugins.registries.games.add("adversarial", Adversarial)
+        self._last_fit: tuple[Recipe, Choices] | None = None  # need not be tried again to be resolved or assembled
         if discover:
             self._plugins.discover()
         for plugin in plugins:
@@ -134,10 +135,11 @@ class Runtime:
 
     def _checked(self, recipe: Recipe) -> Choices:
         choices, problems = self._choose(recipe.model_dump(), recipe.document)
-        if not problems:
+        if not problems and self._last_fit != (recipe, choices):
             problems = fit_together(recipe, choices)
         if problems:
             raise RecipeError(problems)
+        self._last_fit = recipe, choices
         return choices
 
     def _assemble(self, recipe: Recipe, run_dir: Path | None, fresh: bool) -> Trainer:

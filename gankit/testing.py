@@ -17,7 +17,7 @@ from .interfaces import CALLBACK_METHODS, ImageSpec
 from .recipe import Train
 from .training.engine import Engine
 from .training.game import Fakes, Game
-from .training.turn import Player, PlayerTurn
+from .training.turn import Player, PlayerTurn, heads_of
 
 ABOUT_ONE = 10.0  # networks without a tanh at their end overshoot [-1, 1], not by orders of magnitude
 
@@ -116,7 +116,7 @@ def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec, **p
     """A discriminator gives finite logits for each image, twice differentiable with respect to it."""
     network = factory(image, **params)
     images = torch.rand(4, image.channels, image.height, image.width).mul(2).sub(1).requires_grad_()
-    heads = PlayerTurn._heads(network(images, _labels(image, 4)))
+    heads = heads_of(network(images, _labels(image, 4)))
     for head in heads:
         assert head.shape[:1] == (4,), f"logits are {list(head.shape)}; the first side must be the batch's"
         assert bool(head.isfinite().all()), "logits are not finite"
@@ -125,9 +125,7 @@ def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec, **p
     assert bool(gradient.detach().any()), "logits do not depend on the images"
     gradient.square().sum().backward()
     network.zero_grad()
-    _check_gradients(
-        network, torch.cat([head.flatten() for head in PlayerTurn._heads(network(images, _labels(image, 4)))])
-    )
+    _check_gradients(network, torch.cat([head.flatten() for head in heads_of(network(images, _labels(image, 4)))]))
     _check_meta(lambda: factory(image, **params))
 
 

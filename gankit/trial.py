@@ -1,21 +1,20 @@
-"""Networks and augmentations, tried on stand-in data: without data, on no device, and whatever their size."""
+"""Components tried on stand-ins: networks of any size without data, optimizers without networks."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from .errors import GankitError
+from .frugal import Frugal, bare_add_param_group, one_thread
 from .interfaces import ImageSpec
 
 MAX_PARAMETERS = 100_000_000_000
 MAX_TRIED_PIXELS = 1024**2
-MAX_QUICK_ELEMENTS = 2**26  # about what the CPU does while torch imports what the meta device needs, and 256 MiB
+MAX_QUICK_ELEMENTS = 2**26  # 256 MiB, and less work for the CPU than the import
 
 Build = Callable[[], Any]
 
@@ -63,6 +62,14 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
     _try(run, image)
 
 
+def try_optimizer(build: Callable[[list[nn.Parameter]], Any]) -> None:
+    """Raises: Exception: it takes no parameter, or is no optimizer."""
+    with bare_add_param_group():
+        optimizer = build([nn.Parameter(torch.zeros(1))])
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise ValueError(f"makes a {type(optimizer).__name__}, which is no torch.optim.Optimizer")
+
+
 def _try(run: Callable[[], None], image: ImageSpec) -> None:
     """Run where it costs least: a small network on the CPU, another on the meta device, which computes nothing.
 
@@ -86,43 +93,15 @@ def _try(run: Callable[[], None], image: ImageSpec) -> None:
 
 
 def _passes_quickly(run: Callable[[], None]) -> bool:
-    """Whether it runs on the CPU with few elements; if not, that alone is no fault.
-
-    On the meta device the same takes a second more, for torch imports its compiler to find the shapes.
-    """
+    """Whether it runs on the CPU with few elements; if not, that alone is no fault."""
     try:
-        with torch.device("cpu"), _Frugal(MAX_QUICK_ELEMENTS):
+        with one_thread(), torch.device("cpu"), Frugal(MAX_QUICK_ELEMENTS):
             run()
     except (ValueError, GankitError):
         raise
     except Exception:
         return False
     return True
-
-
-class _Frugal(TorchDispatchMode):
-    """Lets torch compute up to so many elements, and refuses to allocate more than are left."""
-
-    def __init__(self, elements: int) -> None:
-        super().__init__()
-        self._left = elements
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else torch imports its compiler, to tell it to leave this alone
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = dict(zip((argument.name for argument in func._schema.arguments), args, strict=False)) | (kwargs or {})
-        self._spend(math.prod(given.get("size", ())), "asked for")
-        result = func(*args, **(kwargs or {}))
-        results = result if isinstance(result, (list, tuple)) else (result,)
-        self._left -= self._spend(sum(part.numel() for part in results if isinstance(part, Tensor)), "made")
-        return result
-
-    def _spend(self, elements: int, how: str) -> int:
-        if elements > self._left:
-            raise RuntimeError(f"{elements} elements are {how}, where {self._left} are left")
-        return elements
 
 
 def _labels(image: ImageSpec) -> Tensor | None:

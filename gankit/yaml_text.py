@@ -147,7 +147,7 @@ class Reading:
             elif key in data:
                 first = self.keys[*path, key]
                 self.problems.append(Problem(place, dotted((*path, key)), f"given twice (first {first})"))
-            elif ":" in key.rstrip(":") and not value_node.value and not key_node.style:
+            elif ":" in key.rstrip(":") and not key_node.style and _is_absent(value_node):
                 message = f"{_short(key)} is one word to YAML; a space has to follow the colon"
                 self.problems.append(Problem(place, dotted(path), message))
             else:
@@ -157,6 +157,11 @@ class Reading:
 
     def _place(self, node: yaml.Node) -> str:
         return f"{self._name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def _is_absent(node: yaml.Node) -> bool:
+    """Whether nothing at all stands in its place."""
+    return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
 
 
 def dotted(path: KeyPath) -> str:

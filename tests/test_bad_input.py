@@ -329,7 +329,9 @@ class TestCheckpoints:
         assert len(found) < 600
         assert not Path("owned").exists()
 
-    @pytest.mark.parametrize("save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))])
+    @pytest.mark.parametrize(
+        "save", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value, protocol=2))]
+    )
     def test_a_malicious_state_with_the_right_hash_is_not_run(self, refused, words, run, save):
         checkpoint = run / "checkpoints" / "step-00000003"
         save({"training": Evil()}, checkpoint / "state.pt")

@@ -112,7 +112,8 @@ class TestList:
         lines = cli("list", kind).out.splitlines()[1:]
         assert {line.split()[0] for line in lines} == {"losses"}
 
-    def test_a_kind_without_components(self, cli):
+    def test_a_kind_without_components(self, cli, monkeypatch):
+        monkeypatch.setattr("gankit.cli.listing.make_runtime", lambda plugins: gankit.Runtime(discover=False))
         assert cli("list", "metrics") == (0, "there are no metrics\n", "")
 
     def test_an_unknown_kind(self, cli):
@@ -169,7 +170,7 @@ class TestShow:
         [
             (["generators", "dcgam"], "error: no generator is called 'dcgam'; did you mean 'dcgan'?\n"),
             (["generater", "dcgan"], "error: no kind is called 'generater'; did you mean 'generators'?\n"),
-            (["metrics", "fid"], "error: no metric is called 'fid'; there are none\n"),
+            (["metrics", "fid"], "error: no metric is called 'fid'; did you mean 'fd'?\n"),
         ],
     )
     def test_what_is_not_there(self, cli, words, message):

@@ -18,10 +18,10 @@ PLUGINS = ROOT / "plugins"
 
 # Imports point down only: a file may import its own layer and those above it in this list.
 LAYERS = (
-    ("errors", "interfaces", "schedule", "jsonl", "pictures", "files", "yaml_text"),
+    ("errors", "interfaces", "schedule", "jsonl", "pictures", "files", "yaml_text", "frugal"),
     ("document", "registry", "validation", "recipe", "data", "training", "evaluation"),
     ("hookspecs",),
-    ("plugins", "trial", "check", "assembly", "runtime", "generator", "testing"),
+    ("plugins", "trial", "check", "assembly", "runtime", "generator", "scoring", "testing"),
     ("cli",),
 )
 WITHOUT_TORCH = (

@@ -57,10 +57,13 @@ class TestStructure:
             "images": None,
             "discriminator_steps": 1,
             "precision": "auto",
+            "tf32": True,
             "device": "auto",
             "fresh_fakes": False,
             "microbatch": None,
             "clip_gradient": None,
+            "compile": False,
+            "kernels": "auto",
             "deterministic": False,
             "game": {"name": "adversarial"},
         }

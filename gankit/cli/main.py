@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import GankitError, PluginError
-from . import bench, check, listing, plugins, resume, run, sample, show
+from . import bench, check, compare, evaluate, listing, plugins, resume, run, sample, show
 from .console import complain
 
 COMMANDS = "gankit.commands"
@@ -104,6 +104,8 @@ def make_app() -> typer.Typer:
         ("show", show.show),
         ("plugins", plugins.plugins),
         ("sample", sample.sample),
+        ("eval", evaluate.evaluate),
+        ("compare", compare.compare),
         ("bench", bench.bench),
     ):
         app.command(name)(verb)

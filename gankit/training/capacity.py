@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -41,7 +42,8 @@ def count_flops(trainer: Trainer) -> float:
     steps = min(math.lcm(*intervals), MOST_COUNTED_STEPS)
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _OneModule()
-    with counter:
+    compiled = trainer.parts.game.compiled
+    with counter, nullcontext() if compiled is None else compiled.paused():
         for _ in range(steps):
             trainer.step()
     return counter.get_total_flops() / steps
@@ -54,13 +56,14 @@ def matrix_flops(engine: Engine) -> float:
     best = 0.0
     for side in MATRIX_SIDES.get(engine.device.type, MATRIX_SIDES["cpu"]):
         one, other = (torch.rand(side, side, dtype=dtype, device=engine.device, generator=random) for _ in range(2))
-        product = one @ other
-        engine.synchronize()
-        began = time.perf_counter()
-        while (since := time.perf_counter()) - began < MATRIX_SECONDS:
-            torch.mm(one, other, out=product)
+        with engine.libraries():
+            product = one @ other
             engine.synchronize()
-            best = max(best, 2 * side**3 / (time.perf_counter() - since))
+            began = time.perf_counter()
+            while (since := time.perf_counter()) - began < MATRIX_SECONDS:
+                torch.mm(one, other, out=product)
+                engine.synchronize()
+                best = max(best, 2 * side**3 / (time.perf_counter() - since))
     return best
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..errors import GankitError
 from ..recipe import Train
 from .randomness import BUILD, STEP, seeded
+from .tensor_cores import cuda_libraries
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # without it, torch refuses matrix products in deterministic mode
 
@@ -21,7 +22,7 @@ class Engine:
     """One process on one device.
 
     Args:
-        train: the recipe's ``device``, ``precision`` and ``deterministic``.
+        train: the recipe's ``device``, ``precision``, ``tf32`` and ``deterministic``.
 
     Raises:
         GankitError: there is no such device, or it cannot compute in that precision.
@@ -38,6 +39,7 @@ class Engine:
         if self.precision == "fp64" and self.device.type == "mps":
             raise GankitError("train.precision: 'mps' computes no fp64; use fp32 or another train.device")
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        self.tf32 = train.tf32
         self.deterministic = train.deterministic
         if self.deterministic and self.device.type == "cuda" and CUBLAS not in os.environ:
             raise GankitError(
@@ -54,6 +56,12 @@ class Engine:
         """Inside of a turn, the way out of bf16: for augmentations, losses and penalties."""
         return torch.autocast(self.device.type, enabled=False) if self.precision == "bf16" else nullcontext()
 
+    def libraries(self) -> AbstractContextManager[None]:
+        """How the device's libraries compute within a step."""
+        if self.device.type != "cuda":
+            return nullcontext()
+        return cuda_libraries(tf32=self.tf32, benchmark=not self.deterministic)
+
     def mean(self, value: Tensor) -> Tensor:
         """The mean over processes: the value itself, while there is one."""
         return value
@@ -62,7 +70,10 @@ class Engine:
     def step_scope(self, seed: int, step: int) -> Iterator[int]:
         """Every random generator as (seed, step, rank) say; gives a seed for the step's latents."""
         strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-        with seeded(np.random.SeedSequence(seed, spawn_key=(STEP, step, self.rank)), self.device) as own:
+        with (
+            seeded(np.random.SeedSequence(seed, spawn_key=(STEP, step, self.rank)), self.device) as own,
+            self.libraries(),
+        ):
             try:
                 if self.deterministic:
                     torch.use_deterministic_algorithms(True)

@@ -18,6 +18,7 @@ from .engine import Engine
 from .turn import Player, PlayerTurn
 
 if TYPE_CHECKING:
+    from .compiled import Compiled
     from .state import TrainState
 
 
@@ -36,6 +37,7 @@ class Game:
         regularizers: by the name under which their value is reported.
         augmentations: applied in this order to all that D sees.
         random: draws the latents; seeded anew each step.
+        compiled: runs the networks in their place, where the recipe says ``train.compile``.
     """
 
     generator: nn.Module
@@ -50,6 +52,15 @@ class Game:
     fresh_fakes: bool = False
     microbatch: int | None = None
     clip_gradient: float | None = None
+    compiled: Compiled | None = None
+
+    @contextmanager
+    def step_scope(self, seed: int, step: int) -> Iterator[None]:
+        """Where step number ``step`` of a run is played."""
+        compiled = nullcontext() if self.compiled is None else self.compiled.step()
+        with self.engine.step_scope(seed, step) as own, compiled:
+            self.random.manual_seed(own)
+            yield
 
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
         """Latents [n d] of the step's own randomness."""
@@ -64,7 +75,7 @@ class Game:
     def run_generator(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """G's images [n c h w], fp32 at least."""
         with self.engine.autocast():
-            images = self.generator(latents, labels)
+            images = (self.compiled or self).generator(latents, labels)
         return images.to(self.engine.dtype)  # type: ignore[no-any-return]
 
     def augment(self, images: Tensor) -> Tensor:
@@ -136,10 +147,13 @@ def descend(
         share = len(part.images) / len(batch.images)
         # one context a turn, so that casts of the weights are shared; what is not a network leaves it again
         with game.engine.autocast(), game.engine.full_precision():
-            turn = PlayerTurn(game, player, *part, state.images, shared, leaves=bool(regularizers))
-            terms = {f"{player}_loss": loss_term(game.loss, turn)} if with_loss else {}
-            for name, regularizer in regularizers.items():
-                terms[name if one_sided(regularizer) else f"{player}_{name}"] = getattr(regularizer, player)(turn)
+            turn = PlayerTurn(game, player, *part, state.images, shared, bool(regularizers), alone=not with_loss)
+            # before the loss, for a compiled penalty gives the logits of its images too
+            penalties = {
+                name if one_sided(regularizer) else f"{player}_{name}": getattr(regularizer, player)(turn)
+                for name, regularizer in regularizers.items()
+            }
+            terms = ({f"{player}_loss": loss_term(game.loss, turn)} if with_loss else {}) | penalties
         total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
         (total * (scale * share)).backward(inputs=parameters)
         for name, value in (terms | (logit_means(turn) if with_loss else {})).items():

@@ -139,8 +139,7 @@ class Trainer:
                 yield batch
 
         try:
-            with game.engine.step_scope(self.recipe.seed, state.step) as seed:
-                game.random.manual_seed(seed)
+            with game.step_scope(self.recipe.seed, state.step):
                 scalars = self.parts.rules.step(game, batches(), state)
         except BaseException:
             self._batches = None  # the step may be played again, on the same images
@@ -172,6 +171,7 @@ class Trainer:
             since = time.monotonic() - self.seconds
             while not self.finished and self._stop_reason is None:
                 self.scalars = self.step()
+                self._log_findings()
                 self.seconds = time.monotonic() - since
                 self.callbacks.call("on_step_end", self)
                 if self.state.images // self.parts.loader.count > self.epoch:
@@ -250,6 +250,12 @@ class Trainer:
         self._records = Records(self.directory, self.recipe, self.parts.about, self._events_bytes)
         anew = {"without_state": self._begin_anew} if self._begin_anew else {}
         self.log({"event": "resumed" if self._resumed else "started", **anew})
+
+    def _log_findings(self) -> None:
+        """What compiling has shown about the networks."""
+        compiled = self.parts.game.compiled
+        while compiled is not None and compiled.findings:
+            self.log({"event": "not_compiled", "reason": compiled.findings.pop(0)})
 
     def _save_if_wanted(self) -> None:
         if not self._save_wanted:

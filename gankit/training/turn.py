@@ -12,9 +12,11 @@ from torch import Tensor
 from ..interfaces import DiscriminatorOutput
 
 if TYPE_CHECKING:
+    from .compiled import Compiled
     from .game import Fakes, Game
 
 Player = Literal["discriminator", "generator"]
+Side = Literal["real", "fake"]
 T = TypeVar("T")
 
 
@@ -29,6 +31,7 @@ class PlayerTurn:
         images_seen: real images shown to D before this step.
         fakes: what G has already drawn for this turn; drawn when first asked for where None.
         leaves: whether penalties will want gradients with respect to the images.
+        alone: whether such penalties are all that there is to descend.
     """
 
     def __init__(
@@ -40,15 +43,19 @@ class PlayerTurn:
         images_seen: int,
         fakes: Fakes | None = None,
         leaves: bool = False,
+        alone: bool = False,
     ) -> None:
         self.game, self.player, self.labels, self.images_seen = game, player, labels, images_seen
         self.generator, self.discriminator = game.generator, game.discriminator
+        self.penalized, self.alone = leaves, alone
         self.leaves = leaves and player == "discriminator"
         self.real = real.detach().requires_grad_() if self.leaves else real
         self._head: int | None = None
         self._computed: dict[str, Any] = (
             {} if fakes is None else {"fakes": fakes}
         )  # shared by the views of single heads
+        self._seen: dict[str, Tensor] = {}  # real and fake, augmented; shared likewise
+        self._memories: dict[str, dict[str, Tensor]] = {}  # compiled D's, before it saw these
 
     @property
     def fake(self) -> Tensor:
@@ -60,11 +67,11 @@ class PlayerTurn:
 
     @property
     def real_output(self) -> DiscriminatorOutput:
-        return self._once("real_output", lambda: self.discriminate(self.real))
+        return self._once("real_output", lambda: self._output("real"))
 
     @property
     def fake_output(self) -> DiscriminatorOutput:
-        return self._once("fake_output", lambda: self.discriminate(self.fake))
+        return self._once("fake_output", lambda: self._output("fake"))
 
     @property
     def real_logits(self) -> Tensor:
@@ -75,10 +82,7 @@ class PlayerTurn:
         return self._logits(self.fake_output)
 
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
-        if augment:
-            images = self.game.augment(images)
-        with self.game.engine.autocast():  # losses and penalties, which call this, run in full precision
-            return self.discriminator(images, self.labels if labels is None else labels)
+        return self._judge(self.game.augment(images) if augment else images, labels)
 
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         if labels is None and self.labels is not None:
@@ -89,14 +93,15 @@ class PlayerTurn:
         return self.game.run_generator(latents, labels)
 
     def gradient(self, images: Tensor) -> Tensor:
-        if images.requires_grad and images is self.real:
-            output = self.real_output
-        elif images.requires_grad and images is self._computed.get("fake"):
-            output = self.fake_output
-        else:
-            images = images if images.requires_grad else images.detach().requires_grad_()
-            output = self.discriminate(images)
-        total = torch.stack([head.sum() for head in self._heads(output)]).sum()
+        images = images if images.requires_grad else images.detach().requires_grad_()
+        side: Side | None
+        side = "real" if images is self.real else "fake" if images is self._computed.get("fake") else None
+        seen = self.game.augment(images) if side is None else self._augmented(side)
+        if (gradient := self._compiled_gradient(seen, side)) is not None:
+            return gradient if seen is images else torch.autograd.grad(seen, images, gradient, create_graph=True)[0]
+        known = side is not None and self._compiled is None
+        output = getattr(self, f"{side}_output") if known else self._judge(seen, as_it_is=True)
+        total = torch.stack([head.sum() for head in heads_of(output)]).sum()
         return torch.autograd.grad(total, images, create_graph=True)[0]
 
     def mean(self, value: Tensor) -> Tensor:
@@ -105,7 +110,7 @@ class PlayerTurn:
     def each_head(self) -> list[PlayerTurn]:
         """Views of this turn in which the logits are one head's."""
         # in D's turn the reals go first, as in the reference: BatchNorm's running statistics depend on the order
-        count = len(self._heads(self.real_output if self.player == "discriminator" else self.fake_output))
+        count = len(heads_of(self.real_output if self.player == "discriminator" else self.fake_output))
         if count == 1:
             return [self]
         views = [copy(self) for _ in range(count)]
@@ -141,23 +146,71 @@ class PlayerTurn:
             return images
         return images.detach().requires_grad_(self.leaves)
 
+    def _augmented(self, side: Side) -> Tensor:
+        if side not in self._seen:
+            self._seen[side] = self.game.augment(getattr(self, side))
+        return self._seen[side]
+
+    def _output(self, side: Side) -> DiscriminatorOutput:
+        seen = self._augmented(side)
+        if self.penalized and self._compiled is not None:
+            self._memories[side] = self._compiled.memory()
+        return self._judge(seen)
+
+    @property
+    def _compiled(self) -> Compiled | None:
+        """What runs D in this turn, if not D as it is.
+
+        What is compiled cannot be differentiated twice, and gives zeros where D has no gradient at all: in a turn of
+        penalties alone, these would let the optimizer's momentum move what the penalty does not concern.
+        """
+        compiled = self.game.compiled
+        as_it_is = compiled is None or self.alone or (self.penalized and not compiled.penalties)
+        return None if as_it_is else compiled
+
+    def _judge(self, seen: Tensor, labels: Tensor | None = None, as_it_is: bool = False) -> DiscriminatorOutput:
+        """D's output for images already augmented."""
+        compiled = None if as_it_is else self._compiled
+        discriminator = self.game.discriminator if compiled is None else compiled.discriminator
+        with self.game.engine.autocast():  # losses and penalties, which call this, run in full precision
+            return discriminator(seen, self.labels if labels is None else labels)
+
+    def _compiled_gradient(self, seen: Tensor, side: Side | None) -> Tensor | None:
+        """The gradient with respect to images already augmented; None where only D as it is can give it."""
+        compiled = self.game.compiled
+        if compiled is None or (self.alone and f"{side}_output" in self._computed):
+            return None
+        loss_wants_output = side is not None and not self.alone
+        with self.game.engine.autocast():
+            found = compiled.gradient(seen, self.labels, self._memories.get(side or ""), loss_wants_output)
+        if found is None:
+            if self.penalized and self._memories:  # what was compiled before this was known is computed again
+                compiled.remember(next(iter(self._memories.values())))
+                for known in self._memories:
+                    del self._computed[f"{known}_output"]
+            return None
+        gradient, output = found
+        if loss_wants_output:
+            self._computed.setdefault(f"{side}_output", output)
+        return gradient
+
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         if name not in self._computed:
             self._computed[name] = compute()
         return self._computed[name]  # type: ignore[no-any-return]
 
     def _logits(self, output: DiscriminatorOutput) -> Tensor:
-        heads = self._heads(output)
+        heads = heads_of(output)
         if self._head is not None:
             return heads[self._head]
         return heads[0] if len(heads) == 1 else torch.cat([h.reshape(len(h), -1) for h in heads], dim=1)
 
-    @staticmethod
-    def _heads(output: DiscriminatorOutput) -> list[Tensor]:
-        """The logits of each head, fp32 at least."""
-        logits = output["logits"] if isinstance(output, Mapping) else output
-        heads = list(logits) if isinstance(logits, (list, tuple)) else [logits]
-        return [head if head.dtype == torch.float64 else head.float() for head in heads]
+
+def heads_of(output: DiscriminatorOutput) -> list[Tensor]:
+    """The logits of each head, fp32 at least."""
+    logits = output["logits"] if isinstance(output, Mapping) else output
+    heads = list(logits) if isinstance(logits, (list, tuple)) else [logits]
+    return [head if head.dtype == torch.float64 else head.float() for head in heads]
 
 
 def _concatenate(values: list[Any]) -> Any:

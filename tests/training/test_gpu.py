@@ -21,7 +21,9 @@ EVERYTHING = {
 
 @pytest.mark.parametrize("precision", ["auto", "fp32", "fp64"])
 def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
-    trainer = runtime.assemble(recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "steps": 6}), tmp_path / "run")
+    trainer = runtime.assemble(
+        recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "steps": 6}), tmp_path / "run"
+    )
     trainer.fit()
     assert next(trainer.state.generator.parameters()).device.type == "cuda"
     assert all(bool(torch.isfinite(value)) for value in trainer.scalars.values())

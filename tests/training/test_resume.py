@@ -138,7 +138,15 @@ def command(tmp_path, recipe):
     def start(*words):
         line = [sys.executable, "-m", "gankit", *words, "--plugin", "noise.py"]
         env = {**os.environ, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(line, cwd=tmp_path, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        return subprocess.Popen(
+            line,
+            cwd=tmp_path,
+            env=env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     return start
 
@@ -221,7 +229,9 @@ def test_states_follow_their_components(runtime, recipe, tmp_path):
     turned = runtime.resume(tmp_path / "run", ["regularizers=[two, one, r1]", "train.steps=4"])
     totals = {name: part.total for name, part in turned.parts.game.regularizers.items() if name != "r1"}
     assert totals == {"two": 30, "one": 3}
-    added = runtime.resume(tmp_path / "run", ["regularizers=[one, one]", "augmentations=[diffaugment]", "train.steps=4"])
+    added = runtime.resume(
+        tmp_path / "run", ["regularizers=[one, one]", "augmentations=[diffaugment]", "train.steps=4"]
+    )
     assert [part.total for part in added.parts.game.regularizers.values()] == [3, 0]
     added.fit()
     resumed = [event for event in JsonLines.read(tmp_path / "run/events.jsonl") if event["event"] == "resumed"]
@@ -232,7 +242,9 @@ def test_a_damaged_newest_checkpoint_says_how_to_go_on(runtime, recipe, tmp_path
     runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
     newest = checkpoints(tmp_path / "run")[-1]
     (newest / "generator.safetensors").write_bytes(b"x")
-    with pytest.raises(gankit.CheckpointError, match=f"SHA-256 .*to go on from step-00000008, delete {newest} and resume"):
+    with pytest.raises(
+        gankit.CheckpointError, match=f"SHA-256 .*to go on from step-00000008, delete {newest} and resume"
+    ):
         runtime.resume(tmp_path / "run")
 
 

@@ -324,7 +324,10 @@ class HalfState:
     ("loss", "message"),
     [
         (LearningLoss, "loss: LearningLoss: no optimizer would train its parameter 'weight': put what learns into"),
-        (HalfState, "loss: HalfState: has state_dict alone; to be checkpointed it needs state_dict and load_state_dict"),
+        (
+            HalfState,
+            "loss: HalfState: has state_dict alone; to be checkpointed it needs state_dict and load_state_dict",
+        ),
     ],
 )
 def test_what_would_be_silently_lost_is_refused(runtime, recipe, loss, message):

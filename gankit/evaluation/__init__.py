@@ -1,0 +1,1 @@
+"""Scores of generated images: one pass over features, and a record that says how each score came about."""

@@ -1,0 +1,85 @@
+"""What a run directory says about its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import GankitError
+from ..recipe import Recipe
+from ..training.directory import RECIPE, read_record
+from .log import EVALUATIONS, read_evaluations, read_log
+from .record import Evaluation
+
+METRICS = "metrics.jsonl"
+LOSSES = ("discriminator_loss", "generator_loss")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run as its files have it.
+
+    Attributes:
+        directory: of the run.
+        recipe: resolved.
+        steps: updates of G so far.
+        images: real images shown to D so far.
+        seconds: of training so far.
+        ending: how it ended; None for one that is running or was killed.
+        losses: the last logged ones, by name.
+        evaluations: oldest first.
+    """
+
+    directory: Path
+    recipe: Recipe
+    steps: int
+    images: int
+    seconds: float
+    ending: str | None
+    losses: dict[str, float]
+    evaluations: list[Evaluation]
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Over the whole run; None before there is anything to tell."""
+        return self.images / self.seconds if self.images and self.seconds else None
+
+
+def read_run(directory: Path) -> RunFacts:
+    """The run in a directory. Raises: GankitError: there is none, or one of its files is damaged."""
+    if not (directory / RECIPE).is_file():
+        fault = "is no run directory: it has no recipe.yaml" if directory.exists() else "no such run directory"
+        raise GankitError(f"{directory}: {fault}")
+    record = read_record(directory)
+    logged = read_log(directory / METRICS)
+    last = logged[-1] if logged else {}
+    ended = record.get("ended")
+    ended = ended if isinstance(ended, dict) else {}
+    newest = max(ended, last, key=lambda where: _number(where.get("step"))) if ended else last
+    return RunFacts(
+        directory=directory,
+        recipe=Recipe.load(directory / RECIPE),
+        steps=int(_number(newest.get("step"))),
+        images=int(_number(newest.get("images"))),
+        seconds=_number(newest.get("seconds")),
+        ending=str(ended["reason"]) if "reason" in ended else None,
+        losses={name: _number(last[name]) for name in LOSSES if name in last},
+        evaluations=read_evaluations(directory / EVALUATIONS),
+    )
+
+
+def labels(directories: list[Path]) -> list[str]:
+    """What runs are called: by their folders' names, or by their paths where these are alike."""
+    names = [directory.resolve().name for directory in directories]
+    return [
+        name if names.count(name) == 1 else str(directory) for name, directory in zip(names, directories, strict=True)
+    ]
+
+
+def _number(value: Any) -> float:
+    """A number as a log has it, where NaN and infinities are strings; 0 where there is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return 0.0

@@ -1,0 +1,81 @@
+"""Using torch for a moment, and cheaply.
+
+Torch imports its compiler, which takes a second, for much that compiles nothing: to find shapes on the meta device, to
+build an optimizer. What is here goes without, where this version of torch lets it; where not, it only takes longer.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+class Frugal(TorchFunctionMode):
+    """Torch's functions make up to so many elements in this scope.
+
+    Raises:
+        MemoryError: they are used up. What is asked for by its size is not even allocated.
+    """
+
+    def __init__(self, elements: int) -> None:
+        super().__init__()
+        self._left = elements
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        # Sizes, among other numbers that are small or mean a harmless refusal.
+        self._require(math.prod(_whole_numbers((*args, *kwargs.values()))))
+        result = func(*args, **kwargs)
+        made = result if isinstance(result, (list, tuple)) else (result,)
+        elements = sum(part.numel() for part in made if isinstance(part, Tensor))
+        self._require(elements)
+        self._left -= elements
+        return result
+
+    def _require(self, elements: int) -> None:
+        if elements > self._left:
+            raise MemoryError(f"{elements} elements are asked for, and {self._left} are left")
+
+
+def _whole_numbers(values: Iterable[Any]) -> Iterator[int]:
+    """Those among the values, and in the lists and tuples among them."""
+    for value in values:
+        numbers = value if isinstance(value, (list, tuple)) else (value,)
+        yield from (number for number in numbers if type(number) is int)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """A little work is not worth sharing, and threads wait long for each other where others use the cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def bare_add_param_group() -> Iterator[None]:
+    """Optimizers are built without the compiler in this scope, unless it is there already.
+
+    Torch wraps the method to hide it from the compiler. The wrapper calls what it finds as an attribute of the
+    method, and imports the compiler to put it there where there is none.
+    """
+    method, attribute = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None), "__dynamo_disable"
+    if method is None or hasattr(method, attribute) or "torch._dynamo" in sys.modules:
+        yield
+        return
+    setattr(method, attribute, method)
+    try:
+        yield
+    finally:
+        if getattr(method, attribute, None) is method:
+            delattr(method, attribute)

