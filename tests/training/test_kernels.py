@@ -31,7 +31,9 @@ def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
 
         kernel, stride = pair(1, 4), pair(1, 3)
         padding = tuple(draw(st.integers(0, size - 1)) for size in kernel)
-        height, width = (draw(st.integers(max(1, size - 2 * pad), side)) for size, pad in zip(kernel, padding))
+        height, width = (
+            draw(st.integers(max(1, size - 2 * pad), side)) for size, pad in zip(kernel, padding, strict=True)
+        )
         inputs, outputs, count = draw(st.integers(1, 5)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
         layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False).double()
         return layer, torch.randn(count, inputs, height, width, dtype=torch.float64)
@@ -53,16 +55,21 @@ def test_every_geometry_agrees_with_torch(drawn):
     torch.testing.assert_close(Correlate.apply(images, gradient, shape), of_weight)
 
 
-@given(layers(side=4))
+@pytest.mark.parametrize("function", [Gather, Spread, Correlate])
+@given(drawn=layers(side=4))
 @settings(max_examples=10, deadline=None)
-def test_all_three_are_differentiable_twice(drawn):
+def test_each_is_differentiable_twice(function, drawn):
     layer, images = drawn
     shape = Geometry.of(layer, large=images.shape[2:])
     weight, small = layer.weight.detach().requires_grad_(), torch.randn_like(layer(images)).requires_grad_()
     images.requires_grad_()
-    for function, inputs in ((Gather, (images, weight)), (Spread, (small, weight)), (Correlate, (images, small))):
-        assert torch.autograd.gradcheck(lambda *given: function.apply(*given, shape), inputs)
-        assert torch.autograd.gradgradcheck(lambda *given: function.apply(*given, shape), inputs)
+    inputs = {Gather: (images, weight), Spread: (small, weight), Correlate: (images, small)}[function]
+
+    def apply(*given: torch.Tensor) -> torch.Tensor:
+        return function.apply(*given, shape)
+
+    assert torch.autograd.gradcheck(apply, inputs)
+    assert torch.autograd.gradgradcheck(apply, inputs)
 
 
 # a convolution or a transposed one, and what it is given; each takes another of the ways
