@@ -52,7 +52,7 @@ def assemble_parts(
         components = _components(recipe, choices, image)
     for module in (*networks.values(), *(part for part in components.values() if isinstance(part, nn.Module))):
         module.to(engine.device, engine.dtype)
-    # the compiler writes kernels of its own, and gets those of ours wrong
+    # the compiler writes kernels of its own, and is no faster with ours
     own_kernels = recipe.train.kernels == "auto" and not recipe.train.compile
     for network in networks.values():
         channels_last(network).train()

@@ -208,20 +208,22 @@ def unfold(images: Tensor, shape: Geometry) -> Tensor:
 
 def fold(patches: Tensor, shape: Geometry) -> Tensor:
     """The sum [n H W c] of patches [n*h*w k*l*c] at their places: the adjoint of `unfold`."""
-    (height, width), (down, right) = shape.padding, shape.stride
+    (top, left), (down, right), (rows, columns) = shape.padding, shape.stride, shape.small
     blocks = patches.view(-1, *shape.small, *shape.kernel, patches.shape[1] // (shape.kernel[0] * shape.kernel[1]))
     if shape.small == (1, 1) and shape.reached == shape.large:
         pixels = blocks[:, 0, 0]
     else:
-        padded = (shape.large[0] + 2 * height, shape.large[1] + 2 * width)
-        pixels = patches.new_zeros(len(blocks), *padded, blocks.shape[-1])
-        one, row, column, _ = pixels.stride()
-        for top in range(0, shape.kernel[0], down):  # blocks as large as the stride do not overlap
-            for left in range(0, shape.kernel[1], right):
-                block = blocks[:, :, :, top : top + down, left : left + right]
-                strides = (one, down * row, right * column, row, column, 1)
-                pixels.as_strided(block.shape, strides, top * row + left * column).add_(block)
-    return pixels[:, height : height + shape.large[0], width : width + shape.large[1]]
+        # room for whole blocks as large as the stride, which do not overlap
+        height = max(top + shape.large[0], down * (rows - 1 - shape.kernel[0] // -down))
+        width = max(left + shape.large[1], right * (columns - 1 - shape.kernel[1] // -right))
+        pixels = patches.new_zeros(len(blocks), height, width, blocks.shape[-1])
+        for row in range(0, shape.kernel[0], down):
+            for column in range(0, shape.kernel[1], right):
+                block = blocks[:, :, :, row : row + down, column : column + right]
+                places = pixels[:, row : row + down * rows, column : column + right * columns]
+                cells = places.unflatten(2, (columns, right)).unflatten(1, (rows, down)).transpose(2, 3)
+                cells[:, :, :, : block.shape[3], : block.shape[4]].add_(block)
+    return pixels[:, top : top + shape.large[0], left : left + shape.large[1]]
 
 
 def _matrix(weight: Tensor) -> Tensor:
