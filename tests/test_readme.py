@@ -129,8 +129,8 @@ def test_every_recipe_and_link_is_there():
     assert [link for link in links if "://" not in link and not (ROOT / link).exists()] == []
 
 
-def test_the_documents_plugin_trains(tmp_path, monkeypatch):
-    source, checks = blocks(PLUGINS, "python")
+def test_the_documents_plugin_trains_and_is_scored(tmp_path, monkeypatch, capsys):
+    source, checks, scores = blocks(PLUGINS, "python")
     (tmp_path / "my_gan.py").write_text(source)
     runtime = gankit.Runtime(plugins=[tmp_path / "my_gan.py"])
     overrides = [
@@ -138,7 +138,7 @@ def test_the_documents_plugin_trains(tmp_path, monkeypatch):
         "dataset=stripes",
         "loss=least_squares",
         "regularizers=[{name: zero_centred, interval: 2}]",
-        "callbacks=[{name: stop_when_bored, after: 3}]",
+        "callbacks=[{name: stop_when_bored, after: 3}, {name: checkpoint, every: 3}]",
         "generator.width=4",
         "discriminator.width=4",
     ]
@@ -147,3 +147,9 @@ def test_the_documents_plugin_trains(tmp_path, monkeypatch):
     assert (trainer.state.step, trainer.ending) == (3, "bored")
     monkeypatch.syspath_prepend(tmp_path)
     exec(checks, {})
+    (tmp_path / "my_scores.py").write_text(scores)
+    plugins = ["--plugin", str(tmp_path / "my_gan.py"), "--plugin", str(tmp_path / "my_scores.py")]
+    words = ["--metrics", "gap", "--features", "colours", "--samples", "6", *plugins]
+    monkeypatch.setenv("GANKIT_DATA_DIR", str(tmp_path / "data"))
+    assert run(["gankit", "eval", str(tmp_path / "run"), *words], monkeypatch) == 0, capsys.readouterr().err
+    assert " gap_colours " in capsys.readouterr().out
