@@ -22,7 +22,7 @@ class Extractor:
         name: under which it is registered.
         params: given to it; paths among them are no part of its identity, since the hash is of what they hold.
         features: the extractor itself; put on the device and into eval mode where it is a module.
-        device: where images are sent to; features come back to the CPU, where metrics always find float64.
+        device: where images are sent to; features come back to the CPU, where metrics compute.
 
     Raises:
         GankitError: it has no hash or no resizer.
