@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import PluginError as PluginError
     from .errors import RecipeError as RecipeError
     from .errors import RegistrationError as RegistrationError
+    from .files import data_root as data_root
     from .files import whole_file as whole_file
     from .generator import load_generator as load_generator
     from .hookspecs import hookimpl as hookimpl
@@ -49,7 +50,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "errors": ("CheckpointError", "DataError", "GankitError", "PluginError", "RecipeError", "RegistrationError"),
-    "files": ("whole_file",),
+    "files": ("data_root", "whole_file"),
     "generator": ("load_generator",),
     "hookspecs": ("hookimpl",),
     "interfaces": (

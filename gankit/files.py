@@ -1,4 +1,4 @@
-"""Files that a reader finds whole or not at all."""
+"""Files written whole or not at all, and the folder that data lies in."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def data_root() -> Path:
+    """Where data sets lie, and what is computed from them: ``$GANKIT_DATA_DIR``, else ``data``."""
+    return Path(os.environ.get("GANKIT_DATA_DIR") or "data").expanduser()

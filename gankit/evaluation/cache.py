@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import whole_file
+from ..files import data_root, whole_file
 from .extractor import Extractor
 from .real import RealImages
 
@@ -24,7 +23,7 @@ FORMAT = 1
 
 def features_folder() -> Path:
     """Where features are kept: ``gankit-features/`` below ``$GANKIT_DATA_DIR``, else below ``data``."""
-    return Path(os.environ.get("GANKIT_DATA_DIR") or "data").expanduser() / FOLDER
+    return data_root() / FOLDER
 
 
 def features_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,7 +36,7 @@ class CIFAR10:
     def __init__(
         self, *, root: Path | None = None, split: Literal["train", "test"] = "train", download: bool = True
     ) -> None:
-        self.root = Path(root or os.environ.get("GANKIT_DATA_DIR") or "data").expanduser()
+        self.root = Path(root).expanduser() if root else gankit.data_root()
         self.split = split
         self.download = download
         self._tensors: tuple[Tensor, Tensor] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from http.client import HTTPException
 from pathlib import Path
@@ -39,7 +38,7 @@ class MNIST:
     classes: tuple[str, ...] = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
     def __init__(self, *, root: Path | None = None, split: Split = "train", download: bool = True) -> None:
-        self.root = Path(root or os.environ.get("GANKIT_DATA_DIR") or "data").expanduser()
+        self.root = Path(root).expanduser() if root else gankit.data_root()
         self.split = split
         self.download = download
         self._tensors: tuple[Tensor, Tensor] | None = None
