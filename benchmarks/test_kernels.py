@@ -1,4 +1,4 @@
-"""The faster convolutions, each at the sizes at which DCGAN uses it, forward and backward, against torch's own."""
+"""The faster convolutions, each at the sizes at which DCGAN uses it and in its whole step, against torch's own."""
 
 from __future__ import annotations
 
@@ -40,3 +40,13 @@ def test_convolution(name, compare, device):
         torch.autograd.grad(layer(images), (images, layer.weight), gradient)
 
     compare(lambda: run(own), lambda: run(torchs), against="torch's own, forward and backward", images=BATCH)
+
+
+@pytest.mark.parametrize("way", ["train.kernels=auto", "train.compile=true"])
+def test_whole_step(way, assemble, compare):
+    """In the precision that suits the device; what compiles does so before anything is measured."""
+    settings = ["callbacks=[]", "dataset={name: stand_in, count: 4096, side: 32}"]
+    own = assemble("dcgan_cifar10", *settings, way)
+    torchs = assemble("dcgan_cifar10", *settings, "train.kernels=torch")
+    own.step()
+    compare(own.step, torchs.step, against="train.kernels=torch, not compiled", images=BATCH)
