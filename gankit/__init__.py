@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .errors import PluginError as PluginError
     from .errors import RecipeError as RecipeError
     from .errors import RegistrationError as RegistrationError
+    from .evaluation.record import Evaluation as Evaluation
     from .files import data_root as data_root
     from .files import whole_file as whole_file
     from .generator import load_generator as load_generator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .interfaces import Latent as Latent
     from .interfaces import Loss as Loss
     from .interfaces import Metric as Metric
+    from .interfaces import NotFinite as NotFinite
     from .interfaces import Regularizer as Regularizer
     from .interfaces import Run as Run
     from .interfaces import Scalars as Scalars
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from .registry import Registries as Registries
     from .runtime import Runtime as Runtime
     from .schedule import Scheduled as Scheduled
+    from .scoring.live import Evaluator as Evaluator
+    from .scoring.request import Request as Request
     from .training.game import adversarial_step as adversarial_step
     from .training.game import frozen as frozen
     from .training.game import take_turn as take_turn
@@ -50,6 +54,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "errors": ("CheckpointError", "DataError", "GankitError", "PluginError", "RecipeError", "RegistrationError"),
+    "evaluation.record": ("Evaluation",),
     "files": ("data_root", "whole_file"),
     "generator": ("load_generator",),
     "hookspecs": ("hookimpl",),
@@ -65,6 +70,7 @@ _HOME = {
         "Latent",
         "Loss",
         "Metric",
+        "NotFinite",
         "Regularizer",
         "Run",
         "Scalars",
@@ -77,6 +83,8 @@ _HOME = {
     "registry": ("Registries",),
     "runtime": ("Runtime",),
     "schedule": ("Scheduled",),
+    "scoring.live": ("Evaluator",),
+    "scoring.request": ("Request",),
     "training.game": ("adversarial_step", "frozen", "take_turn"),
     "training.trainer": ("Trainer",),
 }

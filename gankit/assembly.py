@@ -16,21 +16,27 @@ from .data.loader import Loader
 from .errors import CheckpointError, DataError, GankitError, RecipeError
 from .interfaces import Dataset, ImageSpec
 from .recipe import Recipe
+from .registry import Registries
 from .training.callback import Callbacks, require_both_halves
 from .training.checkpoint import Checkpoint, find_checkpoint
 from .training.compiled import Compiled
-from .training.ema import Decay, make_average
+from .training.ema import Average
 from .training.engine import Engine
 from .training.game import Game
 from .training.kernels import use_fast_convolutions
+from .training.parts import Parts
 from .training.schedule import ComponentSchedule, OptimizerSchedule, parameter_groups
 from .training.state import PLAYERS, TrainState
-from .training.trainer import Parts
 from .yaml_text import KeyPath, dotted
 
 
 def assemble_parts(
-    recipe: Recipe, choices: Choices, extra_callbacks: Iterable[tuple[str, Any]], about: Mapping[str, Any], fresh: bool
+    recipe: Recipe,
+    choices: Choices,
+    extra_callbacks: Iterable[tuple[str, Any]],
+    about: Mapping[str, Any],
+    registries: Registries,
+    fresh: bool,
 ) -> Parts:
     """The parts of a trainer; `fresh` ones start from ``initialize:`` where the recipe has it.
 
@@ -54,19 +60,19 @@ def assemble_parts(
         module.to(engine.device, engine.dtype)
     # the compiler writes kernels of its own, and is no faster with ours
     own_kernels = recipe.train.kernels == "auto" and not recipe.train.compile
+    compiler_chooses_layouts = recipe.train.compile and engine.device.type == "cuda"
     for network in networks.values():
-        channels_last(network).train()
+        (network if compiler_chooses_layouts else channels_last(network)).train()
         if own_kernels and engine.device.type == "cpu" and engine.precision == "bf16":
             use_fast_convolutions(network)
     for path, part in components.items():
         _check_component(recipe, path, part)
     named = _named(choices, components)
-    decay = Decay()
     optimizers, schedules = _optimizers(recipe, networks, choices)
     state = TrainState(**networks, optimizers=optimizers)
     checkpoint = _first_weights(recipe, networks) if fresh and recipe.initialize is not None else None
     if recipe.ema is not None:
-        state.ema = make_average(state.generator, decay)
+        state.ema = Average(state.generator)
         if checkpoint is not None and "generator_ema.safetensors" in checkpoint.manifest["files"]:
             checkpoint.load_network("generator_ema", state.ema.module)
             state.ema.n_averaged.fill_(1)  # or the first update would put G itself in its place
@@ -96,7 +102,6 @@ def assemble_parts(
         rules=components["train", "game"],
         game=game,
         state=state,
-        decay=decay,
         schedules=[
             *(ComponentSchedule(part, choices[path].params) for path, part in components.items()),
             *(ComponentSchedule(network, choices[side,].params) for side, network in networks.items()),
@@ -127,6 +132,7 @@ def assemble_parts(
             "classes": classes,
             "frequencies": frequencies,
         },
+        registries=registries,
     )
 
 

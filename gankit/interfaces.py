@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from .registry import Registries
+
 Scalars = dict[str, "Tensor"]
 """Named figures of a step: detached 0-d tensors, still on the device."""
 
@@ -203,6 +205,22 @@ class State(Protocol):
     images: int
     """Real images shown to D so far."""
 
+    @property
+    def optimizers(self) -> Mapping[Literal["discriminator", "generator"], torch.optim.Optimizer]:
+        """Of each player; a hook of its own (``register_step_pre_hook``) sees the gradients of every update."""
+
+
+class NotFinite(NamedTuple):
+    """The first figure or weight of a run that was NaN or infinite.
+
+    Attributes:
+        step: number of the step that gave the figure, or before which the weight was so.
+        names: such as ``discriminator_loss`` or ``generator main.0.weight``: all that were so in that step.
+    """
+
+    step: int
+    names: tuple[str, ...]
+
 
 class Run(Protocol):
     """What a callback is given."""
@@ -256,8 +274,31 @@ class Run(Protocol):
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Generated images, uint8 [n c h w]: the same latents for the same seed, from the EMA where there is one."""
 
+    def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
+        """What `sample` quantises: the images as G made them, fp32 [n c h w] on the CPU, not cut to [-1, 1]."""
+
+    def augment(self, images: Tensor, seed: int = 0) -> Tensor:
+        """What D would see now of ``images`` [n c h w] in [-1, 1]: through the run's augmentations, fp32 on the CPU."""
+
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first real images of the run, uint8 [n c h w]; of these classes where given."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """The real images, prepared."""
+
+    @property
+    def registries(self) -> Registries:
+        """The components that the run could choose from, by kind and name."""
+
+    def not_finite(self) -> NotFinite | None:
+        """What was NaN or infinite first in this run, if anything; waits for the device."""
+
+    def recover(self, go_on: bool) -> None:
+        """Once every callback has seen this step: replay from the last checkpoint, and find out what broke.
+
+        The finding is logged. Then the run goes on from that checkpoint without the batch that broke it, or it ends.
+        """
 
     def save(self) -> None:
         """Write a checkpoint once every callback has seen this step."""
@@ -269,7 +310,8 @@ class Run(Protocol):
 class Callback(Protocol):
     """Built as ``factory(**params)``; has any of the methods below. An unknown ``on_*`` method is refused.
 
-    With ``state_dict`` and ``load_state_dict`` it travels in checkpoints; it is restored before ``on_run_start``.
+    With ``state_dict`` and ``load_state_dict`` it travels in checkpoints; it is restored before ``on_run_start``. A run
+    that goes back to a checkpoint does both again, as if it were resumed.
     """
 
     def on_run_start(self, run: Run) -> None: ...
@@ -302,7 +344,13 @@ class Features(Protocol):
 
 
 class Metric(Protocol):
-    """Built as ``factory(**params)``; compares real and generated images, fed batch after batch, then asked once."""
+    """Built as ``factory(**params)``; compares real and generated images, fed batch after batch, then asked once.
+
+    Optional: ``better``, such as ``{"precision": "higher"}``: which of its scores tell good from bad, and whether
+    ``lower`` or ``higher`` is better; without it, lower is, for each of them. ``require(real, generated)``, given how
+    many images there will be, raises ValueError where that is too few, before any is looked at. ``needs_real = False``
+    spares it the real images.
+    """
 
     uses: Literal["features", "logits"]
     """What it is fed with."""

@@ -145,7 +145,8 @@ class Runtime:
     def _assemble(self, recipe: Recipe, run_dir: Path | None, fresh: bool) -> Trainer:
         choices = self._checked(recipe)
         callbacks = self._plugins.run_callbacks(recipe)
-        return Trainer(assemble_parts(recipe, choices, callbacks, self._about(choices), fresh), run_dir)
+        parts = assemble_parts(recipe, choices, callbacks, self._about(choices), self.registries, fresh)
+        return Trainer(parts, run_dir)
 
     def _about(self, choices: Choices) -> dict[str, Any]:
         """Versions, and the plugins whose components take part."""

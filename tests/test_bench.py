@@ -133,7 +133,7 @@ def test_on_a_device_the_speed_is_measured_by_itself(trainer):
     watched = profile(t, steps=5, warm_up=5)
     assert 0 < watched.seconds <= sum(watched.parts.values()) * 1.5  # whose parts each wait for the device
     assert watched.images == 40
-    assert watched.peak_bytes == torch.cuda.max_memory_allocated() > 0
+    assert 0 < watched.peak_bytes <= torch.cuda.max_memory_allocated()  # which the matrices add to afterwards
     assert watched.flops / watched.seconds < watched.peak_flops
 
 

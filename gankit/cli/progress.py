@@ -8,6 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ..interfaces import Run
+from .clock import clock
 from .console import out
 
 REFRESH_SECONDS = 1.0
@@ -41,7 +42,7 @@ class Meter:
             "step": f"{run.state.step:,}/{run.total_steps:,}",
             "rate": f"{rate:,.0f} images/s",
             "losses": f"loss D {shown['discriminator']} G {shown['generator']}",
-            "left": f"{_clock((run.total_steps - run.state.step) * pace)} left",
+            "left": f"{clock((run.total_steps - run.state.step) * pace)} left",
         }
 
 
@@ -85,6 +86,8 @@ class Bar:
             "losses": "",
             "left": "",
         }
+        if self._task is not None:  # the run went back to a checkpoint
+            self._progress.remove_task(self._task)
         self._task = self._progress.add_task(run.recipe.name, total=run.total_steps, completed=run.state.step, **fields)
         self._progress.console.print(f"into {run.directory}/")
         self._progress.start()
@@ -103,9 +106,3 @@ class Bar:
 def make_progress() -> Bar | Lines:
     """What suits the output."""
     return Bar() if out().is_terminal else Lines()
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

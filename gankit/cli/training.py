@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,11 +24,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, and 128+n after signal n."""
     trainer.callbacks.add("progress", make_progress())
+    trainer.listeners.append(_tell)
     try:
         with _stopping(trainer):
             trainer.fit()
     except GankitError as error:
-        if trainer.state.step == 0:
+        if trainer.state.step == 0 and not trainer.scalars:
             raise
         complain(str(error))
         _say_how_to_resume(trainer, plugins)
@@ -50,6 +51,19 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     numbers = {number.name: int(number) for number in SIGNALS}
     if trainer.ending in numbers:
         raise typer.Exit(128 + numbers[str(trainer.ending)])
+
+
+def _tell(event: Mapping[str, Any]) -> None:
+    """What a run finds out about itself."""
+    kind = event.get("event")
+    if kind == "finding":
+        complain(str(event["message"]), "finding")
+    elif kind == "recovered":
+        complain(str(event.get("message", event.get("finding"))), "over")
+    elif kind == "rolled_back":
+        complain(f"went back from step {event['from_step']:,}, and on", "warning")
+    elif kind == "not_saved":
+        complain(f"no checkpoint of this step: {event['reason']}", "warning")
 
 
 @contextmanager

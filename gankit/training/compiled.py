@@ -181,9 +181,15 @@ def _with_code_of_its_own(function: Callable[..., Any], shape: torch.Size) -> Ca
 
 
 def _in_one_layout(inputs: Tensor) -> Tensor:
-    """Images [n c h w] as channels_last: code is compiled for strides as well, and those of reals and fakes differ."""
+    """Images [n c h w] in one layout: code is compiled for strides as well, and those of reals and fakes differ.
+
+    On a CPU that is channels_last. On CUDA it is torch's own, and the compiler chooses: what it expects of backwards of
+    convolutions in channels_last is not what cuDNN gives where a side is 1.
+    """
     if inputs.dim() != 4:
         return inputs
+    if inputs.device.type == "cuda":
+        return inputs.contiguous()
     pixels = inputs.permute(0, 2, 3, 1)
     return pixels.flatten().view(pixels.shape).permute(0, 3, 1, 2)  # so that sides of 1 have the usual strides too
 

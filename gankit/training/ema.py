@@ -1,8 +1,6 @@
-"""The moving average of G (arXiv 1710.10196, sec. 4), by torch's `AveragedModel` with a half-life in images."""
+"""The moving average of G (arXiv 1710.10196, sec. 4), with a half-life in images."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,19 +8,32 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-class Decay:
-    """How much of the old average stays at the next update; the trainer sets ``kept`` before each."""
+class Average(AveragedModel):
+    """An average that starts as a copy of ``generator``; its ``module`` is a generator in eval mode.
 
-    def __init__(self) -> None:
+    Parameters and BatchNorm's statistics are averaged, and every other buffer is copied.
+
+    Attributes:
+        kept: how much of the old average stays at the next update; the trainer sets it before each.
+    """
+
+    def __init__(self, generator: nn.Module) -> None:
+        super().__init__(generator, use_buffers=True)
         self.kept = 0.0
+        self.requires_grad_(False)
+        self.eval()
 
     @torch.no_grad()
-    def __call__(self, averaged: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
-        if averaged[0].is_floating_point():
-            get_ema_multi_avg_fn(self.kept)(averaged, current, updates)
-        else:
-            for own, new in zip(averaged, current, strict=True):
-                own.copy_(new)
+    def update_parameters(self, model: nn.Module) -> None:
+        """The next update; the first one copies. Unlike torch's own, it does not wait for the device."""
+        averaged, copied = _pairs(self.module, model)
+        if self.n_averaged == 0:  # which stays on the CPU
+            copied, averaged = copied + averaged, []
+        for own, current in copied:
+            own.copy_(current)
+        if averaged:
+            get_ema_multi_avg_fn(self.kept)([own for own, _ in averaged], [current for _, current in averaged], 0)
+        self.n_averaged += 1
 
 
 def kept_share(batch_images: int, images: int, half_life: float, ramp_up: float | None) -> float:
@@ -36,19 +47,12 @@ def kept_share(batch_images: int, images: int, half_life: float, ramp_up: float 
     return float(0.5 ** (batch_images / max(half_life, 1e-8)))
 
 
-def make_average(generator: nn.Module, decay: Decay) -> AveragedModel:
-    """An average that starts as a copy of ``generator``; its ``module`` is a generator in eval mode."""
-    average = AveragedModel(generator, multi_avg_fn=decay, use_buffers=True)
-    average.requires_grad_(False)
-    return average.eval()
-
-
-@torch.no_grad()
-def update_average(average: AveragedModel, generator: nn.Module) -> None:
-    """Average parameters and BatchNorm's statistics; copy every other buffer."""
-    average.update_parameters(generator)
-    sources = dict(generator.named_modules())
-    for name, module in average.module.named_modules():
-        if not isinstance(module, _BatchNorm):
-            for own, current in zip(module.buffers(recurse=False), sources[name].buffers(recurse=False), strict=True):
-                own.copy_(current)
+def _pairs(average: nn.Module, model: nn.Module) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
+    """Tensors of the average and of the model: those to average, and those to copy."""
+    averaged: list[tuple[Tensor, Tensor]] = [*zip(average.parameters(), model.parameters(), strict=True)]
+    copied: list[tuple[Tensor, Tensor]] = []
+    for own, current in zip(average.modules(), model.modules(), strict=True):
+        for pair in zip(own.buffers(recurse=False), current.buffers(recurse=False), strict=True):
+            smooth = isinstance(own, _BatchNorm) and pair[0].is_floating_point()
+            (averaged if smooth else copied).append(pair)
+    return averaged, copied

@@ -158,7 +158,7 @@ def watched(trainer: Trainer, stopwatch: Stopwatch) -> Iterator[None]:
         def timed(*args: Any) -> None:
             nonlocal rest
             lap(OTHER)
-            rest = EMA  # copying what is not averaged comes after, and is all that comes
+            rest = EMA
             original(*args)
 
         return timed

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-STEP, BUILD, SAMPLE, LABELS = 2, 3, 4, 5  # what a seed is for; 1 is the data order's
+STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT = 2, 3, 4, 5, 6, 7  # what a seed is for; 1 is the data order's
 
 
 @contextmanager

@@ -27,7 +27,25 @@ def sample_images(
     frequencies: Sequence[float] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Tensor:
-    """Generated images, uint8 [count c h w].
+    """Generated images, uint8 [count c h w]: those of `generate_images`, quantised.
+
+    Raises:
+        ValueError: as `generate_images` does.
+    """
+    return to_uint8(generate_images(generator, latent, image, count, seed, labels, frequencies, options))
+
+
+def generate_images(
+    generator: nn.Module,
+    latent: Latent,
+    image: ImageSpec,
+    count: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
+    frequencies: Sequence[float] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Tensor:
+    """Images as the generator makes them, fp32 [count c h w] on the CPU.
 
     Latents are drawn on the CPU, and the generator runs in eval mode, so that neither the device nor the rest of the
     batch shows. Without labels a conditional generator follows the data's class frequencies.
@@ -46,7 +64,7 @@ def sample_images(
         for start in range(0, count, CHUNK):
             part = slice(start, start + CHUNK)
             conditions = chosen[part].to(device) if chosen is not None else None
-            pictures.append(to_uint8(generator(z[part].to(device), conditions, **(options or {}))).cpu())
+            pictures.append(generator(z[part].to(device), conditions, **(options or {})).float().cpu())
     return torch.cat(pictures).contiguous()
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from ..errors import CheckpointError
+from .ema import Average
 from .turn import Player
 
 PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
@@ -25,15 +25,19 @@ class TrainState:
         step: updates of G.
         images: real images shown to D.
         turns: turns that each player has taken; lazy regularizers count these.
+        position: in the data's endless order, of the next batch.
+        skipped: position and length of batches that are not to be used, since they broke the run.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     optimizers: dict[Player, torch.optim.Optimizer]
-    ema: AveragedModel | None = None
+    ema: Average | None = None
     step: int = 0
     images: int = 0
     turns: dict[Player, int] = field(default_factory=lambda: dict.fromkeys(PLAYERS, 0))
+    position: int = 0
+    skipped: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def sampler(self) -> nn.Module:
@@ -45,12 +49,18 @@ class TrainState:
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         return networks if self.ema is None else networks | {"generator_ema": self.ema.module}
 
+    def skips(self, position: int, length: int) -> bool:
+        """Whether images of this batch are not to be used."""
+        return any(start < position + length and position < start + count for start, count in self.skipped)
+
     def counters(self) -> dict[str, Any]:
         """All but the networks, as plain data and tensors."""
         return {
             "step": self.step,
             "images": self.images,
             "turns": dict(self.turns),
+            "position": self.position,
+            "skipped": list(self.skipped),
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "ema_updates": None if self.ema is None else int(self.ema.n_averaged),
         }
@@ -62,6 +72,8 @@ class TrainState:
                 optimizer.load_state_dict(saved["optimizers"][player])
             self.step, self.images = int(saved["step"]), int(saved["images"])
             self.turns = {player: int(saved["turns"][player]) for player in PLAYERS}
+            self.position = int(saved["position"])
+            self.skipped = [(int(start), int(count)) for start, count in saved["skipped"]]
             if self.ema is not None:
                 self.ema.n_averaged.fill_(saved["ema_updates"] or 0)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

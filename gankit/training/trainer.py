@@ -4,58 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
-from ..data.loader import Loader
 from ..errors import CheckpointError, GankitError
-from ..interfaces import Batch, GameRules, ImageSpec, Scalars
-from ..recipe import Recipe
+from ..interfaces import Batch, Dataset, NotFinite, Scalars
+from ..registry import Registries
 from ..schedule import at_images
-from .callback import Callbacks
 from .checkpoint import Checkpoint, checkpoints, save_checkpoint
 from .directory import Records, claim
-from .ema import Decay, kept_share, update_average
-from .game import Game
-from .sampling import sample_images
-from .schedule import ComponentSchedule, OptimizerSchedule
-from .state import TrainState
+from .ema import kept_share
+from .parts import Parts
+from .randomness import AUGMENT, seeded
+from .recovery import Beginning, investigate, not_finite_in
+from .sampling import generate_images, sample_images
+from .watch import Watch
 
-
-@dataclass
-class Parts:
-    """What `gankit.Runtime` assembles a trainer from.
-
-    Attributes:
-        recipe: resolved: every default filled in.
-        image: size, channels and classes of the run.
-        classes: names of the labels; None unless conditional.
-        frequencies: share of each class in the data; None unless conditional.
-        rules: plays one step.
-        decay: of ``state.ema``.
-        components: those that may have a state of their own, by name.
-        about: of the run, for ``run.json``.
-        passport: all that sampling needs, for a checkpoint's manifest.
-    """
-
-    recipe: Recipe
-    image: ImageSpec
-    classes: tuple[str, ...] | None
-    frequencies: list[float] | None
-    loader: Loader
-    rules: GameRules
-    game: Game
-    state: TrainState
-    decay: Decay
-    schedules: Sequence[ComponentSchedule | OptimizerSchedule]
-    components: Mapping[str, Any]
-    callbacks: Callbacks
-    about: Mapping[str, Any] = field(default_factory=dict)
-    passport: Mapping[str, Any] = field(default_factory=dict)
+MOST_RECOVERIES = 3  # from one checkpoint: what breaks again without the batch is not the batch's fault
+GO_ON = "name {name: health, on_nan: roll_back} among the recipe's callbacks"
 
 
 class Trainer:
@@ -85,6 +56,12 @@ class Trainer:
         self._resumed = False
         self._begin_anew: list[str] = []
         self._records: Records | None = None
+        self._watch = Watch(parts.state, parts.game.engine.device)
+        self._beginning: Beginning | None = None  # to go back to, until there is a checkpoint
+        self._recovery: bool | None = None  # whether to go on, where one is wanted
+        self._recoveries = 0  # since the last checkpoint
+        self.drawn: tuple[int, int] | None = None  # position and length of the last batch
+        self.listeners: list[Callable[[Mapping[str, Any]], None]] = []  # told of each event
 
     @property
     def directory(self) -> Path:
@@ -102,6 +79,16 @@ class Trainer:
     def epoch(self) -> int:
         """The epoch, from 0, in which the last step began."""
         return max(0, self.state.images - self._images_a_step) // self.parts.loader.count
+
+    @property
+    def dataset(self) -> Dataset:
+        """The real images, prepared."""
+        return self.parts.loader.dataset
+
+    @property
+    def registries(self) -> Registries:
+        """The components that the run could choose from, by kind and name."""
+        return self.parts.registries
 
     @property
     def finished(self) -> bool:
@@ -127,14 +114,18 @@ class Trainer:
         state, game = self.state, self.parts.game
         for schedule in self.parts.schedules:
             schedule.advance(state.images)
-        drawn = 0
+        drawn, position = 0, state.position
 
         def batches() -> Iterator[Batch]:
-            nonlocal drawn
+            nonlocal drawn, position
             while True:
                 if self._batches is None:
-                    self._batches = self.parts.loader.stream(state.images + drawn)
+                    self._batches = self.parts.loader.stream(position)
                 batch = next(self._batches)
+                self.drawn = position, len(batch.images)
+                position += len(batch.images)
+                if state.skips(*self.drawn):
+                    continue
                 drawn += len(batch.images)
                 yield batch
 
@@ -146,11 +137,12 @@ class Trainer:
             raise
         state.step += 1
         state.images += drawn
+        state.position = position
         self._images_a_step = drawn or self._images_a_step
         if state.ema is not None and self.recipe.ema is not None:
             half_life = at_images(self.recipe.ema.half_life_images, state.images)
-            self.parts.decay.kept = kept_share(drawn, state.images, half_life, self.recipe.ema.ramp_up)
-            update_average(state.ema, state.generator)
+            state.ema.kept = kept_share(drawn, state.images, half_life, self.recipe.ema.ramp_up)
+            state.ema.update_parameters(state.generator)
         return scalars
 
     def fit(self) -> None:
@@ -167,15 +159,22 @@ class Trainer:
             return
         self._claim()
         try:
+            if self.checkpoint is None:
+                self._beginning = Beginning(self.state.networks(), self._saved_state())
             self.callbacks.call("on_run_start", self)
             since = time.monotonic() - self.seconds
             while not self.finished and self._stop_reason is None:
+                self._watch.weights(self.state.step + 1)
                 self.scalars = self.step()
+                self._watch.figures(self.scalars, self.state.step)
                 self._log_findings()
                 self.seconds = time.monotonic() - since
                 self.callbacks.call("on_step_end", self)
                 if self.state.images // self.parts.loader.count > self.epoch:
                     self.callbacks.call("on_epoch_end", self)
+                if self._recovery is not None:
+                    self._recover(go_on=self._recovery)
+                    continue
                 self._save_if_wanted()
                 yield self.scalars
         except GeneratorExit:
@@ -199,12 +198,55 @@ class Trainer:
         if self._records is None:
             raise GankitError("the run has not begun: it has no events yet")
         self._records.log(event, self.state.step)
+        for listener in self.listeners:
+            listener(event)
+
+    def not_finite(self) -> NotFinite | None:
+        """What was NaN or infinite first in this run, if anything; waits for the device."""
+        return self._watch.first()
+
+    def recover(self, go_on: bool) -> None:
+        """Once every callback has seen this step: replay from the last checkpoint, and find out what broke.
+
+        The finding is logged. Then the run goes on from that checkpoint without the batch that broke it, or it ends.
+        """
+        self._recovery = go_on
+
+    def rewind(self) -> Mapping[str, Any]:
+        """Be again as at the newest checkpoint, or at the start where there is none; callbacks stay as they are.
+
+        Returns:
+            All that was saved beside the networks.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged or gone.
+        """
+        source = self._beginning if self.checkpoint is None else Checkpoint.open(self.checkpoint)
+        if source is None:
+            raise CheckpointError("the run has not begun: there is nothing to go back to")
+        skipped = self.state.skipped  # what broke the run since then would break it again
+        saved = self._take_up(source)
+        self.state.skipped = skipped
+        return saved
 
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Generated images, uint8 [count c h w]: the same for the same seed, from the EMA where there is one."""
         parts = self.parts
         latent, image = parts.game.latent, parts.image
         return sample_images(self.state.sampler, latent, image, count, seed, labels, parts.frequencies, options)
+
+    def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
+        """What `sample` quantises: the images as G made them, fp32 [count c h w] on the CPU, not cut to [-1, 1]."""
+        parts = self.parts
+        latent, image = parts.game.latent, parts.image
+        return generate_images(self.state.sampler, latent, image, count, seed, labels, parts.frequencies, options)
+
+    @torch.no_grad()
+    def augment(self, images: Tensor, seed: int = 0) -> Tensor:
+        """What D would see now of ``images`` [n c h w] in [-1, 1]: through the run's augmentations, fp32 on the CPU."""
+        engine = self.parts.game.engine
+        with seeded(np.random.SeedSequence(seed, spawn_key=(AUGMENT,)), engine.device):
+            return self.parts.game.augment(images.to(engine.device, engine.dtype)).float().cpu()
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first real images of the run, uint8 [count c h w]; of these classes where given."""
@@ -219,24 +261,32 @@ class Trainer:
         self._resumed = True
         if checkpoint is None:
             return
-        for name, network in self.state.networks().items():
-            checkpoint.load_network(name, network)
-        saved = checkpoint.load_state()
-        self.state.load_counters(saved.get("training", {}))
-        for part, states in (("components", self._stateful()), ("callbacks", self.callbacks.stateful())):
-            for name, component in states.items():
-                if name not in saved.get(part, {}):
-                    self._begin_anew.append(name)
-                    continue
-                try:
-                    component.load_state_dict(saved[part][name])
-                except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-                    reason = f"{type(error).__name__}: {error}"
-                    raise CheckpointError(f"{checkpoint.path}: the state of '{name}' does not fit: {reason}") from None
+        saved = self._take_up(checkpoint)
+        self._load_states(self.callbacks.stateful(), saved.get("callbacks", {}), checkpoint.path)
         self._events_bytes = int(saved.get("events_bytes", 0))
         self.seconds = float(saved.get("seconds", 0.0))
         self.checkpoint, self._saved_step = checkpoint.path, self.state.step
+
+    def _take_up(self, source: Checkpoint | Beginning) -> Mapping[str, Any]:
+        """Networks, counters and components as they were saved."""
+        for name, network in self.state.networks().items():
+            source.load_network(name, network)
+        saved = source.load_state()
+        self.state.load_counters(saved.get("training", {}))
+        self._load_states(self._stateful(), saved.get("components", {}), source.path)
         self._batches = None
+        return saved
+
+    def _load_states(self, holders: Mapping[str, Any], saved: Mapping[str, Any], path: Path | None) -> None:
+        for name, holder in holders.items():
+            if name not in saved:
+                self._begin_anew.append(name)
+                continue
+            try:
+                holder.load_state_dict(saved[name])
+            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+                reason = f"{type(error).__name__}: {error}"
+                raise CheckpointError(f"{path}: the state of '{name}' does not fit: {reason}") from None
 
     def _stateful(self) -> dict[str, Any]:
         """The components that have something to remember."""
@@ -263,18 +313,48 @@ class Trainer:
         self._save_wanted = False
         if self._saved_step == self.state.step:
             return
+        if (broken := not_finite_in(self.state.networks())) is not None:
+            self.log(
+                {"event": "not_saved", "reason": f"{broken} is NaN or infinite: the last checkpoint stays the newest"}
+            )
+            return
         assert self._records is not None
-        state = {
-            "training": self.state.counters(),
-            "components": {name: dict(part.state_dict()) for name, part in self._stateful().items()},
-            "callbacks": {name: callback.state_dict() for name, callback in self.callbacks.stateful().items()},
-            "events_bytes": self._records.events.sync(),
-            "seconds": self.seconds,
-        }
+        state = {**self._saved_state(), "events_bytes": self._records.events.sync(), "seconds": self.seconds}
         about = {**self.parts.passport, "images": self.state.images}
         self.checkpoint = save_checkpoint(self.directory, self.state.step, self.state.networks(), state, about)
         self._saved_step = self.state.step
+        self._beginning, self._recoveries = None, 0
         self.callbacks.call("on_checkpoint", self)
+
+    def _saved_state(self) -> dict[str, Any]:
+        """All of a checkpoint that neither the networks nor the trainer's own records have."""
+        return {
+            "training": self.state.counters(),
+            "components": {name: dict(part.state_dict()) for name, part in self._stateful().items()},
+            "callbacks": {name: callback.state_dict() for name, callback in self.callbacks.stateful().items()},
+        }
+
+    def _recover(self, go_on: bool) -> None:
+        """Find out what broke, and go back. Raises: GankitError: the run is not to go on, or cannot."""
+        self._recovery = None
+        seen = self.not_finite()
+        if seen is None:
+            return
+        broken_at = self.state.step
+        fault = investigate(self, seen)
+        saved = self.rewind()
+        self._watch.forget()
+        self.log(fault.event())
+        self._recoveries += 1
+        if not go_on:
+            raise GankitError(f"{fault}. For a run that goes back and on by itself, {GO_ON}")
+        if self._recoveries > MOST_RECOVERIES:
+            raise GankitError(f"{fault}. It went back to step {self.state.step:,} {MOST_RECOVERIES} times already")
+        if fault.spot is not None and fault.batch is not None:
+            self.state.skipped.append(fault.batch)
+        self.log({"event": "rolled_back", "from_step": broken_at, "without": list(fault.indices)})
+        self._load_states(self.callbacks.stateful(), saved.get("callbacks", {}), self.checkpoint)
+        self.callbacks.call("on_run_start", self)
 
     def _end(self, reason: str) -> None:
         assert self._records is not None

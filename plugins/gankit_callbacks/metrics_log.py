@@ -41,6 +41,8 @@ class MetricsLog:
 
     def on_run_start(self, run: gankit.Run) -> None:
         self._cadence.start(run)
+        if self._file is not None:  # the run went back to a checkpoint
+            self._file.close()
         self._file = gankit.JsonLines(run.directory / FILE, keep_bytes=self._bytes)
         self._started = time.monotonic() - self._seconds
         self._last_images, self._last_seconds = run.images, self._seconds

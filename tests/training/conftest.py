@@ -45,7 +45,7 @@ class Remembered:
         self.dim, self.drawn = dim, []
 
     def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        self.drawn.append(torch.randn(n, self.dim, generator=generator))
+        self.drawn.append(torch.randn(n, self.dim, generator=generator, device=generator.device))
         return self.drawn[-1]
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gankit.training.ema import Decay, kept_share, make_average, update_average
+from gankit.training.ema import Average, kept_share
 
 
 class Small(nn.Module):
@@ -22,15 +22,14 @@ class Small(nn.Module):
 def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied():
     torch.manual_seed(0)
     network = Small()
-    decay = Decay()
-    average = make_average(network, decay)
+    average = Average(network)
     expected = copy.deepcopy(dict(network.state_dict()))
     for update in range(4):
         with torch.no_grad():
             for value in network.state_dict().values():
                 value.add_(torch.randn(value.shape).mul(5).to(value.dtype))
-        decay.kept = 0.75
-        update_average(average, network)
+        average.kept = 0.75
+        average.update_parameters(network)
         for name, value in network.state_dict().items():
             if name in ("scale", "count") or not value.is_floating_point() or update == 0:
                 expected[name] = value.clone()

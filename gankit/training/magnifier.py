@@ -1,0 +1,127 @@
+"""Steps under the magnifying glass: every layer's output and gradient looked at, whatever it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..interfaces import Scalars
+from .game import Game
+from .state import TrainState
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a value was not finite first.
+
+    Attributes:
+        network: ``generator`` or ``discriminator``; empty for a figure.
+        layer: its dotted name there, with its kind; the name of a parameter, or of a figure.
+        what: ``output``, ``gradient of the output``, ``gradient``, ``weight`` or ``figure``.
+        bad: how many values were NaN or infinite.
+        count: of how many.
+    """
+
+    network: str
+    layer: str
+    what: str
+    bad: int
+    count: int
+
+    def __str__(self) -> str:
+        where = f"{self.network} {self.layer}" if self.network else self.layer
+        return f"the {self.what} of {where}: {self.bad:,} of {self.count:,} values NaN or infinite"
+
+
+class FoundError(Exception):
+    """Ends a step at the first such value."""
+
+    def __init__(self, spot: Spot) -> None:
+        super().__init__(str(spot))
+        self.spot = spot
+
+
+@contextmanager
+def magnified(game: Game, state: TrainState) -> Iterator[Callable[[Scalars], None]]:
+    """Within, a step ends with `FoundError` where a value is not finite; what is given looks at a step's figures.
+
+    Compiled networks run as they are meanwhile. Raises: FoundError.
+    """
+    networks: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator}
+    with ExitStack() as stack:
+        if game.compiled is not None:
+            stack.enter_context(game.compiled.paused())
+        for side, network in networks.items():
+            _see_weights(side, network)
+            for name, module in network.named_modules():
+                layer = f"{name} ({type(module).__name__})" if name else type(module).__name__
+                stack.enter_context(_removed(module.register_forward_hook(_look_at_output(side, layer))))
+        for side, optimizer in state.optimizers.items():
+            network = networks[side]
+            before = optimizer.register_step_pre_hook(_look(_see_gradients, side, network))
+            after = optimizer.register_step_post_hook(_look(_see_weights, side, network))
+            stack.enter_context(_removed(before))
+            stack.enter_context(_removed(after))
+        yield _see_figures
+
+
+@contextmanager
+def _removed(handle: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _look_at_output(side: str, layer: str) -> Callable[[nn.Module, Any, Any], None]:
+    def look(module: nn.Module, inputs: Any, output: Any) -> None:
+        for tensor in _tensors(output):
+            _see(tensor, side, layer, "output")
+            if tensor.requires_grad:
+                tensor.register_hook(lambda gradient: _see(gradient, side, layer, "gradient of the output"))
+
+    return look
+
+
+def _look(see: Callable[[str, nn.Module], None], side: str, network: nn.Module) -> Callable[..., None]:
+    return lambda *given: see(side, network)
+
+
+def _see_gradients(side: str, network: nn.Module) -> None:
+    for name, parameter in network.named_parameters():
+        if parameter.grad is not None:
+            _see(parameter.grad, side, name, "gradient")
+
+
+def _see_weights(side: str, network: nn.Module) -> None:
+    for name, parameter in network.named_parameters():
+        _see(parameter, side, name, "weight")
+
+
+def _see_figures(scalars: Scalars) -> None:
+    for name, value in scalars.items():
+        _see(value, "", name, "figure")
+
+
+def _see(tensor: Tensor, side: str, layer: str, what: str) -> None:
+    bad = int((~tensor.detach().isfinite()).sum())
+    if bad:
+        raise FoundError(Spot(side, layer, what, bad, tensor.numel()))
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    """The floating tensors of an output, however it holds them."""
+    if isinstance(output, Tensor):
+        if torch.is_floating_point(output):
+            yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from _tensors(value)
+    elif isinstance(output, (list, tuple)):
+        for value in output:
+            yield from _tensors(value)

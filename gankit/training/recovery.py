@@ -1,0 +1,147 @@
+"""When a figure is not finite: go back to where all was whole, play the steps again, and find out what broke."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..data.resize import to_uint8
+from ..files import whole_file
+from ..interfaces import NotFinite
+from ..pictures import save_grid
+from .magnifier import FoundError, Spot, magnified
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
+
+FOLDER = "not_finite"
+MOST_SHOWN = 8  # indices in a sentence; the event and the file have all
+
+
+class Beginning:
+    """A run's first state, kept in memory until there is a checkpoint: it is read like one.
+
+    Args:
+        networks: whose weights are copied.
+        state: what a checkpoint would hold beside them.
+    """
+
+    path = None
+
+    def __init__(self, networks: Mapping[str, nn.Module], state: Mapping[str, Any]) -> None:
+        self._networks = {
+            name: {key: tensor.detach().to("cpu", copy=True) for key, tensor in network.state_dict().items()}
+            for name, network in networks.items()
+        }
+        self._state = copy.deepcopy(dict(state))
+
+    def load_network(self, name: str, network: nn.Module) -> None:
+        network.load_state_dict(self._networks[name])
+
+    def load_state(self) -> dict[str, Any]:
+        return copy.deepcopy(self._state)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What a replay has shown.
+
+    Attributes:
+        seen: what the run noticed.
+        since: the step from which it was played again.
+        step: number of the step that broke; that of ``seen`` where the replay stayed whole.
+        spot: where it broke; None where the replay stayed whole.
+        batch: position in the data's order and length of the last batch that the broken step had drawn.
+        indices: of its images in the data set.
+        files: where that batch was written.
+    """
+
+    seen: NotFinite
+    since: int
+    step: int
+    spot: Spot | None
+    batch: tuple[int, int] | None = None
+    indices: tuple[int, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        noticed = ", ".join(self.seen.names[:4]) + (", ..." if len(self.seen.names) > 4 else "")
+        if self.spot is None:
+            return (
+                f"{noticed} became NaN or infinite at step {self.seen.step:,}; but the steps from {self.since + 1:,} "
+                "on, played again, stayed finite: so it came from outside of the steps. Look at callbacks and at your "
+                "own code between the steps; where there is none, test the machine's memory"
+            )
+        shown = ", ".join(map(str, self.indices[:MOST_SHOWN])) + (", ..." if len(self.indices) > MOST_SHOWN else "")
+        return (
+            f"in step {self.step:,}, {self.spot} (first noticed in {noticed}). The batch, images {shown} of the data "
+            f"set, is in {self.files[0] if self.files else 'no file'}. Try a lower learning rate, train.clip_gradient, "
+            "or train.precision=fp32; look at the batch and at what divides, takes roots or logarithms in that layer"
+        )
+
+    def event(self) -> dict[str, Any]:
+        """For ``events.jsonl``."""
+        spot = self.spot
+        about = {} if spot is None else {"network": spot.network, "layer": spot.layer, "what": spot.what}
+        figures = {
+            "noticed_at_step": self.seen.step,
+            "noticed_in": list(self.seen.names),
+            "replayed_from_step": self.since,
+            "broke_at_step": self.step if spot else None,
+            **about,
+            "indices": list(self.indices),
+            "files": list(self.files),
+        }
+        return {"event": "finding", "finding": "not_finite", "message": f"{self}.", "figures": figures}
+
+
+def investigate(trainer: Trainer, seen: NotFinite) -> Fault:
+    """Play again what led to ``seen``, from the last state that was whole; the trainer stays where that ends."""
+    state = trainer.state
+    trainer.rewind()
+    since = state.step
+    while state.step < seen.step - 2:  # a weight may have broken in the step before the one that showed it
+        trainer.step()
+    try:
+        with magnified(trainer.parts.game, state) as see:
+            while state.step < seen.step:
+                see(trainer.step())
+    except FoundError as found:
+        at = trainer.drawn
+        fault = Fault(seen, since, state.step + 1, found.spot, at)
+        return fault if at is None else _with_batch(trainer, fault, *at)
+    return Fault(seen, since, seen.step, None)
+
+
+def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:
+    """The first tensor that must not be saved."""
+    for side, network in networks.items():
+        for name, tensor in network.state_dict().items():
+            if isinstance(tensor, Tensor) and not bool(tensor.isfinite().all()):
+                return f"{side} {name}"
+    return None
+
+
+def _with_batch(trainer: Trainer, fault: Fault, position: int, length: int) -> Fault:
+    """The same with its batch on the disk: as a picture, and as tensors."""
+    loader = trainer.parts.loader
+    indices = [int(index) for index in loader.order.at(position, length)[0]]
+    batch = loader.at(position, length)
+    tensors = {"images": batch.images.float().cpu().contiguous(), "indices": torch.tensor(indices)}
+    if batch.labels is not None:
+        tensors["labels"] = batch.labels.cpu()
+    folder = trainer.directory / FOLDER
+    folder.mkdir(exist_ok=True)
+    stem = f"step-{fault.step:08d}"
+    with whole_file(folder / f"{stem}.safetensors") as temporary:
+        save_file(tensors, temporary)
+    save_grid(to_uint8(tensors["images"]), folder / f"{stem}.png")
+    files = tuple(str(Path(FOLDER, stem + suffix)) for suffix in (".png", ".safetensors"))
+    return Fault(fault.seen, fault.since, fault.step, fault.spot, fault.batch, tuple(indices), files)
