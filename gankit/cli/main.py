@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import GankitError, PluginError
-from . import bench, check, compare, evaluate, listing, plugins, resume, run, sample, show
+from . import bench, check, compare, doctor, evaluate, listing, plugins, resume, run, sample, show
 from .console import complain
 
 COMMANDS = "gankit.commands"
@@ -106,6 +106,7 @@ def make_app() -> typer.Typer:
         ("sample", sample.sample),
         ("eval", evaluate.evaluate),
         ("compare", compare.compare),
+        ("doctor", doctor.doctor),
         ("bench", bench.bench),
     ):
         app.command(name)(verb)

@@ -1,0 +1,50 @@
+"""``gankit doctor``: what happened to a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .clock import clock
+from .console import out
+
+if TYPE_CHECKING:
+    from ..evaluation.diagnosis import Diagnosis
+
+
+def doctor(
+    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.", show_default=False)],
+) -> None:
+    """Say what happened to a run: one that ended, one that was killed, one that still runs.
+
+    Example:
+
+      gankit doctor results/dcgan_cifar10
+    """
+    from ..evaluation.diagnosis import diagnose
+
+    found = diagnose(run)
+    console = out()
+    for line in told(found):
+        console.print(line)
+
+
+def told(found: Diagnosis) -> list[str]:
+    """A diagnosis in lines."""
+    facts = found.facts
+    rate = facts.images_per_second
+    speed = "" if rate is None else f"; {clock(facts.seconds)} of training, {rate:,.0f} images/s"
+    lines = [f"{facts.directory}: {found.ending}{speed}", ""]
+    if found.troubles:
+        for trouble in found.troubles:
+            until = "to the end" if trouble.until is None else f"to step {trouble.until:,}"
+            lines += [f"{trouble.kind}, from step {trouble.since:,} {until}:", f"  {trouble.message}", ""]
+    else:
+        lines += ["No finding: nothing of what is looked at went wrong (docs/health.md says what that is).", ""]
+    if found.history:
+        lines += ["What happened:", *(f"  {sentence}" for sentence in found.history), ""]
+    if found.next_step:
+        lines += [f"To go on:  {found.next_step}"]
+    return lines

@@ -1,0 +1,108 @@
+"""What is said of runs that went well, went wrong, went back, or died."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+import pytest
+
+import gankit
+from gankit.evaluation.diagnosis import diagnose
+
+
+@pytest.fixture
+def run(tiny_runtime, tiny_recipe, tmp_path):
+    """A finished run's directory."""
+    recipe = gankit.Recipe.load(tiny_recipe(tmp_path, callbacks=[{"name": "tiny", "save": True}]))
+    trainer = tiny_runtime.assemble(recipe, tmp_path / "run")
+    trainer.fit()
+    return tmp_path / "run"
+
+
+def add(file, *records):
+    with file.open("a") as log:
+        log.writelines(json.dumps(record) + "\n" for record in records)
+
+
+def forget_the_ending(run):
+    record = json.loads((run / "run.json").read_text()) | {"ended": None}
+    (run / "run.json").write_text(json.dumps(record))
+
+
+def test_a_finished_run(run):
+    found = diagnose(run)
+    assert found.ending == "done at step 3, after 24 images"
+    assert found.troubles == []
+    assert found.next_step is None
+    assert [sentence.partition("  ")[2] for sentence in found.history] == ["started", "ended at step 3: done"]
+
+
+def test_findings_are_joined_until_they_are_over(run):
+    add(
+        run / "events.jsonl",
+        {"step": 100, "event": "finding", "finding": "mode_collapse", "message": "first"},
+        {"step": 200, "event": "finding", "finding": "other", "message": "another"},
+        {"step": 300, "event": "recovered", "finding": "mode_collapse"},
+        {"step": 400, "event": "finding", "finding": "mode_collapse", "message": "again"},
+        {"step": 500, "event": "finding", "finding": "mode_collapse", "message": "and again"},
+    )
+    troubles = [(t.kind, t.message, t.since, t.until, t.times) for t in diagnose(run).troubles]
+    assert troubles == [
+        ("mode_collapse", "first", 100, 300, 1),
+        ("other", "another", 200, None, 1),
+        ("mode_collapse", "and again", 400, None, 2),
+    ]
+
+
+def test_a_run_that_died_tells_how_long_ago(run):
+    forget_the_ending(run)
+    assert diagnose(run).ending.startswith("running, it seems, at step")
+    for name in ("events.jsonl", "metrics.jsonl"):
+        if (run / name).exists():
+            os.utime(run / name, (time.time() - 7200,) * 2)
+    found = diagnose(run)
+    assert "killed at step" in found.ending
+    assert "nothing for 2 hours" in found.ending
+    assert found.next_step == f"gankit resume {run}    goes on from step-00000003"
+
+
+def test_a_run_that_died_of_nan_before_it_looked(run):
+    forget_the_ending(run)
+    (run / "metrics.jsonl").unlink(missing_ok=True)
+    add(
+        run / "metrics.jsonl",
+        {"step": 10, "images": 80, "seconds": 1.0, "generator_loss": 0.5},
+        {"step": 20, "images": 160, "seconds": 2.0, "generator_loss": "nan", "real_logits": "-inf"},
+        {"step": 30, "images": 240, "seconds": 3.0, "generator_loss": "nan"},
+    )
+    (trouble,) = diagnose(run).troubles
+    assert (trouble.kind, trouble.since) == ("not_finite", 20)
+    assert "generator_loss, real_logits NaN or infinite in the log from step 20 on" in trouble.message
+
+
+def test_history_tells_of_going_back_and_of_failing(run):
+    add(
+        run / "events.jsonl",
+        {"at": "T", "step": 100, "event": "rolled_back", "from_step": 230, "without": [1, 2, 3]},
+        {"at": "T", "step": 200, "event": "not_saved", "reason": "generator w is NaN or infinite"},
+        {"at": "T", "step": 210, "event": "failed", "error": "failed: GankitError: " + 300 * "x"},
+    )
+    back, unsaved, failed = diagnose(run).history[-3:]
+    assert back == "T  went back from step 230 to step 100, leaving out a batch of 3 images"
+    assert unsaved == "T  no checkpoint of step 200: generator w is NaN or infinite"
+    assert failed.startswith("T  failed after step 210: GankitError: xxx")
+    assert failed.endswith("...")
+
+
+def test_the_verb(run, cli, tmp_path):
+    said = cli("doctor", run)
+    assert said.code == 0
+    assert "done at step 3" in said.out
+    assert "No finding" in said.out
+    add(run / "events.jsonl", {"step": 7, "event": "finding", "finding": "mode_collapse", "message": "All alike."})
+    said = cli("doctor", run)
+    assert "mode_collapse, from step 7 to the end:\n  All alike." in said.out
+    said = cli("doctor", tmp_path / "nothing")
+    assert (said.code, said.err.strip()) == (2, f"error: {tmp_path / 'nothing'}: no such run directory")
