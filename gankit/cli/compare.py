@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from ..errors import GankitError
+from .clock import clock
 from .console import PluginOption, make_runtime, out
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def compare(
 ) -> None:
     """Compare runs: how far and fast they went, their newest scores, what their recipes differ in, and their samples.
 
-    Scores are those of gankit eval. Only what was measured alike stands in one column.
+    Scores are those of gankit eval and of the callback evaluate. Only what was measured alike stands in one column.
+    Beside the samples' picture there is another one with the curves of losses and scores.
 
     Examples:
 
@@ -42,6 +44,7 @@ def compare(
       gankit compare results/* --count 64 --out figures/all.png
     """
     from ..evaluation.comparison import columns, explain, recipe_differences
+    from ..evaluation.curves import save_curves
     from ..evaluation.run_facts import labels, read_run
     from ..evaluation.side_by_side import save_side_by_side
 
@@ -52,6 +55,8 @@ def compare(
     scored = columns([run.evaluations for run in facts])
     for table in run_tables(names, facts, scored, console.width):
         console.print(table)
+    if any(column.best() for column in scored):
+        console.print("* the best of its column")
     for sentence in explain(scored):
         console.print(sentence)
     if not scored:
@@ -61,6 +66,9 @@ def compare(
         console.print(recipe_table(names, differing))
     save_side_by_side(samples, path)
     console.print(f"\n{path}: {count} samples of each run, seed {seed}")
+    curves = path.with_name(f"{path.stem}_curves.png")
+    if save_curves(names, facts, scored, curves):
+        console.print(f"{curves}: losses and scores over the images seen")
 
 
 def _samples(
@@ -92,7 +100,7 @@ def run_tables(
         "steps": [f"{run.steps:,}" for run in facts],
         "images": [f"{run.images:,}" for run in facts],
         "images/s": ["-" if rate is None else f"{rate:,.0f}" for rate in rates],
-        "time": [_clock(run.seconds) for run in facts],
+        "time": [clock(run.seconds) for run in facts],
         "ended": [run.ending or "running or killed" for run in facts],
         "loss D": [_loss(run, "discriminator_loss") for run in facts],
         "loss G": [_loss(run, "generator_loss") for run in facts],
@@ -142,10 +150,5 @@ def _score(column: Column, index: int, steps: int) -> str:
         *(["EMA"] if subject.ema else []),
         *([f"step {subject.step:,}"] if subject.step is not None and subject.step != steps else []),
     ]
-    return f"{evaluation.scores[column.score]:.5g}" + (f" ({', '.join(notes)})" if notes else "")
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+    mark = " *" if index in column.best() else ""
+    return f"{evaluation.scores[column.score]:.5g}{mark}" + (f" ({', '.join(notes)})" if notes else "")

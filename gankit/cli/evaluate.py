@@ -64,6 +64,15 @@ def evaluate(
         typer.Option(min=1, max=16_384, help="Bring all images to this many pixels a side first.", show_default=False),
     ] = None,
     device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="OPTION=VALUE",
+            help="A sampling option of the generator, such as truncation=0.7. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     no_ema: Annotated[
         bool, typer.Option("--no-ema", help="Evaluate G itself where there is an average of it.")
     ] = False,
@@ -90,6 +99,7 @@ def evaluate(
 
       gankit eval pictures --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
+    from ..document import read_options
     from ..evaluation.log import EVALUATIONS, append_evaluation
     from ..scoring.request import Request
     from ..scoring.subject import run_of
@@ -106,6 +116,7 @@ def evaluate(
         size=size,
         device=device,
         ema=not no_ema,
+        options=read_options(options or ()),
     )
     evaluation = _evaluated(source, request, make_runtime(plugin))
     console = out()
@@ -165,7 +176,8 @@ def fact_table(evaluation: Evaluation) -> Table:
     if subject.ema is not None:
         what += ", averaged weights (EMA)" if subject.ema else ", weights of G itself"
     table.add_row("evaluated", what)
-    table.add_row("generated", f"{evaluation.samples:,} images, seed {evaluation.seed}")
+    options = "".join(f", {name}={value}" for name, value in evaluation.options.items())
+    table.add_row("generated", f"{evaluation.samples:,} images, seed {evaluation.seed}{options}")
     split = f", split {real.split}" if real.split else ""
     table.add_row("real", f"{real.count:,} images of {real.dataset}{split} (sha256 {real.fingerprint[:LONGEST_HASH]})")
     table.add_row(

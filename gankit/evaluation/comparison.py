@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .record import Evaluation, differences
+from .record import Better, Evaluation, differences
 
 
 @dataclass
@@ -28,6 +29,21 @@ class Column:
     @property
     def title(self) -> str:
         return f"{self.score} [{self.number}]" if self.number else self.score
+
+    @property
+    def better(self) -> Better | None:
+        """Whether lower or higher values are; None where that tells nothing."""
+        found = (m.better for e in self.evaluations.values() for m in e.metrics.values() if self.score in m.better)
+        return next((better[self.score] for better in found), None)
+
+    def best(self) -> set[int]:
+        """The runs with the best value; none where nothing tells them from the others."""
+        values = {index: e.scores[self.score] for index, e in self.evaluations.items()}
+        known = {value for value in values.values() if math.isfinite(value)}
+        if self.better is None or len(set(map(str, values.values()))) < 2 or not known:
+            return set()
+        top = max(known) if self.better == "higher" else min(known)
+        return {index for index, value in values.items() if value == top}
 
 
 def columns(runs: Sequence[Sequence[Evaluation]]) -> list[Column]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -13,6 +14,11 @@ from ..interfaces import Features
 from .record import Extraction
 
 BATCH = 64  # images at a time; always the same, since the last bits of features may depend on it
+
+
+def exactly() -> AbstractContextManager[None]:
+    """In full fp32, and the same each time: TF32 would make scores depend on the kind of GPU."""
+    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
 
 
 class Extractor:
@@ -65,8 +71,7 @@ class Extractor:
         return self._checked(self._computed(getattr(self._features, "logits"), features), len(features), "logits")  # noqa: B009  # optional, so no part of the protocol
 
     def _computed(self, function: Any, values: Tensor) -> Any:
-        # in full fp32: TF32 would make scores depend on the kind of GPU
-        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        with torch.no_grad(), exactly():
             try:
                 return function(values.to(self._device))
             except ValueError as error:  # images that it does not take

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, computed_field
 
 EXPLAIN_FINGERPRINT = ("real.dataset", "real.split", "real.count", "image.height", "image.width", "image.channels")
 
+Better = Literal["lower", "higher"]
+"""Which values of a score are the better ones."""
+
 Protocol = Mapping[str, Any]
 """Everything that two comparable scores have in common, by dotted names; what is None is left out."""
 
@@ -23,16 +26,16 @@ class Subject(_Part):
     """What was evaluated.
 
     Attributes:
-        kind: a run's newest checkpoint, a checkpoint that was named, or a folder of images.
-        path: as it was given.
-        run: the run directory that the checkpoint lies in.
-        checkpoint: its name.
-        step: at which the checkpoint was written.
+        kind: a run's newest checkpoint, a checkpoint that was named, a folder of images, or a run while it trained.
+        path: as it was given; the run directory of a run that trained.
+        run: the name of the run directory that the checkpoint lies in.
+        checkpoint: its name; None while training.
+        step: at which the checkpoint was written, or the run stood.
         ema: whether the weights are the average; None for a folder.
-        weights: SHA-256 of the generator's weight file.
+        weights: SHA-256 of the generator's weight file; None while training.
     """
 
-    kind: Literal["run", "checkpoint", "folder"]
+    kind: Literal["run", "checkpoint", "folder", "training"]
     path: str
     run: str | None = None
     checkpoint: str | None = None
@@ -42,10 +45,11 @@ class Subject(_Part):
 
 
 class Measure(_Part):
-    """A metric: its parameters, and the names under which its scores stand."""
+    """A metric: its parameters, its scores' names, and which values of those are better that tell good from bad."""
 
     params: dict[str, Any]
     scores: tuple[str, ...]
+    better: dict[str, Better] = {}
 
 
 class Extraction(_Part):
@@ -85,6 +89,7 @@ class Evaluation(_Part):
         metrics: by name.
         samples: generated images.
         seed: of the generated images, or of the choice among a folder's.
+        options: sampling options of the generator, those that are not as it has them by itself.
         precision: in which images and features were computed.
         device: the same.
         versions: of gankit, torch and the libraries that metrics use.
@@ -99,6 +104,7 @@ class Evaluation(_Part):
     real: Real
     image: Image
     seed: int
+    options: dict[str, Any] = {}
     precision: str
     device: str
     versions: dict[str, str]
@@ -123,6 +129,7 @@ class Evaluation(_Part):
             **{f"{self.features.name}.{key}": value for key, value in self.features.params.items()},
             "features.hash": self.features.hash,
             "features.resizer": self.features.resizer,
+            **{f"option.{key}": value for key, value in self.options.items()},
             "samples": self.samples,
             "real.count": self.real.count,
             "real.fingerprint": self.real.fingerprint,

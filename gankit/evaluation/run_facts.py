@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class RunFacts:
         seconds: of training so far.
         ending: how it ended; None for one that is running or was killed.
         losses: the last logged ones, by name.
+        curves: images so far and the loss there, all that is logged, by name.
         evaluations: oldest first.
     """
 
@@ -38,6 +40,7 @@ class RunFacts:
     seconds: float
     ending: str | None
     losses: dict[str, float]
+    curves: dict[str, tuple[list[float], list[float]]]
     evaluations: list[Evaluation]
 
     @property
@@ -65,6 +68,7 @@ def read_run(directory: Path) -> RunFacts:
         seconds=_number(newest.get("seconds")),
         ending=str(ended["reason"]) if "reason" in ended else None,
         losses={name: _number(last[name]) for name in LOSSES if name in last},
+        curves={name: curve for name in LOSSES if (curve := _curve(logged, name))[0]},
         evaluations=read_evaluations(directory / EVALUATIONS),
     )
 
@@ -75,6 +79,11 @@ def labels(directories: list[Path]) -> list[str]:
     return [
         name if names.count(name) == 1 else str(directory) for name, directory in zip(names, directories, strict=True)
     ]
+
+
+def _curve(logged: Iterable[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    lines = [line for line in logged if name in line]
+    return [_number(line.get("images")) for line in lines], [_number(line[name]) for line in lines]
 
 
 def _number(value: Any) -> float:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -28,7 +28,8 @@ class Request:
     Attributes:
         metrics: names.
         features: the extractor's name.
-        params: ``KEY=VALUE`` words for these components, such as ``kid.subset_size=500``.
+        params: of these components: a mapping such as ``{"kid": {"subset_size": 500}}``, or ``KEY=VALUE`` words such as
+            ``kid.subset_size=500``.
         samples: generated images.
         real_samples: real ones; None for as many as there are generated ones. All where there are fewer.
         seed: of the generated images, or of the choice among a folder's.
@@ -37,6 +38,7 @@ class Request:
         size: one side or (height, width) to bring both to first; None leaves the generated ones as they are.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         ema: use the averaged weights, where there are any.
+        options: sampling options of the generator, such as ``{"truncation": 0.7}``.
 
     Raises:
         GankitError: a number out of its range.
@@ -44,7 +46,7 @@ class Request:
 
     metrics: Sequence[str]
     features: str
-    params: Sequence[str] = ()
+    params: Sequence[str] | Mapping[str, Mapping[str, Any]] = ()
     samples: int = 10_000
     real_samples: int | None = None
     seed: int = 0
@@ -53,6 +55,7 @@ class Request:
     size: int | tuple[int, int] | None = None
     device: str = "auto"
     ema: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         sides = self.sides or (1, 1)
@@ -71,15 +74,27 @@ class Request:
     def find_device(self) -> torch.device:
         """Where to compute. Raises: GankitError: there is no such device."""
         train, problems = validate(Train, {"steps": 1, "device": self.device, "precision": PRECISION}, None, ("train",))
-        if train is None:
-            raise RecipeError(problems)
-        return Engine(train).device
+        try:
+            if train is None:
+                raise RecipeError(problems)
+            return Engine(train).device
+        except GankitError as error:  # which speaks of a recipe's key
+            raise GankitError(str(error).replace("train.device", "--device")) from None
 
 
-def choose_scorers(registries: Registries, request: Request) -> tuple[list[Chosen], Chosen]:
+class Scorers(NamedTuple):
+    """The components that a request names."""
+
+    metrics: Sequence[Chosen]
+    features: Chosen
+
+
+def choose_scorers(registries: Registries, request: Request) -> Scorers:
     """The metrics and the extractor. Raises: RecipeError with every fault of their names and parameters."""
-    document = Document({})
-    apply_overrides(document, request.params)
+    given = request.params
+    document = Document(dict(given) if isinstance(given, Mapping) else {})
+    if not isinstance(given, Mapping):
+        apply_overrides(document, given)
     names = list(dict.fromkeys(request.metrics))
     problems = list(document.problems)
     if not names:
@@ -102,7 +117,12 @@ def choose_scorers(registries: Registries, request: Request) -> tuple[list[Chose
             chosen.append(Chosen(entry, params))
     if problems:
         raise RecipeError(problems)
-    return chosen[:-1], chosen[-1]
+    return Scorers(chosen[:-1], chosen[-1])
+
+
+def with_logits(registries: Registries) -> list[str]:
+    """Names of the extractors that have logits, as far as their classes tell."""
+    return [entry.name for entry in registries.features if hasattr(entry.factory, "logits")]
 
 
 def choose_real(registries: Registries, request: Request, run_recipe: Path | None, what: str) -> Chosen:
@@ -133,10 +153,11 @@ def choose_real(registries: Registries, request: Request, run_recipe: Path | Non
         )
     if component is None or problems:
         raise RecipeError(problems)
-    return _choose_dataset(registries, component, document, path)
+    return choose_dataset(registries, component, document, path)
 
 
-def _choose_dataset(registries: Registries, component: Component, document: Document, path: KeyPath) -> Chosen:
+def choose_dataset(registries: Registries, component: Component, document: Document, path: KeyPath) -> Chosen:
+    """The data set that a component of a document is. Raises: RecipeError: there is none such."""
     try:
         entry = registries.datasets.get(component.name)
     except KeyError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,40 +12,67 @@ from torch import Tensor
 
 from ..data.resize import resize
 from ..errors import CheckpointError, GankitError
-from ..evaluation.extractor import BATCH
+from ..evaluation.extractor import BATCH, exactly
 from ..evaluation.folder import FolderImages
 from ..evaluation.record import Subject
 from ..generator import TrainedGenerator, generator_from
 from ..runtime import Runtime
 from ..training.checkpoint import FOLDER, MANIFEST, Checkpoint, find_checkpoint
 from ..training.directory import RECIPE
+from ..training.randomness import EVALUATE
+from ..validation import validate
 from .request import Request
 
-EVALUATE = 6  # what a seed is for; the others are in `training.randomness`
+
+class Generated(Protocol):
+    """Images that are to be scored.
+
+    Attributes:
+        about: them.
+        size: height and width.
+        options: sampling options that made them, those that are not as the generator has them by itself.
+    """
+
+    about: Subject
+    size: tuple[int, int]
+    options: Mapping[str, Any]
+
+    def batches(self) -> Iterator[Tensor]:
+        """All images, uint8 [n c h w]."""
 
 
 class GeneratedImages:
-    """Images of a generator, in batches, each of which is a function of the seed and its number alone."""
+    """Images of a generator, in batches, each of which is a function of the seed and its number alone.
 
-    def __init__(
-        self, generator: TrainedGenerator, about: Subject, count: int, seed: int, size: tuple[int, int] | None
-    ) -> None:
+    Raises:
+        GankitError: the request has sampling options that the generator lacks.
+    """
+
+    def __init__(self, generator: TrainedGenerator, about: Subject, request: Request) -> None:
         image = generator.image
-        self.about, self.size = about, size or (image.height, image.width)
-        self._generator, self._count, self._seed = generator, count, seed
+        self.about, self.size = about, request.sides or (image.height, image.width)
+        given = request.options
+        self.options: Mapping[str, Any] = _unlike_defaults(generator, given) if given else {}
+        self._generator, self._count, self._seed = generator, request.samples, request.seed
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w], of the size of the evaluation."""
         for number, start in enumerate(range(0, self._count, BATCH)):
             entropy = np.random.SeedSequence(self._seed, spawn_key=(EVALUATE, number))
             seed = int(entropy.generate_state(1, np.uint64)[0] >> 1)
-            yield resize(self._generator.sample(min(BATCH, self._count - start), seed), *self.size)
+            with exactly():
+                images = self._generator.sample(min(BATCH, self._count - start), seed, **self.options)
+            yield resize(images, *self.size)
 
 
 class ImagesOfFolder(FolderImages):
     """Images in a folder, with what is written down about them."""
 
+    options: Mapping[str, Any] = {}
+
     def __init__(self, source: Path, channels: int, request: Request) -> None:
+        if request.options:
+            raise GankitError(f"{source}: images in a folder are there already; leave out {', '.join(request.options)}")
         super().__init__(source, channels, request.samples, request.seed, request.sides)
         self.about = Subject(kind="folder", path=str(source))
 
@@ -67,11 +95,7 @@ def open_subject(
         return ImagesOfFolder(source, channels, request)
     manifest = Checkpoint.open(checkpoint).manifest
     generator = generator_from(runtime, checkpoint, str(device), ema=request.ema)
-    if generator.image.channels != channels:
-        raise GankitError(
-            f"{checkpoint}: makes images of {_channels(generator.image.channels)}, and the real ones ('{real}') have "
-            f"{_channels(channels)}; name real images of {_channels(generator.image.channels)} with --real"
-        )
+    require_channels(str(checkpoint), generator.image.channels, channels, real)
     run = run_of(source)
     about = Subject(
         kind="checkpoint" if source == checkpoint else "run",
@@ -82,7 +106,16 @@ def open_subject(
         ema=generator.ema,
         weights=str(manifest["files"]["generator_ema.safetensors" if generator.ema else "generator.safetensors"]),
     )
-    return GeneratedImages(generator, about, request.samples, request.seed, request.sides)
+    return GeneratedImages(generator, about, request)
+
+
+def require_channels(what: str, own: int, others: int, real: str) -> None:
+    """Raises: GankitError: ``what`` makes images of other channels than the ``real`` data set's."""
+    if own != others:
+        raise GankitError(
+            f"{what}: makes images of {_channels(own)}, and the real ones ('{real}') have {_channels(others)}; "
+            f"name real images of {_channels(own)} with --real"
+        )
 
 
 def checkpoint_of(source: Path) -> Path | None:
@@ -99,6 +132,18 @@ def run_of(source: Path) -> Path | None:
     """The run directory that ``source`` is, or in which it lies as a checkpoint."""
     candidates = [source, source.absolute().parent.parent] if (source / MANIFEST).is_file() else [source]
     return next((run for run in candidates if (run / RECIPE).is_file()), None)
+
+
+def _unlike_defaults(generator: TrainedGenerator, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, but for those that are as the generator has them by itself."""
+    known = generator.options.model_fields
+    params, problems = validate(generator.options, {name: options[name] for name in options if name in known})
+    faults = [f"no sampling option is called '{name}'" for name in options if name not in known]
+    faults += [f"sampling option '{problem.path}' {problem.message}" for problem in problems]
+    if params is None or faults:
+        own = f"this generator has {', '.join(known)}" if known else "this generator has none"
+        raise GankitError(f"{generator.checkpoint}: {'; '.join(faults)}; {own}")
+    return params.model_dump(mode="json", exclude_defaults=True)
 
 
 def _channels(count: int) -> str:

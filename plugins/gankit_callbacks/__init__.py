@@ -1,8 +1,9 @@
-"""Callbacks that fill a run directory: the log, pictures of samples and of the curves, checkpoints."""
+"""Callbacks that fill a run directory: the log, pictures of samples and of the curves, checkpoints, scores."""
 
 import gankit
 
 from .checkpoint import Checkpoint
+from .evaluate import Evaluate
 from .loss_curves import LossCurves
 from .metrics_log import MetricsLog
 from .sample_images import SampleImages
@@ -12,6 +13,7 @@ from .sample_images import SampleImages
 def register(registries: gankit.Registries) -> None:
     """All callbacks, for recipes to name."""
     registries.callbacks.add("checkpoint", Checkpoint)
+    registries.callbacks.add("evaluate", Evaluate)
     registries.callbacks.add("loss_curves", LossCurves)
     registries.callbacks.add("metrics_log", MetricsLog)
     registries.callbacks.add("sample_images", SampleImages)

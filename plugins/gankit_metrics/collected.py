@@ -23,7 +23,7 @@ class Collected:
         return parts[0] if parts else torch.empty(0, 0)
 
 
-def require(side: str, given: int, needed: int, remedy: str) -> None:
+def at_least(needed: int, side: str, given: int, remedy: str) -> None:
     """See that there are enough images. Raises: ValueError, which leaves the metric's name to the caller."""
     if given < needed:
         raise ValueError(f"at least {needed} {side} images are needed, and {given} were given: {remedy}")

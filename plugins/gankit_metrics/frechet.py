@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from .collected import require
+from .collected import at_least
 from .libraries import library
 
 
@@ -19,10 +20,16 @@ class FrechetDistance:
     """
 
     uses: Literal["features"] = "features"
+    better: Mapping[str, str] = {"fd": "lower"}
 
     def __init__(self) -> None:
         self._fid = library("torchmetrics.image.fid", "torchmetrics", "metric 'fd'")
         self._metric: Any = None
+
+    def require(self, real: int, generated: int) -> None:
+        """Raises: ValueError: fewer than two images on a side."""
+        for side, given in {"real": real, "generated": generated}.items():
+            at_least(2, side, given, "give more; well above the number of features for a score that means much")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""
@@ -35,12 +42,10 @@ class FrechetDistance:
 
     def compute(self) -> dict[str, float]:
         """The distance. Raises: ValueError: fewer than two images on a side."""
-        sides = {"real": 0, "generated": 0}
+        counts = (0, 0)
         if self._metric is not None:
-            counts = (self._metric.real_features_num_samples, self._metric.fake_features_num_samples)
-            sides = dict(zip(sides, map(int, counts), strict=True))
-        for side, given in sides.items():
-            require(side, given, 2, "give more; well above the number of features for a score that means much")
+            counts = int(self._metric.real_features_num_samples), int(self._metric.fake_features_num_samples)
+        self.require(*counts)
         return {"fd": float(self._metric.compute())}
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from .collected import Collected, require
+from .collected import Collected, at_least
 from .libraries import library
 
 
@@ -24,12 +25,18 @@ class InceptionScore:
     """
 
     uses: Literal["logits"] = "logits"
+    needs_real = False
+    better: Mapping[str, str] = {"is": "higher"}
 
     def __init__(self, *, splits: PositiveInt = 10, seed: Annotated[int, Field(ge=0, lt=2**32)] = 2020) -> None:
         self._library = library("torch_fidelity.metric_isc", "torch-fidelity", "metric 'inception_score'")
         self.splits = splits
         self.seed = seed
         self._collected = Collected()
+
+    def require(self, real: int, generated: int) -> None:
+        """Raises: ValueError: fewer images than parts."""
+        at_least(self.splits, "generated", generated, "give more, or lower `splits`")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Logits [n k] of generated images; those of real ones are ignored."""
@@ -39,6 +46,6 @@ class InceptionScore:
     def compute(self) -> dict[str, float]:
         """The score. Raises: ValueError: fewer images than parts."""
         logits = self._collected.of(False)
-        require("generated", len(logits), self.splits, "give more, or lower `splits`")
+        self.require(0, len(logits))
         scores = self._library.isc_features_to_metric(logits, splits=self.splits, shuffle=True, rng_seed=self.seed)
         return {"is": scores[self._library.KEY_METRIC_ISC_MEAN], "is_std": scores[self._library.KEY_METRIC_ISC_STD]}

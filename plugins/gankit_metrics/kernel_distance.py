@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from .collected import Collected, require
+from .collected import Collected, at_least
 from .libraries import library
 
 
@@ -24,6 +25,7 @@ class KernelDistance:
     """
 
     uses: Literal["features"] = "features"
+    better: Mapping[str, str] = {"kid": "lower"}
 
     def __init__(
         self,
@@ -38,6 +40,11 @@ class KernelDistance:
         self.seed = seed
         self._collected = Collected()
 
+    def require(self, real: int, generated: int) -> None:
+        """Raises: ValueError: fewer images than a subset has."""
+        for side, given in {"real": real, "generated": generated}.items():
+            at_least(self.subset_size, side, given, "give more, or lower `subset_size`")
+
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""
         self._collected.add(values, real)
@@ -45,8 +52,7 @@ class KernelDistance:
     def compute(self) -> dict[str, float]:
         """The distance. Raises: ValueError: fewer images than a subset has."""
         real, fake = self._collected.of(True), self._collected.of(False)
-        for side, features in (("real", real), ("generated", fake)):
-            require(side, len(features), self.subset_size, "give more, or lower `subset_size`")
+        self.require(len(real), len(fake))
         scores = self._library.kid_features_to_metric(
             fake.double(),  # the distance is a small difference of large sums
             real.double(),

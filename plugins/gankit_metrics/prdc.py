@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from .collected import Collected, require
+from .collected import Collected, at_least
 from .libraries import library
 
 ROWS = 1000
@@ -30,12 +31,18 @@ class PRDC:
     """
 
     uses: Literal["features"] = "features"
+    better: Mapping[str, str] = dict.fromkeys(("precision", "recall", "density", "coverage"), "higher")
 
     def __init__(self, *, k: PositiveInt = 3, density_k: PositiveInt = 5) -> None:
         self._library = library("torch_fidelity.metric_prc", "torch-fidelity", "metric 'prdc'")
         self.k = k
         self.density_k = density_k
         self._collected = Collected()
+
+    def require(self, real: int, generated: int) -> None:
+        """Raises: ValueError: an image has fewer neighbours than are asked for."""
+        at_least(max(self.k, self.density_k) + 1, "real", real, "give more, or lower `k` and `density_k`")
+        at_least(self.k + 1, "generated", generated, "give more, or lower `k`")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""
@@ -44,8 +51,7 @@ class PRDC:
     def compute(self) -> dict[str, float]:
         """The four scores. Raises: ValueError: an image has fewer neighbours than are asked for."""
         real, fake = self._collected.of(True), self._collected.of(False)
-        require("real", len(real), max(self.k, self.density_k) + 1, "give more, or lower `k` and `density_k`")
-        require("generated", len(fake), self.k + 1, "give more, or lower `k`")
+        self.require(len(real), len(fake))
         scores = self._library.prc_features_to_metric(
             fake, real, prc_neighborhood=self.k, prc_batch_size=ROWS, save_cpu_ram=True, verbose=False
         )

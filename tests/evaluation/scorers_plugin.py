@@ -71,6 +71,7 @@ class Gap:
     """Distance of the mean features; counts what it was fed."""
 
     uses: Literal["features", "logits"] = "features"
+    better: Mapping[str, str] = {"gap": "lower"}
 
     def __init__(self, *, power: PositiveInt = 1) -> None:
         self.power = power
@@ -90,10 +91,31 @@ class Sureness(Gap):
     """Mean logit of the generated images."""
 
     uses = "logits"
+    better: Mapping[str, str] = {"sureness": "higher"}
 
     def compute(self) -> dict[str, float]:
         assert all(part.shape[1] == 2 for side in self.fed.values() for part in side)
         return {"sureness": float(torch.cat(self.fed[False]).mean())}
+
+
+class Fakes(Gap):
+    """Looks at generated images alone, and says beforehand how many it needs."""
+
+    uses = "logits"
+    needs_real = False
+
+    def require(self, real: int, generated: int) -> None:
+        if generated < 10:
+            raise ValueError(f"needs 10 generated images beside {real} real ones; got {generated}")
+
+    def compute(self) -> dict[str, float]:
+        return {"real_fed": float(len(self.fed[True])), "fakes_fed": float(sum(map(len, self.fed[False])))}
+
+
+class Unsaid(Gap):
+    """Says nonsense about its scores."""
+
+    better: Mapping[str, str] = {"gap": "more"}
 
 
 class SameScore(Gap):
@@ -118,6 +140,6 @@ def register(registries: gankit.Registries) -> None:
     }.items():  # fmt: skip
         registries.features.add(name, features)
     for name, metric in {
-        "gap": Gap, "sureness": Sureness, "same": SameScore, "hungry": Hungry, "picky": picky,
+        "gap": Gap, "sureness": Sureness, "same": SameScore, "hungry": Hungry, "fakes": Fakes, "unsaid": Unsaid, "picky": picky,
     }.items():  # fmt: skip
         registries.metrics.add(name, metric)

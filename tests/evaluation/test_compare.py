@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from gankit.evaluation.comparison import columns, explain, recipe_differences
+from gankit.evaluation.comparison import Column, columns, explain, recipe_differences
+from gankit.evaluation.curves import score_curves, thinned
 from gankit.evaluation.log import read_evaluations
+from gankit.evaluation.record import Evaluation
+from gankit.evaluation.run_facts import read_run
 
 SCORERS = Path(__file__).parent / "scorers_plugin.py"
 GAP = ("--metrics", "gap", "--features", "colours")
+
+
+def record(**changes):
+    """A small evaluation with parts of its sections replaced."""
+    data = {
+        "at": "2026-01-01T00:00:00+00:00",
+        "evaluated": {"kind": "training", "path": "a"},
+        "scores": {"fd_x": 1.5, "kid_x": 0.25},
+        "metrics": {"fd": {"params": {}, "scores": ["fd_x"], "better": {"fd_x": "lower"}},
+                    "kid": {"params": {}, "scores": ["kid_x"]}},
+        "features": {"name": "x", "params": {}, "hash": "aa", "resizer": "none"},
+        "samples": 100,
+        "real": {"dataset": "d", "params": {}, "split": "train", "count": 100, "fingerprint": "ff"},
+        "image": {"height": 16, "width": 16, "channels": 3},
+        "seed": 0, "precision": "fp32", "device": "cpu", "versions": {},
+    }  # fmt: skip
+    for key, value in changes.items():
+        data[key] = data[key] | value if key == "evaluated" else value
+    return Evaluation.model_validate(data)
 
 
 @pytest.fixture
@@ -40,11 +64,17 @@ def test_like_protocols_share_a_column(run, gankit_with):
         "steps", "images", "images/s", "time", "ended", "loss D", "loss G",
         "gap_colours [1]", "gap_colours [2]", "gap_count_colours [1]", "gap_count_colours [2]",
     ]  # fmt: skip
-    for name in ("a", "b"):
-        scores = [record.scores["gap_colours"] for record in read_evaluations(Path(name) / "evaluations.jsonl")]
+    scores = {
+        name: [record.scores["gap_colours"] for record in read_evaluations(Path(name) / "evaluations.jsonl")]
+        for name in ("a", "b")
+    }
+    for name, own in scores.items():
         assert table[name][:2] == ["3", "24"]
         assert table[name][4] == "done"
-        assert table[name][7:] == [*(f"{score:.5g}" for score in scores), "50", "40"]
+        least = [min(pair) for pair in zip(*scores.values(), strict=True)]
+        marked = [f"{score:.5g}" + " *" * (score == best) for score, best in zip(own, least, strict=True)]
+        assert table[name][7:] == [*marked, "50", "40"]
+    assert "* the best of its column\n" in said.out
     assert "gap_colours [1] and gap_colours [2] cannot be compared: they differ in samples (50 and 40)," in said.out
     assert "real.count (50 and 40)" in said.out
     assert table["seed"] == ["97", "98"]
@@ -112,6 +142,75 @@ def test_the_picture_has_all_runs(run, gankit_with):
         with Image.open("same.png") as same:
             assert same.crop(box).tobytes() == whole.crop(box).tobytes()
         assert picture.crop(box).tobytes() != whole.crop(box).tobytes()
+
+
+def test_the_best_of_a_column():
+    def column(*values, better):
+        measure = {"params": {}, "scores": ["x"], "better": better}
+        records = [record(scores={"x": value}, metrics={"x": measure}) for value in values]
+        return Column("x", records[0], evaluations=dict(enumerate(records)))
+
+    assert column(2.0, 1.0, 3.0, better={"x": "lower"}).best() == {1}
+    assert column(2.0, 1.0, 3.0, better={"x": "higher"}).best() == {2}
+    assert column(2.0, 1.0, 2.0, better={"x": "higher"}).best() == {0, 2}
+    assert column(math.nan, 1.0, math.inf, better={"x": "higher"}).best() == {1}
+    assert column(2.0, 1.0, 3.0, better={}).best() == set()
+    assert column(2.0, 2.0, better={"x": "lower"}).best() == set()
+    assert column(2.0, better={"x": "lower"}).best() == set()
+    assert column(math.nan, math.inf, better={"x": "lower"}).best() == set()
+
+
+class TestCurves:
+    @staticmethod
+    def log(name, count, images_a_step):
+        lines = [
+            {"step": step, "images": step * images_a_step, "seconds": 1.0, "discriminator_loss": 1 / step}
+            for step in range(1, count + 1)
+        ]
+        Path(name, "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def test_a_second_picture_has_losses_and_scores(self, run, gankit_with):
+        run("a")
+        run("b$", callbacks=[{"name": "tiny", "save": True}])
+        said = gankit_with("compare", "a", "b$", "--out", "deep/all.png")
+        assert "_curves" not in said.out  # nothing to draw
+        assert not Path("deep/all_curves.png").exists()
+        self.log("a", 40, 8)
+        said = gankit_with("compare", "a", "b$", "--out", "deep/all.png")
+        assert said.code == 0, said.err
+        assert "deep/all_curves.png: losses and scores over the images seen" in said.out
+        with Image.open("deep/all_curves.png") as picture:
+            one = picture.height
+        assert gankit_with("eval", "a", *GAP, "--samples", 20).code == 0
+        again = json.loads(Path("a/evaluations.jsonl").read_text())
+        again["evaluated"]["step"] = 30
+        with Path("a/evaluations.jsonl").open("a") as file:
+            file.write(json.dumps(again) + "\n")
+        assert gankit_with("compare", "a", "b$", "--out", "deep/all.png").code == 0
+        with Image.open("deep/all_curves.png") as picture:
+            assert picture.height > 1.5 * one  # one more panel
+
+    def test_scores_stand_over_images_and_the_newest_of_a_step_counts(self, run):
+        run("a")
+        self.log("a", 40, 8)
+        facts = read_run(Path("a"))
+        made = [(30, 3.0, 100), (10, 9.0, 100), (10, 5.0, 100), (20, 1.0, 50), (None, 7.0, 100)]
+        evaluations = [
+            record(evaluated={"step": step}, scores={"fd_x": value, "kid_x": 0.0}, samples=samples)
+            for step, value, samples in made
+        ]
+        facts = replace(facts, evaluations=evaluations)
+        (column,) = [c for c in columns([evaluations]) if c.score == "fd_x" and c.example.samples == 100]
+        assert score_curves(column, [facts, replace(facts, evaluations=[])]) == [([80.0, 240.0], [5.0, 3.0]), None]
+        assert facts.curves["discriminator_loss"][0][-1] == 320
+        assert "generator_loss" not in facts.curves
+
+    def test_thinned(self):
+        x, y = thinned((range(1000), [*range(999), math.nan]))
+        assert len(x) == 200
+        assert (x == y).all()
+        assert x[0] == 2.0
+        assert len(thinned(((), ()))[0]) == len(thinned(([1.0], [math.inf]))[0]) == 0
 
 
 def test_runs_of_one_name_are_called_by_their_paths(run, gankit_with):

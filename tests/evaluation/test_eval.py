@@ -13,6 +13,7 @@ import yaml
 
 import gankit
 from gankit.evaluation.log import read_evaluations
+from gankit.evaluation.record import Evaluation, differences
 from gankit.scoring.evaluate import evaluate
 from gankit.scoring.request import Request
 
@@ -142,6 +143,33 @@ class TestDone:
         assert score("run", *GAP, "--real", "tiny").code == 0
         assert last().real.count == 32
 
+    def test_sampling_options(self, run, score):
+        run()
+        assert score("run", *GAP).code == 0
+        assert score("run", *GAP, "--option", "truncation=1").code == 0
+        said = score("run", *GAP, "--option", "truncation=0.5", "gap.power=1")
+        assert said.code == 0, said.err
+        assert "40 images, seed 0, truncation=0.5" in said.out
+        one, same, other = read_evaluations(Path("run/evaluations.jsonl"))
+        assert (one.options, same.options, other.options) == ({}, {}, {"truncation": 0.5})
+        assert one.scores == same.scores != other.scores
+        assert one.protocol == same.protocol
+        assert differences("gap_colours", one, other) == {"option.truncation": (None, 0.5)}
+        again = Evaluation.model_validate(json.loads(json.dumps(other.model_dump(mode="json"))))
+        assert again == other
+
+    def test_images_that_a_metric_does_not_want_are_not_fed(self, run, runtime):
+        run()
+        classes = runtime.registries.features.get("classes").factory
+        asked, original = [], classes.logits
+        classes.logits = lambda self, features: asked.append(len(features)) or original(self, features)
+        request = Request(metrics=["fakes", "gap"], features="classes", samples=70, device="cpu")
+        scores = evaluate("run", request, runtime).scores
+        assert (scores["real_fed_classes"], scores["fakes_fed_classes"]) == (0, 70)
+        assert asked == [64, 6]
+        assert evaluate("run", Request(metrics=["gap", "sureness"], features="classes", samples=70), runtime)
+        assert asked == [64, 6] * 3
+
     def test_nothing_global_changes(self, run, runtime):
         run()
         torch.manual_seed(5)
@@ -185,8 +213,22 @@ class TestRefused:
             (["--metrics", "picky"], r"metrics: 'picky': power and nothing else is too little; give more"),
             (["--features", "needs_extra"], r"features 'needs_extra' needs .*; run: pip install 'gankit\[nowhere\]'"),
             (["--features", "broken"], r"features 'broken': features of 40 images should be \[40 f\]; got .*"),
+            (
+                ["--option", "truncatoin=1"],
+                r"run/checkpoints/step-00000003: no sampling option is called 'truncatoin'; this generator has truncation",
+            ),
+            (
+                ["--option", "truncation=x", "--option", "labels=[1]"],
+                r"run/\S+: no sampling option is called 'labels'; sampling option 'truncation' should be a number; got 'x'; .*",
+            ),
+            (["--option", "truncation"], r"command line: truncation: an override is KEY=VALUE.*"),
+            (
+                ["--metrics", "unsaid"],
+                r"metric 'unsaid': its 'better' should say lower or higher of its scores.*'more'.*",
+            ),
+            (["--device", "cuda:99"], r"--device: there is no 'cuda:99': torch sees \d+ CUDA devices; try 'auto'"),
             (["--samples", "1"], r"metric 'gap': needs 2 generated images or more; got 1; raise --samples"),
-            (["--device", "gpu"], r"train.device: should be auto, cpu, mps, cuda or cuda:N; got 'gpu'"),
+            (["--device", "gpu"], r"--device: should be auto, cpu, mps, cuda or cuda:N; got 'gpu'"),
             (
                 ["--real", "tny"],
                 r"command line: real=tny: real.name: no dataset is called 'tny'; did you mean 'tiny'\?",
@@ -206,6 +248,18 @@ class TestRefused:
     def test_of_a_run(self, run, refused, words, message):
         run()
         refused(message, "run", *GAP, *words)
+
+    def test_too_few_images_are_told_before_any_is_looked_at(self, run, refused, seen):
+        run()
+        seen.clear()
+        message = r"metric 'fakes': needs 10 generated images beside 20 real ones; got 9"
+        words = ("--metrics", "gap,fakes", "--features", "classes", "--samples", "9", "--real-samples", "20")
+        refused(message, "run", *words)
+        assert seen == []
+
+    def test_options_of_images_that_are_there(self, folder, refused):
+        refused("pictures: images in a folder are there already; leave out truncation", folder, *GAP,
+                "--real", "tiny", "--option", "truncation=1")  # fmt: skip
 
     def test_no_such_thing(self, refused):
         refused("nothing: no such folder; name a run directory, a checkpoint or a folder of images", "nothing", *GAP)

@@ -154,8 +154,9 @@ class TestMeasure:
     def test_streaming_equals_one_shot(self, runtime, extractor, seen):
         images, known = noise(100, seed=1), extractor()(noise(50))
         seen.clear()
-        whole = measure([images], known, extractor(), {"gap": metric(runtime, "gap")})
-        streamed = measure(images.split(17), known, extractor(), {"gap": metric(runtime, "gap")})
+        extract = extractor()
+        whole = measure([extract(images)], known, extract, {"gap": metric(runtime, "gap")})
+        streamed = measure(map(extract, images.split(17)), known, extract, {"gap": metric(runtime, "gap")})
         assert whole == streamed
         assert seen == [100, *[17] * 5, 15]
         pixels = [part.double().flatten(2) / 255 for part in (noise(50), images)]
@@ -166,9 +167,12 @@ class TestMeasure:
         metrics = {name: metric(runtime, name) for name in ("gap", "sureness")}
         images = noise(BATCH)
         extract = extractor("classes")
-        scores, columns = measure([images], extract(noise(30)), extract, metrics)
-        assert seen == [30, BATCH]
-        assert columns == {"gap": ("GAP", "gap_count_classes"), "sureness": ("sureness_classes",)}
+        scores, columns = measure([extract(images)], extract(noise(30)), extract, metrics)
+        assert seen == [BATCH, 30]
+        assert columns == {
+            "gap": {"GAP": "lower", "gap_count_classes": None},
+            "sureness": {"sureness_classes": "higher"},
+        }
         assert set(scores) == {"GAP", "gap_count_classes", "sureness_classes"}
         assert len(torch.cat(metrics["sureness"].fed[True])) == 30
 
@@ -185,12 +189,12 @@ class TestMeasure:
 
     def test_too_few_images_are_the_metrics_own_words(self, runtime, extractor):
         with pytest.raises(gankit.GankitError, match="metric 'gap': needs 2 generated images or more; got 1"):
-            measure([noise(1)], torch.zeros(3, 6), extractor(), {"gap": metric(runtime, "gap")})
+            measure([torch.zeros(1, 6)], torch.zeros(3, 6), extractor(), {"gap": metric(runtime, "gap")})
 
     def test_two_scores_of_one_name(self, runtime, extractor):
         metrics = {name: metric(runtime, name) for name in ("gap", "same")}
         with pytest.raises(gankit.GankitError, match="'same' gives a score 'gap_colours', which another one gave"):
-            measure([noise(2)], torch.zeros(3, 6), extractor(), metrics)
+            measure([torch.zeros(2, 6)], torch.zeros(3, 6), extractor(), metrics)
 
 
 class TestExtractor:

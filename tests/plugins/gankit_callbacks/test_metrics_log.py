@@ -175,6 +175,20 @@ def test_registration() -> None:
     defaults = {entry.name: entry.schema().model_dump() for entry in registries.callbacks}
     assert defaults == {
         "checkpoint": {"every": 1000, "keep": 3},
+        "evaluate": {
+            "every": 1000,
+            "metrics": ("fd",),
+            "features": "effnet_lite0",
+            "params": None,
+            "samples": 2000,
+            "real_samples": None,
+            "size": None,
+            "seed": 0,
+            "best_by": None,
+            "better": "auto",
+            "keep_best": True,
+            "patience": None,
+        },
         "loss_curves": {"every": 100},
         "metrics_log": {"every": 10},
         "sample_images": {"every": 100, "count": 64, "columns": 8, "seed": 0},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import gankit
-from gankit_metrics import FrechetDistance, InceptionScore, KernelDistance
+from gankit_metrics import PRDC, FrechetDistance, InceptionScore, KernelDistance
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -164,11 +164,30 @@ def test_inception_score_has_the_number_of_classes_for_its_bound():
     ],
 )
 def test_too_few_images(metric, real, fake, message):
+    with pytest.raises(ValueError, match=message):
+        metric.require(real, fake)  # before any is looked at
     for side, count in ((True, real), (False, fake)):
         if count:
             metric.update(torch.randn(count, 4), side)
     with pytest.raises(ValueError, match=message):
         metric.compute()
+
+
+@pytest.mark.parametrize("metric", [FrechetDistance(), KernelDistance(subset_size=10), InceptionScore(), PRDC()])
+def test_enough_images_and_which_scores_tell_good_from_bad(metric):
+    metric.require(10, 10)
+    near, far = (torch.softmax(3 * features(400, 6, seed), 1) + shift for seed, shift in ((1, 0.0), (2, 0.5)))
+    if not getattr(metric, "needs_real", True):
+        near, far = 9 * near, 0 * far  # sure of each image, or of none
+    good, bad = score(metric, near, near), score(type(metric)(**vars_of(metric)), near, far)
+    assert set(metric.better) <= set(good)
+    assert {name for name in good if not name.endswith("_std")} == set(metric.better)
+    for name, better in metric.better.items():
+        assert (good[name] > bad[name]) is (better == "higher"), name
+
+
+def vars_of(metric: Any) -> dict[str, int]:
+    return {"subset_size": 10} if isinstance(metric, KernelDistance) else {}
 
 
 def test_what_is_kept_is_float32_without_a_graph():

@@ -122,3 +122,5 @@ def test_disjoint_sets_score_nothing():
 def test_too_few_images(real, fake, params, message):
     with pytest.raises(ValueError, match=message):
         score(torch.randn(real, 4), torch.randn(fake, 4), **params)
+    with pytest.raises(ValueError, match=message):
+        PRDC(**params).require(real, fake)  # before any is looked at
