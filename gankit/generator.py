@@ -17,6 +17,7 @@ from .registry import Params, Registry, signature_schema
 from .runtime import Runtime
 from .training.checkpoint import MANIFEST, Checkpoint, find_checkpoint
 from .training.sampling import sample_images
+from .training.schedule import ComponentSchedule
 from .validation import validate
 
 
@@ -105,7 +106,9 @@ def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu", ema:
         registries = runtime.registries
         latent = _choose(registries.latents, manifest["latent"]).build(latent_dim)
         with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then replaced
-            network = _choose(registries.generators, manifest["generator"]).build(image, latent_dim)
+            chosen = _choose(registries.generators, manifest["generator"])
+            network = chosen.build(image, latent_dim)
+        ComponentSchedule(network, chosen.params).advance(int(manifest["images"]))
     except CheckpointError as error:
         recorded = manifest.get("plugins")
         missing = ", ".join(runtime.missing_plugins(recorded)) if isinstance(recorded, dict) else ""

@@ -115,3 +115,12 @@ def test_sampling_options_are_checked(runtime, recipe, tmp_path):
         gankit.CheckpointError, match=r"no generator is called 'optional'.*trained with plugin .*--plugin"
     ):
         gankit.load_generator(tmp_path / "run")
+
+
+def test_a_scheduled_parameter_of_g_is_where_training_left_it(tiny_runtime, tiny_plugin, tiny_recipe, tmp_path):
+    gain = {"start": 0.0, "end": 1.0, "over_images": 48}
+    path = tiny_recipe(tmp_path, generator={"name": "tiny", "gain": gain}, callbacks=[{"name": "tiny", "save": True}])
+    trainer = tiny_runtime.assemble(gankit.Recipe.load(path), tmp_path / "run")
+    trainer.fit()
+    generator = gankit.load_generator(tmp_path / "run", plugins=[tiny_plugin])
+    assert generator.module.gain == pytest.approx(24 / 48)
