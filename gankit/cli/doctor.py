@@ -42,7 +42,7 @@ def told(found: Diagnosis) -> list[str]:
             until = "to the end" if trouble.until is None else f"to step {trouble.until:,}"
             lines += [f"{trouble.kind}, from step {trouble.since:,} {until}:", f"  {trouble.message}", ""]
     else:
-        lines += ["No finding: nothing of what is looked at went wrong (docs/health.md says what that is).", ""]
+        lines += ["No finding about the training itself (docs/health.md says what is looked at).", ""]
     if found.history:
         lines += ["What happened:", *(f"  {sentence}" for sentence in found.history), ""]
     if found.next_step:

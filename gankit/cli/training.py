@@ -56,7 +56,7 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
 def _tell(event: Mapping[str, Any]) -> None:
     """What a run finds out about itself."""
     kind = event.get("event")
-    if kind == "finding":
+    if kind == "finding" and not event.get("fatal"):
         complain(str(event["message"]), "finding")
     elif kind == "recovered":
         complain(str(event.get("message", event.get("finding"))), "over")

@@ -19,7 +19,7 @@ from ..recipe import Loader as LoaderSettings
 from .ahead import prepared_ahead
 from .order import Order
 from .resize import to_float
-from .source import Indices, Source, StreamedSource, open_source
+from .source import CachedSource, Indices, Source, StreamedSource, open_source
 
 Raw = tuple[Tensor, Tensor, Tensor]  # uint8 [n c h w], labels [n], whether each is mirrored [n]
 
@@ -76,7 +76,8 @@ class Loader:
             batches = self._from_workers(self.source, position)
         else:
             batches = (self.at(start, size) for start in itertools.count(position, size))
-        return batches if self.device.type == "cpu" else prepared_ahead(batches)
+        host_works = not isinstance(self.source, CachedSource) or self.source.images.device.type == "cpu"
+        return prepared_ahead(batches) if host_works and self.device.type != "cpu" else batches
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first images of the order, uint8 [n c h w]; of the given classes, in their order, where given.

@@ -14,6 +14,7 @@ from ..training.directory import EVENTS
 from .log import read_log
 from .run_facts import METRICS, RunFacts, read_run
 
+NOT_FINITE = "not_finite"
 LONGEST = 120  # characters of an error in the history; the ending has all of it
 ALIVE_SECONDS = 120.0  # a run that wrote this lately may be running still
 
@@ -60,7 +61,7 @@ def diagnose(directory: Path) -> Diagnosis:
     facts = read_run(directory)
     events, lines = read_log(directory / EVENTS), read_log(directory / METRICS)
     troubles = [*_troubles(events)]
-    if not any(trouble.kind == "not_finite" for trouble in troubles):
+    if not any(trouble.kind == NOT_FINITE for trouble in troubles):
         troubles += _not_finite(lines)
     return Diagnosis(
         facts=facts,
@@ -81,6 +82,8 @@ def _troubles(events: Iterable[Mapping[str, Any]]) -> Iterable[Trouble]:
             open_ones[kind] = replace(known, message=str(event.get("message", kind)), times=known.times + 1)
         elif event.get("event") == "recovered" and kind in open_ones:
             yield replace(open_ones.pop(kind), until=step)
+        elif event.get("event") == "rolled_back" and NOT_FINITE in open_ones:
+            yield replace(open_ones.pop(NOT_FINITE), until=int(event.get("from_step", step)))
     yield from open_ones.values()
 
 
@@ -94,7 +97,7 @@ def _not_finite(lines: Iterable[Mapping[str, Any]]) -> list[Trouble]:
                 f"{', '.join(broken)} NaN or infinite in the log from step {step:,} on, and the run did not look into "
                 "it. Resume it: it finds the layer and the batch by itself."
             )
-            return [Trouble("not_finite", message, step)]
+            return [Trouble(NOT_FINITE, message, step)]
     return []
 
 

@@ -58,7 +58,7 @@ class Fault:
         since: the step from which it was played again.
         step: number of the step that broke; that of ``seen`` where the replay stayed whole.
         spot: where it broke; None where the replay stayed whole.
-        batch: position in the data's order and length of the last batch that the broken step had drawn.
+        batch: position in the data's order and length of the last batch that this step had drawn.
         indices: of its images in the data set.
         files: where that batch was written.
     """
@@ -73,21 +73,23 @@ class Fault:
 
     def __str__(self) -> str:
         noticed = ", ".join(self.seen.names[:4]) + (", ..." if len(self.seen.names) > 4 else "")
+        shown = ", ".join(map(str, self.indices[:MOST_SHOWN])) + (", ..." if len(self.indices) > MOST_SHOWN else "")
+        file = self.files[0] if self.files else "no file"
         if self.spot is None:
             return (
                 f"{noticed} became NaN or infinite at step {self.seen.step:,}; but the steps from {self.since + 1:,} "
                 "on, played again, stayed finite: so it came from outside of the steps. Look at callbacks and at your "
-                "own code between the steps; where there is none, test the machine's memory"
+                "own code between the steps; where there is none, test the machine's memory. The batch of that step, "
+                f"images {shown} of the data set, is in {file} all the same"
             )
-        shown = ", ".join(map(str, self.indices[:MOST_SHOWN])) + (", ..." if len(self.indices) > MOST_SHOWN else "")
         return (
             f"in step {self.step:,}, {self.spot} (first noticed in {noticed}). The batch, images {shown} of the data "
-            f"set, is in {self.files[0] if self.files else 'no file'}. Try a lower learning rate, train.clip_gradient, "
+            f"set, is in {file}. Try a lower learning rate, train.clip_gradient, "
             "or train.precision=fp32; look at the batch and at what divides, takes roots or logarithms in that layer"
         )
 
-    def event(self) -> dict[str, Any]:
-        """For ``events.jsonl``."""
+    def event(self, fatal: bool) -> dict[str, Any]:
+        """For ``events.jsonl``; a fatal one ends the run, with an error that says the same."""
         spot = self.spot
         about = {} if spot is None else {"network": spot.network, "layer": spot.layer, "what": spot.what}
         figures = {
@@ -99,7 +101,8 @@ class Fault:
             "indices": list(self.indices),
             "files": list(self.files),
         }
-        return {"event": "finding", "finding": "not_finite", "message": f"{self}.", "figures": figures}
+        about_it = {"finding": "not_finite", "message": f"{self}.", "figures": figures}
+        return {"event": "finding", "step": self.step, **about_it, "fatal": fatal}
 
 
 def investigate(trainer: Trainer, seen: NotFinite) -> Fault:
@@ -117,7 +120,8 @@ def investigate(trainer: Trainer, seen: NotFinite) -> Fault:
         at = trainer.drawn
         fault = Fault(seen, since, state.step + 1, found.spot, at)
         return fault if at is None else _with_batch(trainer, fault, *at)
-    return Fault(seen, since, seen.step, None)
+    fault = Fault(seen, since, seen.step, None, trainer.drawn)
+    return fault if trainer.drawn is None else _with_batch(trainer, fault, *trainer.drawn)
 
 
 def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:

@@ -344,8 +344,8 @@ class Trainer:
         fault = investigate(self, seen)
         saved = self.rewind()
         self._watch.forget()
-        self.log(fault.event())
         self._recoveries += 1
+        self.log(fault.event(fatal=not go_on or self._recoveries > MOST_RECOVERIES))
         if not go_on:
             raise GankitError(f"{fault}. For a run that goes back and on by itself, {GO_ON}")
         if self._recoveries > MOST_RECOVERIES:

@@ -82,6 +82,16 @@ def test_a_run_that_died_of_nan_before_it_looked(run):
     assert "generator_loss, real_logits NaN or infinite in the log from step 20 on" in trouble.message
 
 
+def test_nan_is_over_once_the_run_went_back(run):
+    add(
+        run / "events.jsonl",
+        {"step": 201, "event": "finding", "finding": "not_finite", "message": "broken"},
+        {"step": 150, "event": "rolled_back", "from_step": 300, "without": []},
+    )
+    (trouble,) = diagnose(run).troubles
+    assert (trouble.since, trouble.until) == (201, 300)
+
+
 def test_history_tells_of_going_back_and_of_failing(run):
     add(
         run / "events.jsonl",
@@ -100,7 +110,7 @@ def test_the_verb(run, cli, tmp_path):
     said = cli("doctor", run)
     assert said.code == 0
     assert "done at step 3" in said.out
-    assert "No finding" in said.out
+    assert "No finding about the training itself" in said.out
     add(run / "events.jsonl", {"step": 7, "event": "finding", "finding": "mode_collapse", "message": "All alike."})
     said = cli("doctor", run)
     assert "mode_collapse, from step 7 to the end:\n  All alike." in said.out

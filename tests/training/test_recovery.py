@@ -183,7 +183,10 @@ def test_a_weight_broken_from_outside_is_named(runtime, recipe, tmp_path, go_on,
         trainer.fit()
         assert trainer.state.step == 8
         assert trainer.state.position == 64
-        assert events(tmp_path / "run", "finding")[0]["figures"]["noticed_in"] == ["generator layers.0.weight"]
+        (event,) = events(tmp_path / "run", "finding")
+        assert event["figures"]["noticed_in"] == ["generator layers.0.weight"]
+        assert event["figures"]["indices"] == trainer.parts.loader.order.at(40, 8)[0].tolist()
+        assert (event["step"], event["fatal"]) == (6, False)
     else:
         with pytest.raises(gankit.GankitError, match=message):
             trainer.fit()
