@@ -24,7 +24,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, and 128+n after signal n."""
     trainer.callbacks.add("progress", make_progress())
-    trainer.listeners.append(_tell)
+    trainer.listeners.append(lambda event: _tell(event, trainer.state.step))
     try:
         with _stopping(trainer):
             trainer.fit()
@@ -53,7 +53,7 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         raise typer.Exit(128 + numbers[str(trainer.ending)])
 
 
-def _tell(event: Mapping[str, Any]) -> None:
+def _tell(event: Mapping[str, Any], step: int) -> None:
     """What a run finds out about itself."""
     kind = event.get("event")
     if kind == "finding" and not event.get("fatal"):
@@ -62,6 +62,9 @@ def _tell(event: Mapping[str, Any]) -> None:
         complain(str(event.get("message", event.get("finding"))), "over")
     elif kind == "rolled_back":
         complain(f"went back from step {event['from_step']:,}, and on", "warning")
+    elif kind == "evaluated":
+        scores = "  ".join(f"{name} {value:.5g}" for name, value in event["scores"].items())
+        out().print(f"step {step:,}  {scores}")
     elif kind == "not_saved":
         complain(f"no checkpoint of this step: {event['reason']}", "warning")
 
