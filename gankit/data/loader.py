@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from .resize import to_float
 from .source import Indices, Source, StreamedSource, open_source
 
 Raw = tuple[Tensor, Tensor, Tensor]  # uint8 [n c h w], labels [n], whether each is mirrored [n]
+Fault = DataError | OSError | MemoryError
 
 
 class Loader:
@@ -146,16 +148,16 @@ def _read(source: Source, order: Order, position: int, length: int) -> Raw:
     return images, labels, torch.from_numpy(flips)
 
 
-class _Positions(TorchDataset["Raw | DataError"]):
+class _Positions(TorchDataset["Raw | Fault"]):
     """Raw batches by their position, in a worker; a fault travels as a value, without the worker's traceback."""
 
     def __init__(self, source: StreamedSource, order: Order, size: int) -> None:
         self.source, self.order, self.size = source, order, size
 
-    def __getitem__(self, position: int) -> Raw | DataError:
+    def __getitem__(self, position: int) -> Raw | Fault:
         try:
             return _read(self.source, self.order, position, self.size)
-        except DataError as error:
+        except (DataError, OSError, MemoryError) as error:
             return error
 
 
@@ -169,12 +171,16 @@ class _Starts(torch.utils.data.Sampler[int]):
         return itertools.count(self.position, self.size)
 
 
-def _unwrapped(raw: Raw | DataError) -> Raw:
-    if isinstance(raw, DataError):
+def _unwrapped(raw: Raw | Fault) -> Raw:
+    if isinstance(raw, Exception):
         raise raw
     return raw
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:
-    """A process group of the worker's own: a signal to the trainer's must not end it before the step is saved."""
+    """A signal to all of a job, as schedulers send it, must not end the workers before the step is saved.
+
+    They end when the trainer asks them to, or is gone.
+    """
     os.setpgrp()
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))
