@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +19,7 @@ from .ahead import prepared_ahead
 from .order import Order
 from .resize import to_float
 from .source import Indices, Source, StreamedSource, open_source
+from .worker import leave_signals_to_the_trainer
 
 Raw = tuple[Tensor, Tensor, Tensor]  # uint8 [n c h w], labels [n], whether each is mirrored [n]
 Fault = DataError | OSError | MemoryError
@@ -138,7 +137,7 @@ class Loader:
             num_workers=self._workers(),
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),
-            worker_init_fn=_leave_signals_to_the_trainer,
+            worker_init_fn=leave_signals_to_the_trainer,
         )
 
 
@@ -175,12 +174,3 @@ def _unwrapped(raw: Raw | Fault) -> Raw:
     if isinstance(raw, Exception):
         raise raw
     return raw
-
-
-def _leave_signals_to_the_trainer(worker: int) -> None:
-    """A signal to all of a job, as schedulers send it, must not end the workers before the step is saved.
-
-    They end when the trainer asks them to, or is gone.
-    """
-    os.setpgrp()
-    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1))

@@ -31,7 +31,7 @@ NO_MEMORY = re.compile(
     r"(CUBLAS|CUDNN|CUSOLVER|CUSPARSE|CUFFT)_STATUS_(ALLOC_FAILED|INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED)",
     re.IGNORECASE,
 )
-ASKED = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.,]+ ?[KMGT]?i?B(?:ytes)?)", re.IGNORECASE)
+ASKED = re.compile(r"(?:tried to allocate|unable to allocate) ([\d.,]+) ?([KMGT]?i?B(?:ytes)?)", re.IGNORECASE)
 DEAD_WORKER = re.compile(r"DataLoader worker \(pid.*?(exited unexpectedly|is killed by signal: [^.]+)")
 
 
@@ -54,12 +54,18 @@ def explained(error: BaseException, recipe: Recipe, engine: Engine, doing: str, 
         name = error.filename if isinstance(error.filename, str) else place
         remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
         return GankitError(f"{where}{name}: {error.strerror}{remedy}")
-    if isinstance(error, RuntimeError) and (dead := DEAD_WORKER.search(str(error))):
+    if dead := dead_worker(error):
         return GankitError(
-            f"in {doing}, a process that decodes images {dead[1]}, perhaps for want of memory: "
+            f"in {doing}, a process that decodes images {dead}, perhaps for want of memory: "
             "lower loader.workers, or keep the decoded images with loader.cache=memory"
         )
     return error
+
+
+def dead_worker(error: BaseException) -> str | None:
+    """What befell a process that decodes images, where that is it: torch raises this in whatever runs just then."""
+    found = DEAD_WORKER.search(str(error)) if isinstance(error, RuntimeError) else None
+    return found[1] if found else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -72,12 +78,18 @@ def is_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(error: BaseException, recipe: Recipe, device: str, precision: str, doing: str) -> str:
     """What was too large, and what to lower; ``recipe`` is resolved."""
     asked = ASKED.search(str(error))
-    tried = f" (the last {asked[1]} were not to be had)" if asked else ""
+    tried = f" (the last {_readable(asked[1], asked[2])} were not to be had)" if asked else ""
     height, width = recipe.image.size
     return (
         f"out of memory in {doing} on {device}{tried}: loader.batch_size={recipe.loader.batch_size}, images of "
         f"{height} x {width} pixels, precision {precision}. What needs less: {'; '.join(_remedies(recipe, precision))}"
     )
+
+
+def _readable(size: str, unit: str) -> str:
+    if unit == "bytes" and size.isdecimal():
+        return f"{int(size) / 2**30:,.2f} GiB"
+    return f"{size} {unit}"
 
 
 def _remedies(recipe: Recipe, precision: str) -> Iterator[str]:

@@ -93,7 +93,7 @@ def left_by(directory: Path) -> dict[str, Any]:
     metrics = list(gankit.JsonLines.read(directory / "metrics.jsonl"))
     pictures = {path.name: path.read_bytes() for path in directory.glob("*.png")}
     return {
-        "checkpoints": [path.name for path in checkpoints(directory)],
+        "newest": newest.name,
         "networks": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in newest.glob("*.safetensors")},
         "state": plain(Checkpoint.open(newest).load_state()),
         "metrics": [{k: v for k, v in line.items() if k not in CLOCKS} for line in metrics],
