@@ -123,8 +123,8 @@ class Loader:
     def _from_workers(self, source: StreamedSource, position: int) -> Iterator[Batch]:
         raws = iter(self._torch_loader(source, position))
         try:
-            for raw in raws:
-                yield self._finish(_unwrapped(raw))
+            while True:
+                yield self._finish(_unwrapped(_next(raws)))
         finally:
             del raws  # ends the workers now, and not when a traceback that holds this frame is collected
 
@@ -168,6 +168,14 @@ class _Starts(torch.utils.data.Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         return itertools.count(self.position, self.size)
+
+
+def _next(raws: Iterator[Raw | Fault]) -> Raw | Fault:
+    """The next of the workers' batches; a worker's own faults are values."""
+    try:
+        return next(raws)
+    except (ConnectionError, FileNotFoundError, EOFError) as error:  # its batch cannot be fetched any more
+        raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
 
 
 def _unwrapped(raw: Raw | Fault) -> Raw:

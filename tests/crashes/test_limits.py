@@ -293,13 +293,13 @@ class TestOthersCode:
         ("fault", "message"),
         [
             ("raise KeyError('label')", "the run failed: KeyError: .*label"),
-            ("raise FileNotFoundError(2, 'No such file', 'x.png')", "^error: x.png: No such file; bring it back\n$"),
+            ("raise FileNotFoundError(2, 'No such file', 'x.png')", "^error: x.png: No such file; bring it back$"),
             ("torch.empty(2**42)", "^error: out of memory in step"),
             (
                 "os.kill(os.getpid(), signal.SIGKILL)",
                 "^error: (?:callback .*: )?in step [0-9]+, a process that decodes images (is killed by signal: "
                 "Killed|exited unexpectedly), perhaps for want of "
-                "memory: lower loader.workers, or keep the decoded images with loader.cache=memory\n$",
+                "memory: lower loader.workers, or keep the decoded images with loader.cache=memory$",
             ),
         ],
         ids=["exception", "file", "memory", "killed"],
@@ -319,4 +319,4 @@ class TestOthersCode:
         assert re.search(message, said, re.DOTALL | re.MULTILINE), said
         assert ("Traceback" in said) == ("KeyError" in fault)
         assert "gankit resume run" in said
-        assert require_whole(Path("run")) >= 2
+        assert require_whole(Path("run")) >= 1
