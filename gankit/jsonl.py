@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from .errors import GankitError
 
 
 class JsonLines:
@@ -16,27 +20,39 @@ class JsonLines:
     Args:
         path: the file; made when the first line is written.
         keep_bytes: cut the file to this length first (on resume); None keeps all of it.
+
+    Raises:
+        GankitError: the file cannot be written; by every method.
     """
 
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
         self.path = path
-        if keep_bytes is not None and path.exists():
-            os.truncate(path, min(keep_bytes, path.stat().st_size))
-        self._file = path.open("a", encoding="utf-8")
+        with self._written():
+            if keep_bytes is not None and path.exists():
+                os.truncate(path, min(keep_bytes, path.stat().st_size))
+            self._file = path.open("ab", buffering=0)  # no buffer: what a full disk refuses must not come later
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one object; NaN and infinities, which JSON lacks, become strings.
+        """Write one object, whole or not at all; NaN and infinities, which JSON lacks, become strings.
 
         Numbers of torch and numpy become plain ones, and whatever else JSON lacks becomes text.
         """
-        self._file.write(json.dumps(_plain(record), default=str) + "\n")
-        self._file.flush()
+        line = (json.dumps(_plain(record), default=str) + "\n").encode()
+        with self._written():
+            before = os.fstat(self._file.fileno()).st_size
+            try:
+                if self._file.write(line) != len(line):  # the disk holds a part of it
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                with suppress(OSError):
+                    os.truncate(self._file.fileno(), before)
+                raise
 
     def sync(self) -> int:
         """Put all lines on the disk. Returns the length of the file in bytes."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        return self._file.tell()
+        with self._written():
+            os.fsync(self._file.fileno())
+            return os.fstat(self._file.fileno()).st_size
 
     def close(self) -> None:
         self._file.close()
@@ -50,6 +66,13 @@ class JsonLines:
             for line in file:
                 if line.endswith("\n"):
                     yield json.loads(line)
+
+    @contextmanager
+    def _written(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise GankitError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
 
 def _plain(value: Any) -> Any:

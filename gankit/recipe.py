@@ -138,6 +138,8 @@ class Train(_Section):
             needs a C++ compiler, and the first steps take as long as compiling does, once for each size of batch.
         deterministic: refuse operations that do not repeat bit for bit.
         kernels: ``auto`` takes faster convolutions than torch's where there are (in bf16 on the CPU), ``torch`` none.
+        max_hours: end, with a checkpoint, after the step in which training has gone on for so long; a resumed run has
+            as long again.
         game: the rules of a step.
     """
 
@@ -154,6 +156,7 @@ class Train(_Section):
     compile: bool = False
     deterministic: bool = False
     kernels: Literal["auto", "torch"] = "auto"
+    max_hours: PositiveFloat | None = None
     game: Component = Component(name="adversarial")
 
     @model_validator(mode="after")

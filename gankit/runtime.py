@@ -13,12 +13,13 @@ from . import __version__
 from .assembly import assemble_parts, resolved
 from .check import Choices, choose, fit_together
 from .document import Document, read_document
-from .errors import CheckpointError, Problem, RecipeError
+from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .plugins import BrokenPlugin, Plugin, Plugins
 from .recipe import Recipe, in_order
 from .registry import Registries
 from .training.checkpoint import Checkpoint, checkpoints
 from .training.directory import RECIPE, read_record, require_free
+from .training.failure import is_out_of_memory, out_of_memory
 from .training.game import Adversarial
 from .training.trainer import Trainer
 
@@ -103,6 +104,10 @@ class Runtime:
         directory = Path(run_dir)
         if not (directory / RECIPE).is_file():
             raise CheckpointError(f"{directory}: is no run directory: it has no {RECIPE}")
+        if not (directory / RECIPE).stat().st_size:
+            raise CheckpointError(
+                f"{directory}: this run was killed before it began: delete it, and run its recipe again"
+            )
         try:
             recipe = self.load(directory / RECIPE, overrides)
         except RecipeError as error:
@@ -145,7 +150,14 @@ class Runtime:
     def _assemble(self, recipe: Recipe, run_dir: Path | None, fresh: bool) -> Trainer:
         choices = self._checked(recipe)
         callbacks = self._plugins.run_callbacks(recipe)
-        parts = assemble_parts(recipe, choices, callbacks, self._about(choices), self.registries, fresh)
+        try:
+            parts = assemble_parts(recipe, choices, callbacks, self._about(choices), self.registries, fresh)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            train = recipe.train
+            said = out_of_memory(error, resolved(recipe, choices), train.device, train.precision, "assembling the run")
+            raise GankitError(said) from error
         return Trainer(parts, run_dir)
 
     def _about(self, choices: Choices) -> dict[str, Any]:

@@ -157,7 +157,8 @@ def test_only_the_command_line_prints_exits_or_takes_signals():
             continue
         tree = ast.parse(path.read_text())
         calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
-        assert not calls & ({"print", "exit", "sys.exit", "os._exit", "input", "signal.signal"}), path
+        allowed = {"os._exit"} if path == CORE / "data" / "worker.py" else set()  # a process of its own
+        assert not calls & {"print", "exit", "sys.exit", "os._exit", "input", "signal.signal"} - allowed, path
 
 
 def loaded_after(statement: str) -> set[str]:

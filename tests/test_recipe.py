@@ -65,6 +65,7 @@ class TestStructure:
             "compile": False,
             "kernels": "auto",
             "deterministic": False,
+            "max_hours": None,
             "game": {"name": "adversarial"},
         }
         assert recipe.ema is None

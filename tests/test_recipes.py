@@ -2,53 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
-import zipfile
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import gankit
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SMALLER = ["generator.width=8", "discriminator.width=8", "loader.batch_size=8", "train.steps=3"]
-
-
-def picture(random: np.random.Generator, side: int) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(buffer, format="PNG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def data(tmp_path, monkeypatch):
-    """A data directory with a few random pictures in each of the layouts that the recipes read."""
-    random = np.random.default_rng(0)
-    root = tmp_path / "data"
-    (root / "pictures").mkdir(parents=True)
-    with zipfile.ZipFile(root / "cifar10-train.zip", "w") as archive:
-        for name in CIFAR:
-            for number in range(2):
-                archive.writestr(f"{name}/{number}.png", picture(random, 32))
-    for number in range(12):
-        (root / "pictures" / f"{number}.png").write_bytes(picture(random, 40 + number))
-    images = random.integers(0, 256, (20, 28, 28), dtype=np.uint8)
-    folder = root / "fashion-mnist"
-    folder.mkdir()
-    with gzip.open(folder / "train-images-idx3-ubyte.gz", "wb") as file:
-        file.write(struct.pack(">IIII", 2051, 20, 28, 28) + images.tobytes())
-    with gzip.open(folder / "train-labels-idx1-ubyte.gz", "wb") as file:
-        file.write(struct.pack(">II", 2049, 20) + bytes(index % 10 for index in range(20)))
-    monkeypatch.setenv("GANKIT_DATA_DIR", str(root))
-    monkeypatch.chdir(tmp_path)
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -18,18 +19,23 @@ from .progress import make_progress
 if TYPE_CHECKING:
     from ..training.trainer import Trainer
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# SIGUSR1 is what SLURM can send some time before a job's end (sbatch --signal)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+SECONDS_APART = 0.5  # of two presses of Ctrl-C; launchers pass on in no time what the terminal has sent already
+TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
-    """Train to the end. Raises: typer.Exit with 1 where the run fails, and 128+n after signal n."""
+    """Train to the end. Raises: typer.Exit with 1 where the run fails, 75 at its time limit, 128+n after signal n."""
+    from ..training.trainer import TIME_LIMIT
+
     trainer.callbacks.add("progress", make_progress())
     trainer.listeners.append(lambda event: _tell(event, trainer.state.step))
     try:
         with _stopping(trainer):
             trainer.fit()
     except GankitError as error:
-        if trainer.state.step == 0 and not trainer.scalars:
+        if trainer.state.step == 0 and trainer.drawn is None:
             raise
         complain(str(error))
         _say_how_to_resume(trainer, plugins)
@@ -38,8 +44,10 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         complain("interrupted twice: the step was not finished and nothing was saved")
         _say_how_to_resume(trainer, plugins)
         raise typer.Exit(130) from None
-    except Exception:
-        complain("the run failed; events.jsonl has the error, and this is where it happened:")
+    except Exception as error:
+        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+        said = f"{type(error).__name__}: {error}".strip()
+        complain(f"the run failed: {said}{notes}; events.jsonl has the error, and this is where it happened:")
         _say_how_to_resume(trainer, plugins)
         raise
     console = out()
@@ -49,6 +57,8 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
     _say_how_to_resume(trainer, plugins)
     numbers = {number.name: int(number) for number in SIGNALS}
+    if trainer.ending == TIME_LIMIT:
+        raise typer.Exit(TIME_LIMIT_CODE)
     if trainer.ending in numbers:
         raise typer.Exit(128 + numbers[str(trainer.ending)])
 
@@ -71,17 +81,22 @@ def _tell(event: Mapping[str, Any], step: int) -> None:
 
 @contextmanager
 def _stopping(trainer: Trainer) -> Iterator[None]:
-    """A signal ends the run after its step; the second one at once."""
+    """A signal ends the run after its step; a second Ctrl-C at once, but no other: schedulers send several."""
 
     def handler(number: int, frame: FrameType | None) -> None:
-        if stopping:
+        now = time.monotonic()
+        if stopping and number == signal.SIGINT and now - stopping[0] > SECONDS_APART:
             raise KeyboardInterrupt
-        stopping.append(number)
+        if stopping:
+            return
+        stopping.append(now)
         name = signal.Signals(number).name
         trainer.stop(name)
-        complain(f"{name}: ending after this step and saving; once more to stop at once", "warning")
+        complain(
+            f"{name}: ending after this step and saving; Ctrl-C{' again' * (name == 'SIGINT')} stops at once", "warning"
+        )
 
-    stopping: list[int] = []
+    stopping: list[float] = []
     before = {number: signal.signal(number, handler) for number in SIGNALS}
     try:
         yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,8 +19,10 @@ from .ahead import prepared_ahead
 from .order import Order
 from .resize import to_float
 from .source import CachedSource, Indices, Source, StreamedSource, open_source
+from .worker import leave_signals_to_the_trainer
 
 Raw = tuple[Tensor, Tensor, Tensor]  # uint8 [n c h w], labels [n], whether each is mirrored [n]
+Fault = DataError | OSError | MemoryError
 
 
 class Loader:
@@ -123,8 +124,8 @@ class Loader:
     def _from_workers(self, source: StreamedSource, position: int) -> Iterator[Batch]:
         raws = iter(self._torch_loader(source, position))
         try:
-            for raw in raws:
-                yield self._finish(_unwrapped(raw))
+            while True:
+                yield self._finish(_unwrapped(_next(raws)))
         finally:
             del raws  # ends the workers now, and not when a traceback that holds this frame is collected
 
@@ -137,7 +138,7 @@ class Loader:
             num_workers=self._workers(),
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),
-            worker_init_fn=_leave_signals_to_the_trainer,
+            worker_init_fn=leave_signals_to_the_trainer,
         )
 
 
@@ -147,16 +148,16 @@ def _read(source: Source, order: Order, position: int, length: int) -> Raw:
     return images, labels, torch.from_numpy(flips)
 
 
-class _Positions(TorchDataset["Raw | DataError"]):
+class _Positions(TorchDataset["Raw | Fault"]):
     """Raw batches by their position, in a worker; a fault travels as a value, without the worker's traceback."""
 
     def __init__(self, source: StreamedSource, order: Order, size: int) -> None:
         self.source, self.order, self.size = source, order, size
 
-    def __getitem__(self, position: int) -> Raw | DataError:
+    def __getitem__(self, position: int) -> Raw | Fault:
         try:
             return _read(self.source, self.order, position, self.size)
-        except DataError as error:
+        except (DataError, OSError, MemoryError) as error:
             return error
 
 
@@ -170,12 +171,15 @@ class _Starts(torch.utils.data.Sampler[int]):
         return itertools.count(self.position, self.size)
 
 
-def _unwrapped(raw: Raw | DataError) -> Raw:
-    if isinstance(raw, DataError):
+def _next(raws: Iterator[Raw | Fault]) -> Raw | Fault:
+    """The next of the workers' batches; a worker's own faults are values."""
+    try:
+        return next(raws)
+    except (ConnectionError, FileNotFoundError, EOFError) as error:  # its batch cannot be fetched any more
+        raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
+
+
+def _unwrapped(raw: Raw | Fault) -> Raw:
+    if isinstance(raw, Exception):
         raise raw
     return raw
-
-
-def _leave_signals_to_the_trainer(worker: int) -> None:
-    """A process group of the worker's own: a signal to the trainer's must not end it before the step is saved."""
-    os.setpgrp()

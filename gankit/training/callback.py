@@ -29,10 +29,19 @@ class Callbacks:
         self._named[name if number == 1 else f"{name}#{number}"] = callback
 
     def call(self, method: str, run: Run) -> None:
-        """Call ``method`` of each that has it."""
-        for callback in self:
-            if hasattr(callback, method):
-                getattr(callback, method)(run)
+        """Call ``method`` of each that has it. What one raises has a note that says which it was."""
+        for name, callback in self.items():
+            _call(name, callback, method, run)
+
+    def call_all(self, method: str, run: Run) -> list[Exception]:
+        """The same, of all of them whatever the others raise. Returns that."""
+        raised = []
+        for name, callback in self.items():
+            try:
+                _call(name, callback, method, run)
+            except Exception as error:
+                raised.append(error)
+        return raised
 
     def stateful(self) -> dict[str, Any]:
         """Those that have something to remember, by name."""
@@ -44,6 +53,16 @@ class Callbacks:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._named.values())
+
+
+def _call(name: str, callback: Any, method: str, run: Run) -> None:
+    if not hasattr(callback, method):
+        return
+    try:
+        getattr(callback, method)(run)
+    except Exception as error:
+        error.add_note(f"callback '{name}', {method}")
+        raise
 
 
 def require_both_halves(component: Any, what: str) -> None:

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from .failure import dead_worker, is_out_of_memory
 
 FORMAT = 1
 FOLDER = "checkpoints"
@@ -48,7 +49,7 @@ def save_checkpoint(
     _require_plain(state, "state")
     folder = run_directory / FOLDER
     final = folder / f"step-{step:08d}"
-    temporary = folder / f".{final.name}.{os.getpid()}"
+    temporary, removed = folder / f".{final.name}.{os.getpid()}", folder / f".{final.name}.removed"
     try:
         for leftover in folder.glob(".step-*"):  # of a run that was killed
             shutil.rmtree(leftover, ignore_errors=True)
@@ -63,18 +64,17 @@ def save_checkpoint(
             _to_disk(path)
         _to_disk(temporary)
         if final.exists():  # left by a run that was cut back to an earlier step
-            shutil.rmtree(final)
+            final.rename(removed)  # at once, for a kill in the midst of deleting it would leave a damaged one
         temporary.rename(final)
         _to_disk(folder)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # safetensors and torch report a full disk in their own way
+    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk, as torch and safetensors report it too
+        if dead_worker(error) or is_out_of_memory(error):
+            raise
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise CheckpointError(f"{final}: cannot be written: {reason}; earlier ones are whole") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for leftover in (temporary, removed):
+            shutil.rmtree(leftover, ignore_errors=True)
     return final
 
 

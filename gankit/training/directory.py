@@ -62,15 +62,25 @@ class Records:
         recipe: resolved.
         about: what ``run.json`` says from the start: versions, plugins, device.
         events_bytes: where the checkpoint resumed from left ``events.jsonl``; 0 for a new run.
+        step: of that checkpoint. Later events of this step stay too, such as how the run ended: they happen once.
+
+    Raises:
+        GankitError: they cannot be written.
     """
 
-    def __init__(self, directory: Path, recipe: Recipe, about: Mapping[str, Any], events_bytes: int) -> None:
+    def __init__(
+        self, directory: Path, recipe: Recipe, about: Mapping[str, Any], events_bytes: int = 0, step: int = 0
+    ) -> None:
         self.directory = directory
         self.about = {**read_record(directory), **about, "ended": None}
         self.about.setdefault("started_at", _now())
-        _write(directory / RECIPE, recipe.to_yaml())
-        self._write_record()
-        self.events = JsonLines(directory / EVENTS, keep_bytes=events_bytes)
+        try:
+            _write(directory / RECIPE, recipe.to_yaml())
+            self._write_record()
+        except OSError as error:
+            raise GankitError(f"{directory}: cannot be written: {error.strerror or error}") from error
+        events = directory / EVENTS
+        self.events = JsonLines(events, keep_bytes=_length_up_to(step, events, events_bytes))
 
     def log(self, event: Mapping[str, Any], step: int) -> None:
         """Append to ``events.jsonl``."""
@@ -93,6 +103,20 @@ def read_record(directory: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _length_up_to(step: int, events: Path, known: int) -> int:
+    """Bytes of the first ``known`` ones, and of the lines after these up to the first of a later step, or damaged."""
+    try:
+        with events.open("rb") as file:
+            file.seek(known)
+            for line in file:
+                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+                    break
+                known += len(line)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return known
 
 
 def _write(path: Path, text: str) -> None:

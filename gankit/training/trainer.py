@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from ..schedule import at_images
 from .checkpoint import Checkpoint, checkpoints, save_checkpoint
 from .directory import Records, claim
 from .ema import kept_share
+from .failure import explained
 from .parts import Parts
 from .randomness import AUGMENT, seeded
 from .recovery import Beginning, investigate, not_finite_in
@@ -26,6 +27,7 @@ from .sampling import generate_images, sample_images
 from .watch import Watch
 
 MOST_RECOVERIES = 3  # from one checkpoint: what breaks again without the batch is not the batch's fault
+TIME_LIMIT = "time limit (train.max_hours)"  # how a run ends that took as long as it may
 GO_ON = "name {name: health, on_nan: roll_back} among the recipe's callbacks"
 
 
@@ -162,7 +164,8 @@ class Trainer:
             if self.checkpoint is None:
                 self._beginning = Beginning(self.state.networks(), self._saved_state())
             self.callbacks.call("on_run_start", self)
-            since = time.monotonic() - self.seconds
+            launched = time.monotonic()
+            since = launched - self.seconds
             while not self.finished and self._stop_reason is None:
                 self._watch.weights(self.state.step + 1)
                 self.scalars = self.step()
@@ -175,6 +178,8 @@ class Trainer:
                 if self._recovery is not None:
                     self._recover(go_on=self._recovery)
                     continue
+                if time.monotonic() - launched >= 3600 * (self.recipe.train.max_hours or math.inf):
+                    self.stop(TIME_LIMIT)
                 self._save_if_wanted()
                 yield self.scalars
         except GeneratorExit:
@@ -182,11 +187,10 @@ class Trainer:
             raise
         except BaseException as error:
             self._fail(error)
-            raise
         self._end("done" if self.finished else str(self._stop_reason))
 
     def stop(self, reason: str) -> None:
-        """End the run after the step that is being played."""
+        """End the run after the step that is being played, with a checkpoint to go on from."""
         self._stop_reason = self._stop_reason or reason
 
     def save(self) -> None:
@@ -297,7 +301,7 @@ class Trainer:
             raise GankitError("this trainer has run already; resume its directory with a new one")
         if not self._resumed:
             self._directory = claim(self._directory, self.recipe.name)
-        self._records = Records(self.directory, self.recipe, self.parts.about, self._events_bytes)
+        self._records = Records(self.directory, self.recipe, self.parts.about, self._events_bytes, self.state.step)
         anew = {"without_state": self._begin_anew} if self._begin_anew else {}
         self.log({"event": "resumed" if self._resumed else "started", **anew})
 
@@ -362,20 +366,33 @@ class Trainer:
         self.log({"event": "ended", "reason": reason})
         try:
             self.callbacks.call("on_run_end", self)
+            if self._stop_reason is not None:
+                self.save()
             self._save_if_wanted()
         except BaseException as error:
             self._fail(error)
-            raise
         self._batches = None
         self._records.end(reason, self.state.step, self.state.images, self.seconds)
 
-    def _fail(self, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> NoReturn:
         """Say what happened; what was saved before stays the newest checkpoint, for a broken step is none."""
         assert self._records is not None
-        self.ending = f"failed: {type(error).__name__}: {error}"
-        self.log({"event": "failed", "error": self.ending})
+        doing = f"step {self.state.step + 1:,}"
+        told = explained(error, self.recipe, self.parts.game.engine, doing, self.directory)
+        self.ending = f"failed: {type(error).__name__}: {told}"
+        raised: list[Exception] = []
         try:
-            self.callbacks.call("on_exception", self)
-        finally:
-            self._batches = None
+            self.log({"event": "failed", "error": self.ending, "notes": list(getattr(error, "__notes__", ()))})
+        except Exception as other:
+            raised.append(other)
+        raised += self.callbacks.call_all("on_exception", self)
+        self._batches = None
+        try:
             self._records.end(self.ending, self.state.step, self.state.images, self.seconds)
+        except Exception as other:
+            raised.append(other)
+        for another in raised:  # where the disk is full, saying so fails as well
+            told.add_note(f"then {type(another).__name__}: {another}")
+        if told is error:
+            raise error
+        raise told from error

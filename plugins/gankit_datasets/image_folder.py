@@ -141,6 +141,8 @@ class ImageFolder:
             with self._files.open(name) as file:
                 return decode(file.read(), self.channels), label
         except Exception as error:  # see `_faults`
+            if not self._files.path.exists():
+                raise gankit.DataError(f"{self._files.path} is gone; bring it back") from error
             fault = f"{self._files.path}: {name!r} {_reason(error)}"
             raise gankit.DataError(f"{fault}; replace or delete it, or set `on_error: skip`") from error
 

@@ -1,0 +1,113 @@
+"""Runs that are killed, and what they leave behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+import gankit
+from gankit.training.checkpoint import Checkpoint, checkpoints
+
+CLOCKS = ("seconds", "images_per_second")
+
+
+class Ended(NamedTuple):
+    """How a run came to its end: exit status, seconds of training, operations on files, bytes in memory meanwhile."""
+
+    status: int
+    seconds: float
+    operations: int
+    memory: list[int]
+
+
+Start = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Asks ``server.py``."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("server.py"))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def ask(wanted: dict[str, Any]) -> dict[str, Any]:
+        process.stdin.write(json.dumps(wanted) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield ask
+    process.stdin.close()
+    process.wait(30)
+
+
+@pytest.fixture
+def start(server: Any, tmp_path: Path) -> Start:
+    """``start("run", "recipe.yaml", ..., kill_after=0.3)``: the command line in a process of its own."""
+
+    def run(*words: object, **how: Any) -> Ended:
+        log = str(tmp_path / "log.txt")
+        data = {"GANKIT_DATA_DIR": os.environ.get("GANKIT_DATA_DIR", "")}
+        return Ended(**server({"argv": [*map(str, words)], "cwd": str(tmp_path), "log": log, "env": data, **how}))
+
+    return run
+
+
+def plain(value: Any, key: str = "") -> Any:
+    """A state as data that can be compared: tensors as their bytes, and no clocks, nor lengths of logs that have some."""
+    if key.rpartition(".")[2] in ("seconds", "bytes", "events_bytes"):
+        return None
+    if isinstance(value, torch.Tensor):
+        return str(value.dtype), tuple(value.shape), hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest()
+    if isinstance(value, dict):
+        return {name: plain(item, f"{key}.{name}") for name, item in value.items()}
+    return [plain(item, key) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def newest_step(directory: Path) -> int:
+    """The step of the newest checkpoint, which is whole, as is every other; -1 where there is none."""
+    for path in checkpoints(directory):
+        checkpoint = Checkpoint.open(path)
+        assert checkpoint.load_state()["training"]["step"] == checkpoint.manifest["step"] == int(path.name[5:])
+    return int(checkpoints(directory)[-1].name[5:]) if checkpoints(directory) else -1
+
+
+def left_by(directory: Path) -> dict[str, Any]:
+    """All of a run that must not depend on interruptions."""
+    newest_step(directory)
+    newest = checkpoints(directory)[-1]
+    metrics = list(gankit.JsonLines.read(directory / "metrics.jsonl"))
+    pictures = {path.name: path.read_bytes() for path in directory.glob("*.png")}
+    return {
+        "newest": newest.name,
+        "networks": {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in newest.glob("*.safetensors")},
+        "state": plain(Checkpoint.open(newest).load_state()),
+        "metrics": [{k: v for k, v in line.items() if k not in CLOCKS} for line in metrics],
+        "pictures": {name: hashlib.sha256(data).hexdigest() for name, data in pictures.items()},
+    }
+
+
+@pytest.fixture
+def outcome() -> Callable[[Path], dict[str, Any]]:
+    """`left_by`."""
+    return left_by
+
+
+@pytest.fixture
+def require_whole() -> Callable[[Path], int]:
+    """`newest_step`."""
+    return newest_step

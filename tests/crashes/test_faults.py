@@ -1,0 +1,277 @@
+"""A disk that is full, a folder that cannot be written, data that vanishes: one clear error, and nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gankit
+from gankit.training.directory import Records
+
+FULL = "No space left on device"
+PARTS = {
+    "loss": "non_saturating",
+    "regularizers": [{"name": "r1", "interval": 2}],
+    "ema": {"half_life_images": 40},
+    "latent": {"name": "normal", "dim": 4},
+    "callbacks": [
+        {"name": "metrics_log", "every": 1},
+        {"name": "sample_images", "every": 3, "count": 4},
+        {"name": "checkpoint", "every": 2, "keep": 1},
+    ],
+}
+
+
+@pytest.fixture
+def recipe(tiny_recipe, tmp_path, monkeypatch):
+    """Of a tiny run with everything that writes."""
+    monkeypatch.chdir(tmp_path)
+    return tiny_recipe(tmp_path, **PARTS, train={"steps": 5, "device": "cpu", "precision": "fp32"})
+
+
+@pytest.fixture
+def runtime(tiny_plugin):
+    return gankit.Runtime(plugins=[tiny_plugin])
+
+
+@pytest.fixture
+def whole(runtime, recipe, tmp_path, outcome):
+    """What the run leaves where nothing fails."""
+    runtime.assemble(gankit.Recipe.load(recipe), tmp_path / "whole").fit()
+    return outcome(tmp_path / "whole")
+
+
+def then(trainer, step, act):
+    """Something happens after this step."""
+
+    class Happening:
+        def on_step_end(self, run):
+            if run.state.step == step:
+                act()
+
+    trainer.callbacks.add("happening", Happening())
+
+
+class Failing:
+    """Calls of the operating system, of which one fails."""
+
+    NAMES = ("fsync", "mkdir", "rename", "replace", "truncate")
+
+    def __init__(self, monkeypatch, number):
+        self.number, self.calls = number, []
+        for name in self.NAMES:
+            monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name)))
+
+    def wrapped(self, name, real):
+        def call(*arguments, **options):
+            self.calls.append(name)
+            if len(self.calls) == self.number:
+                raise OSError(errno.ENOSPC, FULL, arguments[0] if name != "fsync" else None)
+            return real(*arguments, **options)
+
+        return call
+
+
+@pytest.mark.parametrize(
+    "part", [pytest.param(slice(2, None, 5), id="some"), pytest.param(slice(0, None), id="all", marks=pytest.mark.slow)]
+)
+def test_a_call_of_the_system_fails(runtime, recipe, whole, tmp_path, outcome, require_whole, part):
+    """The first of all that a run makes, the second, ..."""
+    made = gankit.Recipe.load(recipe)
+    with pytest.MonkeyPatch.context() as patch:
+        counted = Failing(patch, 0)
+        runtime.assemble(made, tmp_path / "counted").fit()
+    saved = []
+    for number in range(1, len(counted.calls) + 1)[part]:
+        directory = tmp_path / f"run{number}"
+        trainer = runtime.assemble(made, directory)
+        with pytest.MonkeyPatch.context() as patch:
+            Failing(patch, number)
+            with pytest.raises(gankit.GankitError, match=FULL) as caught:
+                trainer.fit()
+        assert str(directory) in str(caught.value)
+        saved.append(require_whole(directory) if directory.exists() else None)
+        again = (
+            runtime.resume(directory)
+            if (directory / "recipe.yaml").is_file() and (directory / "recipe.yaml").stat().st_size
+            else runtime.assemble(made, tmp_path / f"again{number}")
+        )
+        again.fit()
+        assert outcome(again.directory) == whole, f"call {number}, {counted.calls[number - 1]}"
+    print(f"\n{len(saved)} runs, each with another call that failed; their newest checkpoints: {saved}")
+    assert {-1, 2} <= set(saved)
+
+
+def test_each_file_in_turn_is_larger_than_the_disk(runtime, recipe, whole, tmp_path, outcome, require_whole):
+    """Really refused by the kernel, in the middle of a write."""
+    made = gankit.Recipe.load(recipe)
+    sizes = {path.stat().st_size for path in (tmp_path / "whole").rglob("*") if path.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for size in sorted(sizes):
+        directory = tmp_path / f"run{size}"
+        trainer = runtime.assemble(made, directory)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, hard))
+        try:
+            with pytest.raises(gankit.GankitError, match=r"File too large|cannot be written"):
+                trainer.fit()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        require_whole(directory)
+        for log in directory.glob("*.jsonl"):
+            assert log.read_bytes()[-1:] in (b"\n", b""), f"{log} ends in a part of a line"
+        if not (directory / "recipe.yaml").stat().st_size:
+            shutil.rmtree(directory)
+            runtime.assemble(made, directory).fit()
+        else:
+            runtime.resume(directory).fit()
+        assert outcome(directory) == whole, f"files of at most {size - 1} bytes"
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_a_directory_that_became_read_only(runtime, recipe, whole, tmp_path, outcome, require_whole, number):
+    made = gankit.Recipe.load(recipe)
+    trainer = runtime.assemble(made, tmp_path / "run")
+    events = []
+    trainer.listeners.append(events.append)
+
+    def refuse(*arguments, **options):
+        raise OSError(number, os.strerror(number), str(arguments[0]))
+
+    with pytest.MonkeyPatch.context() as patch:
+        then(trainer, 3, lambda: [patch.setattr(os, name, refuse) for name in ("mkdir", "rename", "replace")])
+        with pytest.raises(gankit.GankitError, match=os.strerror(number)):
+            trainer.fit()
+    assert require_whole(tmp_path / "run") == 2
+    assert events[-1]["event"] == "failed"
+    runtime.resume(tmp_path / "run").fit()
+    assert outcome(tmp_path / "run") == whole
+
+
+def test_a_file_in_place_of_the_checkpoints(cli, recipe, tiny_plugin_file, tmp_path):
+    words = [recipe.name, "--plugin", tiny_plugin_file]
+    Path("block.py").write_text(
+        "import gankit\n"
+        "class Block:\n"
+        "    def on_run_start(self, run): (run.directory / 'checkpoints').write_text('')\n"
+        "@gankit.hookimpl\n"
+        "def run_callbacks(recipe): return [Block()]\n"
+    )
+    said = cli("run", *words, "--plugin", "block.py", "--out", "run")
+    assert said.code == 1
+    assert said.err == (
+        "error: run/checkpoints/step-00000002: cannot be written: Not a directory; earlier ones are whole\n"
+    )
+    assert "there is no checkpoint" in said.out
+    assert "gankit resume run --plugin" in said.out
+    (tmp_path / "run/checkpoints").unlink()
+    assert cli("resume", "run", "--plugin", tiny_plugin_file).code == 0
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
+def test_a_log_that_cannot_be_opened(cli, recipe, tiny_plugin_file, name):
+    """Because there is a folder of its name."""
+    assert cli("run", recipe.name, "--plugin", tiny_plugin_file, "--out", "run", "train.steps=3").code == 0
+    Path("run", name).unlink()
+    Path("run", name).mkdir()
+    said = cli("resume", "run", "train.steps=5", "--plugin", tiny_plugin_file)
+    assert said.code == 1
+    assert f"error: run/{name}: cannot be written: Is a directory\n" in said.err
+    assert "to go on from run/checkpoints/step-00000003" in said.out
+    Path("run", name).rmdir()
+    assert cli("resume", "run", "train.steps=5", "--plugin", tiny_plugin_file).code == 0
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
+def test_a_log_that_cannot_be_written_any_more(runtime, recipe, whole, tmp_path, outcome, require_whole, name):
+    """The device that always is full takes the place of the file that is open."""
+    trainer = runtime.assemble(gankit.Recipe.load(recipe), tmp_path / "run")
+
+    def fill():
+        (number,) = [fd.name for fd in Path("/proc/self/fd").iterdir() if fd.resolve() == tmp_path / "run" / name]
+        full = os.open("/dev/full", os.O_WRONLY)
+        os.dup2(full, int(number))
+        os.close(full)
+        trainer.log({"event": "test"})
+
+    then(trainer, 3, fill)
+    with pytest.raises(gankit.GankitError, match=f"{name}: cannot be written: {FULL}"):
+        trainer.fit()
+    assert require_whole(tmp_path / "run") == 2
+    assert "No space left" in (tmp_path / "run/run.json").read_text()
+    runtime.resume(tmp_path / "run").fit()
+    assert outcome(tmp_path / "run") == whole
+
+
+def test_events_of_the_checkpoints_step_stay(runtime, recipe, tmp_path):
+    """Such as how the run ended, which no replay would say again; later ones go."""
+    made = gankit.Recipe.load(recipe)
+    trainer = runtime.assemble(made, tmp_path / "run")
+    for _ in trainer:
+        if trainer.state.step == 4:
+            trainer.stop("enough")
+    with (tmp_path / "run/events.jsonl").open("a") as file:
+        file.write('{"step": 4, "event": "late"}\n{"step": 5, "event": "lost"}\n{"step": 4, "event": "after"}\n{"st')
+    resumed = runtime.resume(tmp_path / "run")
+    resumed.fit()
+    told = [event["event"] for event in gankit.JsonLines.read(tmp_path / "run/events.jsonl")]
+    assert told == ["started", "ended", "late", "resumed", "ended"]
+
+
+def test_records_that_cannot_be_written(tmp_path, recipe):
+    with pytest.raises(gankit.GankitError, match="nowhere: cannot be written: No such file or directory"):
+        Records(tmp_path / "nowhere", gankit.Recipe.load(recipe), {})
+
+
+@pytest.mark.parametrize(("kind", "workers"), [("folder", 2), ("file", 0)])
+def test_data_that_vanishes(
+    cli, tmp_path, monkeypatch, workers, kind, require_whole, outcome, tiny_recipe, tiny_plugin_file
+):
+    monkeypatch.chdir(tmp_path)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(12):
+        Image.fromarray(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(pictures / f"{number}.png")
+    Path("vanish.py").write_text(
+        "import gankit, pathlib\n"
+        "class Vanish:\n"
+        "    def on_step_end(self, run):\n"
+        "        if run.state.step == 3 and pathlib.Path('armed').exists():\n"
+        f"            pathlib.Path('pictures').rename('elsewhere') if {kind == 'folder'} else "
+        "[path.rename('elsewhere.png') for path in pathlib.Path('pictures').glob('7.png')]\n"
+        "@gankit.hookimpl\n"
+        "def run_callbacks(recipe): return [Vanish()]\n"
+    )
+    recipe = tiny_recipe(
+        tmp_path,
+        **PARTS,
+        dataset={"name": "image_folder", "path": "pictures"},
+        loader={"batch_size": 8, "cache": "none", "workers": workers},
+        train={"steps": 12, "device": "cpu", "precision": "fp32"},
+    )
+    words = ["--plugin", tiny_plugin_file, "--plugin", "vanish.py"]
+    assert cli("run", recipe.name, *words, "--out", "whole").code == 0
+    Path("armed").touch()
+    said = cli("run", recipe.name, *words, "--out", "run")
+    assert said.code == 1
+    assert said.err.startswith("error: ")
+    assert "pictures" in said.err
+    assert len(said.err.splitlines()) == 1
+    assert ("is gone; bring it back" in said.err) == (kind == "folder")
+    assert "gankit resume run --plugin" in said.out
+    assert require_whole(tmp_path / "run") >= 2
+    if kind == "folder":
+        assert cli("resume", "run", *words).code == 2
+        Path("elsewhere").rename(pictures)
+    else:
+        Path("elsewhere.png").rename(pictures / "7.png")
+    Path("armed").unlink()
+    assert cli("resume", "run", *words).code == 0
+    assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")

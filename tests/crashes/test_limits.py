@@ -1,0 +1,322 @@
+"""Signals, a time limit, memory that gives out, workers and callbacks that fail: a checkpoint, a code, and a way to go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import gankit
+from gankit.training.failure import is_out_of_memory
+
+CPU_ALLOCATOR = (
+    "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
+    "you tried to allocate 1099511627776 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+@pytest.fixture
+def tiny(tiny_recipe, tiny_plugin_file, tmp_path, monkeypatch):
+    """``tiny(CODE, **sections)``: words of a command with the tiny recipe and a callback, whose ``then(run)`` is CODE."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(code="pass", **sections):
+        Path("own.py").write_text(
+            "import gankit, os, signal, time, torch\n"
+            "class Own:\n"
+            "    def on_step_end(self, run):\n"
+            f"        if run.state.step == 2 and not os.path.exists('off'): {code}\n"
+            "@gankit.hookimpl\n"
+            "def run_callbacks(recipe): return [Own()]\n"
+        )
+        settings = {"train": {"steps": 5, "device": "cpu", "precision": "fp32"}, "callbacks": [{"name": "checkpoint"}]}
+        recipe = tiny_recipe(tmp_path, **{**settings, **sections})
+        return [recipe.name, "--out", "run", "--plugin", tiny_plugin_file, "--plugin", "own.py"]
+
+    return make
+
+
+def events():
+    return list(gankit.JsonLines.read(Path("run/events.jsonl")))
+
+
+def go_on(cli, tiny_plugin_file, *words):
+    Path("off").touch()
+    said = cli("resume", "run", "--plugin", tiny_plugin_file, "--plugin", "own.py", *words)
+    assert said.code == 0, said.err
+    return said
+
+
+class TestSignals:
+    @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+    def test_each_saves_and_says_how_to_go_on(self, cli, tiny, tiny_plugin_file, name, require_whole):
+        """Whether or not the recipe has a callback that saves."""
+        number = getattr(signal, name)
+        before = signal.getsignal(number)
+        said = cli("run", *tiny(f"os.kill(os.getpid(), signal.{name})", callbacks=None))
+        assert signal.getsignal(number) is before
+        assert said.code == 128 + number
+        assert f"warning: {name}: ending after this step and saving; Ctrl-C" in said.err
+        assert f"stopped after step 2: {name}" in said.out
+        assert "to go on from run/checkpoints/step-00000002:\n  gankit resume run --plugin" in said.out
+        assert [(event["event"], event.get("reason")) for event in events()] == [("started", None), ("ended", name)]
+        assert json.loads(Path("run/run.json").read_text())["ended"]["reason"] == name
+        assert require_whole(Path("run")) == 2
+        go_on(cli, tiny_plugin_file)
+        assert [event["event"] for event in events()] == ["started", "ended", "resumed", "ended"]
+
+    def test_several_at_once_save_too(self, cli, tiny, require_whole):
+        """As a scheduler's warning before its end, and as what a launcher passes on to a group that has it already."""
+        kills = "; ".join(
+            f"os.kill(os.getpid(), signal.{name})" for name in ("SIGUSR1", "SIGTERM", "SIGTERM", "SIGINT")
+        )
+        said = cli("run", *tiny(kills))
+        assert said.code == 128 + signal.SIGUSR1
+        assert said.err.count("warning") == 1
+        assert require_whole(Path("run")) == 2
+
+    def test_a_second_interrupt_stops_at_once(self, cli, tiny, require_whole):
+        interrupt = "os.kill(os.getpid(), signal.SIGINT)"
+        said = cli("run", *tiny(f"{interrupt}; time.sleep(0.6); {interrupt}; time.sleep(60)"))
+        assert said.code == 130
+        assert "interrupted twice: the step was not finished and nothing was saved" in said.err
+        assert require_whole(Path("run")) == -1
+
+    def test_all_processes_of_a_job_are_told(self, tiny, tmp_path, require_whole):
+        """As SLURM does it, which knows no groups: the workers go on until the step is saved."""
+        words = tiny(
+            train={"steps": 5000, "device": "cpu"},
+            loader={"batch_size": 8, "cache": "none", "workers": 2},
+            callbacks=[{"name": "metrics_log", "every": 1}, {"name": "checkpoint"}],
+        )
+        line = [sys.executable, "-m", "gankit", "run", *map(str, words)]
+        run = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        log = Path("run/metrics.jsonl")
+        for _ in range(600):
+            if log.exists() and len(log.read_text().splitlines()) > 1:
+                break
+            time.sleep(0.05)
+        for number in (signal.SIGUSR1, signal.SIGTERM):
+            children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+            assert len(children) == 2
+            for process in [*children, run.pid]:
+                os.kill(int(process), number)
+        out, err = run.communicate(timeout=60)
+        assert run.returncode in (128 + signal.SIGUSR1, 128 + signal.SIGTERM), err  # whichever it looks at first
+        assert err.count("ending after this step") == 1
+        assert "to go on from run/checkpoints/step-" in out
+        assert require_whole(tmp_path / "run") > 0
+        for child in children:
+            assert not Path("/proc", child).exists()
+
+
+class TestTimeLimit:
+    def test_it_saves_and_ends_with_75_and_each_launch_has_its_own(self, cli, tiny, tiny_plugin_file, require_whole):
+        said = cli("run", *tiny("time.sleep(0.5)"), "train.max_hours=0.0001")  # 0.36 s
+        assert said.code == 75
+        assert said.err == ""
+        assert "stopped after step 2: time limit (train.max_hours)" in said.out
+        assert "to go on from run/checkpoints/step-00000002:\n  gankit resume run --plugin" in said.out
+        assert events()[-1]["event"] == "ended"
+        assert events()[-1]["reason"] == "time limit (train.max_hours)"
+        assert require_whole(Path("run")) == 2
+        go_on(cli, tiny_plugin_file)
+
+    def test_a_run_that_is_done_by_then_is_done(self, cli, tiny):
+        said = cli("run", *tiny("time.sleep(0.2)"), "train.steps=2", "train.max_hours=0.00001")
+        assert said.code == 0
+        assert "done: step 2" in said.out
+
+    @pytest.mark.parametrize("given", ["0", "-1", "inf", "long"])
+    def test_what_it_may_be(self, cli, tiny, given):
+        said = cli("check", tiny()[0], f"train.max_hours={given}", *tiny()[3:])
+        assert said.code == 2
+        assert "train.max_hours" in said.err
+
+    def test_stopped_by_a_callback_it_saves_and_is_no_failure(self, cli, tiny, require_whole):
+        said = cli("run", *tiny("run.stop('enough')", callbacks=None))
+        assert said.code == 0
+        assert "stopped after step 2: enough" in said.out
+        assert require_whole(Path("run")) == 2
+
+
+class TestMemory:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            MemoryError(),
+            MemoryError("std::bad_alloc"),
+            RuntimeError(CPU_ALLOCATOR),
+            RuntimeError("[enforce fail] . DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes."),
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of ..."),
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+            RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, ...)"),
+        ],
+        ids=str,
+    )
+    def test_known_by_what_the_allocators_say(self, error):
+        assert is_out_of_memory(error)
+        assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+        assert not is_out_of_memory(ValueError(str(error)))
+
+    @pytest.mark.parametrize("kind", ["real", "cuda"])
+    def test_in_a_step(self, cli, tiny, tiny_plugin_file, monkeypatch, kind, require_whole):
+        """A generator that asks for 4 TiB in the third step, or one that says what CUDA's allocator says."""
+        fault = "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...')"
+        ask = "torch.empty(2**42, dtype=torch.uint8)" if kind == "real" else f"(_ for _ in ()).throw({fault})"
+        act = f"run.state.generator.register_forward_pre_hook(lambda *given: {ask})"
+        said = cli("run", *tiny(act, callbacks=[{"name": "checkpoint", "every": 1}]))
+        assert said.code == 1
+        assert "Traceback" not in said.err
+        assert len(said.err.splitlines()) == 1
+        tried = f" (the last {'4,096.00' if kind == 'real' else '2.00'} GiB were not to be had)"
+        assert said.err.startswith(
+            f"error: out of memory in step 3 on cpu{tried}: loader.batch_size=8, images of 16 x 16 pixels, precision fp32. "
+            "What needs less: train.microbatch=4, which is the same batch in parts; a lower loader.batch_size; "
+            "narrower networks (now discriminator.width=4); train.precision=bf16; loader.cache=none"
+        )
+        assert "gankit resume run" in said.out
+        assert "out of memory" in events()[-1]["error"]
+        assert require_whole(Path("run")) == 2
+        go_on(cli, tiny_plugin_file, "train.microbatch=4")
+
+    def test_in_the_first_step(self, cli, tiny):
+        Path("large.py").write_text(
+            "import gankit, torch\n"
+            "class Large:\n"
+            "    def discriminator(self, turn): return torch.empty(2**42, dtype=torch.uint8)\n"
+            "    generator = discriminator\n"
+            "@gankit.hookimpl\n"
+            "def register(registries): registries.losses.add('large', Large)\n"
+        )
+        said = cli("run", *tiny(loss="large"), "--plugin", "large.py")
+        assert said.code == 1
+        assert said.err.startswith("error: out of memory in step 1 on cpu (the last 4,096.00 GiB")
+        assert "there is no checkpoint" in said.out
+
+    def test_while_assembling(self, cli, tiny):
+        Path("huge.py").write_text(
+            "import gankit, torch\n"
+            "class Huge:\n"
+            "    split, classes, spec = 'train', None, gankit.ImageSpec(16, 16, 3)\n"
+            "    def prepare(self): ...\n"
+            "    def __len__(self): return 2**33\n"
+            "    def __getitem__(self, index): return torch.zeros(3, 16, 16, dtype=torch.uint8), 0\n"
+            "@gankit.hookimpl\n"
+            "def register(registries): registries.datasets.add('huge', Huge)\n"
+        )
+        said = cli("run", *tiny(dataset={"name": "huge"}), "loader.cache=memory", "--plugin", "huge.py")
+        assert said.code == 2
+        assert said.err.startswith("error: out of memory in assembling the run on cpu")
+        assert "loader.cache=none, which keeps no decoded images" in said.err
+        assert not Path("run").exists()
+
+    def test_in_a_callback_which_is_named(self, cli, tiny):
+        said = cli("run", *tiny("torch.empty(2**42, dtype=torch.uint8)"))
+        assert said.code == 1
+        assert said.err.startswith("error: callback 'Own', on_step_end: out of memory in step 3 on cpu (the last")
+
+    def test_a_trainer_raises_it_with_its_cause(self, tiny_runtime, tiny_recipe, tmp_path):
+        trainer = tiny_runtime.assemble(gankit.Recipe.load(tiny_recipe(tmp_path)), tmp_path / "run")
+        trainer.state.generator.register_forward_pre_hook(lambda *given: torch.empty(2**42, dtype=torch.uint8))
+        with pytest.raises(gankit.GankitError, match="out of memory in step 1") as caught:
+            trainer.fit()
+        assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+class TestOthersCode:
+    def test_a_callback_that_fails_is_named_and_its_traceback_shown(self, start, tiny, tmp_path, require_whole):
+        """In a process of its own: the traceback is the interpreter's."""
+        assert start("run", *tiny("print(1 / 0)", callbacks=[{"name": "checkpoint", "every": 1}])).status == 1
+        said = (tmp_path / "log.txt").read_text()
+        assert (
+            "error: the run failed: ZeroDivisionError: division by zero; callback 'Own', on_step_end; events.jsonl has "
+            "the error, and this is where it happened:\n"
+        ) in said
+        assert "Traceback" in said
+        assert "to go on from run/checkpoints/step-00000001:\n  gankit resume run" in said
+        assert events()[-1]["error"] == "failed: ZeroDivisionError: division by zero"
+        assert events()[-1]["notes"] == ["callback 'Own', on_step_end"]
+        assert require_whole(Path("run")) == 1
+
+    def test_a_callback_that_cannot_write_is_named(self, cli, tiny):
+        said = cli("run", *tiny("open('nowhere/file', 'w')"))
+        assert (said.code, said.err) == (
+            1,
+            "error: callback 'Own', on_step_end: nowhere/file: No such file or directory; bring it back\n",
+        )
+
+    def test_all_callbacks_are_told_of_a_failure_though_one_of_them_fails_again(
+        self, tiny_runtime, tiny_recipe, tmp_path
+    ):
+        trainer = tiny_runtime.assemble(gankit.Recipe.load(tiny_recipe(tmp_path)), tmp_path / "run")
+        told = []
+
+        class Failing:
+            def on_step_end(self, run):
+                raise ValueError("first")
+
+            def on_exception(self, run):
+                told.append(run.ending)
+                raise ValueError("second")
+
+        trainer.callbacks.add("one", Failing())
+        trainer.callbacks.add("two", Failing())
+        with pytest.raises(ValueError, match="first") as caught:
+            trainer.fit()
+        assert told == ["failed: ValueError: first"] * 2
+        assert caught.value.__notes__ == ["callback 'one', on_step_end"] + ["then ValueError: second"] * 2
+        assert "failed: ValueError: first" in (tmp_path / "run/run.json").read_text()
+
+    DATA = (
+        "import gankit, os, signal, torch\n"
+        "class Odd:\n"
+        "    split, classes, spec = 'train', None, gankit.ImageSpec(16, 16, 3)\n"
+        "    def prepare(self): ...\n"
+        "    def __len__(self): return 64\n"
+        "    def __getitem__(self, index):\n"
+        "        if os.path.exists('armed'): {fault}\n"
+        "        return torch.full((3, 16, 16), index, dtype=torch.uint8), 0\n"
+        "@gankit.hookimpl\n"
+        "def register(registries): registries.datasets.add('odd', Odd)\n"
+    )
+
+    @pytest.mark.parametrize(
+        ("fault", "message"),
+        [
+            ("raise KeyError('label')", "the run failed: KeyError: .*label"),
+            ("raise FileNotFoundError(2, 'No such file', 'x.png')", "^error: x.png: No such file; bring it back$"),
+            ("torch.empty(2**42)", "^error: out of memory in step"),
+            (
+                "os.kill(os.getpid(), signal.SIGKILL)",
+                "^error: (?:callback .*: )?in step [0-9]+, a process that decodes images (is killed by signal: "
+                "Killed|exited unexpectedly), perhaps for want of "
+                "memory: lower loader.workers, or keep the decoded images with loader.cache=memory$",
+            ),
+        ],
+        ids=["exception", "file", "memory", "killed"],
+    )
+    def test_a_worker_that_fails(self, start, tiny, tmp_path, fault, message, require_whole):
+        """In a process of its own: torch says that a worker is dead by a signal, to whatever runs just then."""
+        Path("odd.py").write_text(self.DATA.format(fault=fault))
+        words = tiny(
+            "open('armed', 'w')",
+            dataset={"name": "odd"},
+            loader={"batch_size": 4, "cache": "none", "workers": 1},
+            callbacks=[{"name": "checkpoint", "every": 1}],
+            train={"steps": 30, "device": "cpu"},
+        )
+        assert start("run", *words, "--plugin", "odd.py").status == 1
+        said = (tmp_path / "log.txt").read_text()
+        assert re.search(message, said, re.DOTALL | re.MULTILINE), said
+        assert ("Traceback" in said) == ("KeyError" in fault)
+        assert "gankit resume run" in said
+        assert require_whole(Path("run")) >= 1
