@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +24,15 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, and 128+n after signal n."""
+    from ..training.processes import OtherProcessError
+
     trainer.callbacks.add("progress", make_progress())
     trainer.listeners.append(_tell)
     try:
         with _stopping(trainer):
             trainer.fit()
+    except OtherProcessError:  # which has told
+        raise typer.Exit(1) from None
     except GankitError as error:
         if trainer.state.step == 0 and not trainer.scalars:
             raise
@@ -42,6 +47,7 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         complain("the run failed; events.jsonl has the error, and this is where it happened:")
         _say_how_to_resume(trainer, plugins)
         raise
+    trainer.processes.close()
     console = out()
     if trainer.ending in (None, "done"):
         console.print(f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/")
@@ -87,8 +93,18 @@ def _stopping(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, old)
 
 
+def _launcher() -> list[str]:
+    """What started this process, in words to do it again."""
+    environment = os.environ
+    if int(environment.get("WORLD_SIZE") or 1) == 1:
+        return []
+    machines, processes = environment.get("GROUP_WORLD_SIZE", "1"), environment.get("LOCAL_WORLD_SIZE", "1")
+    several = ["--nnodes", machines] if machines != "1" else []
+    return ["torchrun", *several, "--nproc-per-node", processes, "-m"]
+
+
 def _say_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
-    words = ["gankit", "resume", str(trainer.directory)]
+    words = [*_launcher(), "gankit", "resume", str(trainer.directory)]
     for plugin in plugins or ():
         words += ["--plugin", plugin]
     command = shlex.join(words)
