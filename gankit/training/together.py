@@ -40,7 +40,7 @@ class Together(Processes):
             raise GankitError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is not set; start with torchrun")
         cpu = _on_cpu(device)
         with _reaching_the_others():
-            state = PartialState(cpu=cpu)
+            state = PartialState(cpu=cpu, **_meeting_place())
             # of its own, on the CPU: what processes tell each other between steps waits for no device
             self._hosts: Any = distributed.new_group(backend="gloo", timeout=PATIENCE)
         self.rank, self.world_size = state.process_index, state.num_processes
@@ -140,11 +140,12 @@ class Together(Processes):
 
     def _all_well(self, error: Exception | None) -> None:
         """Raises: this process's own error, or OtherProcessError where another has one."""
-        failed = next((text for text in self.everyones(error and f"{type(error).__name__}: {error}") if text), None)
+        said = self.everyones(error and f"{type(error).__name__}: {error}")
         if error is not None:
             raise error
-        if failed is not None:
-            raise OtherProcessError(f"another process failed: {failed}")
+        for rank, failure in enumerate(said):
+            if failure is not None:
+                raise OtherProcessError(f"process {rank} failed: {failure}")
 
     def _means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         with _reaching_the_others():
@@ -153,6 +154,19 @@ class Together(Processes):
     def _of_the_first(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         with _reaching_the_others():
             return _unflattened(broadcast(_flattened(tensors)), tensors)
+
+
+def _meeting_place() -> dict[str, Any]:
+    """Where the processes find one another.
+
+    torchrun keeps one place for all of its attempts: without a corner of its own, a restarted process finds there the
+    address of one that is gone.
+    """
+    if distributed.is_initialized():
+        return {}
+    store, rank, world_size = next(distributed.rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
+    return {"store": distributed.PrefixStore(f"attempt-{attempt}", store), "rank": rank, "world_size": world_size}
 
 
 def _flattened(tensors: Sequence[Tensor]) -> Tensor:

@@ -397,7 +397,8 @@ class Trainer:
             return
         if self.processes.world_size > 1:
             noticed = f"{', '.join(seen.names[:4])} became NaN or infinite at step {seen.step:,}"
-            raise GankitError(f"{noticed}; {NO_REPLAY.format(directory=self.directory)}")
+            kind = GankitError if self.leads else OtherProcessError
+            raise kind(f"{noticed}; {NO_REPLAY.format(directory=self.directory)}")
         broken_at = self.state.step
         fault = investigate(self, seen)
         saved = self.rewind()

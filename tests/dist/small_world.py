@@ -114,15 +114,22 @@ class LogitsMean:
 
 
 class Doomed(torch.optim.SGD):
-    """Plain gradient descent, until ``$DIE`` says that this process ends: ``rank:step:kill|error|TERM``; once."""
+    """Plain gradient descent, until ``$DIE`` says that this process ends: ``rank:step:kill|error|TERM``; once.
 
-    def __init__(self, parameters: list[nn.Parameter], *, lr: gankit.Scheduled = 0.05) -> None:
+    At step ``nan_at`` every process gets a weight that is NaN.
+    """
+
+    def __init__(
+        self, parameters: list[nn.Parameter], *, lr: gankit.Scheduled = 0.05, nan_at: int | None = None
+    ) -> None:
         super().__init__(parameters, lr=lr)
-        self.steps = 0
+        self.steps, self.nan_at = 0, nan_at
 
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         super().step(closure)
         self.steps += 1
+        if self.steps == self.nan_at:
+            self.param_groups[0]["params"][0].data.flatten()[0] = float("nan")
         who, when, how = (os.environ.get("DIE") or "-1:0:none").split(":")
         if int(who) != rank() or int(when) != self.steps or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
             return
@@ -135,10 +142,10 @@ class Doomed(torch.optim.SGD):
 
 
 class Tells:
-    """Writes down in which process it is called; fails at a step where asked."""
+    """Writes down in which process it is called; fails at a step where asked, and recovers from what is not finite."""
 
-    def __init__(self, *, fail_at: int | None = None, nan_at: int | None = None) -> None:
-        self.fail_at, self.nan_at = fail_at, nan_at
+    def __init__(self, *, fail_at: int | None = None) -> None:
+        self.fail_at = fail_at
 
     def on_run_start(self, run: gankit.Run) -> None:
         self._note(run, "start")
@@ -146,6 +153,8 @@ class Tells:
     def on_step_end(self, run: gankit.Run) -> None:
         if run.state.step == self.fail_at:
             raise RuntimeError("no more pictures")
+        if run.not_finite():
+            run.recover(go_on=True)
         self._note(run, "step")
 
     def on_run_end(self, run: gankit.Run) -> None:
