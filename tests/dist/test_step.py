@@ -62,7 +62,7 @@ def test_statistics_are_averaged_and_not_one_process_s(together, play):
 
 def test_a_gradient_that_one_process_lacks_is_zero_there(together, play):
     """And one that none has stays away, or momentum would move what the penalty does not concern."""
-    recipe, steps = GAMES["some gradients in one process alone"]
+    _, steps = GAMES["some gradients in one process alone"]
     without = play(BASE, steps)["by_rank"][0]
     several = together["some gradients in one process alone"]["by_rank"][0]
     moved = {name for name, value in several.items() if (value - without[name]).abs().max() > 1e-6}
