@@ -25,6 +25,7 @@ from .training.engine import Engine
 from .training.game import Game
 from .training.kernels import use_fast_convolutions
 from .training.parts import Parts
+from .training.processes import join_processes
 from .training.schedule import ComponentSchedule, OptimizerSchedule, parameter_groups
 from .training.state import PLAYERS, TrainState
 from .yaml_text import KeyPath, dotted
@@ -45,11 +46,14 @@ def assemble_parts(
         DataError: the data set is missing, damaged or too small.
         GankitError: this machine lacks the device.
     """
-    engine = Engine(recipe.train)
+    processes = join_processes(recipe.train.device)
+    _require_equal_shares(recipe, processes.world_size)
+    engine = Engine(recipe.train, processes)
     dataset = choices["dataset",].build()
-    dataset.prepare()
+    processes.one_after_another(dataset.prepare)
     image = _image(recipe, dataset)
-    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype)
+    settings, where = recipe.loader, (engine.device, engine.dtype)
+    loader = Loader(dataset, image, settings, recipe.seed, *where, engine.rank, engine.world_size)
     with engine.build_scope(recipe.seed):
         networks = {
             "generator": choices["generator",].build(image, recipe.latent.dim),
@@ -58,6 +62,7 @@ def assemble_parts(
         components = _components(recipe, choices, image)
     for module in (*networks.values(), *(part for part in components.values() if isinstance(part, nn.Module))):
         module.to(engine.device, engine.dtype)
+    networks = {side: processes.synchronized(network) for side, network in networks.items()}
     # the compiler writes kernels of its own, and is no faster with ours
     own_kernels = recipe.train.kernels == "auto" and not recipe.train.compile
     compiler_chooses_layouts = recipe.train.compile and engine.device.type == "cuda"
@@ -71,6 +76,7 @@ def assemble_parts(
     optimizers, schedules = _optimizers(recipe, networks, choices)
     state = TrainState(**networks, optimizers=optimizers)
     checkpoint = _first_weights(recipe, networks) if fresh and recipe.initialize is not None else None
+    processes.start_alike(networks.values())
     if recipe.ema is not None:
         state.ema = Average(state.generator)
         if checkpoint is not None and "generator_ema.safetensors" in checkpoint.manifest["files"]:
@@ -146,6 +152,18 @@ def resolved(recipe: Recipe, choices: Choices) -> Recipe:
         dim = {"dim": recipe.latent.dim} if path == ("latent",) else {}
         holder[path[-1]] = {"name": chosen.entry.name, **dim, **chosen.params.model_dump(mode="json")}
     return Recipe.parse(data)
+
+
+def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
+    """Raises: RecipeError: the processes cannot share a batch equally."""
+    size = recipe.loader.batch_size
+    if size % world_size:
+        lower = size - size % world_size
+        message = (
+            f"{size} images cannot be shared equally by {world_size} processes; use "
+            f"{f'{lower} or ' if lower else ''}{lower + world_size} (it counts the images of all processes together)"
+        )
+        raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
 
 
 def _named_params(chosen: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import tempfile
@@ -41,6 +42,8 @@ def bench(
 
       gankit bench recipes/quickstart.yaml train.precision=fp32 --device cpu --steps 20
     """
+    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+        raise GankitError("gankit bench measures one process; start it without torchrun")
     runtime = make_runtime(plugin)
     words = [*(overrides or ()), *([f"train.device={device}"] if device else ())]
     checked = runtime.load(recipe, words)

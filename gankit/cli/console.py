@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,14 +27,27 @@ Overrides = Annotated[
 ]
 
 
+def rank() -> int:
+    """Of this process among those that torchrun has started: the first alone talks, the others only of their errors."""
+    several = int(os.environ.get("WORLD_SIZE") or 1) > 1
+    return int(os.environ.get("RANK") or 0) if several else 0
+
+
 def out() -> Console:
     """Where results go: text as it is, whatever brackets it has; a line is never cut where there is no terminal."""
-    console = Console(highlight=False, markup=False, emoji=False)
-    return console if console.is_terminal else Console(highlight=False, markup=False, emoji=False, width=LONGEST_LINE)
+    quiet = rank() > 0
+    console = Console(highlight=False, markup=False, emoji=False, quiet=quiet)
+    if console.is_terminal:
+        return console
+    return Console(highlight=False, markup=False, emoji=False, quiet=quiet, width=LONGEST_LINE)
 
 
 def complain(message: str, title: str = "error") -> None:
     """One message on the error stream, its lines as they are, and nothing in it that could steer a terminal."""
+    if rank() > 0:
+        if title != "error":
+            return
+        title = f"process {rank()}: error"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     style = "yellow" if title == "warning" else "red"
     plain = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import metadata
 from typing import Annotated, Any
@@ -10,9 +11,9 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..errors import GankitError, PluginError
+from ..errors import GankitError, PluginError, RecipeError
 from . import bench, check, compare, doctor, evaluate, listing, plugins, resume, run, sample, show
-from .console import complain
+from .console import complain, rank
 
 COMMANDS = "gankit.commands"
 
@@ -118,5 +119,16 @@ def main() -> None:
     try:
         make_app()(prog_name="gankit")
     except GankitError as error:
-        complain(str(error))
+        if not _is_told_elsewhere(error):
+            complain(str(error))
         sys.exit(2)
+
+
+def _is_told_elsewhere(error: GankitError) -> bool:
+    """Whether another process has the same error, and tells it: what is in a recipe is in it for all."""
+    if rank() == 0:
+        return False
+    from ..training.processes import OtherProcessError
+
+    local = int(os.environ.get("LOCAL_RANK") or 0)
+    return isinstance(error, OtherProcessError) or (local > 0 and isinstance(error, (RecipeError, PluginError)))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..errors import DataError, RecipeError
+from ..errors import DataError, GankitError, RecipeError
 from .console import Overrides, PluginOption, make_runtime, out
+from .resume import resume
 from .training import train
 
 
@@ -21,7 +23,7 @@ def run(
         typer.Option("--out", metavar="DIR", help="The run directory itself, instead of the next under results/."),
     ] = None,
 ) -> None:
-    """Train a recipe.
+    """Train a recipe. Started again by torchrun, a run with --out goes on where it stopped.
 
     Examples:
 
@@ -30,7 +32,17 @@ def run(
       gankit run recipes/dcgan_cifar10.yaml train.epochs=1 loader.batch_size=128
 
       gankit run my_recipe.yaml --plugin my_gan.py --out results/mine
+
+      torchrun --nproc-per-node 2 -m gankit run my_recipe.yaml --out results/mine
     """
+    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0:
+        if directory is None:
+            raise GankitError(
+                "torchrun has started this run again, and without --out DIR none can tell which directory is its own; "
+                "go on with gankit resume RUN_DIR, and next time name the directory"
+            )
+        if (directory / "recipe.yaml").is_file():
+            return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
     checked = runtime.load(recipe, overrides or ())
     out().print(f"preparing {checked.dataset.name} ...")
@@ -38,4 +50,4 @@ def run(
         trainer = runtime.assemble(checked, directory)
     except DataError as error:
         raise RecipeError([checked.document.problem(("dataset",), str(error))]) from None
-    train(trainer, plugin)
+    return train(trainer, plugin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import time
@@ -27,6 +28,7 @@ TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, 75 at its time limit, 128+n after signal n."""
+    from ..training.processes import OtherProcessError
     from ..training.trainer import TIME_LIMIT
 
     trainer.callbacks.add("progress", make_progress())
@@ -34,6 +36,8 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     try:
         with _stopping(trainer):
             trainer.fit()
+    except OtherProcessError:  # which has told
+        raise typer.Exit(1) from None
     except GankitError as error:
         if trainer.state.step == 0 and trainer.drawn is None:
             raise
@@ -50,6 +54,7 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         complain(f"the run failed: {said}{notes}; events.jsonl has the error, and this is where it happened:")
         _say_how_to_resume(trainer, plugins)
         raise
+    trainer.processes.close()
     console = out()
     if trainer.ending in (None, "done"):
         console.print(f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/")
@@ -105,8 +110,18 @@ def _stopping(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, old)
 
 
+def _launcher() -> list[str]:
+    """What started this process, in words to do it again."""
+    environment = os.environ
+    if int(environment.get("WORLD_SIZE") or 1) == 1:
+        return []
+    machines, processes = environment.get("GROUP_WORLD_SIZE", "1"), environment.get("LOCAL_WORLD_SIZE", "1")
+    several = ["--nnodes", machines] if machines != "1" else []
+    return ["torchrun", *several, "--nproc-per-node", processes, "-m"]
+
+
 def _say_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
-    words = ["gankit", "resume", str(trainer.directory)]
+    words = [*_launcher(), "gankit", "resume", str(trainer.directory)]
     for plugin in plugins or ():
         words += ["--plugin", plugin]
     command = shlex.join(words)

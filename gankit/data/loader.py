@@ -35,6 +35,8 @@ class Loader:
         seed: of the run.
         device: where batches go.
         dtype: of the images.
+        rank: of this process; its share of each streamed batch is the ``rank``-th of ``world_size`` equal parts.
+        world_size: processes that share each batch, which divides by them.
 
     Raises:
         DataError: the set is empty or smaller than a batch.
@@ -48,6 +50,8 @@ class Loader:
         seed: int,
         device: torch.device,
         dtype: torch.dtype = torch.float32,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         count = len(dataset)
         if count == 0:
@@ -59,6 +63,8 @@ class Loader:
             )
         self.dataset, self.image, self.settings = dataset, image, settings
         self.count, self.device, self.dtype = count, device, dtype
+        self._share = settings.batch_size // world_size
+        self._offset = rank * self._share
         self.order = Order(count, seed, settings.flip)
         self.source: Source = open_source(dataset, image, settings.cache, device)
 
@@ -67,16 +73,19 @@ class Loader:
         return self._finish(_read(self.source, self.order, position, length))
 
     def stream(self, position: int) -> Iterator[Batch]:
-        """Batch after batch from ``position`` on, without end; decoded by workers where nothing is cached.
+        """This process's share of batch after batch from ``position`` on, without end.
+
+        Decoded by workers where nothing is cached.
 
         Raises:
             DataError: an image cannot be read.
         """
-        size = self.settings.batch_size
+        position += self._offset
         if isinstance(self.source, StreamedSource) and self._workers() > 0:
             batches = self._from_workers(self.source, position)
         else:
-            batches = (self.at(start, size) for start in itertools.count(position, size))
+            starts = itertools.count(position, self.settings.batch_size)
+            batches = (self.at(start, self._share) for start in starts)
         host_works = not isinstance(self.source, CachedSource) or self.source.images.device.type == "cpu"
         return prepared_ahead(batches) if host_works and self.device.type != "cpu" else batches
 
@@ -132,7 +141,7 @@ class Loader:
     def _torch_loader(self, source: StreamedSource, position: int) -> DataLoader[Any]:
         # a generator of its own: drawing the workers' seed must not touch the host's random state
         return DataLoader(
-            _Positions(source, self.order, self.settings.batch_size),
+            _Positions(source, self.order, self._share),
             batch_size=None,
             sampler=_Starts(position, self.settings.batch_size),
             num_workers=self._workers(),

@@ -96,6 +96,14 @@ class Records:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
 
 
+class NoRecords:
+    """What keeps the records of a run in a process that writes none."""
+
+    def log(self, event: Mapping[str, Any], step: int) -> None: ...
+
+    def end(self, reason: str, step: int, images: int, seconds: float) -> None: ...
+
+
 def read_record(directory: Path) -> dict[str, Any]:
     """What ``run.json`` says; empty where it is missing or unreadable."""
     try:

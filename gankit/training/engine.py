@@ -1,4 +1,4 @@
-"""Where a step runs: device, precision, random generators, and what processes share."""
+"""Where a step runs: device, precision and random generators, in one process or several."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from ..errors import GankitError
+from ..interfaces import Scalars
 from ..recipe import Train
-from .randomness import BUILD, STEP, seeded
+from .processes import Processes
+from .randomness import BUILD, STEP, further_seed, seeded
 from .tensor_cores import cuda_libraries
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # without it, torch refuses matrix products in deterministic mode
@@ -23,18 +25,16 @@ class Engine:
 
     Args:
         train: the recipe's ``device``, ``precision``, ``tf32`` and ``deterministic``.
+        processes: those that train together; this one alone where None.
 
     Raises:
         GankitError: there is no such device, or it cannot compute in that precision.
     """
 
-    rank = 0
-    world_size = 1
-
-    def __init__(self, train: Train) -> None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise GankitError("this version trains in one process: WORLD_SIZE is above 1; start it without torchrun")
-        self.device = _device(train.device)
+    def __init__(self, train: Train, processes: Processes | None = None) -> None:
+        self.processes = processes or Processes()
+        self.rank, self.world_size = self.processes.rank, self.processes.world_size
+        self.device = self.processes.device or _device(train.device)
         self.precision = train.precision if train.precision != "auto" else _best_precision(self.device)
         if self.precision == "fp64" and self.device.type == "mps":
             raise GankitError("train.precision: 'mps' computes no fp64; use fp32 or another train.device")
@@ -63,21 +63,28 @@ class Engine:
         return cuda_libraries(tf32=self.tf32, benchmark=not self.deterministic)
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over processes: the value itself, while there is one."""
-        return value
+        """The mean over processes."""
+        return self.processes.mean(value)
+
+    def means(self, scalars: Scalars) -> Scalars:
+        """Each figure's mean over processes, all of them at once."""
+        if self.world_size == 1 or not scalars:
+            return scalars
+        means = self.mean(torch.stack([value.detach().to(self.dtype) for value in scalars.values()]))
+        return dict(zip(scalars, means.unbind(), strict=True))
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[int]:
-        """Every random generator as (seed, step, rank) say; gives a seed for the step's latents."""
+        """Every random generator as (seed, step, rank) say; gives a seed for the step's latents, alike on all ranks."""
         strict = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
         with (
-            seeded(np.random.SeedSequence(seed, spawn_key=(STEP, step, self.rank)), self.device) as own,
+            seeded(np.random.SeedSequence(seed, spawn_key=(STEP, step, self.rank)), self.device),
             self.libraries(),
         ):
             try:
                 if self.deterministic:
                     torch.use_deterministic_algorithms(True)
-                yield own
+                yield further_seed(np.random.SeedSequence(seed, spawn_key=(STEP, step, 0)))
             finally:
                 if self.deterministic:
                     torch.use_deterministic_algorithms(strict[0], warn_only=strict[1])

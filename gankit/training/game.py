@@ -63,8 +63,10 @@ class Game:
             yield
 
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
-        """Latents [n d] of the step's own randomness."""
-        return self.latent.sample(count, labels, self.random).to(self.engine.dtype)
+        """Latents [n d] of the step's own randomness: this process's share of what one alone would draw."""
+        processes = self.engine.processes
+        whole = self.latent.sample(count * processes.world_size, processes.whole(labels), self.random)
+        return processes.share(whole).to(self.engine.dtype)
 
     def draw_fakes(self, count: int, labels: Tensor | None, graph: bool) -> Fakes:
         """Fakes from fresh latents, with or without the graph that G's turn needs."""
@@ -159,12 +161,13 @@ def descend(
         for name, value in (terms | (logit_means(turn) if with_loss else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)
+    game.engine.processes.average_gradients(parameters)
     if game.clip_gradient is not None:
         torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
     optimizer.step()
     if with_loss:
         after(game, turns)
-    return {name: game.engine.mean(value) for name, value in sums.items()}
+    return game.engine.means(sums)
 
 
 def one_sided(regularizer: Any) -> bool:

@@ -12,6 +12,14 @@ import torch
 STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT = 2, 3, 4, 5, 6, 7  # what a seed is for; 1 is the data order's
 
 
+WORDS = 5
+
+
+def further_seed(entropy: np.random.SeedSequence) -> int:
+    """The seed that `seeded` yields."""
+    return int(entropy.generate_state(WORDS, np.uint64)[-1]) >> 1
+
+
 @contextmanager
 def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[int]:
     """``random``, numpy, torch on the CPU and on ``device``, all as the entropy says.
@@ -19,7 +27,7 @@ def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[in
     Yields:
         One more seed, for a generator of the caller's own.
     """
-    words = [int(word) for word in entropy.generate_state(5, np.uint64)]
+    words = [int(word) for word in entropy.generate_state(WORDS, np.uint64)]
     host = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     mps = torch.mps.get_rng_state() if device.type == "mps" else None

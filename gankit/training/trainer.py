@@ -17,10 +17,11 @@ from ..interfaces import Batch, Dataset, NotFinite, Scalars
 from ..registry import Registries
 from ..schedule import at_images
 from .checkpoint import Checkpoint, checkpoints, save_checkpoint
-from .directory import Records, claim
+from .directory import NoRecords, Records, claim
 from .ema import kept_share
 from .failure import explained
 from .parts import Parts
+from .processes import OtherProcessError
 from .randomness import AUGMENT, seeded
 from .recovery import Beginning, investigate, not_finite_in
 from .sampling import generate_images, sample_images
@@ -28,6 +29,10 @@ from .watch import Watch
 
 MOST_RECOVERIES = 3  # from one checkpoint: what breaks again without the batch is not the batch's fault
 TIME_LIMIT = "time limit (train.max_hours)"  # how a run ends that took as long as it may
+NO_REPLAY = (
+    "what breaks a run of several processes is found by one alone: gankit resume {directory} without torchrun, "
+    "which plays the steps since the last checkpoint again"
+)
 GO_ON = "name {name: health, on_nan: roll_back} among the recipe's callbacks"
 
 
@@ -43,12 +48,14 @@ class Trainer:
         self.parts = parts
         self.recipe, self.state = parts.recipe, parts.state
         self.callbacks = parts.callbacks
+        self.processes = parts.game.engine.processes
         self._directory = run_dir
         self.scalars: Scalars = {}
         self.classes = parts.classes
         self.checkpoint: Path | None = None
         self.ending: str | None = None
         self.seconds = 0.0
+        self._launched = 0.0  # by the clock that only goes forward
         self._images_a_step = parts.recipe.loader.batch_size * parts.recipe.train.discriminator_steps
         self._batches: Iterator[Batch] | None = None
         self._stop_reason: str | None = None
@@ -57,7 +64,7 @@ class Trainer:
         self._events_bytes = 0
         self._resumed = False
         self._begin_anew: list[str] = []
-        self._records: Records | None = None
+        self._records: Records | NoRecords | None = None
         self._watch = Watch(parts.state, parts.game.engine.device)
         self._beginning: Beginning | None = None  # to go back to, until there is a checkpoint
         self._recovery: bool | None = None  # whether to go on, where one is wanted
@@ -71,6 +78,11 @@ class Trainer:
         if self._directory is None:
             raise GankitError("the run has not begun: it has no directory yet")
         return self._directory
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the first process of the run, or its only one: it alone calls callbacks and writes."""
+        return self.processes.rank == 0
 
     @property
     def images(self) -> int:
@@ -124,11 +136,12 @@ class Trainer:
                 if self._batches is None:
                     self._batches = self.parts.loader.stream(position)
                 batch = next(self._batches)
-                self.drawn = position, len(batch.images)
-                position += len(batch.images)
+                size = len(batch.images) * self.processes.world_size
+                self.drawn = position, size
+                position += size
                 if state.skips(*self.drawn):
                     continue
-                drawn += len(batch.images)
+                drawn += size
                 yield batch
 
         try:
@@ -137,6 +150,7 @@ class Trainer:
         except BaseException:
             self._batches = None  # the step may be played again, on the same images
             raise
+        self.processes.align((state.generator, state.discriminator))
         state.step += 1
         state.images += drawn
         state.position = position
@@ -163,23 +177,19 @@ class Trainer:
         try:
             if self.checkpoint is None:
                 self._beginning = Beginning(self.state.networks(), self._saved_state())
-            self.callbacks.call("on_run_start", self)
-            launched = time.monotonic()
-            since = launched - self.seconds
+            self.processes.first(lambda: self.callbacks.call("on_run_start", self))
+            self._launched = time.monotonic()
+            since = self._launched - self.seconds
             while not self.finished and self._stop_reason is None:
                 self._watch.weights(self.state.step + 1)
                 self.scalars = self.step()
                 self._watch.figures(self.scalars, self.state.step)
                 self._log_findings()
                 self.seconds = time.monotonic() - since
-                self.callbacks.call("on_step_end", self)
-                if self.state.images // self.parts.loader.count > self.epoch:
-                    self.callbacks.call("on_epoch_end", self)
+                self._show_step()
                 if self._recovery is not None:
                     self._recover(go_on=self._recovery)
                     continue
-                if time.monotonic() - launched >= 3600 * (self.recipe.train.max_hours or math.inf):
-                    self.stop(TIME_LIMIT)
                 self._save_if_wanted()
                 yield self.scalars
         except GeneratorExit:
@@ -190,7 +200,10 @@ class Trainer:
         self._end("done" if self.finished else str(self._stop_reason))
 
     def stop(self, reason: str) -> None:
-        """End the run after the step that is being played, with a checkpoint to go on from."""
+        """End the run after the step that is being played, with a checkpoint to go on from.
+
+        Of several processes, any one may say so.
+        """
         self._stop_reason = self._stop_reason or reason
 
     def save(self) -> None:
@@ -299,11 +312,57 @@ class Trainer:
     def _claim(self) -> None:
         if self._records is not None:
             raise GankitError("this trainer has run already; resume its directory with a new one")
+        self._require_one_place()
         if not self._resumed:
-            self._directory = claim(self._directory, self.recipe.name)
-        self._records = Records(self.directory, self.recipe, self.parts.about, self._events_bytes, self.state.step)
+            self._directory = self.processes.first(lambda: claim(self._directory, self.recipe.name))
+        self._records = NoRecords()
+        self.processes.first(self._open_records)
         anew = {"without_state": self._begin_anew} if self._begin_anew else {}
         self.log({"event": "resumed" if self._resumed else "started", **anew})
+
+    def _open_records(self) -> None:
+        self._records = Records(self.directory, self.recipe, self.parts.about, self._events_bytes, self.state.step)
+
+    def _require_one_place(self) -> None:
+        """Raises: GankitError: processes have resumed from different steps."""
+        steps = self.processes.everyones(self.state.step)
+        if len(set(steps)) > 1:
+            raise GankitError(
+                f"the processes have found checkpoints of different steps ({', '.join(map(str, steps))}, by rank): "
+                "a run directory must lie on a file system that all machines share"
+            )
+
+    def _tell(self, method: str) -> None:
+        """Call ``method`` of the callbacks, which live in the first process alone."""
+        if self.leads:
+            self.callbacks.call(method, self)
+
+    def _show_step(self) -> None:
+        """Callbacks see the step; then the processes agree on how to go on."""
+        try:
+            self._tell("on_step_end")
+            if self.state.images // self.parts.loader.count > self.epoch:
+                self._tell("on_epoch_end")
+        except Exception:
+            self._agree(failed=True)
+            raise
+        if time.monotonic() - self._launched >= 3600 * (self.recipe.train.max_hours or math.inf):
+            self.stop(TIME_LIMIT)
+        self._agree()
+
+    def _agree(self, failed: bool = False) -> None:
+        """The processes end together, go back together, or fail together. Raises: OtherProcessError."""
+        if self.processes.world_size == 1:
+            return
+        stops, recovery = self._stop_reason is not None, 0 if self._recovery is None else 1 + self._recovery
+        failure, stop, recovery = self.processes.largest([failed, stops, recovery])
+        if failure:
+            if failed:
+                return
+            raise OtherProcessError("a callback failed in the first process, and so this one ends too")
+        if stop:
+            self._stop_reason = next(reason for reason in self.processes.everyones(self._stop_reason) if reason)
+        self._recovery = None if recovery == 0 else recovery == 2
 
     def _log_findings(self) -> None:
         """What compiling has shown about the networks."""
@@ -312,7 +371,7 @@ class Trainer:
             self.log({"event": "not_compiled", "reason": compiled.findings.pop(0)})
 
     def _save_if_wanted(self) -> None:
-        if not self._save_wanted:
+        if not self._save_wanted or not self.leads:
             return
         self._save_wanted = False
         if self._saved_step == self.state.step:
@@ -322,13 +381,13 @@ class Trainer:
                 {"event": "not_saved", "reason": f"{broken} is NaN or infinite: the last checkpoint stays the newest"}
             )
             return
-        assert self._records is not None
+        assert isinstance(self._records, Records)
         state = {**self._saved_state(), "events_bytes": self._records.events.sync(), "seconds": self.seconds}
         about = {**self.parts.passport, "images": self.state.images}
         self.checkpoint = save_checkpoint(self.directory, self.state.step, self.state.networks(), state, about)
         self._saved_step = self.state.step
         self._beginning, self._recoveries = None, 0
-        self.callbacks.call("on_checkpoint", self)
+        self._tell("on_checkpoint")
 
     def _saved_state(self) -> dict[str, Any]:
         """All of a checkpoint that neither the networks nor the trainer's own records have."""
@@ -344,6 +403,10 @@ class Trainer:
         seen = self.not_finite()
         if seen is None:
             return
+        if self.processes.world_size > 1:
+            noticed = f"{', '.join(seen.names[:4])} became NaN or infinite at step {seen.step:,}"
+            kind = GankitError if self.leads else OtherProcessError
+            raise kind(f"{noticed}; {NO_REPLAY.format(directory=self.directory)}")
         broken_at = self.state.step
         fault = investigate(self, seen)
         saved = self.rewind()
@@ -358,14 +421,14 @@ class Trainer:
             self.state.skipped.append(fault.batch)
         self.log({"event": "rolled_back", "from_step": broken_at, "without": list(fault.indices)})
         self._load_states(self.callbacks.stateful(), saved.get("callbacks", {}), self.checkpoint)
-        self.callbacks.call("on_run_start", self)
+        self._tell("on_run_start")
 
     def _end(self, reason: str) -> None:
         assert self._records is not None
         self.ending = reason
         self.log({"event": "ended", "reason": reason})
         try:
-            self.callbacks.call("on_run_end", self)
+            self._tell("on_run_end")
             if self._stop_reason is not None:
                 self.save()
             self._save_if_wanted()
@@ -385,7 +448,7 @@ class Trainer:
             self.log({"event": "failed", "error": self.ending, "notes": list(getattr(error, "__notes__", ()))})
         except Exception as other:
             raised.append(other)
-        raised += self.callbacks.call_all("on_exception", self)
+        raised += self.callbacks.call_all("on_exception", self) if self.leads else []
         self._batches = None
         try:
             self._records.end(self.ending, self.state.step, self.state.images, self.seconds)

@@ -1,0 +1,214 @@
+"""Several processes that train one run: Hugging Face Accelerate over `torch.distributed`, started by torchrun."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast, gather, reduce
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradient
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..errors import GankitError
+from .processes import LostProcessError, OtherProcessError, Processes
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=1)  # for the first process to download, to evaluate, to draw
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Together(Processes):
+    """This process among several.
+
+    The networks are never wrapped: what differs between processes is averaged here, flattened into one tensor.
+
+    Args:
+        device: the recipe's ``train.device``.
+
+    Raises:
+        GankitError: the environment is not torchrun's, or this process has no device.
+    """
+
+    def __init__(self, device: str) -> None:
+        if missing := [name for name in TORCHRUN if not os.environ.get(name)]:
+            raise GankitError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is not set; start with torchrun")
+        cpu = _on_cpu(device)
+        with _reaching_the_others():
+            state = PartialState(cpu=cpu, **_meeting_place())
+            # of its own, on the CPU: what processes tell each other between steps waits for no device
+            self._hosts: Any = distributed.new_group(backend="gloo", timeout=PATIENCE)
+        self.rank, self.world_size = state.process_index, state.num_processes
+        self.local_rank = state.local_process_index
+        self.device = torch.device("cpu") if cpu else torch.device("cuda", self.local_rank)
+
+    def mean(self, value: Tensor) -> Tensor:
+        with _reaching_the_others():
+            if value.requires_grad and torch.is_grad_enabled():
+                return all_reduce_with_gradient(value.clone()) / self.world_size  # type: ignore[no-any-return]
+            return reduce(value.detach(), "mean")  # type: ignore[no-any-return]
+
+    def share(self, whole: Tensor) -> Tensor:
+        return whole.tensor_split(self.world_size)[self.rank]
+
+    def whole(self, share: Tensor | None) -> Tensor | None:
+        if share is None:
+            return None
+        with _reaching_the_others():
+            return gather(share.contiguous())  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        if not parameters:
+            return
+        present = [float(p.grad is not None) for p in parameters]
+        there = torch.tensor(present).to(parameters[0].device, parameters[0].dtype, non_blocking=True)
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        *means, anywhere = self._means([*gradients, there])
+        # only who lacks one has to ask the device whether others have it: after lazy penalties, now and then
+        wanted = [True] * len(parameters) if all(present) else (anywhere > 0).tolist()
+        for parameter, own, mean, want in zip(parameters, gradients, means, wanted, strict=True):
+            parameter.grad = own.copy_(mean) if want else None  # copied, for the layout of its own
+
+    @torch.no_grad()
+    def align(self, networks: Iterable[nn.Module]) -> None:
+        averaged: list[Tensor] = []
+        copied: list[Tensor] = []
+        for module in (module for network in networks for module in network.modules()):
+            floats = [buffer for buffer in module.buffers(recurse=False) if buffer.is_floating_point()]
+            (averaged if isinstance(module, _BatchNorm) else copied).extend(floats)
+        if averaged:
+            _assign(averaged, self._means(averaged))
+        if copied:
+            _assign(copied, self._of_the_first(copied))
+
+    @torch.no_grad()
+    def start_alike(self, networks: Iterable[nn.Module]) -> None:
+        tensors = [t for network in networks for t in (*network.parameters(), *network.buffers())]
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            by_dtype.setdefault(tensor.dtype, []).append(tensor)
+        for alike in by_dtype.values():
+            _assign(alike, self._of_the_first(alike))
+
+    def synchronized(self, network: nn.Module) -> nn.Module:
+        if self.device is None or self.device.type != "cuda":
+            return network
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return]
+
+    def largest(self, numbers: Sequence[int]) -> list[int]:
+        values = torch.tensor(numbers, dtype=torch.int64)
+        with _reaching_the_others():
+            distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._hosts)
+        return values.tolist()
+
+    def everyones(self, value: T) -> list[T]:
+        values: list[Any] = [None] * self.world_size
+        with _reaching_the_others():
+            distributed.all_gather_object(values, value, group=self._hosts)
+        return values
+
+    def first(self, function: Callable[[], T]) -> T:
+        result: T | None = None
+        error: Exception | None = None
+        if self.rank == 0:
+            try:
+                result = function()
+            except Exception as raised:
+                error = raised
+        self._all_well(error)
+        return self.everyones(result)[0]  # type: ignore[return-value]
+
+    def one_after_another(self, function: Callable[[], None]) -> None:
+        own = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
+        for turn in range(3):
+            error: Exception | None = None
+            if own == turn:
+                try:
+                    function()
+                except Exception as raised:
+                    error = raised
+            self._all_well(error)
+
+    def close(self) -> None:
+        PartialState().destroy_process_group()
+
+    def _all_well(self, error: Exception | None) -> None:
+        """Raises: this process's own error, or OtherProcessError where another has one."""
+        said = self.everyones(error and f"{type(error).__name__}: {error}")
+        if error is not None:
+            raise error
+        for rank, failure in enumerate(said):
+            if failure is not None:
+                raise OtherProcessError(f"process {rank} failed: {failure}")
+
+    def _means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        with _reaching_the_others():
+            return _unflattened(reduce(_flattened(tensors), "mean"), tensors)
+
+    def _of_the_first(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        with _reaching_the_others():
+            return _unflattened(broadcast(_flattened(tensors)), tensors)
+
+
+def _meeting_place() -> dict[str, Any]:
+    """Where the processes find one another.
+
+    torchrun keeps one place for all of its attempts: without a corner of its own, a restarted process finds there the
+    address of one that is gone.
+    """
+    if distributed.is_initialized():
+        return {}
+    store, rank, world_size = next(distributed.rendezvous("env://"))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
+    return {"store": distributed.PrefixStore(f"attempt-{attempt}", store), "rank": rank, "world_size": world_size}
+
+
+def _flattened(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+
+
+def _unflattened(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
+
+
+def _assign(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)
+
+
+def _on_cpu(device: str) -> bool:
+    """Whether processes compute on the CPU. Raises: GankitError: the machine has no device for this one."""
+    kind, _, index = device.partition(":")
+    if index or kind == "mps":
+        raise GankitError(
+            f"train.device: {device!r} is one device, and there are {os.environ['WORLD_SIZE']} processes; "
+            "use 'cuda', 'cpu' or 'auto'"
+        )
+    if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
+        return True
+    count, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
+    if local_rank >= count:
+        raise GankitError(
+            f"this machine has {count} CUDA devices, too few for its process {local_rank} (from 0): "
+            f"one process a device; start torchrun with --nproc-per-node {max(count, 1)}, or use train.device=cpu"
+        )
+    return False
+
+
+@contextmanager
+def _reaching_the_others() -> Iterator[None]:
+    """Raises: LostProcessError: torch.distributed could not."""
+    try:
+        yield
+    except RuntimeError as error:  # the parent of all that torch.distributed raises
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise LostProcessError(
+            f"another process of this run has ended or cannot be reached, and so this one ends too ({reason[:200]})"
+        ) from error

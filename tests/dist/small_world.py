@@ -1,0 +1,181 @@
+"""Networks without batch statistics, for runs that must come to the same in one process and in several; and faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+import gankit
+
+
+class Up(nn.Module):
+    """Two transposed convolutions, with BatchNorm between them where asked."""
+
+    def __init__(self, image: gankit.ImageSpec, latent_dim: int, *, batch_norm: bool = False) -> None:
+        super().__init__()
+        side = image.height // 4
+        self.first = nn.Linear(latent_dim + image.classes, 6 * side * side)
+        self.classes = image.classes
+        self.layers = nn.Sequential(
+            nn.Unflatten(1, (6, side, side)),
+            nn.BatchNorm2d(6) if batch_norm else nn.Identity(),
+            nn.SiLU(),
+            nn.ConvTranspose2d(6, 5, 4, 2, 1),
+            nn.SiLU(),
+            nn.ConvTranspose2d(5, image.channels, 4, 2, 1),
+            nn.Tanh(),
+        )
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        if labels is not None:
+            z = torch.cat([z, nn.functional.one_hot(labels, self.classes).to(z.dtype)], 1)
+        return self.layers(self.first(z))
+
+
+class Down(nn.Module):
+    """Two convolutions and a linear layer, spectrally normalised where asked."""
+
+    def __init__(self, image: gankit.ImageSpec, *, spectral: bool = False) -> None:
+        super().__init__()
+        layers = (
+            nn.Conv2d(image.channels, 6, 4, 2, 1),
+            nn.Conv2d(6, 8, 4, 2, 1),
+            nn.Linear(8 * (image.height // 4) * (image.width // 4), 1),
+        )
+        first, second, last = (spectral_norm(layer) if spectral else layer for layer in layers)
+        self.layers = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), nn.Flatten(), last)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.layers(images).flatten()
+
+
+class Noise:
+    """Noise pictures; writes down who has prepared and who has read what, where ``$SEEN`` names a folder."""
+
+    split = "train"
+
+    def __init__(self, *, count: NonNegativeInt = 48, side: PositiveInt = 8, broken_in: int | None = None) -> None:
+        self.count, self.spec, self.classes = count, gankit.ImageSpec(side, side, 1), ("a", "b")
+        self.broken_in = broken_in
+
+    def prepare(self) -> None:
+        self._note("prepared")
+        if self.broken_in == rank():
+            raise gankit.DataError("the archive is damaged")
+        random = torch.Generator().manual_seed(1)
+        shape = (self.count, 1, self.spec.height, self.spec.width)
+        self.images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        self._note(f"read {index}")
+        return self.images[index], index % 2
+
+    def _note(self, what: str) -> None:
+        if folder := os.environ.get("SEEN"):
+            with Path(folder, "seen.txt").open("a") as file:
+                file.write(f"{rank()} {what}\n")
+
+
+class OwnDirection:
+    """A penalty in which some parameters take part in one process only: first D's bias, and nothing of its rest."""
+
+    interval = 1
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        named = dict(turn.discriminator.named_parameters())
+        chosen = named["layers.0.bias"] if rank() == 0 else named["layers.2.bias"]
+        return chosen.square().sum() + chosen.sum()
+
+
+class Alone(OwnDirection):
+    """The same in a turn of its own."""
+
+    interval = 2
+
+
+class LogitsMean:
+    """A loss with the mean over all reals in it, as relativistic average ones have."""
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        centre = turn.mean(turn.real_logits.mean())
+        return (turn.fake_logits - centre).square().mean() - centre.square()
+
+    def generator(self, turn: gankit.Turn) -> Tensor:
+        return -turn.fake_logits.mean()
+
+
+class Doomed(torch.optim.SGD):
+    """Plain gradient descent, until ``$DIE`` says that this process ends: ``rank:step:kill|error|TERM``; once.
+
+    At step ``nan_at`` every process gets a weight that is NaN.
+    """
+
+    def __init__(
+        self, parameters: list[nn.Parameter], *, lr: gankit.Scheduled = 0.05, nan_at: int | None = None
+    ) -> None:
+        super().__init__(parameters, lr=lr)
+        self.steps, self.nan_at = 0, nan_at
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        super().step(closure)
+        self.steps += 1
+        if self.steps == self.nan_at:
+            self.param_groups[0]["params"][0].data.flatten()[0] = float("nan")
+        who, when, how = (os.environ.get("DIE") or "-1:0:none").split(":")
+        if int(who) != rank() or int(when) != self.steps or os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+            return
+        if how == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "TERM":
+            os.kill(os.getpid(), signal.SIGTERM)
+        if how == "error":
+            raise RuntimeError("the device fell off the bus")
+
+
+class Tells:
+    """Writes down in which process it is called; fails at a step where asked, and recovers from what is not finite."""
+
+    def __init__(self, *, fail_at: int | None = None) -> None:
+        self.fail_at = fail_at
+
+    def on_run_start(self, run: gankit.Run) -> None:
+        self._note(run, "start")
+
+    def on_step_end(self, run: gankit.Run) -> None:
+        if run.state.step == self.fail_at:
+            raise RuntimeError("no more pictures")
+        if run.not_finite():
+            run.recover(go_on=True)
+        self._note(run, "step")
+
+    def on_run_end(self, run: gankit.Run) -> None:
+        self._note(run, "end")
+
+    def _note(self, run: gankit.Run, what: str) -> None:
+        with (run.directory / "calls.txt").open("a") as file:
+            file.write(f"{rank()} {what} {run.state.step}\n")
+
+
+def rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+@gankit.hookimpl
+def register(registries: gankit.Registries) -> None:
+    registries.generators.add("up", Up)
+    registries.discriminators.add("down", Down)
+    registries.datasets.add("noise", Noise)
+    registries.losses.add("logits_mean", LogitsMean)
+    registries.regularizers.add("own_direction", OwnDirection)
+    registries.regularizers.add("own_direction_alone", Alone)
+    registries.optimizers.add("doomed", Doomed)
+    registries.callbacks.add("tells", Tells)

@@ -1,0 +1,91 @@
+"""What processes agree on within a step, where they do not compute the same as one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from gankit.training.together import Together
+
+pytestmark = pytest.mark.dist
+
+SGD = {"name": "sgd", "lr": 0.1, "momentum": 0.9}
+BASE: dict[str, Any] = {
+    "name": "step",
+    "image": {"size": 8},
+    "latent": {"name": "normal", "dim": 5},
+    "dataset": {"name": "noise"},
+    "loader": {"batch_size": 8},
+    "generator": {"name": "up"},
+    "discriminator": {"name": "down"},
+    "loss": "non_saturating",
+    "optimizers": {"generator": SGD, "discriminator": SGD},
+    "train": {"steps": 100, "device": "cpu", "precision": "fp64"},
+}
+GAMES: dict[str, tuple[dict[str, Any], int]] = {
+    "batch norm": ({"generator": {"name": "up", "batch_norm": True}, "ema": {"half_life_images": 20}}, 3),
+    "some gradients in one process alone": ({"regularizers": [{"name": "own_direction_alone"}]}, 1),
+    "in parts": (
+        {"regularizers": [{"name": "r1"}], "train": BASE["train"] | {"microbatch": 3, "clip_gradient": 1.0}},
+        3,
+    ),
+    "augmented": ({"augmentations": [{"name": "diffaugment"}]}, 2),
+}
+
+
+@pytest.fixture(scope="module")
+def together(play_together) -> dict[str, Any]:
+    jobs = [(BASE | own, steps) for own, steps in GAMES.values()]
+    return dict(zip(GAMES, play_together(2, jobs, shared_draws=False), strict=True))
+
+
+@pytest.mark.parametrize("game", GAMES)
+def test_all_processes_have_the_same_weights_and_buffers(game, together):
+    first, second = together[game]["by_rank"]
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_statistics_are_averaged_and_not_one_process_s(together, play):
+    """On a CPU each process normalises its own share; the running means are then nearly those of one process."""
+    recipe, steps = GAMES["batch norm"]
+    alone, several = play(BASE | recipe, steps)["by_rank"][0], together["batch norm"]["by_rank"][0]
+    name = "generator.layers.1.running_mean"
+    assert several[name].abs().max() > 0
+    assert not torch.equal(several[name], alone[name])
+    first_step = play(BASE | recipe, 1)["by_rank"][0]
+    assert (several[name] - alone[name]).abs().max() < 0.2 * first_step[name].abs().max()
+
+
+def test_a_gradient_that_one_process_lacks_is_zero_there(together, play):
+    """And one that none has stays away, or momentum would move what the penalty does not concern."""
+    _, steps = GAMES["some gradients in one process alone"]
+    without = play(BASE, steps)["by_rank"][0]
+    several = together["some gradients in one process alone"]["by_rank"][0]
+    moved = {name for name, value in several.items() if (value - without[name]).abs().max() > 1e-6}
+    assert {name for name in moved if name.startswith("discriminator.")} == {
+        "discriminator.layers.0.bias",
+        "discriminator.layers.2.bias",
+    }
+
+
+def test_processes_augment_in_their_own_way(together, play):
+    recipe, steps = GAMES["augmented"]
+    alone, several = play(BASE | recipe, steps), together["augmented"]
+    assert float(alone["figures"][0]["real_logits"]) != float(several["figures"][0]["real_logits"])
+
+
+def test_batch_norm_is_synchronised_on_cuda():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    together = object.__new__(Together)
+    together.device = torch.device("cuda", 1)
+    weight = network[1].weight
+    converted = together.synchronized(network)
+    assert isinstance(converted[1], nn.SyncBatchNorm)
+    assert converted[1].weight is weight
+    together.device = torch.device("cpu")
+    plain = nn.Sequential(nn.BatchNorm2d(4))
+    assert type(together.synchronized(plain)[0]) is nn.BatchNorm2d

@@ -1,0 +1,101 @@
+"""Joining other processes: what is needed for it, and what it costs a process that is alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gankit
+from gankit.training.processes import Processes, join_processes
+
+TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    """This process is to be the second of two, which none has started."""
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("size", [None, "", "1"])
+def test_alone(monkeypatch, size):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if size is not None:
+        monkeypatch.setenv("WORLD_SIZE", size)
+    processes = join_processes("auto")
+    assert type(processes) is Processes
+    assert (processes.rank, processes.world_size) == (0, 1)
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_without_accelerate(monkeypatch):
+    monkeypatch.delitem(sys.modules, "gankit.training.together", raising=False)
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(gankit.GankitError, match=r"need Hugging Face Accelerate: pip install 'gankit\[distributed\]'"):
+        join_processes("cpu")
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_without_torchrun(monkeypatch):
+    pytest.importorskip("accelerate")
+    monkeypatch.delenv("RANK")
+    monkeypatch.delenv("MASTER_PORT")
+    with pytest.raises(gankit.GankitError, match="but RANK, MASTER_PORT is not set; start with torchrun"):
+        join_processes("cpu")
+
+
+@pytest.mark.usefixtures("second_of_two")
+@pytest.mark.parametrize("device", ["cuda:1", "mps"])
+def test_a_device_for_all_of_them(device):
+    pytest.importorskip("accelerate")
+    with pytest.raises(gankit.GankitError, match=f"'{device}' is one device, and there are 2 processes"):
+        join_processes(device)
+
+
+@pytest.mark.usefixtures("second_of_two")
+def test_too_few_devices(monkeypatch):
+    pytest.importorskip("accelerate")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(gankit.GankitError, match=r"has 1 CUDA devices.* its process 1 .* --nproc-per-node 1"):
+        join_processes("cuda")
+
+
+def test_a_process_alone_imports_nothing_of_it(tiny_recipe, tiny_plugin_file, tmp_path):
+    code = (
+        "import sys, gankit\n"
+        "runtime = gankit.Runtime(plugins=[sys.argv[2]], discover=False)\n"
+        "runtime.assemble(runtime.load(sys.argv[1]), sys.argv[3]).fit()\n"
+        "assert not {'accelerate', 'gankit.training.together'} & set(sys.modules)\n"
+    )
+    words = [str(tiny_recipe(tmp_path)), str(tiny_plugin_file), str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=Path.cwd(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_torchrun_s_restart_needs_to_know_the_directory(cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path):
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    said = cli("run", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file)
+    assert said.code == 2
+    assert "without --out DIR none can tell which directory is its own" in said.err
+
+
+def test_torchrun_s_restart_goes_on(cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path):
+    words = ("run", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file, "--out", tmp_path / "run")
+    assert cli(*words).code == 0
+    assert "exists already" in cli(*words).err
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert "is finished: 3 steps" in cli(*words).out
+
+
+def test_bench_measures_one_process(cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    said = cli("bench", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file)
+    assert said.code == 2
+    assert "gankit bench measures one process; start it without torchrun" in said.err
