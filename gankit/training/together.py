@@ -164,9 +164,10 @@ def _meeting_place() -> dict[str, Any]:
     """
     if distributed.is_initialized():
         return {}
-    store, rank, world_size = next(distributed.rendezvous("env://"))
+    store, rank, world_size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
-    return {"store": distributed.PrefixStore(f"attempt-{attempt}", store), "rank": rank, "world_size": world_size}
+    corner = distributed.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
+    return {"store": corner, "rank": rank, "world_size": world_size}
 
 
 def _flattened(tensors: Sequence[Tensor]) -> Tensor:
