@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+T = TypeVar("T")
+SPARE_ELEMENTS = 2**24  # 64 MiB: buffers that no file holds
 CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 
@@ -51,6 +53,27 @@ class Frugal(TorchFunctionMode):
     def _require(self, elements: int) -> None:
         if elements > self._left:
             raise MemoryError(f"{elements} elements are asked for, and {self._left} are left")
+
+
+def bounded(build: Callable[[], T], stored: int) -> T:
+    """The network that ``build`` makes, whose weights lie in a file of ``stored`` bytes.
+
+    Raises:
+        MemoryError: it is out of all proportion to them. It is not even allocated.
+    """
+    limit = SPARE_ELEMENTS + 4 * stored
+    random = torch.get_rng_state()
+    try:
+        with Frugal(limit):
+            return build()
+    except MemoryError:  # of harmless numbers, perhaps
+        torch.set_rng_state(random)
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network: Any = build()
+        elements = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+        if elements > limit:
+            raise MemoryError(f"{elements:,} weights are described, and {stored:,} bytes stored") from None
+        return build()
 
 
 def _on_meta(value: Any) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from .errors import GankitError
+
 
 class JsonLines:
     """A log that can be cut back to where a checkpoint stood.
@@ -16,12 +18,17 @@ class JsonLines:
     Args:
         path: the file; made when the first line is written.
         keep_bytes: cut the file to this length first (on resume); None keeps all of it.
+
+    Raises:
+        GankitError: there is a link of that name, or something else that is no file.
     """
 
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
         self.path = path
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise GankitError(f"{path}: is no file but leads elsewhere; nothing is written there")
         if keep_bytes is not None and path.exists():
-            os.truncate(path, min(keep_bytes, path.stat().st_size))
+            os.truncate(path, max(0, min(keep_bytes, path.stat().st_size)))
         self._file = path.open("a", encoding="utf-8")
 
     def append(self, record: Mapping[str, Any]) -> None:
