@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .check import Choices
+from .check import Choices, Chosen
 from .data.loader import Loader
 from .errors import CheckpointError, DataError, GankitError, RecipeError
+from .frugal import bounded
 from .interfaces import Dataset, ImageSpec
 from .recipe import Recipe
 from .registry import Registries
@@ -38,10 +39,12 @@ def assemble_parts(
     about: Mapping[str, Any],
     registries: Registries,
     fresh: bool,
+    resumed: Checkpoint | None = None,
 ) -> Parts:
     """The parts of a trainer; `fresh` ones start from ``initialize:`` where the recipe has it.
 
     Raises:
+        CheckpointError: the networks are out of all proportion to those in the checkpoint ``resumed``.
         RecipeError: the data or ``initialize:`` do not fit the recipe.
         DataError: the data set is missing, damaged or too small.
         GankitError: this machine lacks the device.
@@ -56,8 +59,8 @@ def assemble_parts(
     loader = Loader(dataset, image, settings, recipe.seed, *where, engine.rank, engine.world_size)
     with engine.build_scope(recipe.seed):
         networks = {
-            "generator": choices["generator",].build(image, recipe.latent.dim),
-            "discriminator": choices["discriminator",].build(image),
+            "generator": _network(choices["generator",], resumed, "generator", image, recipe.latent.dim),
+            "discriminator": _network(choices["discriminator",], resumed, "discriminator", image),
         }
         components = _components(recipe, choices, image)
     for module in (*networks.values(), *(part for part in components.values() if isinstance(part, nn.Module))):
@@ -140,6 +143,16 @@ def assemble_parts(
         },
         registries=registries,
     )
+
+
+def _network(chosen: Chosen, resumed: Checkpoint | None, name: str, *context: Any) -> Any:
+    """The network, if it can be the one that the checkpoint holds."""
+    if resumed is None:
+        return chosen.build(*context)
+    try:
+        return bounded(lambda: chosen.build(*context), resumed.bytes_of(name))
+    except MemoryError as error:
+        raise CheckpointError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
 
 
 def resolved(recipe: Recipe, choices: Choices) -> Recipe:

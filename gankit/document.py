@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import yaml_text
 from .errors import Problem, RecipeError
-from .yaml_text import KeyPath, dotted
+from .yaml_text import KeyPath, cut, dotted
 
 LENGTHS = ("epochs", "steps", "images")
 COMMAND_LINE = "command line"
@@ -57,14 +57,8 @@ class Document:
         """Lay ``value``, given at ``place``, over what is at ``path``, in the mapping or list ``holder``."""
         child = Document({})
 
-        def mark(part: Any, where: KeyPath) -> None:
+        for where in _paths(value, path):
             child.keys[where] = child.values[where] = place
-            for key, item in (
-                part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
-            ):
-                mark(item, (*where, key))
-
-        mark(value, path)
         self._lay(path, holder, value, child)
 
     def _merge_at(self, path: KeyPath, old: dict[str, Any], new: Mapping[str, Any], child: Document) -> None:
@@ -90,13 +84,19 @@ class Document:
             self._merge_at(path, before, value, child)
         else:
             holder[key] = value
-            self._replace(path, child)
+            for mine, theirs in ((self.keys, child.keys), (self.values, child.values)):
+                for gone in _paths(before, path):
+                    if gone != path:
+                        mine.pop(gone, None)
+                mine.update({new: theirs[new] for new in _paths(value, path) if new in theirs})
 
-    def _replace(self, path: KeyPath, child: Document) -> None:
-        for mine, theirs in ((self.keys, child.keys), (self.values, child.values)):
-            for known in [p for p in mine if p[: len(path)] == path and p != path]:
-                del mine[known]
-            mine.update({p: place for p, place in theirs.items() if p[: len(path)] == path})
+
+def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:
+    """The path of a value, and of everything in it."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from _paths(item, (*path, key))
 
 
 def lengths_in(train: Any) -> list[str]:
@@ -126,8 +126,12 @@ def parse(text: str, name: str) -> Document:
     return Document(reading.data, reading.keys, reading.values, reading.problems)
 
 
-def _read_with_parents(path: Path, children: tuple[Path, ...], asked: str = "") -> Document:
+def _read_with_parents(path: Path, children: tuple[Path, ...], asked: str = "", values: int = 0) -> Document:
     document = parse(_read_text(path, asked), _shown(path))
+    values += len(document.values)
+    if values > yaml_text.MAX_VALUES:
+        message = f"grows beyond {yaml_text.MAX_VALUES:,} values in all, which no recipe needs"
+        raise RecipeError([Problem(asked, "extends", message)])
     family = (*children, path.resolve())
     if family[-1] in children or len(children) > MAX_PARENTS:
         circle = (
@@ -141,9 +145,9 @@ def _read_with_parents(path: Path, children: tuple[Path, ...], asked: str = "") 
     place = document.values[("extends",)]
     if not isinstance(parent, str) or not parent:
         raise RecipeError(
-            [Problem(place, "extends", f"should be the path of a recipe, from this file; got {parent!r}")]
+            [Problem(place, "extends", f"should be the path of a recipe, from this file; got {cut(repr(parent))}")]
         )
-    base = _read_with_parents(path.parent / parent, family, place)
+    base = _read_with_parents(path.parent / parent, family, place, values)
     base.merge(document)
     base.values[()] = document.values[()]
     return base
@@ -160,6 +164,8 @@ def _shown(path: Path) -> str:
 
 def _read_text(path: Path, asked: str) -> str:
     try:
+        if asked and path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting
+            raise OSError("is no regular file")
         with path.open("rb") as file:
             content = file.read(yaml_text.MAX_BYTES + 1)
         if len(content) <= yaml_text.MAX_BYTES:
@@ -174,7 +180,7 @@ def _read_text(path: Path, asked: str) -> str:
     except (OSError, ValueError) as error:
         message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     shown = _shown(path)
-    raise RecipeError([Problem(asked, "extends", f"{shown}: {message}") if asked else Problem(shown, "", message)])
+    raise RecipeError([Problem(asked, "extends", f"{cut(shown)}: {message}") if asked else Problem(shown, "", message)])
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
@@ -185,7 +191,7 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
     """
     lengths: list[list[str]] = []
     for word in overrides:
-        place = f"{COMMAND_LINE}: {word if len(word) <= 100 else word[:97] + '...'}"
+        place = f"{COMMAND_LINE}: {cut(word)}"
         try:
             lengths.append(_apply(document, word, place))
         except RecipeError as error:
@@ -199,7 +205,7 @@ def _apply(document: Document, word: str, place: str) -> list[str]:
     """Lay one word over the document. Returns the training lengths that it gives."""
     key, equals, text = word.partition("=")
     words = key.split(".")
-    if not equals or not all(words):
+    if not equals or not all(words) or len(words) > yaml_text.MAX_DEPTH:
         raise RecipeError([Problem(place, "", "an override is KEY=VALUE, such as train.epochs=1")])
     if words[0] == "extends":
         raise RecipeError([Problem(place, "extends", "belongs into a recipe's file, not onto the command line")])
@@ -261,4 +267,4 @@ def _item(items: list[Any], word: str, path: str, place: str) -> int:
     if names.count(word) == 1:
         return names.index(word)
     known = ", ".join(f"{index} ({name})" for index, name in enumerate(names)) or "none"
-    raise RecipeError([Problem(place, path, f"no single item is called {word!r}; there are: {known}")])
+    raise RecipeError([Problem(place, path, f"no single item is called {cut(word)!r}; there are: {known}")])

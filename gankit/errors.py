@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+MAX_MESSAGE = 1000
+
 
 class GankitError(Exception):
     """The parent of every error that gankit raises on purpose."""
@@ -23,6 +25,10 @@ class Problem:
     place: str
     path: str
     message: str
+
+    def __post_init__(self) -> None:
+        if len(self.message) > MAX_MESSAGE:  # it quotes what was given, and that is a stranger's
+            object.__setattr__(self, "message", f"{self.message[: MAX_MESSAGE - 3]}...")
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.place, self.path, self.message) if part)

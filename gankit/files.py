@@ -12,6 +12,7 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """A name beside ``path`` to write to, which becomes ``path`` if all goes well and leaves no trace otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)  # a link of that name would lead elsewhere
     try:
         yield temporary
         temporary.replace(path)

@@ -8,40 +8,83 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+T = TypeVar("T")
+SPARE_ELEMENTS = 2**24  # 64 MiB: buffers that no file holds
+CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
+
 
 class Frugal(TorchFunctionMode):
-    """Torch's functions make up to so many elements in this scope.
+    """Torch's functions make up to so many elements in this scope: all in all, or each of them.
+
+    Those on the meta device cost nothing, and do not count.
 
     Raises:
-        MemoryError: they are used up. What is asked for by its size is not even allocated.
+        MemoryError: they are used up. What is asked for by its size, or by a convolution, is not even allocated.
     """
 
-    def __init__(self, elements: int) -> None:
+    def __init__(self, elements: int, each: bool = False) -> None:
         super().__init__()
-        self._left = elements
+        self._left, self._each = elements, each
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        given = (*args, *kwargs.values())
+        if any(_on_meta(value) for value in given):
+            return func(*args, **kwargs)
         # Sizes, among other numbers that are small or mean a harmless refusal.
-        self._require(math.prod(_whole_numbers((*args, *kwargs.values()))))
+        self._require(math.prod(_whole_numbers(given)))
+        if func in CONVOLUTIONS:
+            self._require(_convolved(*args, **kwargs))
         result = func(*args, **kwargs)
         made = result if isinstance(result, (list, tuple)) else (result,)
-        elements = sum(part.numel() for part in made if isinstance(part, Tensor))
+        elements = sum(part.numel() for part in made if isinstance(part, Tensor) and not _on_meta(part))
         self._require(elements)
-        self._left -= elements
+        self._left -= 0 if self._each else elements
         return result
 
     def _require(self, elements: int) -> None:
         if elements > self._left:
             raise MemoryError(f"{elements} elements are asked for, and {self._left} are left")
+
+
+def bounded(build: Callable[[], T], stored: int) -> T:
+    """The network that ``build`` makes, whose weights lie in a file of ``stored`` bytes.
+
+    Raises:
+        MemoryError: it is out of all proportion to them. It is not even allocated.
+    """
+    limit = SPARE_ELEMENTS + 4 * stored
+    random = torch.get_rng_state()
+    try:
+        with Frugal(limit):
+            return build()
+    except MemoryError:  # of harmless numbers, perhaps
+        torch.set_rng_state(random)
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            network: Any = build()
+        elements = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+        if elements > limit:
+            raise MemoryError(f"{elements:,} weights are described, and {stored:,} bytes stored") from None
+        return build()
+
+
+def _on_meta(value: Any) -> bool:
+    """Whether it is a tensor there, or that device."""
+    device = value.device if isinstance(value, Tensor) else value
+    return isinstance(device, torch.device) and device.type == "meta"
+
+
+def _convolved(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> int:
+    """About how many elements a convolution of a stride of 1 makes."""
+    return input.shape[0] * weight.shape[0] * math.prod(input.shape[2:])
 
 
 def _whole_numbers(values: Iterable[Any]) -> Iterator[int]:

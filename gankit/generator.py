@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .check import Chosen
 from .errors import CheckpointError
+from .frugal import bounded
 from .interfaces import ImageSpec, Latent
 from .registry import Params, Registry, signature_schema
 from .runtime import Runtime
@@ -19,6 +20,9 @@ from .training.checkpoint import MANIFEST, Checkpoint, find_checkpoint
 from .training.sampling import sample_images
 from .training.schedule import ComponentSchedule
 from .validation import validate
+from .yaml_text import cut
+
+MAX_ELEMENTS = 2**31  # of the images drawn at once, which are 8 GiB until they are quantised
 
 
 class TrainedGenerator:
@@ -65,6 +69,9 @@ class TrainedGenerator:
         """
         if count < 1 or not 0 <= seed < 2**63:
             raise ValueError(f"count is 1 or more and seed 0 to 2^63 - 1; got count {count!r}, seed {seed!r}")
+        elements = count * self.image.channels * self.image.height * self.image.width
+        if elements > MAX_ELEMENTS:
+            raise ValueError(f"{count} images are {elements:,} numbers, beyond {MAX_ELEMENTS:,}; draw fewer at a time")
         if labels is not None and not (
             isinstance(labels, Sequence) and all(isinstance(label, int) and label is not True for label in labels)
         ):
@@ -107,7 +114,8 @@ def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu", ema:
         latent = _choose(registries.latents, manifest["latent"]).build(latent_dim)
         with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then replaced
             chosen = _choose(registries.generators, manifest["generator"])
-            network = chosen.build(image, latent_dim)
+            name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
+            network = bounded(lambda: chosen.build(image, latent_dim), checkpoint.bytes_of(name))
         ComponentSchedule(network, chosen.params).advance(int(manifest["images"]))
     except CheckpointError as error:
         recorded = manifest.get("plugins")
@@ -115,12 +123,13 @@ def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu", ema:
         hint = f"; it was trained with plugin {missing}: pass it (--plugin)" if missing else ""
         raise CheckpointError(f"{folder}: {error}{hint}") from None
     except Exception as error:  # a manifest is a stranger's data
-        fault = f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {error}"
-        raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {fault}") from None
-    ema = ema and "generator_ema.safetensors" in manifest["files"]
-    checkpoint.load_network("generator_ema" if ema else "generator", network)
+        fault = (
+            f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {' '.join(str(error).split())}"
+        )
+        raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {cut(fault, 400)}") from None
+    checkpoint.load_network(name, network)
     network.to(device).eval().requires_grad_(False)
-    return TrainedGenerator(network, latent, image, classes, frequencies, folder, ema)
+    return TrainedGenerator(network, latent, image, classes, frequencies, folder, name == "generator_ema")
 
 
 def _image(given: Mapping[str, Any]) -> ImageSpec:

@@ -22,14 +22,17 @@ class JsonLines:
         keep_bytes: cut the file to this length first (on resume); None keeps all of it.
 
     Raises:
-        GankitError: the file cannot be written; by every method.
+        GankitError: the file cannot be written, by every method; or there is a link of that name, or something else that
+            is no file.
     """
 
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
         self.path = path
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise GankitError(f"{path}: is no file but leads elsewhere; nothing is written there")
         with self._written():
             if keep_bytes is not None and path.exists():
-                os.truncate(path, min(keep_bytes, path.stat().st_size))
+                os.truncate(path, max(0, min(keep_bytes, path.stat().st_size)))
             self._file = path.open("ab", buffering=0)  # no buffer: what a full disk refuses must not come later
 
     def append(self, record: Mapping[str, Any]) -> None:

@@ -89,6 +89,9 @@ class Image(_Section):
     size: Annotated[tuple[Side, Side], _OneForBoth()]
 
 
+Components = Annotated[tuple[Component, ...], Field(max_length=32)]  # each is built and tried
+
+
 class LatentSpec(Component):
     """The latents' distribution and how many dimensions it has."""
 
@@ -199,12 +202,12 @@ class Recipe(_Section):
     generator: Component
     discriminator: Component
     loss: Component
-    regularizers: tuple[Component, ...] = ()
-    augmentations: tuple[Component, ...] = ()
+    regularizers: Components = ()
+    augmentations: Annotated[tuple[Component, ...], Field(max_length=8)] = ()
     optimizers: Optimizers
     train: Train
     ema: EMA | None = None
-    callbacks: tuple[Component, ...] = ()
+    callbacks: Components = ()
     initialize: Path | None = None
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))

@@ -18,7 +18,7 @@ from .plugins import BrokenPlugin, Plugin, Plugins
 from .recipe import Recipe, in_order
 from .registry import Registries
 from .training.checkpoint import Checkpoint, checkpoints
-from .training.directory import RECIPE, read_record, require_free
+from .training.directory import RECIPE, read_record, require_free, require_within
 from .training.failure import is_out_of_memory, out_of_memory
 from .training.game import Adversarial
 from .training.trainer import Trainer
@@ -112,13 +112,14 @@ class Runtime:
             recipe = self.load(directory / RECIPE, overrides)
         except RecipeError as error:
             raise RecipeError([*error.problems, *self._missing_plugins(directory)]) from None
+        require_within(directory)
         found = checkpoints(directory)
         try:
             checkpoint = Checkpoint.open(found[-1]) if found else None
         except CheckpointError as error:
             before = f"from {found[-2].name}" if len(found) > 1 else "from the start"
             raise CheckpointError(f"{error}; to go on {before}, delete {found[-1]} and resume again") from None
-        trainer = self._assemble(recipe, directory, fresh=checkpoint is None)
+        trainer = self._assemble(recipe, directory, fresh=checkpoint is None, checkpoint=checkpoint)
         trainer.restore(checkpoint)
         return trainer
 
@@ -147,11 +148,13 @@ class Runtime:
         self._last_fit = recipe, choices
         return choices
 
-    def _assemble(self, recipe: Recipe, run_dir: Path | None, fresh: bool) -> Trainer:
+    def _assemble(
+        self, recipe: Recipe, run_dir: Path | None, fresh: bool, checkpoint: Checkpoint | None = None
+    ) -> Trainer:
         choices = self._checked(recipe)
         callbacks = self._plugins.run_callbacks(recipe)
         try:
-            parts = assemble_parts(recipe, choices, callbacks, self._about(choices), self.registries, fresh)
+            parts = assemble_parts(recipe, choices, callbacks, self._about(choices), self.registries, fresh, checkpoint)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -15,6 +15,7 @@ from .interfaces import ImageSpec
 MAX_PARAMETERS = 100_000_000_000
 MAX_TRIED_PIXELS = 1024**2
 MAX_QUICK_ELEMENTS = 2**26  # 256 MiB, and less work for the CPU than the import
+MAX_ELEMENTS = 2**28  # of one tensor, where a network cannot be tried on the meta device: 1 GiB, for two images
 
 Build = Callable[[], Any]
 
@@ -80,16 +81,25 @@ def _try(run: Callable[[], None], image: ImageSpec) -> None:
         if _passes_quickly(run):
             return
         try:
-            with torch.device("meta"):
+            with Frugal(MAX_ELEMENTS, each=True), torch.device("meta"):  # some make tensors elsewhere all the same
                 run()
         except (ValueError, GankitError):
             raise
+        except MemoryError as error:
+            raise ValueError(f"needs too much memory for two images: {error}") from None
         except Exception as error:  # some networks compute with numbers that the meta device does not have
             if "overflow" in str(error):
                 raise ValueError("is too large: its tensors have more elements than can be counted") from None
             if image.height * image.width <= MAX_TRIED_PIXELS:
-                with torch.device("cpu"):
-                    run()
+                _run_on_the_cpu(run)
+
+
+def _run_on_the_cpu(run: Callable[[], None]) -> None:
+    try:
+        with torch.device("cpu"), Frugal(MAX_ELEMENTS, each=True):
+            run()
+    except MemoryError:  # which is no fault of a network's that runs on larger machines
+        return
 
 
 def _passes_quickly(run: Callable[[], None]) -> bool:

@@ -16,6 +16,8 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES = 250_000
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
+MAX_BITS = 1024  # of a whole number; a float has no more
+LONGEST_WORD = 100  # of a key or a path in a message
 
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)")
@@ -78,7 +80,13 @@ for _name, _pattern, _first in _SCALARS:
 def read(text: str, name: str) -> Reading:
     """The value of a YAML text, with places in the file called ``name``. Raises: RecipeError."""
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except (ValueError, OverflowError):  # of an escape beyond Unicode, for one
+        mark = loader.get_mark()
+        raise RecipeError(
+            [Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", "", "invalid YAML: cannot be read from here on")]
+        ) from None
     except yaml.MarkedYAMLError as error:
         raise RecipeError([_invalid(error, name)]) from None
     except yaml.reader.ReaderError as error:
@@ -130,7 +138,7 @@ class Reading:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         try:
-            return self._scalars.construct_object(node)
+            return _countable(self._scalars.construct_object(node))
         except (yaml.YAMLError, ValueError, LookupError, OverflowError):
             kind = node.tag.rpartition(":")[2]
             raise RecipeError([Problem(place, dotted(path), f"{_short(node.value)} is no valid {kind}")]) from None
@@ -159,14 +167,26 @@ class Reading:
         return f"{self._name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
+def _countable(value: Any) -> Any:
+    """The value. Raises: OverflowError: it is a whole number that Python would not write in decimal digits."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise OverflowError
+    return value
+
+
 def _is_absent(node: yaml.Node) -> bool:
     """Whether nothing at all stands in its place."""
     return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
 
 
 def dotted(path: KeyPath) -> str:
-    """``('callbacks', 0, 'every')`` as ``callbacks.0.every``."""
-    return ".".join(str(part) for part in path)
+    """``('callbacks', 0, 'every')`` as ``callbacks.0.every``; what no recipe has is cut."""
+    return cut(".".join(cut(str(part)) for part in path), 10 * LONGEST_WORD)
+
+
+def cut(text: str, length: int = LONGEST_WORD) -> str:
+    """The text, or its beginning where it is longer."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _invalid(error: yaml.MarkedYAMLError, name: str) -> Problem:
@@ -184,4 +204,4 @@ def _too_much(depth: int) -> str:
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+    return repr(cut(text, 60))

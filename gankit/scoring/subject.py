@@ -93,7 +93,7 @@ def open_subject(
     checkpoint = checkpoint_of(source)
     if checkpoint is None:
         return ImagesOfFolder(source, channels, request)
-    manifest = Checkpoint.open(checkpoint).manifest
+    opened = Checkpoint.open(checkpoint)
     generator = generator_from(runtime, checkpoint, str(device), ema=request.ema)
     require_channels(str(checkpoint), generator.image.channels, channels, real)
     run = run_of(source)
@@ -102,9 +102,11 @@ def open_subject(
         path=str(source),
         run=None if run is None else run.resolve().name,
         checkpoint=checkpoint.name,
-        step=int(manifest["step"]),
+        step=opened.step,
         ema=generator.ema,
-        weights=str(manifest["files"]["generator_ema.safetensors" if generator.ema else "generator.safetensors"]),
+        weights=str(
+            opened.manifest["files"]["generator_ema.safetensors" if generator.ema else "generator.safetensors"]
+        ),
     )
     return GeneratedImages(generator, about, request)
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ MANIFEST = "manifest.json"
 STATE = "state.pt"
 TIED = "tied:"  # in a weight file's metadata: this name shares the tensor of that one
 MAX_MANIFEST_BYTES = 10_000_000
+MAX_VALUES = 2_000_000  # in a state
 
 
 def save_checkpoint(
@@ -121,16 +123,31 @@ class Checkpoint:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"{file}: does not fit this network: {reason[:400]}") from None
 
+    @property
+    def step(self) -> int:
+        """The step that the manifest tells. Raises: CheckpointError."""
+        step = self.manifest.get("step")
+        if not isinstance(step, int) or step < 0:
+            raise CheckpointError(f"{self.path / MANIFEST}: its step is {step!r:.80}, no number of steps")
+        return step
+
+    def bytes_of(self, name: str) -> int:
+        """The size of file ``name``.safetensors; 0 where there is none."""
+        file = self.path / f"{name}.safetensors"
+        return file.stat().st_size if file.name in self.manifest["files"] else 0
+
     def load_state(self) -> dict[str, Any]:
         """What was given as ``state``. Raises: CheckpointError."""
         file = self.path / STATE
         if STATE not in self.manifest["files"]:
             raise CheckpointError(f"{self.path}: holds no {STATE}; without it there is no going on, only sampling")
         try:
+            _require_uncompressed(file)
             state = torch.load(file, map_location="cpu", weights_only=True)
+            _require_held(state)
         except Exception as error:  # unpickling a hostile file may raise nearly anything
-            reason = str(error).split("\n", 1)[0]
-            raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason}") from None
+            reason = str(error).split("\n", 1)[0] or type(error).__name__
+            raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason[:400]}") from None
         if not isinstance(state, dict):
             raise CheckpointError(f"{file}: holds no state")
         return state
@@ -178,6 +195,8 @@ def _save_network(network: nn.Module, file: Path) -> None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file():  # a pipe would keep us waiting
+            raise CheckpointError(f"{path}: is no file")
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise CheckpointError(f"{path}: too large for a manifest")
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -203,6 +222,36 @@ def _require_plain(value: Any, where: str) -> None:
             _require_plain(item, f"{where}.{index}")
     elif value is not None and kind not in (Tensor, nn.Parameter, bool, int, float, str, bytes):
         raise CheckpointError(f"{where}: a {kind.__name__} cannot be saved; use plain data and tensors")
+
+
+def _require_uncompressed(file: Path) -> None:
+    """Raises: ValueError: it is no archive as torch writes it, whose contents are no larger than it is."""
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise ValueError("it is compressed, which torch never does")
+    if sum(entry.file_size for entry in entries) > file.stat().st_size:
+        raise ValueError("it claims to hold more than it does")
+
+
+def _require_held(state: Any) -> None:
+    """Raises: ValueError: more values than any state has, through references, or a tensor larger than its memory."""
+    waiting, count = [state], 0
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if count > MAX_VALUES:
+            raise ValueError(f"it grows beyond {MAX_VALUES:,} values")
+        if isinstance(value, Mapping):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+        elif isinstance(value, Tensor) and (
+            value.layout != torch.strided
+            or value.device.type != "cpu"
+            or value.numel() * value.element_size() > value.untyped_storage().nbytes()
+        ):
+            raise ValueError(f"a tensor {list(value.shape)} is larger than what is stored of it")
 
 
 def _sha256(path: Path) -> str:

@@ -27,6 +27,16 @@ def require_free(wanted: Path) -> None:
         )
 
 
+def require_within(directory: Path) -> None:
+    """Raises: GankitError: something in it is a link that leads out of it, and would be written to."""
+    for path in sorted(directory.iterdir()):
+        if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
+            raise GankitError(
+                f"{path}: leads out of the run directory, to {path.resolve()}; a run writes nowhere else. "
+                "Put what is meant in its place, or move the whole run directory and link that"
+            )
+
+
 def claim(wanted: Path | None, name: str) -> Path:
     """Make the directory of a new run: ``wanted`` itself, or ``results/NAME``, ``results/NAME-2``, ...
 

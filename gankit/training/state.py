@@ -13,6 +13,7 @@ from ..errors import CheckpointError
 from .ema import Average
 from .turn import Player
 
+SHAPED = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
 PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
 
 
@@ -70,13 +71,31 @@ class TrainState:
         try:
             for player, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(saved["optimizers"][player])
-            self.step, self.images = int(saved["step"]), int(saved["images"])
-            self.turns = {player: int(saved["turns"][player]) for player in PLAYERS}
-            self.position = int(saved["position"])
-            self.skipped = [(int(start), int(count)) for start, count in saved["skipped"]]
+                _require_shapes(optimizer)
+            self.step, self.images = _count(saved["step"]), _count(saved["images"])
+            self.turns = {player: _count(saved["turns"][player]) for player in PLAYERS}
+            self.position = _count(saved["position"])
+            self.skipped = [(_count(start), _count(count)) for start, count in saved["skipped"]]
             if self.ema is not None:
-                self.ema.n_averaged.fill_(saved["ema_updates"] or 0)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+                self.ema.n_averaged.fill_(_count(saved["ema_updates"] or 0))
+        except Exception as error:  # the state is a stranger's data
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise CheckpointError(
-                f"the checkpoint's state does not fit these networks and optimizers: {error}"
+                f"the checkpoint's state does not fit these networks and optimizers: {reason[:400]}"
             ) from None
+
+
+def _count(value: Any) -> int:
+    count = int(value)
+    if not 0 <= count < 2**63:
+        raise ValueError(f"{count} is no count of anything")
+    return count
+
+
+def _require_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Raises: ValueError: what torch's optimizers keep in the shape of the parameter has another."""
+    for parameter, state in optimizer.state.items():
+        for name in SHAPED.intersection(state):
+            shape = getattr(state[name], "shape", None)
+            if state[name] is not None and shape != parameter.shape:
+                raise ValueError(f"'{name}' has the shape {shape} for a parameter of {list(parameter.shape)}")

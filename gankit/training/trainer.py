@@ -280,8 +280,11 @@ class Trainer:
             return
         saved = self._take_up(checkpoint)
         self._load_states(self.callbacks.stateful(), saved.get("callbacks", {}), checkpoint.path)
-        self._events_bytes = int(saved.get("events_bytes", 0))
-        self.seconds = float(saved.get("seconds", 0.0))
+        try:
+            self._events_bytes = int(saved.get("events_bytes", 0))
+            self.seconds = float(saved.get("seconds", 0.0))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise CheckpointError(f"{checkpoint.path}: its state does not fit: {error}") from None
         self.checkpoint, self._saved_step = checkpoint.path, self.state.step
 
     def _take_up(self, source: Checkpoint | Beginning) -> Mapping[str, Any]:
@@ -295,13 +298,15 @@ class Trainer:
         return saved
 
     def _load_states(self, holders: Mapping[str, Any], saved: Mapping[str, Any], path: Path | None) -> None:
+        if not isinstance(saved, Mapping):
+            raise CheckpointError(f"{path}: its states are a {type(saved).__name__}, and not by name")
         for name, holder in holders.items():
             if name not in saved:
                 self._begin_anew.append(name)
                 continue
             try:
                 holder.load_state_dict(saved[name])
-            except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            except Exception as error:  # what is saved is a stranger's data
                 reason = f"{type(error).__name__}: {error}"
                 raise CheckpointError(f"{path}: the state of '{name}' does not fit: {reason}") from None
 

@@ -39,7 +39,9 @@ class Kornia(nn.Module):
         ValueError: a transform is unknown, its parameters are, or it is of no use in front of a discriminator.
     """
 
-    def __init__(self, image: gankit.ImageSpec, *, transforms: Annotated[list[Transform], Field(min_length=1)]) -> None:
+    def __init__(
+        self, image: gankit.ImageSpec, *, transforms: Annotated[list[Transform], Field(min_length=1, max_length=16)]
+    ) -> None:
         super().__init__()
         built: list[nn.Module] = []
         faults: list[str] = []

@@ -30,6 +30,8 @@ UNFIT: Mapping[str, str] = {
     "Resize": NOT_RANDOM,
     "SmallestMaxSize": NOT_RANDOM,
 }
+LARGEST_TRIED = 256  # pixels a side: the trial keeps dozens of copies of its five images
+MAX_TRIED_PIXELS = LARGEST_TRIED**2
 PROBABILITIES = ("p", "p_batch")
 
 
@@ -48,9 +50,14 @@ def build_transform(name: str, parameters: Mapping[str, Any], image: gankit.Imag
     with torch.device("cpu"), torch.random.fork_rng(devices=[]), torch.enable_grad():
         try:
             transform = factory(**given)
+        except MemoryError:
+            raise
         except Exception as error:  # kornia raises many kinds for what a user may get wrong
             raise ValueError(_sentence(error)) from None
-        _try_out(transform, image)
+        if image.height * image.width <= MAX_TRIED_PIXELS:
+            _try_out(transform, image)
+        elif "size" not in given:  # what makes images of a size can be tried on none smaller
+            _try_out(transform, gankit.ImageSpec(LARGEST_TRIED, LARGEST_TRIED, image.channels))
     return transform
 
 
@@ -104,6 +111,8 @@ def _try_out(transform: Any, image: gankit.ImageSpec) -> None:
     size = f"{list(images.shape[1:])} images (c h w)"
     try:
         outcome = transform(images)
+    except MemoryError:  # who tries this in a bounded space wants to know
+        raise
     except Exception as error:  # as above
         raise ValueError(f"kornia cannot apply it to {size}: {_sentence(error)}") from None
     if outcome.shape != images.shape:

@@ -18,6 +18,10 @@ import gankit
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
+MAX_ZIP_BYTES = 2**31
+MAX_IMAGE_BYTES = 2**20
+
+
 def read_zip(path: Path, classes: Sequence[str], spec: gankit.ImageSpec) -> tuple[Tensor, Tensor]:
     """Images uint8 [n 3 h w] and labels int64 [n], in the order of their classes, then of their names.
 
@@ -31,7 +35,11 @@ def read_zip(path: Path, classes: Sequence[str], spec: gankit.ImageSpec) -> tupl
     """
     place = path.absolute()
     try:
-        archive = zipfile.ZipFile(io.BytesIO(path.read_bytes()))
+        with path.open("rb") as file:
+            content = file.read(MAX_ZIP_BYTES + 1)
+        if len(content) > MAX_ZIP_BYTES:
+            raise gankit.DataError(f"{place} holds more than {MAX_ZIP_BYTES:,} bytes; CIFAR-10 has a tenth of that")
+        archive = zipfile.ZipFile(io.BytesIO(content))
     except (OSError, zipfile.BadZipFile) as error:
         raise gankit.DataError(f"{place} is no readable zip: {error}; replace it") from error
     labelled = sorted((_label(name, classes, place), name) for name in archive.namelist() if _is_image(name))
@@ -58,7 +66,11 @@ def _label(name: str, classes: Sequence[str], place: Path) -> int:
 
 def _decode(archive: zipfile.ZipFile, name: str, spec: gankit.ImageSpec, place: Path) -> NDArray[np.uint8]:
     try:
-        image = Image.open(io.BytesIO(archive.read(name)))
+        with archive.open(name) as file:
+            content = file.read(MAX_IMAGE_BYTES + 1)
+        if len(content) > MAX_IMAGE_BYTES:
+            raise ValueError(f"it holds more than {MAX_IMAGE_BYTES:,} bytes")
+        image = Image.open(io.BytesIO(content))
         size = image.size
         if size == (spec.width, spec.height):
             return np.asarray(image.convert("RGB"))

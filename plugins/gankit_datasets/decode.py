@@ -11,6 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 MAX_PIXELS = 100_000_000
+SPARE_BYTES = 2**24  # for what is beside the pixels: profiles, previews
+BYTES_A_PIXEL = 16
+MAX_BYTES = 2**28
 MODE_OF = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -21,6 +24,21 @@ class DecodeError(Exception):
 def check_header(file: IO[bytes]) -> None:
     """Read as much as tells format and size. Raises: DecodeError."""
     _open(file)
+
+
+def decode_file(file: IO[bytes], channels: int) -> Tensor:
+    """As `decode`, from a file of which no more is read than its pixels account for. Raises: DecodeError."""
+    data = file.read(SPARE_BYTES)
+    if len(data) == SPARE_BYTES:
+        try:
+            image = _open(io.BytesIO(data))
+            most = BYTES_A_PIXEL * image.width * image.height
+        except DecodeError:  # in some formats the header comes last
+            most = MAX_BYTES
+        data += file.read(most)
+        if file.read(1):
+            raise DecodeError(f"holds more than {len(data):,} bytes, which its pixels do not account for")
+    return decode(data, channels)
 
 
 def decode(data: bytes, channels: int) -> Tensor:

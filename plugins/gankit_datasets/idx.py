@@ -13,6 +13,7 @@ from torch import Tensor
 import gankit
 
 UNSIGNED_BYTE = 8
+MAX_BYTES = 2**28  # MNIST has 47 million
 
 
 def read_idx(path: Path, dimensions: int) -> Tensor:
@@ -22,11 +23,12 @@ def read_idx(path: Path, dimensions: int) -> Tensor:
         gankit.DataError: it is damaged, cut short, or holds something else.
     """
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise gankit.DataError(f"{path.absolute()} is damaged: {error}; delete it and fetch it again") from error
+    if len(data) > MAX_BYTES:
+        raise gankit.DataError(f"{path.absolute()} holds more than {MAX_BYTES:,} bytes, beyond any set of this kind")
     header = 4 + 4 * dimensions
     if len(data) < header or data[:4] != bytes((0, 0, UNSIGNED_BYTE, dimensions)):
         raise gankit.DataError(

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import gankit
 
-from .decode import DecodeError, check_header, decode
+from .decode import DecodeError, check_header, decode_file
 from .image_files import SUFFIXES, ImageFiles, open_files
 
 NAMED = 5  # damaged files that a message names; it counts the rest
@@ -114,7 +114,7 @@ class ImageFolder:
         def fault(name: str) -> str:
             try:
                 with files.open(name) as file:
-                    check_header(file) if self.on_error == "refuse" else decode(file.read(), self.channels)
+                    check_header(file) if self.on_error == "refuse" else decode_file(file, self.channels)
             except Exception as error:  # a damaged zip makes zipfile raise nearly anything
                 return _reason(error)
             return ""
@@ -139,7 +139,7 @@ class ImageFolder:
         name, label = self._names[index], int(self.labels[index])
         try:
             with self._files.open(name) as file:
-                return decode(file.read(), self.channels), label
+                return decode_file(file, self.channels), label
         except Exception as error:  # see `_faults`
             if not self._files.path.exists():
                 raise gankit.DataError(f"{self._files.path} is gone; bring it back") from error

@@ -1,0 +1,199 @@
+"""Recipes of a stranger: mutated at random, and made to be slow, large or endless."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import gankit
+from gankit import RecipeError
+
+FUZZ = Path(__file__).parent / "fuzz_recipes.py"
+QUICKSTART = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
+
+
+@pytest.fixture(scope="module")
+def fuzz() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fuzz_recipes", FUZZ)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def mutated(first: int, count: int) -> tuple[dict[str, Any], list[str]]:
+    """The summary of so many cases, and the faults."""
+    said = subprocess.run(
+        [sys.executable, FUZZ, str(first), str(count)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr[-2000:]
+    *faults, summary = said.stdout.splitlines()
+    return json.loads(summary), faults
+
+
+class TestMutations:
+    def test_a_few_hundred(self):
+        summary, faults = mutated(0, 250)
+        assert not faults, "\n".join(faults)
+        assert summary["accepted"] > 15
+        assert summary["refused"] > 150
+
+    @pytest.mark.slow
+    def test_ten_thousand(self):
+        for first in range(0, 10_000, 2_500):
+            summary, faults = mutated(first, 2_500)
+            assert not faults, "\n".join(faults)
+            assert summary["accepted"] + summary["refused"] == 2_500
+            assert summary["peak_mib"] < 2_048
+
+    def test_a_case_is_a_function_of_its_number(self, fuzz):
+        runtime = gankit.Runtime()
+        cases = [fuzz.case(number, runtime) for number in range(40)]
+        assert cases == [fuzz.case(number, runtime) for number in range(40)]
+        assert len(set(map(repr, cases))) > 30
+
+    @pytest.mark.parametrize(
+        ("answer", "fault"),
+        [
+            (ValueError("no"), "ValueError: no"),
+            (RecipeError([]), "a problem without place"),
+            (RecipeError([gankit.errors.Problem("", "seed", "no")]), "a problem without place"),
+            (RecipeError([gankit.errors.Problem("r.yaml:1:1", "seed", "no")]), ""),
+            (SystemExit(0), "SystemExit"),
+            (lambda: os.close(os.open(os.devnull, os.O_WRONLY)), "open "),
+            (lambda: os.system("true"), "os.system"),
+        ],
+    )  # fmt: skip
+    def test_the_judge_sees_what_is_wrong(self, fuzz, tmp_path, answer, fault):
+        class Runtime:
+            def load(self, path: Path, words: list[str]) -> None:
+                if isinstance(answer, BaseException):
+                    raise answer
+                answer()
+                raise RecipeError([gankit.errors.Problem("r.yaml:1:1", "", "no")])
+
+        watch = fuzz.Watch()
+        found = fuzz.judge(tmp_path / "r.yaml", [], Runtime(), watch)[1]
+        assert found.startswith(fault) if fault else not found
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """``refused(text, words) -> messages``, in little time and memory."""
+    monkeypatch.chdir(tmp_path)
+    runtime = gankit.Runtime()
+
+    def load(text: str, words: list[str] | None = None) -> list[str]:
+        Path("r.yaml").write_text(text)
+        begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(RecipeError) as caught:
+            runtime.load("r.yaml", words or [])
+        assert time.process_time() - begun < 8
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
+        messages = [str(problem) for problem in caught.value.problems]
+        assert all(problem.place for problem in caught.value.problems)
+        assert max(map(len, messages)) < 2_000
+        return messages
+
+    return load
+
+
+def recipe(*changes: tuple[str, str], more: str = "") -> str:
+    text = QUICKSTART.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    return text + more
+
+
+class TestSlowOrEndless:
+    """Each took minutes, gigabytes, for ever, or ended in a traceback."""
+
+    def test_a_pipe_that_nobody_writes_to(self, refused):
+        os.mkfifo("pipe")
+        assert refused("extends: pipe\n") == ["r.yaml:1:10: extends: pipe: cannot be read: is no regular file"]
+
+    def test_many_keys_over_many_keys(self, refused):
+        keys = "".join(f"k{index}: 1\n" for index in range(9_000))
+        Path("parent.yaml").write_text(keys)
+        found = refused("extends: parent.yaml\n" + keys)
+        assert sum(": unknown key; known: " in line for line in found) == 9_000
+
+    def test_many_large_parents(self, refused):
+        for number in range(20):
+            keys = "".join(f"k{number}_{index}: 1\n" for index in range(9_000))
+            Path(f"p{number}.yaml").write_text((f"extends: p{number - 1}.yaml\n" if number else "") + keys)
+        message = "p18.yaml:1:10: extends: grows beyond 20,000 values in all, which no recipe needs"
+        assert refused("extends: p19.yaml\n") == [message]
+
+    def test_a_long_key_above_many_faults(self, refused):
+        assert "r.yaml:22:" in refused(recipe(more='? "' + "k" * 100_000 + '"\n: {' + "a: 1, " * 9_000 + "}\n"))[0]
+
+    def test_numbers_that_have_no_decimal_digits(self, refused):
+        found = refused(recipe(("steps: 2000", "steps: 0x" + "f" * 100_000)))
+        assert found[0].endswith("...' is no valid int")
+        assert len(found[0]) < 150
+
+    def test_a_character_beyond_unicode(self, refused):
+        assert refused(recipe(("steps: 2000", 'steps: "\\U00110000"')))[0].startswith("r.yaml:16:19: invalid YAML: ")
+
+    @pytest.mark.parametrize("word", ["a." * 100_000 + "a=1", "train." + "a." * 2_000 + "a=1"])
+    def test_a_key_of_many_levels_on_the_command_line(self, refused, word):
+        assert "an override is KEY=VALUE, such as train.epochs=1" in refused(recipe(), [word])[0]
+
+    @pytest.mark.parametrize(
+        ("key", "count", "limit"), [("callbacks", 6_000, 32), ("regularizers", 40, 32), ("augmentations", 9, 8)]
+    )
+    def test_more_components_than_anybody_has(self, refused, key, count, limit):
+        text = recipe(
+            ("regularizers:\n", "x:\n"), ("callbacks:\n", "y:\n"), more=f"{key}: [{'{name: r1}, ' * count}]\n"
+        )
+        assert any(f"{key}: list should have at most {limit} items" in line for line in refused(text))
+
+    def test_many_transforms(self, refused):
+        many = "{name: ColorJitter, brightness: 0.2}, " * 2_000
+        assert (
+            "augmentations.0.transforms: list should have at most 16 items"
+            in refused(recipe(more=f"augmentations: [{{name: kornia, transforms: [{many}]}}]\n"))[0]
+        )
+
+    @pytest.mark.parametrize(
+        "transform",
+        [
+            "{name: RandomMotionBlur, kernel_size: 30001, angle: 1, direction: 0.0}",
+            "{name: RandomMedianBlur, kernel_size: [501, 501]}",
+            "{name: RandomResizedCrop, size: [60000, 60000]}",
+        ],
+    )
+    def test_a_transform_of_gigabytes(self, refused, transform):
+        found = refused(recipe(more=f"augmentations: [{{name: kornia, transforms: [{transform}]}}]\n"))
+        assert found[0].startswith("r.yaml:22:17: augmentations.0: ")
+
+    @pytest.mark.parametrize("size", [1024, 16_384])
+    def test_a_transform_of_large_images_is_tried_on_small_ones(self, tmp_path, size):
+        path = tmp_path / "r.yaml"
+        path.write_text(
+            recipe(
+                ("image: {size: 32}", f"image: {{size: {size}}}"),
+                more="augmentations: [{name: kornia, transforms: [{name: ColorJitter, hue: 0.1}]}]\n",
+            )
+        )
+        begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        gankit.Runtime().load(path)
+        assert time.process_time() - begun < 8
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
