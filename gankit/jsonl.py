@@ -22,8 +22,8 @@ class JsonLines:
         keep_bytes: cut the file to this length first (on resume); None keeps all of it.
 
     Raises:
-        GankitError: the file cannot be written, by every method; or there is a link of that name, or something else that
-            is no file.
+        GankitError: there is a link of that name, or something else that is no file; or, by every method, the file
+            cannot be written.
     """
 
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
