@@ -101,19 +101,27 @@ def gather(large: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
         return torch.conv2d(large, weight, None, shape.stride, shape.padding)
     matrix = _matrix(weight).t()
     rows = [unfold(part, shape) @ matrix for part in _parts(large, large.shape[1], shape)]
-    return torch.cat(rows).view(len(large), *shape.small, -1).permute(0, 3, 1, 2)
+    return _image([part.view(-1, *shape.small, len(weight)) for part in rows])
 
 
 def spread(small: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
     """Transposed convolution of [n o h w] with a weight [o c k l] to [n c H W]: the gradient of `gather`'s image."""
     if shape.by_patches:
         matrix = _matrix(weight)
-        parts = [fold(_pixels(part) @ matrix, shape) for part in _parts(small, weight.shape[1], shape)]
-        return torch.cat(parts).permute(0, 3, 1, 2)
+        return _image([fold(_pixels(part) @ matrix, shape) for part in _parts(small, weight.shape[1], shape)])
     if shape.by_shuffling(weight.shape[1]):
         return _shuffled(small, weight, shape)
     rest = [wanted - reached for wanted, reached in zip(shape.large, shape.reached, strict=True)]
     return torch.conv_transpose2d(small, weight, None, shape.stride, shape.padding, rest)
+
+
+def _image(parts: Sequence[Tensor]) -> Tensor:
+    """Batches of pixels [n h w c] as one of images [n c h w], which is no view: the next layer may work in place."""
+    count, (height, width, channels) = sum(map(len, parts)), parts[0].shape[1:]
+    about = {"dtype": parts[0].dtype, "device": parts[0].device, "memory_format": torch.channels_last}
+    images = torch.empty((count, channels, height, width), **about)
+    torch.cat(list(parts), out=images.permute(0, 2, 3, 1))
+    return images
 
 
 def _shuffled(small: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
@@ -123,7 +131,7 @@ def _shuffled(small: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
     kernel = blocks.permute(0, 1, 3, 5, 2, 4).flatten(1, 3).contiguous(memory_format=torch.channels_last)
     image = F.pixel_shuffle(torch.conv_transpose2d(small, kernel), stride)
     inner = image[:, :, height : height + shape.large[0], width : width + shape.large[1]]
-    return inner.contiguous(memory_format=torch.channels_last)
+    return inner.clone(memory_format=torch.channels_last)
 
 
 def correlate(large: Tensor, small: Tensor, shape: Geometry) -> Tensor:

@@ -108,6 +108,23 @@ def test_a_layer_is_as_near_to_the_truth_as_torchs(name):
         assert 0 < own < 1.6 * other
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_follows_may_work_in_place(name):
+    """As LeakyReLU(inplace=True) does, right after a convolution."""
+    make, size = LAYERS[name]
+    torch.manual_seed(0)
+    layer = make().to(memory_format=torch.channels_last)
+    use_fast_convolutions(layer)
+    images = torch.randn(size, requires_grad=True)
+
+    def gradient(inplace: bool) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            output = nn.functional.leaky_relu(layer(images), 0.2, inplace=inplace)
+        return torch.autograd.grad(output.float().square().sum(), images)[0]
+
+    torch.testing.assert_close(gradient(True), gradient(False))
+
+
 def test_only_torchs_own_layers_change_and_state_dicts_stay():
     class Own(nn.Conv2d):
         pass
