@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -27,7 +27,8 @@ class Frugal(TorchFunctionMode):
     Those on the meta device cost nothing, and do not count.
 
     Raises:
-        MemoryError: they are used up. What is asked for by its size, or by a convolution, is not even allocated.
+        MemoryError: they are used up. What is asked for by its size, by a convolution or by padding, is not even
+            allocated.
     """
 
     def __init__(self, elements: int, each: bool = False) -> None:
@@ -43,6 +44,8 @@ class Frugal(TorchFunctionMode):
         self._require(math.prod(_whole_numbers(given)))
         if func in CONVOLUTIONS:
             self._require(_convolved(*args, **kwargs))
+        if getattr(func, "__name__", "") == "pad":  # written in Python or not, by the version of torch
+            self._require(_padded(*args, **kwargs))
         result = func(*args, **kwargs)
         made = result if isinstance(result, (list, tuple)) else (result,)
         elements = sum(part.numel() for part in made if isinstance(part, Tensor) and not _on_meta(part))
@@ -85,6 +88,12 @@ def _on_meta(value: Any) -> bool:
 def _convolved(input: Tensor, weight: Tensor, *_: Any, **__: Any) -> int:
     """About how many elements a convolution of a stride of 1 makes."""
     return input.shape[0] * weight.shape[0] * math.prod(input.shape[2:])
+
+
+def _padded(input: Tensor, pad: Sequence[int], *_: Any, **__: Any) -> int:
+    """How many elements an image has with its padding, which is given from the last side on."""
+    added = [sum(pad[2 * side : 2 * side + 2]) for side in range(input.dim())]
+    return math.prod(size + more for size, more in zip(reversed(input.shape), added, strict=True))
 
 
 def _whole_numbers(values: Iterable[Any]) -> Iterator[int]:

@@ -118,8 +118,8 @@ def spread(small: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
 def _image(parts: Sequence[Tensor]) -> Tensor:
     """Batches of pixels [n h w c] as one of images [n c h w], which is no view: the next layer may work in place."""
     count, (height, width, channels) = sum(map(len, parts)), parts[0].shape[1:]
-    about = {"dtype": parts[0].dtype, "device": parts[0].device, "memory_format": torch.channels_last}
-    images = torch.empty((count, channels, height, width), **about)
+    size, like = (count, channels, height, width), parts[0]
+    images = torch.empty(size, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
     torch.cat(list(parts), out=images.permute(0, 2, 3, 1))
     return images
 
