@@ -16,6 +16,7 @@ import gankit
 PIECES = Path(__file__).with_name("pieces.py")
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+QUICK = ("dcgan_cifar10_conditional", "wgan_gp_cifar10")  # between them all that a recipe here can have; others are slow
 STEPS = 12
 EVERYTHING = {
     "name": "everything",
@@ -141,7 +142,10 @@ def test_killed_before_an_operation_on_files(start, words, whole, tmp_path, outc
     print(f"\n{len(moments)} kills, each before another operation on files; {saving} of them while saving")
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow) for path in RECIPES],
+)
 def test_every_recipe(path, start, data, tmp_path, outcome, require_whole):
     """Steps 1 to 2N are N of them, a kill -9 at a random moment, and the rest."""
     words = [

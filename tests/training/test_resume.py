@@ -160,7 +160,12 @@ def wait_for_step(path, step):
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["SIGINT", "SIGTERM", "SIGKILL"]
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, id="SIGTERM"),
+        pytest.param(signal.SIGKILL, id="SIGKILL", marks=pytest.mark.slow),  # `tests/crashes` has more of these
+    ],
 )
 def test_a_signal_and_resume_end_in_the_same_weights(command, tmp_path, number):
     whole = command("run", "recipe.yaml", "--out", "whole")

@@ -17,6 +17,7 @@ CRITIC = {
 RELATIVISTIC = {"loss": "relativistic", "regularizers": [{"name": "r1", "gamma": 0.1}, {"name": "r2", "gamma": 0.1}]}
 CUTOUT = {"augmentations": [{"name": "diffaugment", "policy": ["cutout"]}]}
 FAST = {"optimizers.discriminator.lr": 0.05}
+LOSSES = ({"loss": "hinge"}, {"loss": "lsgan"}, CRITIC)  # which take as long again
 
 
 def found(events):
@@ -29,10 +30,10 @@ def found(events):
         {"loss": "bce"},
         R1,
         {"loss": "hinge"},
-        {"loss": "lsgan"},
+        pytest.param({"loss": "lsgan"}, marks=pytest.mark.slow),
         CRITIC,
-        RELATIVISTIC,
-        {"augmentations": [{"name": "diffaugment"}]},
+        pytest.param(RELATIVISTIC, marks=pytest.mark.slow),
+        pytest.param({"augmentations": [{"name": "diffaugment"}]}, marks=pytest.mark.slow),
         {**CUTOUT, "conditional": True},
         {"ema": {"half_life_images": 500_000, "ramp_up": None}},
         {"optimizers.discriminator.lr": 4e-3},
@@ -58,7 +59,7 @@ def test_a_healthy_run_raises_no_alarm(events, changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"loss": "bce"}, R1, {"loss": "hinge"}, {"loss": "lsgan"}, CRITIC],
+    [{"loss": "bce"}, R1, *(pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES)],
     ids=["bce", "r1", "hinge", "lsgan", "wgan-gp"],
 )
 def test_a_learning_rate_of_d_fifty_times_too_high(events, changes):
@@ -107,7 +108,10 @@ def test_values_far_outside_of_the_range(events):
     assert "from -9" in seen["range_overflow"] or "beyond +-1.25" in seen["range_overflow"]
 
 
-@pytest.mark.parametrize(("kind", "name"), [(0, "circle"), (1, "square"), (2, "triangle")])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(0, "circle"), *(pytest.param(*other, marks=pytest.mark.slow) for other in ((1, "square"), (2, "triangle")))],
+)
 def test_a_generator_that_knows_one_class_only(events, kind, name):
     generator = {"name": "Remembers", "kind": kind}
     seen = found(events({"generator": generator, "train.steps": 200}))
