@@ -18,7 +18,7 @@ class JsonLines:
     """A log that can be cut back to where a checkpoint stood.
 
     Args:
-        path: the file; made when the first line is written.
+        path: the file; made where there is none.
         keep_bytes: cut the file to this length first (on resume); None keeps all of it.
 
     Raises:

@@ -299,7 +299,7 @@ class TestRuns:
         )
         said = cli("run", *tiny, "--plugin", "late.py", "--out", "mine")
         assert said.code == 1
-        assert said.err == "error: the disk is full\n"
+        assert said.err == "error: the disk is full; callback 'Late', on_step_end\n"
         assert "to go on from mine/checkpoints/step-00000001:\n  gankit resume mine --plugin" in said.out
         assert "--plugin late.py" in said.out
 

@@ -41,7 +41,8 @@ def run(
                 "torchrun has started this run again, and without --out DIR none can tell which directory is its own; "
                 "go on with gankit resume RUN_DIR, and next time name the directory"
             )
-        if (directory / "recipe.yaml").is_file():
+        recipe_file = directory / "recipe.yaml"
+        if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
     checked = runtime.load(recipe, overrides or ())

@@ -41,7 +41,7 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     except GankitError as error:
         if trainer.state.step == 0 and trainer.drawn is None:
             raise
-        complain(str(error))
+        complain(f"{error}{_notes(error)}")
         _say_how_to_resume(trainer, plugins)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -49,9 +49,8 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         _say_how_to_resume(trainer, plugins)
         raise typer.Exit(130) from None
     except Exception as error:
-        notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
         said = f"{type(error).__name__}: {error}".strip()
-        complain(f"the run failed: {said}{notes}; events.jsonl has the error, and this is where it happened:")
+        complain(f"the run failed: {said}{_notes(error)}; events.jsonl has the error, and this is where it happened:")
         _say_how_to_resume(trainer, plugins)
         raise
     trainer.processes.close()
@@ -66,6 +65,11 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         raise typer.Exit(TIME_LIMIT_CODE)
     if trainer.ending in numbers:
         raise typer.Exit(128 + numbers[str(trainer.ending)])
+
+
+def _notes(error: Exception) -> str:
+    """What was added to an error on its way: which callback raised it, and what failed after it."""
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
 
 
 def _tell(event: Mapping[str, Any], step: int) -> None:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..data.resize import to_uint8
+from ..errors import GankitError
 from ..files import whole_file
 from ..interfaces import NotFinite
 from ..pictures import save_grid
@@ -75,6 +78,11 @@ class Fault:
         noticed = ", ".join(self.seen.names[:4]) + (", ..." if len(self.seen.names) > 4 else "")
         shown = ", ".join(map(str, self.indices[:MOST_SHOWN])) + (", ..." if len(self.indices) > MOST_SHOWN else "")
         file = self.files[0] if self.files else "no file"
+        if self.since >= self.seen.step:
+            return (
+                f"{noticed} became NaN or infinite at step {self.seen.step:,}; the last checkpoint is of step "
+                f"{self.since:,}, so that it cannot be played again. Let health look as often as checkpoints are written"
+            )
         if self.spot is None:
             return (
                 f"{noticed} became NaN or infinite at step {self.seen.step:,}; but the steps from {self.since + 1:,} "
@@ -110,6 +118,8 @@ def investigate(trainer: Trainer, seen: NotFinite) -> Fault:
     state = trainer.state
     trainer.rewind()
     since = state.step
+    if since >= seen.step:
+        return Fault(seen, since, seen.step, None)
     while state.step < seen.step - 2:  # a weight may have broken in the step before the one that showed it
         trainer.step()
     try:
@@ -125,10 +135,14 @@ def investigate(trainer: Trainer, seen: NotFinite) -> Fault:
 
 
 def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:
-    """The first tensor that must not be saved."""
+    """The first weight, or statistic of a BatchNorm, that must not be saved; other buffers may hold what they like."""
     for side, network in networks.items():
-        for name, tensor in network.state_dict().items():
-            if isinstance(tensor, Tensor) and not bool(tensor.isfinite().all()):
+        tensors: dict[str, Tensor] = dict(network.named_parameters())
+        for name, module in network.named_modules():
+            if isinstance(module, _BatchNorm):
+                tensors |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers(recurse=False)}
+        for name, tensor in tensors.items():
+            if not bool(tensor.isfinite().all()):
                 return f"{side} {name}"
     return None
 
@@ -142,10 +156,13 @@ def _with_batch(trainer: Trainer, fault: Fault, position: int, length: int) -> F
     if batch.labels is not None:
         tensors["labels"] = batch.labels.cpu()
     folder = trainer.directory / FOLDER
-    folder.mkdir(exist_ok=True)
     stem = f"step-{fault.step:08d}"
-    with whole_file(folder / f"{stem}.safetensors") as temporary:
-        save_file(tensors, temporary)
-    save_grid(to_uint8(tensors["images"]), folder / f"{stem}.png")
     files = tuple(str(Path(FOLDER, stem + suffix)) for suffix in (".png", ".safetensors"))
+    try:
+        folder.mkdir(exist_ok=True)
+        with whole_file(folder / f"{stem}.safetensors") as temporary:
+            save_file(tensors, temporary)
+        save_grid(to_uint8(tensors["images"]), folder / f"{stem}.png")
+    except (OSError, SafetensorError, GankitError):  # a full disk must not hide what was found
+        files = ()
     return Fault(fault.seen, fault.since, fault.step, fault.spot, fault.batch, tuple(indices), files)

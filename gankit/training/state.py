@@ -74,8 +74,8 @@ class TrainState:
                 _require_shapes(optimizer)
             self.step, self.images = _count(saved["step"]), _count(saved["images"])
             self.turns = {player: _count(saved["turns"][player]) for player in PLAYERS}
-            self.position = _count(saved["position"])
-            self.skipped = [(_count(start), _count(count)) for start, count in saved["skipped"]]
+            self.position = _count(saved.get("position", saved["images"]))
+            self.skipped = [(_count(start), _count(count)) for start, count in saved.get("skipped", ())]
             if self.ema is not None:
                 self.ema.n_averaged.fill_(_count(saved["ema_updates"] or 0))
         except Exception as error:  # the state is a stranger's data

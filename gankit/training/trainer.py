@@ -25,6 +25,7 @@ from .processes import OtherProcessError
 from .randomness import AUGMENT, seeded
 from .recovery import Beginning, investigate, not_finite_in
 from .sampling import generate_images, sample_images
+from .schedule import OptimizerSchedule
 from .watch import Watch
 
 MOST_RECOVERIES = 3  # from one checkpoint: what breaks again without the batch is not the batch's fault
@@ -68,7 +69,8 @@ class Trainer:
         self._watch = Watch(parts.state, parts.game.engine.device)
         self._beginning: Beginning | None = None  # to go back to, until there is a checkpoint
         self._recovery: bool | None = None  # whether to go on, where one is wanted
-        self._recoveries = 0  # since the last checkpoint
+        self._recoveries, self._broken_step = 0, 0  # since a checkpoint beyond that step
+        self._agreed: str | None = None  # why several processes end
         self.drawn: tuple[int, int] | None = None  # position and length of the last batch
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []  # told of each event
 
@@ -175,20 +177,22 @@ class Trainer:
             return
         self._claim()
         try:
-            if self.checkpoint is None:
+            if self.checkpoint is None and self.processes.world_size == 1:  # several are never played again
                 self._beginning = Beginning(self.state.networks(), self._saved_state())
             self.processes.first(lambda: self.callbacks.call("on_run_start", self))
             self._launched = time.monotonic()
             since = self._launched - self.seconds
-            while not self.finished and self._stop_reason is None:
+            self._agree()
+            while not self.finished and self._over is None:
                 self._watch.weights(self.state.step + 1)
                 self.scalars = self.step()
                 self._watch.figures(self.scalars, self.state.step)
+                if self.finished:  # what the last update broke, no further step would show
+                    self._watch.weights(self.state.step + 1)
                 self._log_findings()
                 self.seconds = time.monotonic() - since
                 self._show_step()
-                if self._recovery is not None:
-                    self._recover(go_on=self._recovery)
+                if self._recovery is not None and self._recover(go_on=self._recovery):
                     continue
                 self._save_if_wanted()
                 yield self.scalars
@@ -197,7 +201,12 @@ class Trainer:
             raise
         except BaseException as error:
             self._fail(error)
-        self._end("done" if self.finished else str(self._stop_reason))
+        self._end("done" if self.finished else str(self._over))
+
+    @property
+    def _over(self) -> str | None:
+        """Why the run ends before its time; several processes end after the same step, for they agree on it."""
+        return self._stop_reason if self.processes.world_size == 1 else self._agreed
 
     def stop(self, reason: str) -> None:
         """End the run after the step that is being played, with a checkpoint to go on from.
@@ -295,6 +304,9 @@ class Trainer:
         self.state.load_counters(saved.get("training", {}))
         self._load_states(self._stateful(), saved.get("components", {}), source.path)
         self._batches = None
+        for schedule in self.parts.schedules:
+            if isinstance(schedule, OptimizerSchedule):
+                schedule.started = False  # the optimizers have the saved settings now, and the recipe may have others
         return saved
 
     def _load_states(self, holders: Mapping[str, Any], saved: Mapping[str, Any], path: Path | None) -> None:
@@ -366,7 +378,7 @@ class Trainer:
                 return
             raise OtherProcessError("a callback failed in the first process, and so this one ends too")
         if stop:
-            self._stop_reason = next(reason for reason in self.processes.everyones(self._stop_reason) if reason)
+            self._agreed = next(reason for reason in self.processes.everyones(self._stop_reason) if reason)
         self._recovery = None if recovery == 0 else recovery == 2
 
     def _log_findings(self) -> None:
@@ -391,7 +403,9 @@ class Trainer:
         about = {**self.parts.passport, "images": self.state.images}
         self.checkpoint = save_checkpoint(self.directory, self.state.step, self.state.networks(), state, about)
         self._saved_step = self.state.step
-        self._beginning, self._recoveries = None, 0
+        self._beginning = None
+        if self.state.step > self._broken_step:
+            self._recoveries = 0
         self._tell("on_checkpoint")
 
     def _saved_state(self) -> dict[str, Any]:
@@ -402,17 +416,22 @@ class Trainer:
             "callbacks": {name: callback.state_dict() for name, callback in self.callbacks.stateful().items()},
         }
 
-    def _recover(self, go_on: bool) -> None:
-        """Find out what broke, and go back. Raises: GankitError: the run is not to go on, or cannot."""
+    def _recover(self, go_on: bool) -> bool:
+        """Find out what broke, and go back, if there is anything broken. Returns: whether it went back.
+
+        Raises:
+            GankitError: the run is not to go on, or cannot.
+        """
         self._recovery = None
         seen = self.not_finite()
         if seen is None:
-            return
+            return False
         if self.processes.world_size > 1:
             noticed = f"{', '.join(seen.names[:4])} became NaN or infinite at step {seen.step:,}"
             kind = GankitError if self.leads else OtherProcessError
             raise kind(f"{noticed}; {NO_REPLAY.format(directory=self.directory)}")
         broken_at = self.state.step
+        self._broken_step, self._save_wanted = max(self._broken_step, broken_at), False
         fault = investigate(self, seen)
         saved = self.rewind()
         self._watch.forget()
@@ -422,25 +441,29 @@ class Trainer:
             raise GankitError(f"{fault}. For a run that goes back and on by itself, {GO_ON}")
         if self._recoveries > MOST_RECOVERIES:
             raise GankitError(f"{fault}. It went back to step {self.state.step:,} {MOST_RECOVERIES} times already")
+        left_out: tuple[int, ...] = ()
         if fault.spot is not None and fault.batch is not None:
             self.state.skipped.append(fault.batch)
-        self.log({"event": "rolled_back", "from_step": broken_at, "without": list(fault.indices)})
+            left_out = fault.indices
+        self.log({"event": "rolled_back", "from_step": broken_at, "without": list(left_out)})
         self._load_states(self.callbacks.stateful(), saved.get("callbacks", {}), self.checkpoint)
         self._tell("on_run_start")
+        return True
 
     def _end(self, reason: str) -> None:
         assert self._records is not None
         self.ending = reason
-        self.log({"event": "ended", "reason": reason})
         try:
+            self.log({"event": "ended", "reason": reason})
             self._tell("on_run_end")
-            if self._stop_reason is not None:
+            if self._over is not None:
                 self.save()
             self._save_if_wanted()
         except BaseException as error:
             self._fail(error)
         self._batches = None
         self._records.end(reason, self.state.step, self.state.images, self.seconds)
+        self.processes.largest([0])  # who is done first waits for the first process, which still wrote
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Say what happened; what was saved before stays the newest checkpoint, for a broken step is none."""

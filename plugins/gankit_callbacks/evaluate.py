@@ -95,6 +95,8 @@ class Evaluate:
         if run.state.step % self.every and run.state.step < run.total_steps:
             return
         assert self._evaluator is not None
+        if run.not_finite() is not None:  # there is nothing to score
+            return
         evaluation = self._evaluator.evaluate()
         self._evaluator.record(evaluation)
         run.log({"event": "evaluated", "scores": evaluation.scores})

@@ -243,3 +243,55 @@ def test_the_watch_remembers_the_first(runtime, recipe, device):
     watch.weights(4)
     first = next(state.discriminator.named_parameters())[0]
     assert watch.first() == NotFinite(4, (f"discriminator {first}" if device == "cpu" else "discriminator",))
+
+
+def test_a_lower_learning_rate_stays_after_going_back(runtime, recipe, tmp_path):
+    """What the recipe says now, not what the checkpoint's optimizer said."""
+    for _ in (first := broken_run(runtime, recipe, tmp_path / "run", go_on=True, every=2)):
+        if first.state.step == 2:
+            break
+    resumed = runtime.resume(tmp_path / "run", ["optimizers.generator.lr=1e-6"])
+    resumed.fit()
+    assert events(tmp_path / "run", "rolled_back")
+    assert resumed.state.optimizers["generator"].param_groups[0]["lr"] == 1e-6
+
+
+def test_images_are_said_to_be_left_out_only_where_they_are(runtime, recipe, tmp_path):
+    callbacks = [{"name": "caretaker", "go_on": True, "plant_at": 5}, {"name": "checkpoint", "every": 2}]
+    trainer = runtime.assemble(recipe(callbacks=callbacks, train={"steps": 8}), tmp_path / "run")
+    trainer.fit()
+    assert [event["without"] for event in events(tmp_path / "run", "rolled_back")] == [[]]
+
+
+def test_what_the_last_step_breaks_is_found(runtime, recipe, tmp_path):
+    class Breaking(torch.optim.SGD):
+        steps = 0
+
+        def step(self, closure=None):
+            super().step(closure)
+            self.steps += 1
+            if self.steps == 4:
+                with torch.no_grad():
+                    self.param_groups[0]["params"][0].fill_(float("inf"))
+
+    class Plugin:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.optimizers.add("breaking", breaking)
+
+    def breaking(parameters: list[nn.Parameter], *, lr: float = 1e-4) -> torch.optim.Optimizer:
+        return Breaking(parameters, lr=lr)
+
+    runtime._plugins.load(Plugin())
+    optimizers = {"generator": {"name": "breaking"}, "discriminator": {"name": "adam", "lr": 2e-4}}
+    trainer = runtime.assemble(recipe(optimizers=optimizers, callbacks=[{"name": "caretaker"}]), tmp_path / "run")
+    with pytest.raises(gankit.GankitError, match="generator .* became NaN or infinite at step 5"):
+        trainer.fit()
+
+
+def test_a_buffer_may_be_infinite(runtime, recipe, tmp_path):
+    """Such as the mask of an attention."""
+    trainer = runtime.assemble(recipe(callbacks=["checkpoint"], train={"steps": 2}), tmp_path / "run")
+    trainer.state.discriminator.register_buffer("mask", torch.tensor([0.0, -float("inf")]))
+    trainer.fit()
+    assert (tmp_path / "run/checkpoints/step-00000002").is_dir()
