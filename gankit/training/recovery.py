@@ -81,7 +81,8 @@ class Fault:
         if self.since >= self.seen.step:
             return (
                 f"{noticed} became NaN or infinite at step {self.seen.step:,}; the last checkpoint is of step "
-                f"{self.since:,}, so that it cannot be played again. Let health look as often as checkpoints are written"
+                f"{self.since:,}, so that it cannot be played again. Let health look as often as checkpoints are "
+                "written"
             )
         if self.spot is None:
             return (
