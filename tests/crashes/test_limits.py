@@ -90,6 +90,7 @@ class TestSignals:
         assert "interrupted twice: the step was not finished and nothing was saved" in said.err
         assert require_whole(Path("run")) == -1
 
+    @pytest.mark.slow
     def test_all_processes_of_a_job_are_told(self, tiny, tmp_path, require_whole):
         """As SLURM does it, which knows no groups: the workers go on until the step is saved."""
         words = tiny(

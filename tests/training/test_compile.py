@@ -309,6 +309,7 @@ def test_flops_are_those_of_the_eager_step(assemble):
     assert count_flops(assemble(True, **changes)) == count_flops(assemble(False, **changes))
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_an_eager_run_never_meets_the_compiler(tmp_path, tiny_plugin_file, tiny_recipe):
     script = (

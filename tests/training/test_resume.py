@@ -163,8 +163,8 @@ def wait_for_step(path, step):
     "number",
     [
         pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, id="SIGTERM"),
-        pytest.param(signal.SIGKILL, id="SIGKILL", marks=pytest.mark.slow),  # `tests/crashes` has more of these
+        pytest.param(signal.SIGTERM, id="SIGTERM", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, id="SIGKILL", marks=pytest.mark.slow),  # `tests/crashes` has quicker ones
     ],
 )
 def test_a_signal_and_resume_end_in_the_same_weights(command, tmp_path, number):

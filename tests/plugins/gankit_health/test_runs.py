@@ -29,14 +29,14 @@ def found(events):
     [
         {"loss": "bce"},
         R1,
-        {"loss": "hinge"},
+        pytest.param({"loss": "hinge"}, marks=pytest.mark.slow),
         pytest.param({"loss": "lsgan"}, marks=pytest.mark.slow),
         CRITIC,
         pytest.param(RELATIVISTIC, marks=pytest.mark.slow),
         pytest.param({"augmentations": [{"name": "diffaugment"}]}, marks=pytest.mark.slow),
         {**CUTOUT, "conditional": True},
-        {"ema": {"half_life_images": 500_000, "ramp_up": None}},
-        {"optimizers.discriminator.lr": 4e-3},
+        pytest.param({"ema": {"half_life_images": 500_000, "ramp_up": None}}, marks=pytest.mark.slow),
+        pytest.param({"optimizers.discriminator.lr": 4e-3}, marks=pytest.mark.slow),
         {"generator": {"name": "Small"}, "dataset.count": 40, "train.steps": 200},
     ],
     ids=[
