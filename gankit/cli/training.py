@@ -84,6 +84,8 @@ def _tell(event: Mapping[str, Any], step: int) -> None:
     elif kind == "evaluated":
         scores = "  ".join(f"{name} {value:.5g}" for name, value in event["scores"].items())
         out().print(f"step {step:,}  {scores}")
+    elif kind == "not_judged":
+        complain(f"health looks no further at {event['reason']}", "warning")
     elif kind == "not_saved":
         complain(f"no checkpoint of this step: {event['reason']}", "warning")
 

@@ -127,6 +127,8 @@ def _told(event: Mapping[str, Any]) -> str | None:
             said += f", leaving out a batch of {left_out} images" if left_out else ""
         case "not_saved":
             said = f"no checkpoint of step {step:,}: {event.get('reason')}"
+        case "not_judged":
+            said = f"health looks no further from step {step:,} on at {event.get('reason')}"
         case "not_compiled":
             said = f"not compiled: {event.get('reason')}"
         case _:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.resize import to_uint8
 from ..errors import CheckpointError, GankitError
 from ..interfaces import Batch, Dataset, NotFinite, Scalars
 from ..registry import Registries
@@ -24,7 +25,7 @@ from .parts import Parts
 from .processes import OtherProcessError
 from .randomness import AUGMENT, seeded
 from .recovery import Beginning, investigate, not_finite_in
-from .sampling import generate_images, sample_images
+from .sampling import generate_images
 from .schedule import OptimizerSchedule
 from .watch import Watch
 
@@ -257,9 +258,7 @@ class Trainer:
 
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Generated images, uint8 [count c h w]: the same for the same seed, from the EMA where there is one."""
-        parts = self.parts
-        latent, image = parts.game.latent, parts.image
-        return sample_images(self.state.sampler, latent, image, count, seed, labels, parts.frequencies, options)
+        return to_uint8(self.generate(count, seed, labels, **options))
 
     def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """What `sample` quantises: the images as G made them, fp32 [count c h w] on the CPU, not cut to [-1, 1]."""
