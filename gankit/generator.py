@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from .check import Chosen
+from .data.resize import to_uint8
 from .errors import CheckpointError
 from .frugal import bounded
 from .interfaces import ImageSpec, Latent
 from .registry import Params, Registry, signature_schema
 from .runtime import Runtime
 from .training.checkpoint import MANIFEST, Checkpoint, find_checkpoint
-from .training.sampling import sample_images
+from .training.interpolation import walk
+from .training.sampling import draw, images_of, sample_images
 from .training.schedule import ComponentSchedule
 from .validation import validate
 from .yaml_text import cut
@@ -67,19 +69,54 @@ class TrainedGenerator:
         Raises:
             ValueError: a number, labels or options that it does not take.
         """
+        self._require(count, 1, seed, labels)
+        checked = self._check(options)
+        return sample_images(self.module, self._latent, self.image, count, seed, labels, self._frequencies, checked)
+
+    def interpolate(
+        self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
+    ) -> Tensor:
+        """A closed walk over the latents of ``count`` images, uint8 [count steps c h w]: the same for the same seed.
+
+        Row i goes from image i of `sample` in equal steps towards image i + 1, and the last row back to the first.
+        What lies between two latents, the latent distribution says (`gankit.Latent`).
+
+        Args:
+            count: how many latents to walk over, from 2 on.
+            steps: images from one of them to the next, from 1 on.
+            seed: as in `sample`.
+            labels: a class for each row; None follows the data's class frequencies.
+            options: the network's sampling options.
+
+        Raises:
+            ValueError: a number, labels or options that it does not take.
+        """
+        if count < 2 or steps < 1:
+            raise ValueError(f"a walk is over 2 latents or more, 1 step or more each; got {count!r}, {steps!r} steps")
+        self._require(count, steps, seed, labels)
+        checked = self._check(options)
+        z, chosen = draw(self._latent, self.image, count, seed, labels, self._frequencies)
+        rows = None if chosen is None else chosen.repeat_interleave(steps)
+        images = to_uint8(images_of(self.module, walk(self._latent, z, steps).flatten(0, 1), rows, seed, checked))
+        walked: Tensor = images.unflatten(0, (count, steps))
+        return walked
+
+    def _require(self, count: int, steps: int, seed: int, labels: Sequence[int] | None) -> None:
         if count < 1 or not 0 <= seed < 2**63:
             raise ValueError(f"count is 1 or more and seed 0 to 2^63 - 1; got count {count!r}, seed {seed!r}")
-        elements = count * self.image.channels * self.image.height * self.image.width
+        elements = count * steps * self.image.channels * self.image.height * self.image.width
         if elements > MAX_ELEMENTS:
-            raise ValueError(f"{count} images are {elements:,} numbers, beyond {MAX_ELEMENTS:,}; draw fewer at a time")
+            raise ValueError(
+                f"{count * steps} images are {elements:,} numbers, beyond {MAX_ELEMENTS:,}; draw fewer at a time"
+            )
         if labels is not None and not (
             isinstance(labels, Sequence) and all(isinstance(label, int) and label is not True for label in labels)
         ):
             raise ValueError(f"labels are a list of whole numbers, one an image; got {labels!r}")
-        checked = self._check(options) if options else {}
-        return sample_images(self.module, self._latent, self.image, count, seed, labels, self._frequencies, checked)
 
     def _check(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        if not options:
+            return {}
         params, problems = validate(self.options, options)
         if params is None:
             raise ValueError("; ".join(f"sampling option '{problem.path}': {problem.message}" for problem in problems))

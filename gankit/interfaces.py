@@ -189,7 +189,11 @@ class Dataset(Protocol):
 
 
 class Latent(Protocol):
-    """Built as ``factory(dim, **params)``."""
+    """Built as ``factory(dim, **params)``.
+
+    Optional: ``between(start, end, share) -> z [n d]``: what lies ``share`` (0 to 1) of the way from latents [n d] to
+    others, such as `sample` might draw; without it, that is on the arc between them, which suits normal ones.
+    """
 
     def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
         """Latents [n d] drawn from ``generator``, on its device."""

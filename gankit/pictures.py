@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from torch import Tensor
@@ -47,10 +49,27 @@ def save_grid(images: Tensor, path: str | Path, columns: int | None = None) -> N
     Raises:
         GankitError: the file cannot be written.
     """
-    path = Path(path)
-    picture = make_grid(images, columns)
+    _write(_image(make_grid(images, columns)), Path(path), format="PNG")
+
+
+def save_animation(frames: Sequence[Tensor], path: str | Path, frames_a_second: int = 20) -> None:
+    """Write pictures uint8 [h w c] of one size as a GIF that repeats for ever.
+
+    Raises:
+        GankitError: the file cannot be written.
+    """
+    first, *others = (_image(frame) for frame in frames)
+    milliseconds = round(1000 / frames_a_second)
+    _write(first, Path(path), format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+
+
+def _image(picture: Tensor) -> Image.Image:
+    return Image.fromarray(picture.squeeze(-1).numpy())
+
+
+def _write(picture: Image.Image, path: Path, **settings: Any) -> None:
     try:
         with whole_file(path) as temporary:
-            Image.fromarray(picture.squeeze(-1).numpy()).save(temporary, format="PNG")
+            picture.save(temporary, **settings)
     except OSError as error:
         raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None

@@ -53,18 +53,35 @@ def generate_images(
     Raises:
         ValueError: labels that are not ``count`` many classes, or given to an unconditional generator.
     """
+    return images_of(generator, *draw(latent, image, count, seed, labels, frequencies), seed, options)
+
+
+def draw(
+    latent: Latent,
+    image: ImageSpec,
+    count: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
+    frequencies: Sequence[float] | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Latents [n d] and labels [n] of ``count`` images. Raises: ValueError: as `generate_images` does."""
+    chosen = _labels(image, count, labels, frequencies, seed)
+    return latent.sample(count, chosen, torch.Generator().manual_seed(seed)), chosen
+
+
+def images_of(
+    generator: nn.Module, z: Tensor, labels: Tensor | None, seed: int, options: Mapping[str, Any] | None = None
+) -> Tensor:
+    """What the generator makes of latents [n d] and labels [n]: fp32 [n c h w] on the CPU."""
     first = next(generator.parameters(), None)
     device, dtype = (first.device, first.dtype) if first is not None else (torch.device("cpu"), torch.float32)
-    chosen = _labels(image, count, labels, frequencies, seed)
-    random = torch.Generator().manual_seed(seed)
-    z = latent.sample(count, chosen, random).to(dtype)
     pictures = []
     entropy = np.random.SeedSequence(seed, spawn_key=(SAMPLE,))
     with evaluated(generator), torch.no_grad(), seeded(entropy, device):  # some generators draw noise of their own
-        for start in range(0, count, CHUNK):
+        for start in range(0, len(z), CHUNK):
             part = slice(start, start + CHUNK)
-            conditions = chosen[part].to(device) if chosen is not None else None
-            pictures.append(generator(z[part].to(device), conditions, **(options or {})).float().cpu())
+            conditions = labels[part].to(device) if labels is not None else None
+            pictures.append(generator(z[part].to(device, dtype), conditions, **(options or {})).float().cpu())
     return torch.cat(pictures).contiguous()
 
 

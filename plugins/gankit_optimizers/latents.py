@@ -34,3 +34,7 @@ class UniformLatent:
     def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
         """Latents [n d], float32, on the generator's device; ``labels`` are of no influence."""
         return torch.rand(n, self.dim, generator=generator, device=generator.device, dtype=torch.float32) * 2 - 1
+
+    def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
+        """On the straight line, which never leaves the cube that these latents fill."""
+        return start + (end - start) * share

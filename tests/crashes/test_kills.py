@@ -126,7 +126,10 @@ def test_killed_at_fifty_random_moments(start, words, whole, tmp_path, outcome, 
 
 @pytest.mark.parametrize(
     "part",
-    [pytest.param(slice(3, None, 29), id="some", marks=pytest.mark.slow), pytest.param(slice(0, None), id="all", marks=pytest.mark.slow)],
+    [
+        pytest.param(slice(3, None, 29), id="some", marks=pytest.mark.slow),
+        pytest.param(slice(0, None), id="all", marks=pytest.mark.slow),
+    ],
 )
 def test_killed_before_an_operation_on_files(start, words, whole, tmp_path, outcome, require_whole, part):
     """The first of them, the second, ... of all that a run does, the writing of checkpoints included."""

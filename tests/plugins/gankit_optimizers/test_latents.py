@@ -58,3 +58,9 @@ def test_registration() -> None:
     gankit_optimizers.register(registries)
     assert [entry.name for entry in registries.latents] == ["normal", "uniform"]
     assert [entry.name for entry in registries.optimizers] == ["adam", "adamw", "rmsprop", "sgd"]
+
+
+def test_between_uniform_latents_lie_uniform_latents() -> None:
+    start, end = torch.tensor([[-1.0, 0.5]]), torch.tensor([[1.0, 1.0]])
+    between = UniformLatent(2).between(start, end, 0.25)
+    torch.testing.assert_close(between, torch.tensor([[-0.5, 0.625]]))
