@@ -74,9 +74,9 @@ def skipped(path: Path) -> tuple[str, ...]:
 def test_sixty_thousand_pixels_a_side(tmp_path):
     path = zipped(tmp_path / "x.zip", **{"a/z.png": claiming(60_000, 60_000)})
     assert skipped(path) == ("a/z.png",)
-    with pytest.raises(gankit.DataError, match=r"'a/z.png' claims more than 100,000,000 pixels"):
+    with pytest.raises(gankit.DataError, match=r"'a/z.png' claims more than 67,108,864 pixels"):
         ImageFolder(path=path).prepare()
-    with pytest.raises(gankit.DataError, match=r"'a/z.png' is damaged: .*3600000000 pixels"):
+    with pytest.raises(gankit.DataError, match=r"'a/z.png' is damaged: claims more than 67,108,864 pixels"):
         read_zip(path, ("a", "b"), gankit.ImageSpec(32, 32, 3))
 
 
