@@ -90,6 +90,7 @@ class Checkpoint:
     @classmethod
     def open(cls, path: Path) -> Checkpoint:
         """The checkpoint in folder ``path``. Raises: CheckpointError: damaged, altered, or of another format."""
+        _require_inside(path, MANIFEST)
         manifest = _read_manifest(path / MANIFEST)
         files = manifest.get("files")
         if not isinstance(files, dict) or not files:
@@ -97,6 +98,7 @@ class Checkpoint:
         for name, expected in files.items():
             if name != STATE and (Path(name).name != name or not name.endswith(".safetensors")):
                 raise CheckpointError(f"{path / MANIFEST}: {name!r} is no file of a checkpoint; do not trust it")
+            _require_inside(path, name)
             if not (path / name).is_file():
                 raise CheckpointError(f"{path / name}: is missing; the checkpoint is damaged, use an earlier one")
             if _sha256(path / name) != expected:
@@ -173,6 +175,24 @@ def find_checkpoint(path: Path) -> Path:
     if (path / FOLDER).is_dir() or (path / "recipe.yaml").is_file():
         raise CheckpointError(f"{path}: this run has no checkpoint yet")
     raise CheckpointError(f"{path}: is no run directory and no checkpoint")
+
+
+def all_of_run(folder: Path, run: str | None) -> bool:
+    """Whether a folder holds checkpoints of this run, as their manifests tell, and nothing else."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".step-")]  # what a kill left
+    if not inside or run is None:
+        return False
+    try:
+        return all(NAME.fullmatch(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside)
+    except CheckpointError:
+        return False
+
+
+def _require_inside(checkpoint: Path, name: str) -> None:
+    """Raises: CheckpointError: it is a link to elsewhere than other checkpoints."""
+    file = checkpoint / name
+    if file.is_symlink() and not file.resolve().is_relative_to(checkpoint.resolve().parent):
+        raise CheckpointError(f"{file}: is a link to {file.resolve()}; put the file itself in its place")
 
 
 def _save_network(network: nn.Module, file: Path) -> None:

@@ -12,6 +12,8 @@ from ..errors import GankitError
 from ..files import whole_file
 from ..jsonl import JsonLines
 from ..recipe import Recipe
+from .checkpoint import FOLDER as CHECKPOINTS
+from .checkpoint import all_of_run
 
 RECIPE = "recipe.yaml"
 RECORD = "run.json"
@@ -28,13 +30,32 @@ def require_free(wanted: Path) -> None:
 
 
 def require_within(directory: Path) -> None:
-    """Raises: GankitError: something in it is a link that leads out of it, and would be written to."""
+    """Its checkpoints may lie elsewhere, where all there are this run's.
+
+    Raises:
+        GankitError: something else in it is a link that leads out of it, and would be written to.
+    """
     for path in sorted(directory.iterdir()):
         if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
+            if path.name == CHECKPOINTS:
+                _require_own(path, read_record(directory).get("started_at"))
+                continue
             raise GankitError(
                 f"{path}: leads out of the run directory, to {path.resolve()}; a run writes nowhere else. "
                 "Put what is meant in its place, or move the whole run directory and link that"
             )
+
+
+def _require_own(link: Path, run: Any) -> None:
+    """Raises: GankitError: it leads to what are not this run's checkpoints alone, of which some would be deleted."""
+    target = link.resolve()
+    if not target.is_dir():
+        raise GankitError(f"{link}: leads to {target}, which is not there; bring it back")
+    if not isinstance(run, str) or not all_of_run(target, run):
+        raise GankitError(
+            f"{link}: leads out of the run directory, to {target}, and what is there is not this run's checkpoints "
+            "alone; a run writes nowhere else. Move all of its checkpoints there and nothing more, or put them back"
+        )
 
 
 def claim(wanted: Path | None, name: str) -> Path:

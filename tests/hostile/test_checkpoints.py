@@ -271,9 +271,7 @@ class TestRunDirectories:
         ):
             gankit.Runtime().resume(run, [change])
 
-    @pytest.mark.parametrize(
-        "name", ["metrics.jsonl", "events.jsonl", "checkpoints", "run.json", "recipe.yaml", "best"]
-    )
+    @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl", "not_finite", "run.json", "recipe.yaml", "best"])
     def test_a_link_that_leads_out(self, run, name, cli):
         Path("outside").mkdir()
         inside = run / name
@@ -286,6 +284,59 @@ class TestRunDirectories:
         with pytest.raises(GankitError, match=f"{name}: leads out of the run directory, to "):
             gankit.Runtime().resume(run, ["train.steps=5"])
         assert tree(Path("outside")) == before
+
+    def test_checkpoints_on_another_disk(self, run, cli):
+        """A link that the user made; all there are of this run."""
+        shutil.move(run / "checkpoints", "disk")
+        (run / "checkpoints").symlink_to(Path("disk").absolute())
+        Path("disk/.step-00000002.77").mkdir()  # of a kill
+        assert cli("resume", run, "train.steps=5").code == 0
+        assert [path.name for path in sorted(Path("disk").iterdir())] == [NAME, "step-00000005"]
+        assert (run / "checkpoints").is_symlink()
+        assert gankit.load_generator(run).checkpoint.name == "step-00000005"
+        Path("disk").rename("unplugged")
+        said = cli("resume", run, "train.steps=7")
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert "disk, which is not there; bring it back" in said.err
+
+    @pytest.mark.parametrize("of", ["another run", "nobody", "this run and more", "this run, as a link", "no run.json"])
+    def test_checkpoints_that_are_not_this_runs(self, run, trained, of):
+        Path("victim").mkdir()
+        shutil.move(run / "checkpoints" / NAME, Path("victim", NAME))
+        (run / "checkpoints").rmdir()
+        (run / "checkpoints").symlink_to(Path("..", "victim"))
+        match of:
+            case "another run":
+                rehash(Path("victim", NAME), set_at("run", "2026-01-01T00:00:00+00:00"))
+            case "nobody":
+                shutil.rmtree(Path("victim", NAME))
+            case "this run and more":
+                Path("victim", "thesis.tex").write_text("mine")
+            case "this run, as a link":
+                Path("victim", "step-00000001").symlink_to("/")
+            case _:
+                (run / "run.json").unlink()
+        before = tree(Path("victim"))
+        with pytest.raises(GankitError, match="checkpoints: leads out of .* is not this run's checkpoints alone"):
+            gankit.Runtime().resume(run, ["train.steps=5"])
+        assert tree(Path("victim")) == before
+
+    @pytest.mark.parametrize(
+        "name", ["manifest.json", "state.pt", "generator.safetensors", "discriminator.safetensors"]
+    )
+    def test_files_of_a_checkpoint_that_are_links_out(self, run, name):
+        file = run / "checkpoints" / NAME / name
+        shutil.move(file, "outside")
+        file.symlink_to(Path("outside").absolute())
+        for use in (gankit.load_generator, gankit.Runtime().resume):
+            with pytest.raises(CheckpointError, match=f"{name}: is a link to .*outside; put the file itself"):
+                use(run)
+
+    def test_files_that_checkpoints_share(self, run):
+        twin = Path(shutil.copytree(run / "checkpoints" / NAME, run / "checkpoints" / "step-00000004"))
+        (twin / "state.pt").unlink()
+        (twin / "state.pt").symlink_to(Path("..", NAME, "state.pt"))
+        assert gankit.load_generator(run).checkpoint.name == twin.name
 
     def test_a_log_that_is_a_link(self, tmp_path):
         (tmp_path / "mine").write_text("mine\n")
