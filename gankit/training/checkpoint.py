@@ -24,6 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..files import open_regular
+from ..jsonl import read_object
 from .failure import dead_worker, is_out_of_memory
 
 FORMAT = 1
@@ -215,18 +217,13 @@ def _save_network(network: nn.Module, file: Path) -> None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        if path.exists() and not path.is_file():  # a pipe would keep us waiting
-            raise CheckpointError(f"{path}: is no file")
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise CheckpointError(f"{path}: too large for a manifest")
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_object(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: is missing; the checkpoint is damaged, use an earlier one") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        given = manifest.get("format") if isinstance(manifest, dict) else None
-        raise CheckpointError(f"{path}: format {given!r}; this version of gankit reads format {FORMAT}")
+    if (given := manifest.get("format")) != FORMAT:
+        raise CheckpointError(f"{path}: format {given!r:.80}; this version of gankit reads format {FORMAT}")
     return manifest
 
 
@@ -275,7 +272,7 @@ def _require_held(state: Any) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

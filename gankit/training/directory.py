@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GankitError
-from ..files import whole_file
-from ..jsonl import JsonLines
+from ..files import open_regular, whole_file
+from ..jsonl import MAX_LINE, JsonLines, parse_object, read_object
 from ..recipe import Recipe
 from .checkpoint import FOLDER as CHECKPOINTS
 from .checkpoint import all_of_run
 
 RECIPE = "recipe.yaml"
+MAX_RECORD_BYTES = 2**22
 RECORD = "run.json"
 EVENTS = "events.jsonl"
 
@@ -138,19 +139,18 @@ class NoRecords:
 def read_record(directory: Path) -> dict[str, Any]:
     """What ``run.json`` says; empty where it is missing or unreadable."""
     try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        return read_object(directory / RECORD, MAX_RECORD_BYTES)
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _length_up_to(step: int, events: Path, known: int) -> int:
     """Bytes of the first ``known`` ones, and of the lines after these up to the first of a later step, or damaged."""
     try:
-        with events.open("rb") as file:
+        with open_regular(events) as file:
             file.seek(known)
-            for line in file:
-                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+            while line := file.readline(MAX_LINE):
+                if not line.endswith(b"\n") or parse_object(line)["step"] > step:
                     break
                 known += len(line)
     except (OSError, ValueError, KeyError, TypeError):
