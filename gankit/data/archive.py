@@ -51,8 +51,12 @@ class _Counting(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         if self.most is None:
             return super().read(size)
-        if size is not None and size > max(self.most * BYTES_AN_ENTRY, 2**20):
-            raise DataError(f"{self.path}: its directory of {size:,} bytes is too large; unpack it and name the folder")
+        longest = max(self.most * BYTES_AN_ENTRY, 2**20)
+        if size is not None and size > longest:
+            raise DataError(
+                f"{self.path}: its list of entries has {size:,} bytes, and {longest:,} is the limit of a zip; "
+                "unpack it and name the folder, or make several zips"
+            )
         content = super().read(size)
         if (count := content.count(ENTRY)) > self.most:
             raise DataError(

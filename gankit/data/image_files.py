@@ -13,7 +13,7 @@ from ..files import open_regular
 from .archive import open_zip
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-MAX_LINKS = 10_000  # links to folders that are followed: a few that cross would make a walk without end
+MAX_LINKS = 1_000  # links to folders that are followed: a few that cross would make a walk without end
 LONGEST_NAME = 1_000
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 from pydantic import PositiveInt
 
 import gankit
@@ -64,13 +68,20 @@ def read_curves(run: gankit.Run) -> dict[str, Curve]:
                 values.append(number)
 
     last_step = 0
-    for record in gankit.JsonLines.read(run.directory / FILE):
+    for record in _logged(run.directory / FILE):
         if isinstance(step := record.get("step"), int):
             last_step = step
             add(last_step, record)
     if last_step < run.state.step:
         add(run.state.step, dict(as_floats(run.scalars)))
     return curves
+
+
+def _logged(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from gankit.JsonLines.read(path)
+    except (OSError, ValueError) as error:
+        raise gankit.GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
 
 
 def _number(value: object) -> float | None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import gankit
@@ -25,6 +26,7 @@ from gankit import CheckpointError, GankitError
 
 NAME = "step-00000003"
 RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
+SCORERS = Path(__file__).parents[1] / "evaluation" / "scorers_plugin.py"
 SMALL = ["image.size=8", "generator.width=4", "discriminator.width=4", "latent.dim=4", "dataset.count=32", "dataset.size=8", "loader.batch_size=8", "train.steps=3", "train.device=cpu", "train.precision=fp32", "callbacks=[{name: checkpoint}]"]  # fmt: skip
 
 
@@ -239,6 +241,28 @@ class TestStates:
         with pytest.raises(CheckpointError, match="it is compressed, which torch never does"):
             gankit.Runtime().resume(run)
 
+    @pytest.mark.parametrize(
+        "code",
+        [
+            b"cos\nsystem\n(S'touch owned'\ntR.",
+            b"\x80\x02cbuiltins\neval\n(X\x1a\x00\x00\x00open('owned','w').write('')tR.",
+            b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x0btouch owned\x85R.",
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(cos\nsystem\n(S'touch owned'\ntRtR.",
+            b"\x80\x02ctorch\nload\n(S'/dev/zero'\ntR.",
+            b"\x80\x02}(X\x01\x00\x00\x00x" + b"(" * 500_000 + b".",
+        ],
+        ids=["system", "eval", "stack_global", "nested", "torch.load", "marks"],
+    )
+    def test_code_in_a_state(self, run, code):
+        checkpoint = run / "checkpoints" / NAME
+        with zipfile.ZipFile(checkpoint / "state.pt", "w") as archive:
+            for name, content in (("data.pkl", code), ("byteorder", b"little"), ("version", b"3\n")):
+                archive.writestr(f"state/{name}", content)
+        rehash(checkpoint)
+        with pytest.raises(CheckpointError, match="cannot be read as plain data and tensors: "):
+            gankit.Runtime().resume(run)
+        assert not Path("owned").exists()
+
     @pytest.mark.parametrize("content", [b"", b"PK\3\4", pickle.dumps({"training": {}}), b"\0" * 10_000])
     def test_what_is_no_archive(self, run, content):
         (run / "checkpoints" / NAME / "state.pt").write_bytes(content)
@@ -360,7 +384,16 @@ class TestRunDirectories:
         assert cli("resume", run, "train.steps=5").code == 0
         assert cli("run", RECIPE, *SMALL, "--out", "other").code == 0
         assert cli("sample", run, "--count", 1, "--out", "grid.png").code == 0
-        assert cli("doctor", run).code in (0, 1)
+        assert cli("doctor", run).code == 0
+        assert cli("compare", run, "other", "--count", 1, "--out", "both.png").code == 0
+        scoring = ["--plugin", SCORERS, "--features", "tiny", "--metrics", "distance", "--samples", 16]
+        assert cli("eval", run, *scoring).code == 0
+        (run / "pictures").mkdir()
+        for number in range(16):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(run / "pictures" / f"{number}.png")
+        real = ["--real", "{name: shapes, count: 32, size: 8}"]
+        assert cli("eval", run / "pictures", *scoring, *real, "--out", run / "scores.jsonl").code == 0
         new = set(tree(Path())) - before
         assert "grid.png" in new
-        assert {Path(path).parts[0] for path in new} == {"run", "other", "grid.png"}
+        written = {"run", "other", "grid.png", "both.png", "both_curves.png"}
+        assert {Path(path).parts[0] for path in new} - {"data"} <= written
