@@ -386,7 +386,7 @@ class TestRunDirectories:
         assert cli("sample", run, "--count", 1, "--out", "grid.png").code == 0
         assert cli("doctor", run).code == 0
         assert cli("compare", run, "other", "--count", 1, "--out", "both.png").code == 0
-        scoring = ["--plugin", SCORERS, "--features", "tiny", "--metrics", "distance", "--samples", 16]
+        scoring = ["--plugin", SCORERS, "--features", "colours", "--metrics", "gap", "--samples", 16]
         assert cli("eval", run, *scoring).code == 0
         (run / "pictures").mkdir()
         for number in range(16):
