@@ -9,6 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .data.archive import open_zip as open_zip
+    from .data.decode import DecodeError as DecodeError
+    from .data.decode import decode_image as decode_image
+    from .data.decode import open_image as open_image
+    from .data.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+    from .data.image_files import ImageFiles as ImageFiles
+    from .data.image_files import open_image_files as open_image_files
     from .errors import CheckpointError as CheckpointError
     from .errors import DataError as DataError
     from .errors import GankitError as GankitError
@@ -53,6 +60,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "data.archive": ("open_zip",),
+    "data.decode": ("DecodeError", "decode_image", "open_image"),
+    "data.image_files": ("IMAGE_SUFFIXES", "ImageFiles", "open_image_files"),
     "errors": ("CheckpointError", "DataError", "GankitError", "PluginError", "RecipeError", "RegistrationError"),
     "evaluation.record": ("Evaluation",),
     "files": ("data_root", "whole_file"),

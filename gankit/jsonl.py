@@ -1,4 +1,4 @@
-"""Append-only logs: one JSON object a line."""
+"""Append-only logs: one JSON object a line; and JSON of a stranger, read with care."""
 
 from __future__ import annotations
 
@@ -12,6 +12,36 @@ from pathlib import Path
 from typing import Any
 
 from .errors import GankitError
+from .files import open_regular
+
+MAX_LINE = 2**22  # bytes
+MAX_DEPTH = 40
+
+
+def parse_object(text: str | bytes) -> dict[str, Any]:
+    """A JSON object. Raises: ValueError: it is none, or is nested beyond what anybody writes."""
+    try:
+        value = json.loads(text if isinstance(text, str) else text.decode())
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    if not isinstance(value, dict):
+        raise ValueError("is no JSON object")
+    inside: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        inside = [item for part in inside for item in (part.values() if isinstance(part, dict) else part)]
+        inside = [item for item in inside if isinstance(item, (dict, list))]
+        if not inside:
+            return value
+    raise ValueError("is nested too deeply")
+
+
+def read_object(path: Path, most: int) -> dict[str, Any]:
+    """The JSON object in a file of up to ``most`` bytes. Raises: OSError; ValueError: it is none."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"is larger than {most:,} bytes")
+    return parse_object(content)
 
 
 class JsonLines:
@@ -62,13 +92,20 @@ class JsonLines:
 
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, Any]]:
-        """The objects of a log; a last line that a crash cut short is left out."""
+        """The objects of a log; a last line that a crash cut short is left out.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: a line is no object, or longer than any that `append` is given.
+        """
         if not path.exists():
             return
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                if line.endswith("\n"):
-                    yield json.loads(line)
+        with open_regular(path) as file:
+            while line := file.readline(MAX_LINE + 1):
+                if len(line) > MAX_LINE:
+                    raise ValueError(f"a line is longer than {MAX_LINE:,} bytes")
+                if line.endswith(b"\n"):
+                    yield parse_object(line)
 
     @contextmanager
     def _written(self) -> Iterator[None]:

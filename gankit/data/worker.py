@@ -9,7 +9,8 @@ from threading import Thread
 
 def leave_signals_to_the_trainer(worker: int) -> None:
     """A signal to all of a job, as schedulers send it, must not end the workers before the step is saved."""
-    os.setpgrp()
+    if hasattr(os, "setpgrp"):  # it is not on Windows, nor are signals to a group
+        os.setpgrp()
     if hasattr(signal, "sigwaitinfo"):  # it is not on macOS, nor are schedulers
         signals = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,8 +56,8 @@ def columns(runs: Sequence[Sequence[Evaluation]]) -> list[Column]:
                 column = found.setdefault((score, key), Column(score, evaluation))
                 column.evaluations[index] = evaluation
     ordered = sorted(found.values(), key=lambda column: column.score)
-    for score in {column.score for column in ordered}:
-        alike = [column for column in ordered if column.score == score]
+    for _, group in itertools.groupby(ordered, lambda column: column.score):
+        alike = list(group)
         if len(alike) > 1:
             for number, column in enumerate(alike, 1):
                 column.number = number
@@ -66,8 +67,9 @@ def columns(runs: Sequence[Sequence[Evaluation]]) -> list[Column]:
 def explain(found: Sequence[Column]) -> list[str]:
     """Why scores of one name stand in several columns: each is told from the first by what differs."""
     sentences = []
+    firsts: dict[str, Column] = {}
     for column in found:
-        first = next(other for other in found if other.score == column.score)
+        first = firsts.setdefault(column.score, column)
         if column is not first:
             pairs = differences(column.score, first.example, column.example)
             said = ", ".join(f"{name} ({_short(a)} and {_short(b)})" for name, (a, b) in pairs.items())

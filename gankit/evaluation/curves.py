@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from ..errors import GankitError
 from ..files import whole_file
+from ..yaml_text import cut
 from .comparison import Column
 from .run_facts import LOSSES, RunFacts
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito's
 LINES = ("-", "--", ":", "-.")  # for more runs than colours
 MOST_POINTS = 200
+MOST_PANELS = 50
+LARGEST = 1e30  # what is beyond has no place on an axis
 
 Curve = tuple[Sequence[float], Sequence[float]]
 """Images, and the figure at each."""
@@ -45,6 +48,7 @@ def save_curves(names: Sequence[str], runs: Sequence[RunFacts], scored: Sequence
         **{column.title: score_curves(column, runs) for column in scored if column.better is not None},
     }
     panels = {title: curves for title, curves in panels.items() if any(curve and len(curve[0]) > 1 for curve in curves)}
+    panels = dict(list(panels.items())[:MOST_PANELS])
     if not panels:
         return False
     figure = Figure(figsize=(9, 0.7 + 2.4 * len(panels)), dpi=120, layout="constrained", facecolor="white")
@@ -81,16 +85,17 @@ def score_curves(column: Column, runs: Sequence[RunFacts]) -> list[Curve | None]
 
 
 def thinned(curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Means over neighbouring points, so that at most 200 stay; what is no finite number is left out."""
+    """Means over neighbouring points, so that at most 200 stay; what is not finite is left out."""
     x, y = (np.asarray(numbers, np.float64) for numbers in curve)
-    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+    drawn = (np.abs(x) < LARGEST) & (np.abs(y) < LARGEST)
+    x, y = x[drawn], y[drawn]
     groups = np.array_split(np.arange(len(x)), min(len(x), MOST_POINTS) or 1)
     return np.array([x[g].mean() for g in groups if len(g)]), np.array([y[g].mean() for g in groups if len(g)])
 
 
 def _draw(axes: Axes, title: str, curves: Sequence[Curve | None]) -> None:
     """A line for each run, even an empty one, since one legend serves all panels."""
-    axes.set_title(title, loc="left", fontsize="medium")
+    axes.set_title(repr(cut(title))[1:-1], loc="left", fontsize="medium", parse_math=False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     for index, curve in enumerate(curves):

@@ -11,8 +11,10 @@ from typing import Any
 
 from ..training.checkpoint import checkpoints
 from ..training.directory import EVENTS
+from ..yaml_text import cut
 from .log import read_log
-from .run_facts import METRICS, RunFacts, read_run
+from .run_facts import LONGEST as LONGEST_MESSAGE
+from .run_facts import METRICS, RunFacts, read_run, whole
 
 NOT_FINITE = "not_finite"
 LONGEST = 120  # characters of an error in the history; the ending has all of it
@@ -76,14 +78,16 @@ def _troubles(events: Iterable[Mapping[str, Any]]) -> Iterable[Trouble]:
     """Findings, each joined with what was said of it again, until it was over."""
     open_ones: dict[str, Trouble] = {}
     for event in events:
-        kind, step = str(event.get("finding")), int(event.get("step", 0))
+        kind, step = cut(str(event.get("finding"))), whole(event.get("step", 0))
         if event.get("event") == "finding":
             known = open_ones.get(kind, Trouble(kind, "", step, times=0))
-            open_ones[kind] = replace(known, message=str(event.get("message", kind)), times=known.times + 1)
+            open_ones[kind] = replace(
+                known, message=cut(str(event.get("message", kind)), LONGEST_MESSAGE), times=known.times + 1
+            )
         elif event.get("event") == "recovered" and kind in open_ones:
             yield replace(open_ones.pop(kind), until=step)
         elif event.get("event") == "rolled_back" and NOT_FINITE in open_ones:
-            yield replace(open_ones.pop(NOT_FINITE), until=int(event.get("from_step", step)))
+            yield replace(open_ones.pop(NOT_FINITE), until=whole(event.get("from_step", step)))
     yield from open_ones.values()
 
 
@@ -92,10 +96,10 @@ def _not_finite(lines: Iterable[Mapping[str, Any]]) -> list[Trouble]:
     for line in lines:
         broken = [name for name, value in line.items() if not _is_finite(value)]
         if broken:
-            step = int(line.get("step", 0))
+            step = whole(line.get("step", 0))
             message = (
-                f"{', '.join(broken)} NaN or infinite in the log from step {step:,} on, and the run did not look into "
-                "it. Resume it: it finds the layer and the batch by itself."
+                f"{_shortened(', '.join(broken))} NaN or infinite in the log from step {step:,} on, and the run did "
+                "not look into it. Resume it: it finds the layer and the batch by itself."
             )
             return [Trouble(NOT_FINITE, message, step)]
     return []
@@ -105,32 +109,33 @@ def _is_finite(value: Any) -> bool:
     """Whether a logged value is no NaN and no infinity, which the log has as strings."""
     try:
         return math.isfinite(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return True
 
 
 def _told(event: Mapping[str, Any]) -> str | None:
     """An event as a part of the run's history."""
-    step, at = int(event.get("step", 0)), event.get("at", "")
+    step, at = whole(event.get("step", 0)), cut(str(event.get("at", "")))
     match event.get("event"):
         case "started":
             said = "started"
         case "resumed":
             said = f"resumed after step {step:,}"
         case "ended":
-            said = f"ended at step {step:,}: {event.get('reason')}"
+            said = f"ended at step {step:,}: {_shortened(str(event.get('reason')))}"
         case "failed":
             said = f"failed after step {step:,}: {_shortened(str(event.get('error')).removeprefix('failed: '))}"
         case "rolled_back":
-            said = f"went back from step {int(event.get('from_step', step)):,} to step {step:,}"
-            left_out = len(event.get("without") or ())
+            said = f"went back from step {whole(event.get('from_step', step)):,} to step {step:,}"
+            without = event.get("without")
+            left_out = len(without) if isinstance(without, list) else 0
             said += f", leaving out a batch of {left_out} images" if left_out else ""
         case "not_saved":
-            said = f"no checkpoint of step {step:,}: {event.get('reason')}"
+            said = f"no checkpoint of step {step:,}: {_shortened(str(event.get('reason')))}"
         case "not_judged":
-            said = f"health looks no further from step {step:,} on at {event.get('reason')}"
+            said = f"health looks no further from step {step:,} on at {_shortened(str(event.get('reason')))}"
         case "not_compiled":
-            said = f"not compiled: {event.get('reason')}"
+            said = f"not compiled: {_shortened(str(event.get('reason')))}"
         case _:
             return None
     return f"{at}  {said}"

@@ -9,9 +9,12 @@ from pydantic import ValidationError
 
 from ..errors import GankitError
 from ..jsonl import JsonLines
+from ..yaml_text import cut
 from .record import Evaluation
 
 EVALUATIONS = "evaluations.jsonl"
+MAX_BYTES = 2**27  # of a log that is read as a whole
+MAX_EVALUATIONS_BYTES = 2**24
 
 
 def append_evaluation(path: Path, evaluation: Evaluation) -> None:
@@ -31,16 +34,18 @@ def append_evaluation(path: Path, evaluation: Evaluation) -> None:
 def read_evaluations(path: Path) -> list[Evaluation]:
     """All that a file holds; none where there is no file. Raises: GankitError: it is damaged."""
     try:
-        return [Evaluation.model_validate(record) for record in read_log(path)]
+        return [Evaluation.model_validate(record) for record in read_log(path, MAX_EVALUATIONS_BYTES)]
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise GankitError(f"{path}: a line is no evaluation: {where}: {fault['msg']}; delete that line") from None
+        where = cut(".".join(map(str, fault["loc"])))
+        raise GankitError(f"{path}: a line is no evaluation: {where}: {cut(fault['msg'], 200)}; delete it") from None
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The objects of a log. Raises: GankitError: a line is no JSON, or the file cannot be read."""
+def read_log(path: Path, most: int = MAX_BYTES) -> list[dict[str, Any]]:
+    """The objects of a log. Raises: GankitError: a line is no JSON, or the file cannot be read or is too large."""
     try:
+        if path.exists() and path.stat().st_size > most:
+            raise GankitError(f"{path}: is larger than {most:,} bytes; shorten it")
         return list(JsonLines.read(path))
     except (OSError, ValueError) as error:
         raise GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None

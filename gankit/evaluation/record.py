@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
 EXPLAIN_FINGERPRINT = ("real.dataset", "real.split", "real.count", "image.height", "image.width", "image.channels")
 
@@ -16,6 +16,10 @@ Better = Literal["lower", "higher"]
 
 Protocol = Mapping[str, Any]
 """Everything that two comparable scores have in common, by dotted names; what is None is left out."""
+
+
+Name = Annotated[str, Field(max_length=200)]
+"""Of a score or a metric."""
 
 
 class _Part(BaseModel):
@@ -97,8 +101,8 @@ class Evaluation(_Part):
 
     at: str
     evaluated: Subject
-    scores: dict[str, float]
-    metrics: dict[str, Measure]
+    scores: Annotated[dict[Name, float], Field(max_length=64)]
+    metrics: Annotated[dict[Name, Measure], Field(max_length=64)]
     features: Extraction
     samples: int
     real: Real
@@ -108,6 +112,13 @@ class Evaluation(_Part):
     precision: str
     device: str
     versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _every_score_is_a_metrics(self) -> Evaluation:
+        known = {name for measure in self.metrics.values() for name in measure.scores}
+        if unknown := [name for name in self.scores if name not in known]:
+            raise ValueError(f"{unknown[0]!r} is a score of none of its metrics")
+        return self
 
     @computed_field  # type: ignore[prop-decorator]  # as pydantic's manual has it
     @property

@@ -10,10 +10,13 @@ from typing import Any
 from ..errors import GankitError
 from ..recipe import Recipe
 from ..training.directory import RECIPE, read_record
+from ..yaml_text import cut
 from .log import EVALUATIONS, read_evaluations, read_log
 from .record import Evaluation
 
 METRICS = "metrics.jsonl"
+LONGEST = 2000  # characters of what a file says
+LARGEST = 2**62  # counts and seconds beyond are none
 LOSSES = ("discriminator_loss", "generator_loss")
 
 
@@ -59,14 +62,14 @@ def read_run(directory: Path) -> RunFacts:
     last = logged[-1] if logged else {}
     ended = record.get("ended")
     ended = ended if isinstance(ended, dict) else {}
-    newest = max(ended, last, key=lambda where: _number(where.get("step"))) if ended else last
+    newest = max(ended, last, key=lambda where: whole(where.get("step"))) if ended else last
     return RunFacts(
         directory=directory,
         recipe=Recipe.load(directory / RECIPE),
-        steps=int(_number(newest.get("step"))),
-        images=int(_number(newest.get("images"))),
-        seconds=_number(newest.get("seconds")),
-        ending=str(ended["reason"]) if "reason" in ended else None,
+        steps=whole(newest.get("step")),
+        images=whole(newest.get("images")),
+        seconds=_finite(newest.get("seconds")),
+        ending=cut(str(ended["reason"]), LONGEST) if "reason" in ended else None,
         losses={name: _number(last[name]) for name in LOSSES if name in last},
         curves={name: curve for name in LOSSES if (curve := _curve(logged, name))[0]},
         evaluations=read_evaluations(directory / EVALUATIONS),
@@ -90,5 +93,15 @@ def _number(value: Any) -> float:
     """A number as a log has it, where NaN and infinities are strings; 0 where there is none."""
     try:
         return float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+
+
+def _finite(value: Any) -> float:
+    number = _number(value)
+    return number if 0 <= number < LARGEST else 0.0
+
+
+def whole(value: Any) -> int:
+    """A count as a log has it; 0 where there is none."""
+    return int(_finite(value))

@@ -24,6 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..files import open_regular
+from ..jsonl import read_object
 from .failure import dead_worker, is_out_of_memory
 
 FORMAT = 1
@@ -90,6 +92,7 @@ class Checkpoint:
     @classmethod
     def open(cls, path: Path) -> Checkpoint:
         """The checkpoint in folder ``path``. Raises: CheckpointError: damaged, altered, or of another format."""
+        _require_inside(path, MANIFEST)
         manifest = _read_manifest(path / MANIFEST)
         files = manifest.get("files")
         if not isinstance(files, dict) or not files:
@@ -97,6 +100,7 @@ class Checkpoint:
         for name, expected in files.items():
             if name != STATE and (Path(name).name != name or not name.endswith(".safetensors")):
                 raise CheckpointError(f"{path / MANIFEST}: {name!r} is no file of a checkpoint; do not trust it")
+            _require_inside(path, name)
             if not (path / name).is_file():
                 raise CheckpointError(f"{path / name}: is missing; the checkpoint is damaged, use an earlier one")
             if _sha256(path / name) != expected:
@@ -175,6 +179,24 @@ def find_checkpoint(path: Path) -> Path:
     raise CheckpointError(f"{path}: is no run directory and no checkpoint")
 
 
+def all_of_run(folder: Path, run: str | None) -> bool:
+    """Whether a folder holds checkpoints of this run, as their manifests tell, and nothing else."""
+    inside = [path for path in folder.iterdir() if not path.name.startswith(".step-")]  # what a kill left
+    if not inside or run is None:
+        return False
+    try:
+        return all(NAME.fullmatch(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside)
+    except CheckpointError:
+        return False
+
+
+def _require_inside(checkpoint: Path, name: str) -> None:
+    """Raises: CheckpointError: it is a link to elsewhere than other checkpoints."""
+    file = checkpoint / name
+    if file.is_symlink() and not file.resolve().is_relative_to(checkpoint.resolve().parent):
+        raise CheckpointError(f"{file}: is a link to {file.resolve()}; put the file itself in its place")
+
+
 def _save_network(network: nn.Module, file: Path) -> None:
     """The state dict as safetensors, tied tensors once; other layouts than contiguous have no place in the format."""
     tensors: dict[str, Tensor] = {}
@@ -195,18 +217,13 @@ def _save_network(network: nn.Module, file: Path) -> None:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        if path.exists() and not path.is_file():  # a pipe would keep us waiting
-            raise CheckpointError(f"{path}: is no file")
-        if path.stat().st_size > MAX_MANIFEST_BYTES:
-            raise CheckpointError(f"{path}: too large for a manifest")
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_object(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: is missing; the checkpoint is damaged, use an earlier one") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged") from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        given = manifest.get("format") if isinstance(manifest, dict) else None
-        raise CheckpointError(f"{path}: format {given!r}; this version of gankit reads format {FORMAT}")
+    if (given := manifest.get("format")) != FORMAT:
+        raise CheckpointError(f"{path}: format {given!r:.80}; this version of gankit reads format {FORMAT}")
     return manifest
 
 
@@ -255,7 +272,7 @@ def _require_held(state: Any) -> None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GankitError
-from ..files import whole_file
-from ..jsonl import JsonLines
+from ..files import open_regular, whole_file
+from ..jsonl import MAX_LINE, JsonLines, parse_object, read_object
 from ..recipe import Recipe
+from .checkpoint import FOLDER as CHECKPOINTS
+from .checkpoint import all_of_run
 
 RECIPE = "recipe.yaml"
+MAX_RECORD_BYTES = 2**22
 RECORD = "run.json"
 EVENTS = "events.jsonl"
 
@@ -28,13 +31,32 @@ def require_free(wanted: Path) -> None:
 
 
 def require_within(directory: Path) -> None:
-    """Raises: GankitError: something in it is a link that leads out of it, and would be written to."""
+    """Its checkpoints may lie elsewhere, where all there are this run's.
+
+    Raises:
+        GankitError: something else in it is a link that leads out of it, and would be written to.
+    """
     for path in sorted(directory.iterdir()):
         if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
+            if path.name == CHECKPOINTS:
+                _require_own(path, read_record(directory).get("started_at"))
+                continue
             raise GankitError(
                 f"{path}: leads out of the run directory, to {path.resolve()}; a run writes nowhere else. "
                 "Put what is meant in its place, or move the whole run directory and link that"
             )
+
+
+def _require_own(link: Path, run: Any) -> None:
+    """Raises: GankitError: it leads to what are not this run's checkpoints alone, of which some would be deleted."""
+    target = link.resolve()
+    if not target.is_dir():
+        raise GankitError(f"{link}: leads to {target}, which is not there; bring it back")
+    if not isinstance(run, str) or not all_of_run(target, run):
+        raise GankitError(
+            f"{link}: leads out of the run directory, to {target}, and what is there is not this run's checkpoints "
+            "alone; a run writes nowhere else. Move all of its checkpoints there and nothing more, or put them back"
+        )
 
 
 def claim(wanted: Path | None, name: str) -> Path:
@@ -117,19 +139,18 @@ class NoRecords:
 def read_record(directory: Path) -> dict[str, Any]:
     """What ``run.json`` says; empty where it is missing or unreadable."""
     try:
-        record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        return read_object(directory / RECORD, MAX_RECORD_BYTES)
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _length_up_to(step: int, events: Path, known: int) -> int:
     """Bytes of the first ``known`` ones, and of the lines after these up to the first of a later step, or damaged."""
     try:
-        with events.open("rb") as file:
+        with open_regular(events) as file:
             file.seek(known)
-            for line in file:
-                if not line.endswith(b"\n") or json.loads(line)["step"] > step:
+            while line := file.readline(MAX_LINE):
+                if not line.endswith(b"\n") or parse_object(line)["step"] > step:
                     break
                 known += len(line)
     except (OSError, ValueError, KeyError, TypeError):

@@ -399,7 +399,8 @@ class Trainer:
             return
         assert isinstance(self._records, Records)
         state = {**self._saved_state(), "events_bytes": self._records.events.sync(), "seconds": self.seconds}
-        about = {**self.parts.passport, "images": self.state.images}
+        run = self._records.about["started_at"]
+        about = {**self.parts.passport, "run": run, "images": self.state.images}
         self.checkpoint = save_checkpoint(self.directory, self.state.step, self.state.networks(), state, about)
         self._saved_step = self.state.step
         self._beginning = None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 from pydantic import PositiveInt
 
 import gankit
@@ -12,6 +16,7 @@ from .scalars import as_floats
 
 PICTURE = "loss_curves.png"
 SECONDS_BETWEEN = 30.0
+MOST_CURVES = 200
 NO_CURVES = ("step", "epoch", "images", "seconds", "images_per_second")
 
 Curve = tuple[list[int], list[float]]
@@ -56,23 +61,32 @@ def read_curves(run: gankit.Run) -> dict[str, Curve]:
     def add(step: int, figures: dict[str, object]) -> None:
         for name, value in figures.items():
             number = _number(value)
-            if name not in NO_CURVES and number is not None:
+            known = name in curves or (len(curves) < MOST_CURVES and name.isprintable())
+            if known and name not in NO_CURVES and number is not None:
                 steps, values = curves.setdefault(name, ([], []))
                 steps.append(step)
                 values.append(number)
 
     last_step = 0
-    for record in gankit.JsonLines.read(run.directory / FILE):
-        last_step = int(record["step"])
-        add(last_step, record)
+    for record in _logged(run.directory / FILE):
+        if isinstance(step := record.get("step"), int):
+            last_step = step
+            add(last_step, record)
     if last_step < run.state.step:
         add(run.state.step, dict(as_floats(run.scalars)))
     return curves
+
+
+def _logged(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from gankit.JsonLines.read(path)
+    except (OSError, ValueError) as error:
+        raise gankit.GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
 
 
 def _number(value: object) -> float | None:
     """A number as JSON has it, or as a string: ``nan``, ``inf``."""
     try:
         return float(value) if isinstance(value, (int, float, str)) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

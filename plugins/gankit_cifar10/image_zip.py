@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 import gankit
@@ -18,7 +17,7 @@ import gankit
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 
 
-MAX_ZIP_BYTES = 2**31
+MAX_ENTRIES = 100_000  # CIFAR-10 has 60,000 images
 MAX_IMAGE_BYTES = 2**20
 
 
@@ -34,14 +33,7 @@ def read_zip(path: Path, classes: Sequence[str], spec: gankit.ImageSpec) -> tupl
         gankit.DataError: no zip, another folder, a class without images, or a damaged image; it is named.
     """
     place = path.absolute()
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_ZIP_BYTES + 1)
-        if len(content) > MAX_ZIP_BYTES:
-            raise gankit.DataError(f"{place} holds more than {MAX_ZIP_BYTES:,} bytes; CIFAR-10 has a tenth of that")
-        archive = zipfile.ZipFile(io.BytesIO(content))
-    except (OSError, zipfile.BadZipFile) as error:
-        raise gankit.DataError(f"{place} is no readable zip: {error}; replace it") from error
+    archive = gankit.open_zip(place, MAX_ENTRIES)
     labelled = sorted((_label(name, classes, place), name) for name in archive.namelist() if _is_image(name))
     present = {label for label, _ in labelled}
     if missing := [name for label, name in enumerate(classes) if label not in present]:
@@ -70,7 +62,7 @@ def _decode(archive: zipfile.ZipFile, name: str, spec: gankit.ImageSpec, place: 
             content = file.read(MAX_IMAGE_BYTES + 1)
         if len(content) > MAX_IMAGE_BYTES:
             raise ValueError(f"it holds more than {MAX_IMAGE_BYTES:,} bytes")
-        image = Image.open(io.BytesIO(content))
+        image = gankit.open_image(io.BytesIO(content))
         size = image.size
         if size == (spec.width, spec.height):
             return np.asarray(image.convert("RGB"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 import zlib
@@ -15,9 +16,9 @@ from torch import Tensor
 
 import gankit
 
-from .decode import DecodeError, check_header, decode_file
-from .image_files import SUFFIXES, ImageFiles, open_files
-
+WINDOW = 1024  # files looked at before their faults are counted
+MAX_FAULTS = 1000  # beyond these, something else is wrong than single files
+DECODERS = 4  # threads; each may have an image of 64 megapixels in memory
 NAMED = 5  # damaged files that a message names; it counts the rest
 
 
@@ -64,7 +65,7 @@ class ImageFolder:
         self.spec = gankit.ImageSpec.any_size(channels)
         self.skipped: tuple[str, ...] = ()
         self._classes: tuple[str, ...] | None = ()
-        self._files: ImageFiles | None = None
+        self._files: gankit.ImageFiles | None = None
         self._names: list[str] = []
         self._labels: Tensor | None = None
 
@@ -81,10 +82,10 @@ class ImageFolder:
         """
         if self._files is not None:
             return
-        files = open_files(self.path)
+        files = gankit.open_image_files(self.path)
         everything = files.names()
         if not everything:
-            raise gankit.DataError(f"{files.path} holds no images ({', '.join(SUFFIXES)})")
+            raise gankit.DataError(f"{files.path} holds no images ({', '.join(gankit.IMAGE_SUFFIXES)})")
         class_of = _class_folders(everything)
         names = [name for name in everything if self._is_wanted(name)]
         faults = self._faults(files, names)
@@ -108,19 +109,26 @@ class ImageFolder:
         held_out = zlib.crc32(name.encode(errors="surrogateescape")) < self.test_fraction * 2**32
         return held_out == (self.split == "test")
 
-    def _faults(self, files: ImageFiles, names: list[str]) -> dict[str, str]:
+    def _faults(self, files: gankit.ImageFiles, names: list[str]) -> dict[str, str]:
         """What is wrong with which of the files."""
 
         def fault(name: str) -> str:
             try:
                 with files.open(name) as file:
-                    check_header(file) if self.on_error == "refuse" else decode_file(file, self.channels)
+                    gankit.open_image(file) if self.on_error == "refuse" else gankit.decode_image(file, self.channels)
             except Exception as error:  # a damaged zip makes zipfile raise nearly anything
                 return _reason(error)
             return ""
 
-        with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
-            return {name: text for name, text in zip(names, pool.imap(fault, names, 64), strict=True) if text}
+        faults: dict[str, str] = {}
+        with ThreadPool(min(DECODERS, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(names), WINDOW):
+                some = names[start : start + WINDOW]
+                faults |= {name: text for name, text in zip(some, pool.map(fault, some, 64), strict=True) if text}
+                seen = start + len(some)
+                if len(faults) > MAX_FAULTS and (self.on_error == "refuse" or 2 * len(faults) > seen):
+                    raise gankit.DataError(f"{_report(files, faults, seen)}; the others were not looked at")
+        return faults
 
     @property
     def labels(self) -> Tensor:
@@ -139,7 +147,7 @@ class ImageFolder:
         name, label = self._names[index], int(self.labels[index])
         try:
             with self._files.open(name) as file:
-                return decode_file(file, self.channels), label
+                return gankit.decode_image(file, self.channels), label
         except Exception as error:  # see `_faults`
             if not self._files.path.exists():
                 raise gankit.DataError(f"{self._files.path} is gone; bring it back") from error
@@ -148,21 +156,22 @@ class ImageFolder:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, DecodeError) else f"cannot be read: {error}"
+    return str(error) if isinstance(error, gankit.DecodeError) else f"cannot be read: {error}"
 
 
 def _class_folders(names: list[str]) -> dict[str, str]:
     """The class of each image, or nothing where images lie at the top level."""
     parts = {name: name.split("/") for name in names}
-    depth = 0
-    while all(len(p) > depth + 2 for p in parts.values()) and len({p[depth] for p in parts.values()}) == 1:
-        depth += 1
+    least = min(map(len, parts.values()))
+    pairs = zip(min(parts.values()), max(parts.values()), strict=False)
+    shared = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    depth = max(0, min(least - 2, shared))
     if any(len(p) < depth + 2 for p in parts.values()):
         return {}
     return {name: p[depth] for name, p in parts.items()}
 
 
-def _report(files: ImageFiles, faults: dict[str, str], total: int) -> str:
+def _report(files: gankit.ImageFiles, faults: dict[str, str], total: int) -> str:
     named = "; ".join(f"{name!r} {fault}" for name, fault in list(faults.items())[:NAMED])
     more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
     return f"{files.path}: {len(faults)} of {total} images cannot be used: {named}{more}"

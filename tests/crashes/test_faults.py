@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,51 @@ def test_data_that_vanishes(
     Path("armed").unlink()
     assert cli("resume", "run", *words).code == 0
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("fault", ["deleted", "cut", "emptied"])
+def test_a_zip_that_vanishes(cli, tmp_path, monkeypatch, require_whole, tiny_recipe, tiny_plugin_file, fault):
+    """One that is open can be read to the end, and is missed on resuming; one that is damaged ends the run."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    with zipfile.ZipFile("pictures.zip", "w") as archive:
+        for number in range(12):
+            with archive.open(f"{number}.png", "w") as file:
+                Image.fromarray(random.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(file, "PNG")
+    shutil.copyfile("pictures.zip", "whole.zip")
+    harm = {"deleted": "path.unlink()", "cut": "os.truncate(path, 500)", "emptied": "os.truncate(path, 0)"}[fault]
+    Path("vanish.py").write_text(
+        "import gankit, os, pathlib\n"
+        "class Vanish:\n"
+        "    def on_step_end(self, run):\n"
+        "        path = pathlib.Path('pictures.zip')\n"
+        f"        if run.state.step == 3: {harm}\n"
+        "@gankit.hookimpl\n"
+        "def run_callbacks(recipe): return [Vanish()]\n"
+    )
+    recipe = tiny_recipe(
+        tmp_path,
+        **PARTS,
+        dataset={"name": "image_folder", "path": "pictures.zip"},
+        loader={"batch_size": 8, "cache": "none", "workers": 0},
+        train={"steps": 6, "device": "cpu", "precision": "fp32"},
+    )
+    said = cli("run", recipe.name, "--plugin", tiny_plugin_file, "--plugin", "vanish.py", "--out", "run")
+    words = ["run", "train.steps=8", "--plugin", tiny_plugin_file]
+    if fault == "deleted":
+        assert said.code == 0
+        assert require_whole(tmp_path / "run") == 6
+    else:
+        assert said.code == 1
+        assert said.err.startswith("error: ")
+        assert "pictures.zip: " in said.err
+        assert len(said.err.splitlines()) == 1
+        assert require_whole(tmp_path / "run") >= 2
+    refused = cli("resume", *words)
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert (
+        "does not exist" if fault == "deleted" else "nor a whole zip" if fault == "emptied" else "zip"
+    ) in refused.err
+    shutil.move("whole.zip", "pictures.zip")
+    assert cli("resume", *words).code == 0

@@ -75,7 +75,7 @@ def test_palettes_and_orientation(pictures):
 
 class TestBad:
     def test_none(self, pictures):
-        with pytest.raises(gankit.DataError, match=r"pictures: holds no images \(\.png.*no run and no checkpoint"):
+        with pytest.raises(gankit.DataError, match=r"pictures: holds no images \(\.jpg.*no run and no checkpoint"):
             FolderImages(pictures(0), 3, 1, 0)
 
     def test_too_few(self, pictures):

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import gankit
@@ -25,6 +26,7 @@ from gankit import CheckpointError, GankitError
 
 NAME = "step-00000003"
 RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
+SCORERS = Path(__file__).parents[1] / "evaluation" / "scorers_plugin.py"
 SMALL = ["image.size=8", "generator.width=4", "discriminator.width=4", "latent.dim=4", "dataset.count=32", "dataset.size=8", "loader.batch_size=8", "train.steps=3", "train.device=cpu", "train.precision=fp32", "callbacks=[{name: checkpoint}]"]  # fmt: skip
 
 
@@ -123,7 +125,7 @@ class TestManifestsThatLie:
         manifest = run / "checkpoints" / NAME / "manifest.json"
         manifest.unlink()
         os.mkfifo(manifest)
-        with pytest.raises(CheckpointError, match=r"manifest.json: is no file"):
+        with pytest.raises(CheckpointError, match=r"manifest.json: cannot be read \(is no regular file"):
             gankit.load_generator(run)
 
 
@@ -239,6 +241,28 @@ class TestStates:
         with pytest.raises(CheckpointError, match="it is compressed, which torch never does"):
             gankit.Runtime().resume(run)
 
+    @pytest.mark.parametrize(
+        "code",
+        [
+            b"cos\nsystem\n(S'touch owned'\ntR.",
+            b"\x80\x02cbuiltins\neval\n(X\x1a\x00\x00\x00open('owned','w').write('')tR.",
+            b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x0btouch owned\x85R.",
+            b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(cos\nsystem\n(S'touch owned'\ntRtR.",
+            b"\x80\x02ctorch\nload\n(S'/dev/zero'\ntR.",
+            b"\x80\x02}(X\x01\x00\x00\x00x" + b"(" * 500_000 + b".",
+        ],
+        ids=["system", "eval", "stack_global", "nested", "torch.load", "marks"],
+    )
+    def test_code_in_a_state(self, run, code):
+        checkpoint = run / "checkpoints" / NAME
+        with zipfile.ZipFile(checkpoint / "state.pt", "w") as archive:
+            for name, content in (("data.pkl", code), ("byteorder", b"little"), ("version", b"3\n")):
+                archive.writestr(f"state/{name}", content)
+        rehash(checkpoint)
+        with pytest.raises(CheckpointError, match="cannot be read as plain data and tensors: "):
+            gankit.Runtime().resume(run)
+        assert not Path("owned").exists()
+
     @pytest.mark.parametrize("content", [b"", b"PK\3\4", pickle.dumps({"training": {}}), b"\0" * 10_000])
     def test_what_is_no_archive(self, run, content):
         (run / "checkpoints" / NAME / "state.pt").write_bytes(content)
@@ -271,9 +295,7 @@ class TestRunDirectories:
         ):
             gankit.Runtime().resume(run, [change])
 
-    @pytest.mark.parametrize(
-        "name", ["metrics.jsonl", "events.jsonl", "checkpoints", "run.json", "recipe.yaml", "best"]
-    )
+    @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl", "not_finite", "run.json", "recipe.yaml", "best"])
     def test_a_link_that_leads_out(self, run, name, cli):
         Path("outside").mkdir()
         inside = run / name
@@ -286,6 +308,59 @@ class TestRunDirectories:
         with pytest.raises(GankitError, match=f"{name}: leads out of the run directory, to "):
             gankit.Runtime().resume(run, ["train.steps=5"])
         assert tree(Path("outside")) == before
+
+    def test_checkpoints_on_another_disk(self, run, cli):
+        """A link that the user made; all there are of this run."""
+        shutil.move(run / "checkpoints", "disk")
+        (run / "checkpoints").symlink_to(Path("disk").absolute())
+        Path("disk/.step-00000002.77").mkdir()  # of a kill
+        assert cli("resume", run, "train.steps=5").code == 0
+        assert [path.name for path in sorted(Path("disk").iterdir())] == [NAME, "step-00000005"]
+        assert (run / "checkpoints").is_symlink()
+        assert gankit.load_generator(run).checkpoint.name == "step-00000005"
+        Path("disk").rename("unplugged")
+        said = cli("resume", run, "train.steps=7")
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert "disk, which is not there; bring it back" in said.err
+
+    @pytest.mark.parametrize("of", ["another run", "nobody", "this run and more", "this run, as a link", "no run.json"])
+    def test_checkpoints_that_are_not_this_runs(self, run, trained, of):
+        Path("victim").mkdir()
+        shutil.move(run / "checkpoints" / NAME, Path("victim", NAME))
+        (run / "checkpoints").rmdir()
+        (run / "checkpoints").symlink_to(Path("..", "victim"))
+        match of:
+            case "another run":
+                rehash(Path("victim", NAME), set_at("run", "2026-01-01T00:00:00+00:00"))
+            case "nobody":
+                shutil.rmtree(Path("victim", NAME))
+            case "this run and more":
+                Path("victim", "thesis.tex").write_text("mine")
+            case "this run, as a link":
+                Path("victim", "step-00000001").symlink_to("/")
+            case _:
+                (run / "run.json").unlink()
+        before = tree(Path("victim"))
+        with pytest.raises(GankitError, match="checkpoints: leads out of .* is not this run's checkpoints alone"):
+            gankit.Runtime().resume(run, ["train.steps=5"])
+        assert tree(Path("victim")) == before
+
+    @pytest.mark.parametrize(
+        "name", ["manifest.json", "state.pt", "generator.safetensors", "discriminator.safetensors"]
+    )
+    def test_files_of_a_checkpoint_that_are_links_out(self, run, name):
+        file = run / "checkpoints" / NAME / name
+        shutil.move(file, "outside")
+        file.symlink_to(Path("outside").absolute())
+        for use in (gankit.load_generator, gankit.Runtime().resume):
+            with pytest.raises(CheckpointError, match=f"{name}: is a link to .*outside; put the file itself"):
+                use(run)
+
+    def test_files_that_checkpoints_share(self, run):
+        twin = Path(shutil.copytree(run / "checkpoints" / NAME, run / "checkpoints" / "step-00000004"))
+        (twin / "state.pt").unlink()
+        (twin / "state.pt").symlink_to(Path("..", NAME, "state.pt"))
+        assert gankit.load_generator(run).checkpoint.name == twin.name
 
     def test_a_log_that_is_a_link(self, tmp_path):
         (tmp_path / "mine").write_text("mine\n")
@@ -309,7 +384,16 @@ class TestRunDirectories:
         assert cli("resume", run, "train.steps=5").code == 0
         assert cli("run", RECIPE, *SMALL, "--out", "other").code == 0
         assert cli("sample", run, "--count", 1, "--out", "grid.png").code == 0
-        assert cli("doctor", run).code in (0, 1)
+        assert cli("doctor", run).code == 0
+        assert cli("compare", run, "other", "--count", 1, "--out", "both.png").code == 0
+        scoring = ["--plugin", SCORERS, "--features", "colours", "--metrics", "gap", "--samples", 16]
+        assert cli("eval", run, *scoring).code == 0
+        (run / "pictures").mkdir()
+        for number in range(16):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(run / "pictures" / f"{number}.png")
+        real = ["--real", "{name: shapes, count: 32, size: 8}"]
+        assert cli("eval", run / "pictures", *scoring, *real, "--out", run / "scores.jsonl").code == 0
         new = set(tree(Path())) - before
         assert "grid.png" in new
-        assert {Path(path).parts[0] for path in new} == {"run", "other", "grid.png"}
+        written = {"run", "other", "grid.png", "both.png", "both_curves.png"}
+        assert {Path(path).parts[0] for path in new} - {"data"} <= written
