@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -60,11 +61,37 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         return
     console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
     _say_how_to_resume(trainer, plugins)
-    numbers = {number.name: int(number) for number in SIGNALS}
-    if trainer.ending == TIME_LIMIT:
-        raise typer.Exit(TIME_LIMIT_CODE)
-    if trainer.ending in numbers:
-        raise typer.Exit(128 + numbers[str(trainer.ending)])
+    if (code := _code(trainer.ending)) is not None:
+        raise typer.Exit(code)
+
+
+def restarted() -> bool:
+    """Whether torchrun has started this process in place of one that had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+
+def stay_stopped(directory: Path) -> None:
+    """See that torchrun, to which every exit code but 0 is a failure, starts no run again that was told to stop.
+
+    Raises: typer.Exit: with the code that it ended with.
+    """
+    from ..training.directory import read_record
+
+    ended = read_record(directory).get("ended")
+    reason = ended.get("reason") if isinstance(ended, Mapping) else None
+    if (code := _code(reason)) is not None:
+        out().print(
+            f"{directory}: was told to stop ({reason}), and is not started again: gankit resume goes on with it"
+        )
+        raise typer.Exit(code)
+
+
+def _code(reason: Any) -> int | None:
+    """The exit code of a run that ended for this reason; None where it was not told to stop."""
+    from ..training.trainer import TIME_LIMIT
+
+    codes = {number.name: 128 + int(number) for number in SIGNALS} | {TIME_LIMIT: TIME_LIMIT_CODE}
+    return codes.get(reason) if isinstance(reason, str) else None
 
 
 def _notes(error: Exception) -> str:
