@@ -59,10 +59,10 @@ def play() -> Callable[..., dict[str, Any]]:
 def play_together(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[str, Any]]]:
     """``play_together(processes, jobs) -> results``: each job is a recipe and its steps."""
 
-    def run(processes: int, jobs: list[tuple[dict[str, Any], int]], **options: Any) -> list[dict[str, Any]]:
+    def run(processes: int, jobs: list[tuple[dict[str, Any], int]]) -> list[dict[str, Any]]:
         folder = tmp_path_factory.mktemp("together")
         written = [
-            {"recipe": recipe, "steps": steps, "file": str(folder / f"{number}.pt"), **options}
+            {"recipe": recipe, "steps": steps, "file": str(folder / f"{number}.pt")}
             for number, (recipe, steps) in enumerate(jobs)
         ]
         (folder / "jobs.json").write_text(json.dumps(written))
