@@ -30,7 +30,6 @@ TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, 75 at its time limit, 128+n after signal n."""
     from ..training.processes import OtherProcessError
-    from ..training.trainer import TIME_LIMIT
 
     trainer.callbacks.add("progress", make_progress())
     trainer.listeners.append(lambda event: _tell(event, trainer.state.step))
