@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import GankitError
-from .console import complain, out
+from .console import complain, out, rank
 from .progress import make_progress
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, 75 at its time limit, 128+n after signal n."""
-    from ..training.processes import OtherProcessError
+    from ..training.processes import LostProcessError, OtherProcessError
 
     trainer.callbacks.add("progress", make_progress())
     trainer.listeners.append(lambda event: _tell(event, trainer.state.step))
@@ -41,7 +41,13 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     except GankitError as error:
         if trainer.state.step == 0 and trainer.drawn is None:
             raise
-        complain(f"{error}{_notes(error)}")
+        # the first process says how to go on, unless it is the one that has ended
+        rest = (
+            f". To go on: {_command_to_resume(trainer, plugins)}"
+            if rank() and isinstance(error, LostProcessError)
+            else ""
+        )
+        complain(f"{error}{_notes(error)}{rest}")
         _say_how_to_resume(trainer, plugins)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -152,11 +158,15 @@ def _launcher() -> list[str]:
     return ["torchrun", *several, "--nproc-per-node", processes, "-m"]
 
 
-def _say_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+def _command_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> str:
     words = [*_launcher(), "gankit", "resume", str(trainer.directory)]
     for plugin in plugins or ():
         words += ["--plugin", plugin]
-    command = shlex.join(words)
+    return shlex.join(words)
+
+
+def _say_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+    command = _command_to_resume(trainer, plugins)
     if trainer.checkpoint is None:
         out().print(f"there is no checkpoint (has the recipe a checkpoint callback?); from the start: {command}")
     else:

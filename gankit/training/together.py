@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -21,6 +22,7 @@ from .processes import LostProcessError, OtherProcessError, Processes
 T = TypeVar("T")
 MOST_NUMBERS = 4  # that `largest` takes: who waits does not know how many the first process gives
 PATIENCE = timedelta(days=1)  # for the first process to download, to evaluate, to draw
+IN_SOURCE = re.compile(r"^\[\S*:\d+\] ")  # where in its own source a library has found it
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -264,6 +266,8 @@ def _reaching_the_others() -> Iterator[None]:
         yield
     except RuntimeError as error:  # the parent of all that torch.distributed raises
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = IN_SOURCE.sub("", reason).partition(". This is")[0][:200]
         raise LostProcessError(
-            f"another process of this run has ended or cannot be reached, and so this one ends too ({reason[:200]})"
+            "another process of this run has ended or cannot be reached, and so this one ends too. Look at what that "
+            f"one says; if it says nothing it was killed, perhaps for want of memory ({reason})"
         ) from error

@@ -412,7 +412,8 @@ class Trainer:
         assert isinstance(self._records, Records)
         state = {**self._saved_state(), "events_bytes": self._records.events.sync(), "seconds": self.seconds}
         about = {**self.parts.passport, "images": self.state.images}
-        return save_checkpoint(self.directory, self.state.step, self.state.networks(), state, about)
+        self.checkpoint = save_checkpoint(self.directory, self.state.step, self.state.networks(), state, about)
+        return self.checkpoint
 
     def _saved_state(self) -> dict[str, Any]:
         """All of a checkpoint that neither the networks nor the trainer's own records have."""
