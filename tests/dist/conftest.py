@@ -44,6 +44,12 @@ def environment(**more: str) -> dict[str, str]:
     return own | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))} | more
 
 
+@pytest.fixture
+def surroundings() -> Callable[..., dict[str, str]]:
+    """``surroundings(NAME=value, ...)``: the environment of a process, with more in it."""
+    return environment
+
+
 @pytest.fixture(scope="session")
 def play() -> Callable[..., dict[str, Any]]:
     """`play.play` in this process, alone."""

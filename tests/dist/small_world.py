@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -190,6 +191,17 @@ class Doomed(torch.optim.SGD):
             raise RuntimeError("the device fell off the bus")
 
 
+class Slow(torch.optim.SGD):
+    """Takes its time, so that a signal finds it at work."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, lr: gankit.Scheduled = 0.05) -> None:
+        super().__init__(parameters, lr=lr)
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        super().step(closure)
+        time.sleep(0.1)
+
+
 class Tells:
     """Writes down in which process it is called; fails at a step where asked, and recovers from what is not finite."""
 
@@ -234,6 +246,7 @@ def register(registries: gankit.Registries) -> None:
     registries.regularizers.add("own_direction", OwnDirection)
     registries.regularizers.add("own_direction_alone", Alone)
     registries.optimizers.add("doomed", Doomed)
+    registries.optimizers.add("slow", Slow)
     registries.callbacks.add("tells", Tells)
     registries.features.add("pixels", Pixels)
     registries.metrics.add("order", Order)
