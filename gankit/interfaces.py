@@ -123,6 +123,12 @@ class Turn(Protocol):
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         """G's images, with their graph: from these latents, or from ``count`` fresh ones (a batch's worth)."""
 
+    def uniform(self) -> Tensor:
+        """A fresh number from [0, 1) for each image [n], whichever process or part of the batch has it.
+
+        What `torch.rand` gives instead is drawn by each process for itself.
+        """
+
     def gradient(self, images: Tensor) -> Tensor:
         """The gradient [n c h w] of D's summed logits with respect to ``images``, through the augmentation.
 
@@ -239,6 +245,10 @@ class Run(Protocol):
 
     @property
     def state(self) -> State: ...
+
+    @property
+    def world_size(self) -> int:
+        """Processes that train this run together; callbacks are called in the first alone."""
 
     @property
     def images(self) -> int:

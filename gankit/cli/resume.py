@@ -9,7 +9,7 @@ import typer
 
 from ..errors import DataError
 from .console import Overrides, PluginOption, make_runtime, out
-from .training import train
+from .training import restarted, stay_stopped, train
 
 
 def resume(
@@ -27,6 +27,8 @@ def resume(
 
       gankit resume results/dcgan_cifar10 train.epochs=50
     """
+    if restarted():
+        stay_stopped(run_dir)
     runtime = make_runtime(plugin)
     try:
         trainer = runtime.resume(run_dir, overrides or ())

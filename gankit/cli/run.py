@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ import typer
 from ..errors import DataError, GankitError, RecipeError
 from .console import Overrides, PluginOption, make_runtime, out
 from .resume import resume
-from .training import train
+from .training import restarted, train
 
 
 def run(
@@ -23,7 +22,7 @@ def run(
         typer.Option("--out", metavar="DIR", help="The run directory itself, instead of the next under results/."),
     ] = None,
 ) -> None:
-    """Train a recipe. Started again by torchrun, a run with --out goes on where it stopped.
+    """Train a recipe. Started again by torchrun after a failure, a run with --out goes on where it stopped.
 
     Examples:
 
@@ -35,7 +34,7 @@ def run(
 
       torchrun --nproc-per-node 2 -m gankit run my_recipe.yaml --out results/mine
     """
-    if int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0:
+    if restarted():
         if directory is None:
             raise GankitError(
                 "torchrun has started this run again, and without --out DIR none can tell which directory is its own; "

@@ -8,13 +8,14 @@ import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..errors import GankitError
-from .console import complain, out
+from .console import complain, out, rank
 from .progress import make_progress
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, 75 at its time limit, 128+n after signal n."""
-    from ..training.processes import OtherProcessError
-    from ..training.trainer import TIME_LIMIT
+    from ..training.processes import LostProcessError, OtherProcessError
 
     trainer.callbacks.add("progress", make_progress())
     trainer.listeners.append(lambda event: _tell(event, trainer.state.step))
@@ -41,7 +41,13 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     except GankitError as error:
         if trainer.state.step == 0 and trainer.drawn is None:
             raise
-        complain(f"{error}{_notes(error)}")
+        # the first process says how to go on, unless it is the one that has ended
+        rest = (
+            f". To go on: {_command_to_resume(trainer, plugins)}"
+            if rank() and isinstance(error, LostProcessError)
+            else ""
+        )
+        complain(f"{error}{_notes(error)}{rest}")
         _say_how_to_resume(trainer, plugins)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
@@ -60,11 +66,37 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         return
     console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
     _say_how_to_resume(trainer, plugins)
-    numbers = {number.name: int(number) for number in SIGNALS}
-    if trainer.ending == TIME_LIMIT:
-        raise typer.Exit(TIME_LIMIT_CODE)
-    if trainer.ending in numbers:
-        raise typer.Exit(128 + numbers[str(trainer.ending)])
+    if (code := _code(trainer.ending)) is not None:
+        raise typer.Exit(code)
+
+
+def restarted() -> bool:
+    """Whether torchrun has started this process in place of one that had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+
+def stay_stopped(directory: Path) -> None:
+    """See that torchrun, to which every exit code but 0 is a failure, starts no run again that was told to stop.
+
+    Raises: typer.Exit: with the code that it ended with.
+    """
+    from ..training.directory import read_record
+
+    ended = read_record(directory).get("ended")
+    reason = ended.get("reason") if isinstance(ended, Mapping) else None
+    if (code := _code(reason)) is not None:
+        out().print(
+            f"{directory}: was told to stop ({reason}), and is not started again: gankit resume goes on with it"
+        )
+        raise typer.Exit(code)
+
+
+def _code(reason: Any) -> int | None:
+    """The exit code of a run that ended for this reason; None where it was not told to stop."""
+    from ..training.trainer import TIME_LIMIT
+
+    codes = {number.name: 128 + int(number) for number in SIGNALS} | {TIME_LIMIT: TIME_LIMIT_CODE}
+    return codes.get(reason) if isinstance(reason, str) else None
 
 
 def _notes(error: Exception) -> str:
@@ -126,11 +158,15 @@ def _launcher() -> list[str]:
     return ["torchrun", *several, "--nproc-per-node", processes, "-m"]
 
 
-def _say_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+def _command_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> str:
     words = [*_launcher(), "gankit", "resume", str(trainer.directory)]
     for plugin in plugins or ():
         words += ["--plugin", plugin]
-    command = shlex.join(words)
+    return shlex.join(words)
+
+
+def _say_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+    command = _command_to_resume(trainer, plugins)
     if trainer.checkpoint is None:
         out().print(f"there is no checkpoint (has the recipe a checkpoint callback?); from the start: {command}")
     else:

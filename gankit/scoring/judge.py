@@ -56,16 +56,18 @@ class Judge:
         device: where features are computed.
         others: extractors that have logits, for a message.
 
+    Attributes:
+        extractor: of the features.
+
     Raises:
         GankitError: a scorer cannot be built, or cannot be fed.
     """
 
     def __init__(self, scorers: Scorers, request: Request, device: torch.device, others: Iterable[str] = ()) -> None:
         self._chosen, self._request, self._device = scorers.metrics, request, device
-        features = scorers.features
+        self.extractor = build_extractor(scorers.features, request, device)
         with self._apart():
-            self._extractor = Extractor(features.entry.name, identity(features), build(features), device)
-            require_values(self._extractor, self._metrics(), others)
+            require_values(self.extractor, self._metrics(), others)
 
     def study(self, chosen: Chosen, dataset: Dataset, size: tuple[int, int], report: Report = silent) -> None:
         """Look at the real images.
@@ -86,7 +88,7 @@ class Judge:
             require_counts(self._metrics(), real.count, self._request.samples)
             features = features_of(
                 real,
-                self._extractor,
+                self.extractor,
                 features_folder(),
                 lambda done: report("features of real images", done, real.count),
             )
@@ -102,24 +104,35 @@ class Judge:
         stand_in = (features[part % len(features)] for part in torch.arange(count).split(BATCH))
         return self._measure(stand_in)[1]
 
-    def score(self, subject: Generated, report: Report = silent) -> Evaluation:
-        """Compare generated images with the real ones. Raises: GankitError: an image or a metric fails."""
+    def score(
+        self, subject: Generated, report: Report = silent, features: Iterable[Tensor] | None = None
+    ) -> Evaluation:
+        """Compare generated images with the real ones.
+
+        Args:
+            subject: what is evaluated.
+            report: is told of the progress.
+            features: [n f] of its batches, in their order; None computes them.
+
+        Raises:
+            GankitError: an image or a metric fails.
+        """
         request, (real, image, _) = self._request, self._known
 
-        def features() -> Iterator[Tensor]:
+        def reported() -> Iterator[Tensor]:
             done = 0
-            for images in subject.batches():
-                yield self._extractor(images)
-                done += len(images)
+            for batch in map(self.extractor, subject.batches()) if features is None else features:
+                yield batch
+                done += len(batch)
                 report("features of generated images", done, request.samples)
 
-        scores, columns = self._measure(features())
+        scores, columns = self._measure(reported())
         return Evaluation(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             evaluated=subject.about,
             scores=scores,
             metrics={chosen.entry.name: _measured(chosen, columns) for chosen in self._chosen},
-            features=self._extractor.about,
+            features=self.extractor.about,
             samples=request.samples,
             real=real,
             image=Image(height=image.height, width=image.width, channels=image.channels),
@@ -132,14 +145,24 @@ class Judge:
 
     def _measure(self, generated: Iterable[Tensor]) -> tuple[dict[str, float], Columns]:
         with self._apart():
-            return measure(generated, self._known.features, self._extractor, self._metrics())
+            return measure(generated, self._known.features, self.extractor, self._metrics())
 
     def _metrics(self) -> Mapping[str, Metric]:
         return {chosen.entry.name: build(chosen) for chosen in self._chosen}
 
     def _apart(self) -> AbstractContextManager[int]:
-        """Random generators that are the evaluation's own."""
-        return seeded(np.random.SeedSequence(self._request.seed, spawn_key=(EVALUATE,)), self._device)
+        return apart(self._request, self._device)
+
+
+def apart(request: Request, device: torch.device) -> AbstractContextManager[int]:
+    """Random generators that are the evaluation's own."""
+    return seeded(np.random.SeedSequence(request.seed, spawn_key=(EVALUATE,)), device)
+
+
+def build_extractor(chosen: Chosen, request: Request, device: torch.device) -> Extractor:
+    """The extractor on the device. Raises: GankitError: it cannot be built."""
+    with apart(request, device):
+        return Extractor(chosen.entry.name, identity(chosen), build(chosen), device)
 
 
 def build(chosen: Chosen) -> Any:

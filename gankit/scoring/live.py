@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
+from torch import Tensor
 
 from ..check import Chosen
-from ..errors import RecipeError
+from ..errors import GankitError, RecipeError
+from ..evaluation.extractor import Extractor
 from ..evaluation.log import EVALUATIONS, append_evaluation, read_evaluations
 from ..evaluation.measure import Columns
 from ..evaluation.record import Evaluation, Subject
@@ -14,9 +18,11 @@ from ..interfaces import Dataset, Run
 from ..training.schedule import ComponentSchedule
 from ..training.trainer import Trainer
 from ..validation import validate
-from .judge import Judge, build
+from .judge import Judge, build, build_extractor
 from .request import Request, choose_dataset, choose_real, choose_scorers, with_logits
 from .subject import GeneratedImages, require_channels
+
+ROUND = 8  # batches that each process makes before the first one gathers them
 
 
 class Evaluator:
@@ -24,6 +30,7 @@ class Evaluator:
 
     What takes its time is done once, here: networks are built, and the real images looked at. Nothing of the run
     changes: G's weights are copied into a network of this evaluator's own, and random generators are its own as well.
+    Where several processes train, each makes its share of the images and of their features: those that one would make.
 
     Args:
         run: as a callback is given it.
@@ -37,11 +44,11 @@ class Evaluator:
     def __init__(self, run: Run, request: Request) -> None:
         if not isinstance(run, Trainer):
             raise TypeError(f"an evaluator needs a run that trains; got a {type(run).__name__}")
-        self._run, self._request = run, request
+        self._run, self._request, self._key = run, request, repr(request)
         registries = run.registries
         scorers = choose_scorers(registries, request)
-        device = run.parts.game.engine.device if request.device == "auto" else request.find_device()
-        self._generator = LiveGenerator(run, device, request.ema)
+        device = _device(run, request)
+        generator = LiveGenerator(run, device, request.ema)
         own = request.real is None and request.recipe is None
         chosen = (
             choose_dataset(registries, run.recipe.dataset, run.recipe.document, ("dataset",))
@@ -50,12 +57,14 @@ class Evaluator:
         )
         dataset: Dataset = run.dataset if own else build(chosen)
         require_channels(str(run.directory), run.parts.image.channels, dataset.spec.channels, chosen.entry.name)
-        size = self._images().size
         self._judge = Judge(scorers, request, device, with_logits(registries))
+        share = Share(run, generator, self._judge.extractor, request)
         if not own:
             dataset.prepare()
-        self._judge.study(chosen, dataset, size)
+        self._judge.study(chosen, dataset, share.images().size)
         self._written = {_key(record) for record in read_evaluations(run.directory / EVALUATIONS)}
+        run.kept[self._key] = share
+        run.processes.everywhere(_get_ready, self._key, request)
 
     def rehearse(self) -> Columns:
         """The scores that there will be, of each metric, and which values of each are better.
@@ -68,9 +77,13 @@ class Evaluator:
         return self._judge.rehearse()
 
     def evaluate(self) -> Evaluation:
-        """The scores now. Raises: GankitError: a metric fails."""
-        self._generator.follow(self._run)
-        return self._judge.score(self._images())
+        """The scores now. Raises: GankitError: a metric fails, or the evaluator is closed."""
+        share = self._run.kept.get(self._key)
+        if share is None:
+            raise GankitError("this evaluator is closed: it evaluates no more")
+        share.follow()
+        images: GeneratedImages = share.images()
+        return self._judge.score(images, features=self._features(len(images)))
 
     def record(self, evaluation: Evaluation) -> None:
         """Append to the run's ``evaluations.jsonl``, unless that has the same scores by the same protocol at this step.
@@ -83,16 +96,62 @@ class Evaluator:
             append_evaluation(self._run.directory / EVALUATIONS, evaluation)
             self._written.add(key)
 
-    def _images(self) -> GeneratedImages:
-        directory = self._run.directory
-        about = Subject(
-            kind="training",
-            path=str(directory),
-            run=directory.resolve().name,
-            step=self._run.state.step,
-            ema=self._generator.ema,
-        )
+    def close(self) -> None:
+        """Let go of what takes memory."""
+        self._run.kept.pop(self._key, None)
+
+    def _features(self, batches: int) -> Iterator[Tensor]:
+        """Features [n f] of all batches in their order, of which each process makes every ``world_size``-th."""
+        size = ROUND * self._run.world_size
+        for start in range(0, batches, size):
+            numbers = range(start, min(start + size, batches))
+            parts = self._run.processes.everywhere(_features_of, self._key, numbers, start == 0)
+            for place in range(len(numbers)):
+                yield parts[place % len(parts)][place // len(parts)]
+
+
+class Share:
+    """What a process needs for its part of the images: a generator that follows the run's, and an extractor."""
+
+    def __init__(self, run: Trainer, generator: LiveGenerator, extractor: Extractor, request: Request) -> None:
+        self._run, self._generator, self._extractor, self._request = run, generator, extractor, request
+
+    def follow(self) -> None:
+        """Be as the run is now."""
+        self._generator.follow(self._run)
+
+    def images(self) -> GeneratedImages:
+        """The images that there are to score."""
+        directory, ema = self._run.directory, self._generator.ema
+        step, name = self._run.state.step, directory.resolve().name
+        about = Subject(kind="training", path=str(directory), run=name, step=step, ema=ema)
         return GeneratedImages(self._generator, about, self._request)
+
+    def features(self, numbers: range) -> list[Tensor]:
+        """Features [n f] of the batches with these numbers."""
+        images = self.images()
+        return [self._extractor(images.batch(number)) for number in numbers]
+
+
+def _get_ready(run: Trainer, part: int, parts: int, key: str, request: Request) -> None:
+    """In all processes but the first, which is ready."""
+    if part == 0:
+        return
+    device = _device(run, request)
+    extractor = build_extractor(choose_scorers(run.registries, request).features, request, device)
+    run.kept[key] = Share(run, LiveGenerator(run, device, request.ema), extractor, request)
+
+
+def _features_of(run: Trainer, part: int, parts: int, key: str, numbers: range, anew: bool) -> list[Tensor]:
+    """This process's features; ``anew``, of the generator as it is now."""
+    share: Share = run.kept[key]
+    if anew and part > 0:
+        share.follow()
+    return share.features(numbers[part::parts])
+
+
+def _device(run: Trainer, request: Request) -> torch.device:
+    return run.parts.game.engine.device if request.device == "auto" else request.find_device()
 
 
 class LiveGenerator(TrainedGenerator):

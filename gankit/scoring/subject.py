@@ -57,12 +57,19 @@ class GeneratedImages:
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w], of the size of the evaluation."""
-        for number, start in enumerate(range(0, self._count, BATCH)):
-            entropy = np.random.SeedSequence(self._seed, spawn_key=(EVALUATE, number))
-            seed = int(entropy.generate_state(1, np.uint64)[0] >> 1)
-            with exactly():
-                images = self._generator.sample(min(BATCH, self._count - start), seed, **self.options)
-            yield resize(images, *self.size)
+        return map(self.batch, range(len(self)))
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return len(range(0, self._count, BATCH))
+
+    def batch(self, number: int) -> Tensor:
+        """One of them, whichever were made before."""
+        entropy = np.random.SeedSequence(self._seed, spawn_key=(EVALUATE, number))
+        seed = int(entropy.generate_state(1, np.uint64)[0] >> 1)
+        with exactly():
+            images = self._generator.sample(min(BATCH, self._count - number * BATCH), seed, **self.options)
+        return resize(images, *self.size)
 
 
 class ImagesOfFolder(FolderImages):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..interfaces import Batch, Latent, Loss, Scalars
 from .engine import Engine
-from .turn import Player, PlayerTurn
+from .turn import Draws, Player, PlayerTurn
 
 if TYPE_CHECKING:
     from .compiled import Compiled
@@ -68,9 +68,15 @@ class Game:
         whole = self.latent.sample(count * processes.world_size, processes.whole(labels), self.random)
         return processes.share(whole).to(self.engine.dtype)
 
-    def draw_fakes(self, count: int, labels: Tensor | None, graph: bool) -> Fakes:
-        """Fakes from fresh latents, with or without the graph that G's turn needs."""
-        latents = self.draw_latents(count, labels)
+    def draw_uniform(self, count: int) -> Tensor:
+        """Numbers [n] from [0, 1) likewise."""
+        processes, where = self.engine.processes, self.random.device
+        whole = torch.rand(count * processes.world_size, generator=self.random, device=where, dtype=self.engine.dtype)
+        return processes.share(whole)
+
+    def draw_fakes(self, count: int, labels: Tensor | None, graph: bool, latents: Tensor | None = None) -> Fakes:
+        """Fakes from these latents or fresh ones, with or without the graph that G's turn needs."""
+        latents = self.draw_latents(count, labels) if latents is None else latents
         with nullcontext() if graph else torch.no_grad():
             return Fakes(self.run_generator(latents, labels), latents)
 
@@ -145,11 +151,13 @@ def descend(
     optimizer.zero_grad(set_to_none=True)
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
+    draws, begin = Draws(game, len(batch.images), batch.labels), 0
     for part in split(batch, game.microbatch):
+        own, begin = draws.part(begin, len(part.images)), begin + len(part.images)
         share = len(part.images) / len(batch.images)
         # one context a turn, so that casts of the weights are shared; what is not a network leaves it again
         with game.engine.autocast(), game.engine.full_precision():
-            turn = PlayerTurn(game, player, *part, state.images, shared, bool(regularizers), alone=not with_loss)
+            turn = PlayerTurn(game, player, *part, state.images, shared, bool(regularizers), not with_loss, own)
             # before the loss, for a compiled penalty gives the logits of its images too
             penalties = {
                 name if one_sided(regularizer) else f"{player}_{name}": getattr(regularizer, player)(turn)

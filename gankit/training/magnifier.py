@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from ..interfaces import Scalars
 from .game import Game
+from .processes import Processes
 from .state import TrainState
 
 
@@ -50,24 +52,76 @@ class FoundError(Exception):
 def magnified(game: Game, state: TrainState) -> Iterator[Callable[[Scalars], None]]:
     """Within, a step ends with `FoundError` where a value is not finite; what is given looks at a step's figures.
 
-    Compiled networks run as they are meanwhile. Raises: FoundError.
+    Of several processes all end, at the next place where all come by. Compiled networks run as they are meanwhile.
+    Raises: FoundError.
     """
     networks: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator}
+    glass = Glass(game.engine.processes)
     with ExitStack() as stack:
         if game.compiled is not None:
             stack.enter_context(game.compiled.paused())
         for side, network in networks.items():
-            _see_weights(side, network)
+            glass.weights(side, network)
             for name, module in network.named_modules():
                 layer = f"{name} ({type(module).__name__})" if name else type(module).__name__
-                stack.enter_context(_removed(module.register_forward_hook(_look_at_output(side, layer))))
+                stack.enter_context(_removed(module.register_forward_hook(_look_at_output(glass, side, layer))))
         for side, optimizer in state.optimizers.items():
             network = networks[side]
-            before = optimizer.register_step_pre_hook(_look(_see_gradients, side, network))
-            after = optimizer.register_step_post_hook(_look(_see_weights, side, network))
+            before = optimizer.register_step_pre_hook(_look(glass.gradients, side, network))
+            after = optimizer.register_step_post_hook(_look(glass.weights, side, network))
             stack.enter_context(_removed(before))
             stack.enter_context(_removed(after))
-        yield _see_figures
+        yield glass.figures
+
+
+class Glass:
+    """What is seen through the glass: values that are not finite.
+
+    One process alone ends where it finds one. Several go on until all come by: who left them alone in the midst of a
+    step would be waited for. What any of them has found first, counted in looks, is what they end with.
+    """
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self._looks = 0
+        self._found: tuple[int, Spot] | None = None
+
+    def see(self, tensor: Tensor, side: str, layer: str, what: str) -> None:
+        """Anywhere in a step."""
+        self._looks += 1
+        if self._found is not None:
+            return
+        bad = int((~tensor.detach().isfinite()).sum())
+        if bad:
+            self._found = self._looks, Spot(side, layer, what, bad, tensor.numel())
+            if self._processes.world_size == 1:
+                self._meet()
+
+    def gradients(self, side: str, network: nn.Module) -> None:
+        """Where all processes come by."""
+        self._meet()  # what one has found in its share before gradients were averaged says more than these
+        for name, parameter in network.named_parameters():
+            if parameter.grad is not None:
+                self.see(parameter.grad, side, name, "gradient")
+        self._meet()
+
+    def weights(self, side: str, network: nn.Module) -> None:
+        """Where all processes come by."""
+        for name, parameter in network.named_parameters():
+            self.see(parameter, side, name, "weight")
+        self._meet()
+
+    def figures(self, scalars: Scalars) -> None:
+        """Where all processes come by."""
+        for name, value in scalars.items():
+            self.see(value, "", name, "figure")
+        self._meet()
+
+    def _meet(self) -> None:
+        """Raises: FoundError: any process has found something."""
+        found = [own for own in self._processes.everyones(self._found) if own is not None]
+        if found:
+            raise FoundError(min(found, key=itemgetter(0))[1])
 
 
 @contextmanager
@@ -78,40 +132,18 @@ def _removed(handle: Any) -> Iterator[None]:
         handle.remove()
 
 
-def _look_at_output(side: str, layer: str) -> Callable[[nn.Module, Any, Any], None]:
+def _look_at_output(glass: Glass, side: str, layer: str) -> Callable[[nn.Module, Any, Any], None]:
     def look(module: nn.Module, inputs: Any, output: Any) -> None:
         for tensor in _tensors(output):
-            _see(tensor, side, layer, "output")
+            glass.see(tensor, side, layer, "output")
             if tensor.requires_grad:
-                tensor.register_hook(lambda gradient: _see(gradient, side, layer, "gradient of the output"))
+                tensor.register_hook(lambda gradient: glass.see(gradient, side, layer, "gradient of the output"))
 
     return look
 
 
 def _look(see: Callable[[str, nn.Module], None], side: str, network: nn.Module) -> Callable[..., None]:
     return lambda *given: see(side, network)
-
-
-def _see_gradients(side: str, network: nn.Module) -> None:
-    for name, parameter in network.named_parameters():
-        if parameter.grad is not None:
-            _see(parameter.grad, side, name, "gradient")
-
-
-def _see_weights(side: str, network: nn.Module) -> None:
-    for name, parameter in network.named_parameters():
-        _see(parameter, side, name, "weight")
-
-
-def _see_figures(scalars: Scalars) -> None:
-    for name, value in scalars.items():
-        _see(value, "", name, "figure")
-
-
-def _see(tensor: Tensor, side: str, layer: str, what: str) -> None:
-    bad = int((~tensor.detach().isfinite()).sum())
-    if bad:
-        raise FoundError(Spot(side, layer, what, bad, tensor.numel()))
 
 
 def _tensors(output: Any) -> Iterator[Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +30,13 @@ class Processes:
         rank: of this process among all, from 0; the first writes what there is to write.
         world_size: how many there are.
         device: of this process; None where the recipe chooses it.
+        host: what work from the first process is done with, in each: its trainer.
     """
 
     rank = 0
     world_size = 1
     device: torch.device | None = None
+    host: Any = None
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over all processes; a gradient goes through it."""
@@ -63,9 +66,30 @@ class Processes:
         """The network with its BatchNorm over the batches of all processes, where the device can do that."""
         return network
 
-    def largest(self, numbers: Sequence[int]) -> list[int]:
-        """The largest of each over the processes; the device is not waited for."""
+    def largest(self, *numbers: int) -> list[int]:
+        """The largest of each over the processes; the device is not waited for.
+
+        Who waits here for the first process does its share of what `everywhere` asks for meanwhile.
+        """
         return list(numbers)
+
+    def others_wait(self) -> AbstractContextManager[None]:
+        """Where the first process works while all others wait for it in `largest`, and can be asked for help."""
+        return nullcontext()
+
+    def everywhere(self, work: Callable[..., T], *words: Any) -> list[T]:
+        """In the first process: what ``work(host, part, parts, *words)`` gives in each, by rank.
+
+        The others do their parts where they wait; elsewhere the first process does all of it alone, as one part.
+
+        Args:
+            work: a function of a module's own, so that it has a name by which the others find it.
+            words: plain data.
+
+        Raises:
+            GankitError: it failed in another process.
+        """
+        return [work(self.host, 0, 1, *words)]
 
     def everyones(self, value: T) -> list[T]:
         """A small value of each process, by rank."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,10 @@ class Fault:
 
 
 def investigate(trainer: Trainer, seen: NotFinite) -> Fault:
-    """Play again what led to ``seen``, from the last state that was whole; the trainer stays where that ends."""
+    """Play again what led to ``seen``, from the last state that was whole; the trainer stays where that ends.
+
+    Several processes do so together, and come to the same; the first alone writes files.
+    """
     state = trainer.state
     trainer.rewind()
     since = state.step
@@ -156,6 +159,9 @@ def _with_batch(trainer: Trainer, fault: Fault, position: int, length: int) -> F
     tensors = {"images": batch.images.float().cpu().contiguous(), "indices": torch.tensor(indices)}
     if batch.labels is not None:
         tensors["labels"] = batch.labels.cpu()
+    found = replace(fault, indices=tuple(indices))
+    if not trainer.leads:
+        return found
     folder = trainer.directory / FOLDER
     stem = f"step-{fault.step:08d}"
     files = tuple(str(Path(FOLDER, stem + suffix)) for suffix in (".png", ".safetensors"))
@@ -165,5 +171,5 @@ def _with_batch(trainer: Trainer, fault: Fault, position: int, length: int) -> F
             save_file(tensors, temporary)
         save_grid(to_uint8(tensors["images"]), folder / f"{stem}.png")
     except (OSError, SafetensorError, GankitError):  # a full disk must not hide what was found
-        files = ()
-    return Fault(fault.seen, fault.since, fault.step, fault.spot, fault.batch, tuple(indices), files)
+        return found
+    return replace(found, files=files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,7 +20,9 @@ from ..errors import GankitError
 from .processes import LostProcessError, OtherProcessError, Processes
 
 T = TypeVar("T")
+MOST_NUMBERS = 4  # that `largest` takes: who waits does not know how many the first process gives
 PATIENCE = timedelta(days=1)  # for the first process to download, to evaluate, to draw
+IN_SOURCE = re.compile(r"^\[\S*:\d+\] ")  # where in its own source a library has found it
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -46,6 +49,7 @@ class Together(Processes):
         self.rank, self.world_size = state.process_index, state.num_processes
         self.local_rank = state.local_process_index
         self.device = torch.device("cpu") if cpu else torch.device("cuda", self.local_rank)
+        self._others_wait = False
 
     def mean(self, value: Tensor) -> Tensor:
         with _reaching_the_others():
@@ -101,11 +105,26 @@ class Together(Processes):
             return network
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return]
 
-    def largest(self, numbers: Sequence[int]) -> list[int]:
-        values = torch.tensor(numbers, dtype=torch.int64)
-        with _reaching_the_others():
-            distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._hosts)
-        return values.tolist()
+    def largest(self, *numbers: int) -> list[int]:
+        while True:
+            asked, *largest = self._largest(False, *numbers)
+            if not asked:
+                return largest[: len(numbers)]
+            self._do_part()
+
+    @contextmanager
+    def others_wait(self) -> Iterator[None]:
+        before, self._others_wait = self._others_wait, self.rank == 0
+        try:
+            yield
+        finally:
+            self._others_wait = before
+
+    def everywhere(self, work: Callable[..., T], *words: Any) -> list[T]:
+        if not self._others_wait:
+            return [work(self.host, 0, 1, *words)]
+        self._largest(True)
+        return self._do_part(work, *words)
 
     def everyones(self, value: T) -> list[T]:
         values: list[Any] = [None] * self.world_size
@@ -118,9 +137,11 @@ class Together(Processes):
         error: Exception | None = None
         if self.rank == 0:
             try:
-                result = function()
+                with self.others_wait():
+                    result = function()
             except Exception as raised:
                 error = raised
+        self.largest()
         self._all_well(error)
         return self.everyones(result)[0]  # type: ignore[return-value]
 
@@ -138,9 +159,40 @@ class Together(Processes):
     def close(self) -> None:
         PartialState().destroy_process_group()
 
+    def _largest(self, asked: bool, *numbers: int) -> list[int]:
+        """Whether the first process asks for help, and the numbers."""
+        values = torch.tensor([asked, *numbers, *[0] * (MOST_NUMBERS - len(numbers))], dtype=torch.int64)
+        with _reaching_the_others():
+            distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._hosts)
+        return values.tolist()
+
+    def _do_part(self, *asked: Any) -> list[Any]:
+        """This process's part of what the first one has asked for; there, everyone's."""
+        task = [asked]
+        with _reaching_the_others():
+            distributed.broadcast_object_list(task, src=0, group=self._hosts)
+        work, *words = task[0]
+        result: Any = None
+        error: Exception | None = None
+        try:
+            result = work(self.host, self.rank, self.world_size, *words)
+        except Exception as raised:
+            error = raised
+        done: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
+        with _reaching_the_others():
+            distributed.gather_object((result, _said(error)), done, dst=0, group=self._hosts)
+        if done is None:
+            return []
+        if error is not None:
+            raise error
+        for rank, (_, failure) in enumerate(done):
+            if failure is not None:
+                raise GankitError(f"process {rank} failed: {failure}")
+        return [result for result, _ in done]
+
     def _all_well(self, error: Exception | None) -> None:
         """Raises: this process's own error, or OtherProcessError where another has one."""
-        said = self.everyones(error and f"{type(error).__name__}: {error}")
+        said = self.everyones(_said(error))
         if error is not None:
             raise error
         for rank, failure in enumerate(said):
@@ -168,6 +220,10 @@ def _meeting_place() -> dict[str, Any]:
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
     corner = distributed.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
     return {"store": corner, "rank": rank, "world_size": world_size}
+
+
+def _said(error: Exception | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {error}"
 
 
 def _flattened(tensors: Sequence[Tensor]) -> Tensor:
@@ -210,6 +266,8 @@ def _reaching_the_others() -> Iterator[None]:
         yield
     except RuntimeError as error:  # the parent of all that torch.distributed raises
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = IN_SOURCE.sub("", reason).partition(". This is")[0][:200]
         raise LostProcessError(
-            f"another process of this run has ended or cannot be reached, and so this one ends too ({reason[:200]})"
+            "another process of this run has ended or cannot be reached, and so this one ends too. Look at what that "
+            f"one says; if it says nothing it was killed, perhaps for want of memory ({reason})"
         ) from error

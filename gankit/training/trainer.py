@@ -31,10 +31,6 @@ from .watch import Watch
 
 MOST_RECOVERIES = 3  # from one checkpoint: what breaks again without the batch is not the batch's fault
 TIME_LIMIT = "time limit (train.max_hours)"  # how a run ends that took as long as it may
-NO_REPLAY = (
-    "what breaks a run of several processes is found by one alone: gankit resume {directory} without torchrun, "
-    "which plays the steps since the last checkpoint again"
-)
 GO_ON = "name {name: health, on_nan: roll_back} among the recipe's callbacks"
 
 
@@ -51,6 +47,7 @@ class Trainer:
         self.recipe, self.state = parts.recipe, parts.state
         self.callbacks = parts.callbacks
         self.processes = parts.game.engine.processes
+        self.processes.host = self
         self._directory = run_dir
         self.scalars: Scalars = {}
         self.classes = parts.classes
@@ -73,6 +70,7 @@ class Trainer:
         self._recoveries, self._broken_step = 0, 0  # since a checkpoint beyond that step
         self._agreed: str | None = None  # why several processes end
         self.drawn: tuple[int, int] | None = None  # position and length of the last batch
+        self.kept: dict[str, Any] = {}  # what work for all processes needs again, by whom it is for
         self.listeners: list[Callable[[Mapping[str, Any]], None]] = []  # told of each event
 
     @property
@@ -86,6 +84,11 @@ class Trainer:
     def leads(self) -> bool:
         """Whether this is the first process of the run, or its only one: it alone calls callbacks and writes."""
         return self.processes.rank == 0
+
+    @property
+    def world_size(self) -> int:
+        """Processes that train this run together."""
+        return self.processes.world_size
 
     @property
     def images(self) -> int:
@@ -178,9 +181,9 @@ class Trainer:
             return
         self._claim()
         try:
-            if self.checkpoint is None and self.processes.world_size == 1:  # several are never played again
+            if self.checkpoint is None:
                 self._beginning = Beginning(self.state.networks(), self._saved_state())
-            self.processes.first(lambda: self.callbacks.call("on_run_start", self))
+            self._tell("on_run_start")
             self._launched = time.monotonic()
             since = self._launched - self.seconds
             self._agree()
@@ -349,16 +352,17 @@ class Trainer:
             )
 
     def _tell(self, method: str) -> None:
-        """Call ``method`` of the callbacks, which live in the first process alone."""
-        if self.leads:
-            self.callbacks.call(method, self)
+        """Call ``method`` of the callbacks, which live in the first process alone; the others wait."""
+        self.processes.first(lambda: self.callbacks.call(method, self))
 
     def _show_step(self) -> None:
-        """Callbacks see the step; then the processes agree on how to go on."""
+        """Callbacks see the step; then the processes agree on how to go on, which is where the others wait."""
         try:
-            self._tell("on_step_end")
-            if self.state.images // self.parts.loader.count > self.epoch:
-                self._tell("on_epoch_end")
+            if self.leads:
+                with self.processes.others_wait():
+                    self.callbacks.call("on_step_end", self)
+                    if self.state.images // self.parts.loader.count > self.epoch:
+                        self.callbacks.call("on_epoch_end", self)
         except Exception:
             self._agree(failed=True)
             raise
@@ -367,11 +371,11 @@ class Trainer:
         self._agree()
 
     def _agree(self, failed: bool = False) -> None:
-        """The processes end together, go back together, or fail together. Raises: OtherProcessError."""
+        """The processes end, go back, save or fail together. Raises: OtherProcessError."""
         if self.processes.world_size == 1:
             return
         stops, recovery = self._stop_reason is not None, 0 if self._recovery is None else 1 + self._recovery
-        failure, stop, recovery = self.processes.largest([failed, stops, recovery])
+        failure, stop, recovery, save = self.processes.largest(failed, stops, recovery, self._save_wanted)
         if failure:
             if failed:
                 return
@@ -379,6 +383,7 @@ class Trainer:
         if stop:
             self._agreed = next(reason for reason in self.processes.everyones(self._stop_reason) if reason)
         self._recovery = None if recovery == 0 else recovery == 2
+        self._save_wanted = bool(save)
 
     def _log_findings(self) -> None:
         """What compiling has shown about the networks."""
@@ -387,26 +392,29 @@ class Trainer:
             self.log({"event": "not_compiled", "reason": compiled.findings.pop(0)})
 
     def _save_if_wanted(self) -> None:
-        if not self._save_wanted or not self.leads:
+        if not self._save_wanted:
             return
         self._save_wanted = False
-        if self._saved_step == self.state.step:
+        if self._saved_step == self.state.step or (written := self.processes.first(self._save)) is None:
             return
+        self.checkpoint, self._saved_step, self._beginning = written, self.state.step, None
+        if self.state.step > self._broken_step:
+            self._recoveries = 0
+        self._tell("on_checkpoint")
+
+    def _save(self) -> Path | None:
+        """A checkpoint, or None where what would be in it is broken."""
         if (broken := not_finite_in(self.state.networks())) is not None:
             self.log(
                 {"event": "not_saved", "reason": f"{broken} is NaN or infinite: the last checkpoint stays the newest"}
             )
-            return
+            return None
         assert isinstance(self._records, Records)
         state = {**self._saved_state(), "events_bytes": self._records.events.sync(), "seconds": self.seconds}
         run = self._records.about["started_at"]
         about = {**self.parts.passport, "run": run, "images": self.state.images}
         self.checkpoint = save_checkpoint(self.directory, self.state.step, self.state.networks(), state, about)
-        self._saved_step = self.state.step
-        self._beginning = None
-        if self.state.step > self._broken_step:
-            self._recoveries = 0
-        self._tell("on_checkpoint")
+        return self.checkpoint
 
     def _saved_state(self) -> dict[str, Any]:
         """All of a checkpoint that neither the networks nor the trainer's own records have."""
@@ -423,13 +431,9 @@ class Trainer:
             GankitError: the run is not to go on, or cannot.
         """
         self._recovery = None
-        seen = self.not_finite()
+        seen = self.processes.first(self.not_finite)
         if seen is None:
             return False
-        if self.processes.world_size > 1:
-            noticed = f"{', '.join(seen.names[:4])} became NaN or infinite at step {seen.step:,}"
-            kind = GankitError if self.leads else OtherProcessError
-            raise kind(f"{noticed}; {NO_REPLAY.format(directory=self.directory)}")
         broken_at = self.state.step
         self._broken_step, self._save_wanted = max(self._broken_step, broken_at), False
         fault = investigate(self, seen)
@@ -437,16 +441,18 @@ class Trainer:
         self._watch.forget()
         self._recoveries += 1
         self.log(fault.event(fatal=not go_on or self._recoveries > MOST_RECOVERIES))
+        told = GankitError if self.leads else OtherProcessError
         if not go_on:
-            raise GankitError(f"{fault}. For a run that goes back and on by itself, {GO_ON}")
+            raise told(f"{fault}. For a run that goes back and on by itself, {GO_ON}")
         if self._recoveries > MOST_RECOVERIES:
-            raise GankitError(f"{fault}. It went back to step {self.state.step:,} {MOST_RECOVERIES} times already")
+            raise told(f"{fault}. It went back to step {self.state.step:,} {MOST_RECOVERIES} times already")
         left_out: tuple[int, ...] = ()
         if fault.spot is not None and fault.batch is not None:
             self.state.skipped.append(fault.batch)
             left_out = fault.indices
         self.log({"event": "rolled_back", "from_step": broken_at, "without": list(left_out)})
-        self._load_states(self.callbacks.stateful(), saved.get("callbacks", {}), self.checkpoint)
+        if self.leads:
+            self._load_states(self.callbacks.stateful(), saved.get("callbacks", {}), self.checkpoint)
         self._tell("on_run_start")
         return True
 
@@ -458,12 +464,13 @@ class Trainer:
             self._tell("on_run_end")
             if self._over is not None:
                 self.save()
+            (self._save_wanted,) = map(bool, self.processes.largest(self._save_wanted))
             self._save_if_wanted()
         except BaseException as error:
             self._fail(error)
         self._batches = None
         self._records.end(reason, self.state.step, self.state.images, self.seconds)
-        self.processes.largest([0])  # who is done first waits for the first process, which still wrote
+        self.processes.largest()  # who is done first waits for the first process, which still wrote
 
     def _fail(self, error: BaseException) -> NoReturn:
         """Say what happened; what was saved before stays the newest checkpoint, for a broken step is none."""

@@ -20,6 +20,44 @@ Side = Literal["real", "fake"]
 T = TypeVar("T")
 
 
+class Draws:
+    """Random numbers of a turn: of each image those that it would have in a batch that nothing cuts.
+
+    They are drawn for the batch of all processes at once, when first asked for; a part of a batch has its rows.
+
+    Args:
+        game: whose generator they are drawn from.
+        count: images of the batch in this process.
+        labels: their labels [n], or None.
+    """
+
+    def __init__(self, game: Game, count: int, labels: Tensor | None) -> None:
+        self._game, self._count, self._labels = game, count, labels
+        self._rows = slice(None)
+        self._uniforms_asked = 0
+        self._drawn: dict[str, Tensor] = {}  # shared by the parts
+
+    def part(self, begin: int, length: int) -> Draws:
+        """Those of ``length`` images from ``begin`` on."""
+        part = copy(self)
+        part._rows = slice(begin, begin + length)
+        return part
+
+    def latents(self) -> Tensor:
+        """[n d], the same each time."""
+        return self._once("latents", lambda: self._game.draw_latents(self._count, self._labels))
+
+    def uniform(self) -> Tensor:
+        """[n] from [0, 1), others each time."""
+        self._uniforms_asked += 1
+        return self._once(f"uniform {self._uniforms_asked}", lambda: self._game.draw_uniform(self._count))
+
+    def _once(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
+        if name not in self._drawn:
+            self._drawn[name] = draw()
+        return self._drawn[name][self._rows]
+
+
 class PlayerTurn:
     """A turn of ``player`` on one batch.
 
@@ -32,6 +70,7 @@ class PlayerTurn:
         fakes: what G has already drawn for this turn; drawn when first asked for where None.
         leaves: whether penalties will want gradients with respect to the images.
         alone: whether such penalties are all that there is to descend.
+        draws: its random numbers; its own where None.
     """
 
     def __init__(
@@ -44,7 +83,9 @@ class PlayerTurn:
         fakes: Fakes | None = None,
         leaves: bool = False,
         alone: bool = False,
+        draws: Draws | None = None,
     ) -> None:
+        self._draws = draws or Draws(game, len(real), labels)
         self.game, self.player, self.labels, self.images_seen = game, player, labels, images_seen
         self.generator, self.discriminator = game.generator, game.discriminator
         self.penalized, self.alone = leaves, alone
@@ -92,6 +133,9 @@ class PlayerTurn:
             latents = self.game.draw_latents(count or len(self.real), labels)
         return self.game.run_generator(latents, labels)
 
+    def uniform(self) -> Tensor:
+        return self._draws.uniform()
+
     def gradient(self, images: Tensor) -> Tensor:
         images = images if images.requires_grad else images.detach().requires_grad_()
         side: Side | None
@@ -138,7 +182,10 @@ class PlayerTurn:
 
     def _drawn(self) -> Fakes:
         graph = self.player == "generator"
-        return self._once("fakes", lambda: self.game.draw_fakes(len(self.real), self.labels, graph))
+        return self._once("fakes", lambda: self._draw(graph))
+
+    def _draw(self, graph: bool) -> Fakes:
+        return self.game.draw_fakes(len(self.real), self.labels, graph, self._draws.latents())
 
     def _fake(self) -> Tensor:
         images = self._drawn().images

@@ -114,10 +114,10 @@ class Evaluate:
             keep_best(run.checkpoint, run.directory)
 
     def on_exception(self, run: gankit.Run) -> None:
-        self._evaluator = None  # which may hold much memory
+        self._close()
 
     def on_run_end(self, run: gankit.Run) -> None:
-        self._evaluator = None
+        self._close()
 
     def state_dict(self) -> dict[str, Any]:
         """The best score so far."""
@@ -125,6 +125,12 @@ class Evaluate:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._best = Best(**state)
+
+    def _close(self) -> None:
+        """Let go of what takes much memory."""
+        if self._evaluator is not None:
+            self._evaluator.close()
+            self._evaluator = None
 
     def _choose(self, scores: Mapping[str, Literal["lower", "higher"] | None]) -> tuple[str, str]:
         """The score that says what is best, and which values of it are better."""

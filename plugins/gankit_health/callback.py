@@ -62,7 +62,7 @@ class Health:
         self._gradients.attach(run.state)
         self._gradients.armed = self._nears_check(run)
         self._weights.start(run.state)
-        self._tell(run, (batch_statistics.KIND,), batch_norm_of_one(run.recipe, run.state))
+        self._tell(run, (batch_statistics.KIND,), batch_norm_of_one(run.recipe, run.state, run.world_size))
 
     def on_step_end(self, run: gankit.Run) -> None:
         self._window.add(run.scalars)

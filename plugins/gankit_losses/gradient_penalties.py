@@ -64,7 +64,7 @@ class GradientPenalty:
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         real, fake = turn.real.detach(), turn.fake.detach()
-        share = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
+        share = turn.uniform().to(real.dtype)[:, None, None, None]
         gradient = turn.gradient(torch.lerp(real, fake, share))
         # unlike the root of a sum of squares, this norm has a finite derivative where the gradient vanishes
         norms: Tensor = torch.linalg.vector_norm(_full_precision(gradient).flatten(1), dim=1)

@@ -44,6 +44,12 @@ def environment(**more: str) -> dict[str, str]:
     return own | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))} | more
 
 
+@pytest.fixture
+def surroundings() -> Callable[..., dict[str, str]]:
+    """``surroundings(NAME=value, ...)``: the environment of a process, with more in it."""
+    return environment
+
+
 @pytest.fixture(scope="session")
 def play() -> Callable[..., dict[str, Any]]:
     """`play.play` in this process, alone."""
@@ -59,10 +65,10 @@ def play() -> Callable[..., dict[str, Any]]:
 def play_together(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[dict[str, Any]]]:
     """``play_together(processes, jobs) -> results``: each job is a recipe and its steps."""
 
-    def run(processes: int, jobs: list[tuple[dict[str, Any], int]], **options: Any) -> list[dict[str, Any]]:
+    def run(processes: int, jobs: list[tuple[dict[str, Any], int]]) -> list[dict[str, Any]]:
         folder = tmp_path_factory.mktemp("together")
         written = [
-            {"recipe": recipe, "steps": steps, "file": str(folder / f"{number}.pt"), **options}
+            {"recipe": recipe, "steps": steps, "file": str(folder / f"{number}.pt")}
             for number, (recipe, steps) in enumerate(jobs)
         ]
         (folder / "jobs.json").write_text(json.dumps(written))

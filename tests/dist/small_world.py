@@ -1,10 +1,15 @@
-"""Networks without batch statistics, for runs that must come to the same in one process and in several; and faults."""
+"""Networks without batch statistics, for runs that must come to the same in one process and in several; and faults.
+
+Shapes: ``n`` images, ``f`` features.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
@@ -38,11 +43,19 @@ class Up(nn.Module):
         return self.layers(self.first(z))
 
 
-class Down(nn.Module):
-    """Two convolutions and a linear layer, spectrally normalised where asked."""
+class Fuse(nn.Module):
+    """Passes on what it gets, but of an image whose first pixel is white it makes NaN."""
 
-    def __init__(self, image: gankit.ImageSpec, *, spectral: bool = False) -> None:
+    def forward(self, images: Tensor) -> Tensor:
+        return images.masked_fill(images[:, :1, :1, :1] > 0.999, torch.nan)
+
+
+class Down(nn.Module):
+    """Two convolutions and a linear layer, spectrally normalised where asked, after a fuse where asked."""
+
+    def __init__(self, image: gankit.ImageSpec, *, spectral: bool = False, fuse: bool = False) -> None:
         super().__init__()
+        self.fuse = Fuse() if fuse else nn.Identity()
         layers = (
             nn.Conv2d(image.channels, 6, 4, 2, 1),
             nn.Conv2d(6, 8, 4, 2, 1),
@@ -52,7 +65,7 @@ class Down(nn.Module):
         self.layers = nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), nn.Flatten(), last)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.layers(images).flatten()
+        return self.layers(self.fuse(images)).flatten()
 
 
 class Noise:
@@ -60,29 +73,66 @@ class Noise:
 
     split = "train"
 
-    def __init__(self, *, count: NonNegativeInt = 48, side: PositiveInt = 8, broken_in: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        count: NonNegativeInt = 48,
+        side: PositiveInt = 8,
+        broken_in: int | None = None,
+        white: int | None = None,
+    ) -> None:
+        self.white = white  # this image's first pixel is, and no other's
         self.count, self.spec, self.classes = count, gankit.ImageSpec(side, side, 1), ("a", "b")
         self.broken_in = broken_in
 
     def prepare(self) -> None:
-        self._note("prepared")
+        note("prepared")
         if self.broken_in == rank():
             raise gankit.DataError("the archive is damaged")
         random = torch.Generator().manual_seed(1)
         shape = (self.count, 1, self.spec.height, self.spec.width)
-        self.images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
+        self.images = torch.randint(0, 256 if self.white is None else 200, shape, dtype=torch.uint8, generator=random)
+        if self.white is not None:
+            self.images[self.white, 0, 0, 0] = 255
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        self._note(f"read {index}")
+        note(f"read {index}")
         return self.images[index], index % 2
 
-    def _note(self, what: str) -> None:
-        if folder := os.environ.get("SEEN"):
-            with Path(folder, "seen.txt").open("a") as file:
-                file.write(f"{rank()} {what}\n")
+
+class Pixels:
+    """Features [n f]: the pixels; writes down who looks at how many images, and fails in one process where asked."""
+
+    hash, resizer = "0" * 64, "none"
+
+    def __init__(self, *, broken_in: int | None = None) -> None:
+        self.broken_in = broken_in
+
+    def __call__(self, images: Tensor) -> Tensor:
+        note(f"looked at {len(images)}")
+        if self.broken_in == rank():
+            raise ValueError("sees nothing")
+        return images.flatten(1).float()
+
+
+class Order:
+    """A figure in which every bit of every feature counts, and their order."""
+
+    uses: Literal["features", "logits"] = "features"
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+
+    def update(self, values: Tensor, real: bool) -> None:
+        if not real:
+            self.parts.append(values.double())
+
+    def compute(self) -> dict[str, float]:
+        features = torch.cat(self.parts).flatten()
+        return {"order": float((features * torch.arange(len(features)).sin()).sum())}
 
 
 class OwnDirection:
@@ -141,11 +191,22 @@ class Doomed(torch.optim.SGD):
             raise RuntimeError("the device fell off the bus")
 
 
+class Slow(torch.optim.SGD):
+    """Takes its time, so that a signal finds it at work."""
+
+    def __init__(self, parameters: list[nn.Parameter], *, lr: gankit.Scheduled = 0.05) -> None:
+        super().__init__(parameters, lr=lr)
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        super().step(closure)
+        time.sleep(0.1)
+
+
 class Tells:
     """Writes down in which process it is called; fails at a step where asked, and recovers from what is not finite."""
 
-    def __init__(self, *, fail_at: int | None = None) -> None:
-        self.fail_at = fail_at
+    def __init__(self, *, fail_at: int | None = None, go_on: bool = True) -> None:
+        self.fail_at, self.go_on = fail_at, go_on
 
     def on_run_start(self, run: gankit.Run) -> None:
         self._note(run, "start")
@@ -154,7 +215,7 @@ class Tells:
         if run.state.step == self.fail_at:
             raise RuntimeError("no more pictures")
         if run.not_finite():
-            run.recover(go_on=True)
+            run.recover(go_on=self.go_on)
         self._note(run, "step")
 
     def on_run_end(self, run: gankit.Run) -> None:
@@ -169,6 +230,13 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def note(what: str) -> None:
+    """Into ``$SEEN/seen.txt``."""
+    if folder := os.environ.get("SEEN"):
+        with Path(folder, "seen.txt").open("a") as file:
+            file.write(f"{rank()} {what}\n")
+
+
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
     registries.generators.add("up", Up)
@@ -178,4 +246,7 @@ def register(registries: gankit.Registries) -> None:
     registries.regularizers.add("own_direction", OwnDirection)
     registries.regularizers.add("own_direction_alone", Alone)
     registries.optimizers.add("doomed", Doomed)
+    registries.optimizers.add("slow", Slow)
     registries.callbacks.add("tells", Tells)
+    registries.features.add("pixels", Pixels)
+    registries.metrics.add("order", Order)

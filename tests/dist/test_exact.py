@@ -32,6 +32,12 @@ GAMES: dict[str, dict[str, Any]] = {
         "train": BASE["train"] | {"discriminator_steps": 2},
     },
     "hinge, spectral norm": {"loss": "hinge", "discriminator": {"name": "down", "spectral": True}},
+    "in parts": {
+        "loss": "wasserstein",
+        "conditional": True,
+        "regularizers": [{"name": "gradient_penalty"}, {"name": "r2", "interval": 2}],
+        "train": BASE["train"] | {"microbatch": 3, "clip_gradient": 1.0},
+    },
     "clipped": {"regularizers": [{"name": "r2"}], "train": BASE["train"] | {"clip_gradient": 0.01}},
     "classes, flips, workers": {
         "conditional": True,
@@ -55,6 +61,13 @@ def test_steps_are_those_of_one_process(game, together, play):
         assert_close(state, alone["by_rank"][0])
     for one, ours in zip(alone["figures"], several["figures"], strict=True):
         assert_close(ours, one)
+
+
+def test_parts_change_nothing(play):
+    """Neither do they with one process, so that parts of several come to what the whole batch of one comes to."""
+    recipe = BASE | GAMES["in parts"]
+    whole = recipe | {"train": BASE["train"] | {"fresh_fakes": True, "clip_gradient": 1.0}}
+    assert_close(play(recipe, STEPS)["by_rank"][0], play(whole, STEPS)["by_rank"][0])
 
 
 def assert_close(got: dict[str, Any], expected: dict[str, Any]) -> None:

@@ -97,6 +97,9 @@ def test_the_first_process_dies(tmp_path, gankit_together, written):
     first, second = gankit_together(2, "run", recipe, "--out", "run", DIE="0:4:kill")
     assert (first.returncode, second.returncode) == (-9, 1)
     assert second.stderr.startswith("process 1: error: another process of this run has ended")
+    assert "if it says nothing it was killed" in second.stderr
+    assert "To go on: torchrun --nproc-per-node 2 -m gankit resume run --plugin" in second.stderr
+    assert "/third_party/" not in second.stderr
     Checkpoint.open(checkpoints(tmp_path / "run")[-1])
 
 
@@ -130,13 +133,50 @@ def test_a_callback_that_fails_ends_all(tmp_path, gankit_together, written):
     assert (second.stdout, second.stderr) == ("", "")
 
 
-def test_what_is_not_finite_ends_all(tmp_path, gankit_together, written):
+WHITE = {
+    "dataset": {"name": "noise", "white": 21},
+    "discriminator": {"name": "down", "fuse": True},
+    "train": {"steps": 12, "device": "cpu", "precision": "fp64"},
+}
+
+
+def findings(run: Path) -> list[dict[str, Any]]:
+    found = [line for line in lines(run / "events.jsonl") if line["event"] in ("finding", "rolled_back")]
+    # the message counts the values of one process, whose share the images are
+    return [{name: value for name, value in line.items() if name not in ("at", "message")} for line in found]
+
+
+def test_what_is_not_finite_is_found_by_all_together(tmp_path, gankit_together, written):
+    """The image that breaks D is in one process's share; the finding is that of one process."""
+    recipe = written(**WHITE, callbacks=[*SAVES[:2], {"name": "tells", "go_on": False}])
+    first, second = gankit_together(2, "run", recipe, "--out", "run")
+    (alone,) = gankit_together(1, "run", recipe, "--out", "alone")
+    assert (first.returncode, second.returncode, alone.returncode) == (1, 1, 1)
+    assert "the output of discriminator fuse (Fuse)" in first.stderr
+    assert second.stderr == ""
+    (found,), (expected,) = findings(tmp_path / "run"), findings(tmp_path / "alone")
+    assert 21 in found["figures"]["indices"]
+    assert len(found["figures"]["indices"]) == 8
+    assert found == expected
+    assert (tmp_path / "run" / found["figures"]["files"][0]).is_file()
+
+
+def test_rolled_back_all_go_on_together(tmp_path, gankit_together, written):
+    recipe = written(**WHITE, callbacks=[{"name": "checkpoint", "every": 3, "keep": None}, {"name": "tells"}])
+    for processes, run in ((2, "run"), (1, "alone")):
+        for done in gankit_together(processes, "run", recipe, "--out", run):
+            assert done.returncode == 0, done.stderr
+    assert findings(tmp_path / "run") == findings(tmp_path / "alone")
+    assert any(line["event"] == "rolled_back" for line in findings(tmp_path / "run"))
+    assert_same_weights(tmp_path / "run", tmp_path / "alone")
+
+
+def test_what_broke_outside_of_the_steps_is_told_once(tmp_path, gankit_together, written):
     optimizers = DOOMED | {"discriminator": {"name": "doomed", "nan_at": 3}}
-    recipe = written(callbacks=SAVES, optimizers=optimizers)
+    recipe = written(callbacks=[*SAVES[:2], {"name": "tells", "go_on": False}], optimizers=optimizers)
     first, second = gankit_together(2, "run", recipe, "--out", "run")
     assert (first.returncode, second.returncode) == (1, 1)
-    assert "became NaN or infinite at step" in first.stderr
-    assert "is found by one alone: gankit resume run without torchrun" in first.stderr.replace("\n", " ")
+    assert "played again, stayed finite" in " ".join(first.stderr.split())
     assert second.stderr == ""
     assert checkpoints(tmp_path / "run")[-1].name == "step-00000002"
 

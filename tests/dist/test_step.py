@@ -39,7 +39,7 @@ GAMES: dict[str, tuple[dict[str, Any], int]] = {
 @pytest.fixture(scope="module")
 def together(play_together) -> dict[str, Any]:
     jobs = [(BASE | own, steps) for own, steps in GAMES.values()]
-    return dict(zip(GAMES, play_together(2, jobs, shared_draws=False), strict=True))
+    return dict(zip(GAMES, play_together(2, jobs), strict=True))
 
 
 @pytest.mark.parametrize("game", GAMES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import gankit
 from gankit.training.processes import Processes, join_processes
+from gankit.training.trainer import TIME_LIMIT
 
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
 
@@ -92,6 +94,25 @@ def test_torchrun_s_restart_goes_on(cli, monkeypatch, tiny_recipe, tiny_plugin_f
     assert "exists already" in cli(*words).err
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     assert "is finished: 3 steps" in cli(*words).out
+
+
+@pytest.mark.parametrize(("reason", "code"), [("SIGTERM", 143), ("SIGUSR1", 138), (TIME_LIMIT, 75)])
+@pytest.mark.parametrize("verb", ["run", "resume"])
+def test_torchrun_starts_no_run_again_that_was_told_to_stop(
+    cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path, verb, reason, code
+):
+    """To torchrun it has failed. Whoever starts it anew means it."""
+    run = tmp_path / "run"
+    start = ("run", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file, "--out", run)
+    assert cli(*start).code == 0
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"ended": {"reason": reason}}))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    said = cli(*(start if verb == "run" else ("resume", run, "--plugin", tiny_plugin_file)))
+    assert said.code == code
+    assert f"was told to stop ({reason}), and is not started again: gankit resume goes on" in said.out
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert cli("resume", run, "--plugin", tiny_plugin_file).code == 0
 
 
 def test_bench_measures_one_process(cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path):

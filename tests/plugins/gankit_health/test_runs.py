@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
+from torch import nn
+
+from gankit_health.batch_statistics import batch_norm_of_one
 
 torch.set_num_threads(1)
 
@@ -163,3 +168,23 @@ def test_one_image_at_a_time_is_fine_without_batch_norm(events):
         )
         == []
     )
+
+
+@pytest.mark.parametrize(
+    ("batch", "part", "processes", "cause"),
+    [
+        (4, None, 4, "loader.batch_size is 4, one image for each of 4 processes"),
+        (8, 3, 2, "train.microbatch 3 leaves one image of a batch of 4 that each of 2 processes has"),
+        (8, 1, 2, "train.microbatch is 1"),
+        (8, 7, 2, None),  # in one process it would leave one
+        (8, 3, 1, None),
+    ],
+)
+def test_batch_norm_of_one_image_of_a_process(batch, part, processes, cause):
+    recipe = SimpleNamespace(loader=SimpleNamespace(batch_size=batch), train=SimpleNamespace(microbatch=part))
+    state = SimpleNamespace(generator=nn.Sequential(nn.BatchNorm2d(2)), discriminator=nn.Identity())
+    found = batch_norm_of_one(recipe, state, processes)
+    assert [cause in finding.message for finding in found] == ([] if cause is None else [True])
+    state.generator = nn.SyncBatchNorm.convert_sync_batchnorm(state.generator)
+    alone = batch_norm_of_one(recipe, state, processes)
+    assert alone == (found if processes == 1 else [])

@@ -88,7 +88,6 @@ def test_wgan_gp_mixes_each_pair_in_a_uniform_proportion() -> None:
         return images.sum((1, 2, 3))
 
     real, fakes = -torch.ones(2000, 1, 2, 2), torch.ones(2000, 1, 2, 2)
-    torch.manual_seed(2)
     turn = make_turn("discriminator", lambda z: fakes, discriminator, real)
     GradientPenalty().discriminator(turn)
     (mix,) = seen
@@ -103,7 +102,7 @@ def test_wgan_gp_mixes_each_pair_in_a_uniform_proportion() -> None:
 def test_wgan_gp_repeats_under_a_seed() -> None:
     def penalty(seed: int) -> float:
         turn = turn_with(lambda images: images.pow(3).sum((1, 2, 3)))
-        torch.manual_seed(seed)
+        turn.game.random.manual_seed(seed)
         return GradientPenalty().discriminator(turn).item()
 
     assert penalty(3) == penalty(3)
@@ -119,7 +118,6 @@ def test_parameter_gradient_is_the_finite_difference(penalty: Any) -> None:
 
     def value() -> Tensor:
         turn = turn_with(network, augment=lambda images: images.roll(1, 2).sin())
-        torch.manual_seed(6)
         return penalty.discriminator(turn)  # type: ignore[no-any-return]
 
     gradient = parameters_to_vector(torch.autograd.grad(value(), list(network.parameters())))
@@ -150,6 +148,9 @@ def test_norms_of_a_half_precision_gradient(penalty: Any) -> None:
     class HalfTurn:
         real = torch.rand(2, *SHAPE)
         fake = torch.rand(2, *SHAPE)
+
+        def uniform(self) -> Tensor:
+            return torch.rand(2)
 
         def gradient(self, images: Tensor) -> Tensor:
             return torch.full(images.shape, 300.0, dtype=torch.float16)
