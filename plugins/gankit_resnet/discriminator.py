@@ -20,17 +20,17 @@ from .stages import Widths, stages
 class ResNetDiscriminator(nn.Module):
     """The residual discriminator of SNGAN (arXiv 1802.05957, appendix B.4) and SAGAN (arXiv 1805.08318).
 
-    At 32 px, with its defaults and 3 channels, it is the network for CIFAR-10 (table 4): two residual blocks that halve
+    At 32 px, with its defaults and 3 channels, it is the network for CIFAR-10: two residual blocks that halve
     the map, two that do not, 128 channels, ReLU, the sum over pixels and a linear layer, without BatchNorm; 1,053,825
     parameters, and 1,280 more for the projection of 10 classes. At 128 px, with a width of 1024, it is the network for
-    ImageNet (table 6).
+    ImageNet.
 
     With classes, ``head`` says what D makes of the labels; what it returns beside ``logits`` serves regularizers.
 
     - ``projection``: logits plus the features dotted with an embedding of the label (arXiv 1802.05637, eq. 4).
     - ``auxiliary_classifier``: also ``class_logits`` [n k] over k classes (ACGAN, arXiv 1610.09585).
     - ``contrastive``: also the image's ``embedding`` and the label's ``label_embedding``, each [n embedding_dim], of
-      any length (ContraGAN, arXiv 2006.12681, sec. 3.2).
+      any length (ContraGAN, arXiv 2006.12681).
     - ``none``: D does not see the labels.
 
     SAGAN's is this one with ``attention``.

@@ -19,10 +19,10 @@ from .stages import Widths, stages
 class ResNetGenerator(nn.Module):
     """The residual generator of SNGAN (arXiv 1802.05957, appendix B.4) and SAGAN (arXiv 1805.08318).
 
-    At 32 px, with its defaults, 128 latent dimensions and 3 channels, it is the network for CIFAR-10 (table 4): a
+    At 32 px, with its defaults, 128 latent dimensions and 3 channels, it is the network for CIFAR-10: a
     linear layer to 4x4x256, three residual blocks that double the map, BatchNorm, ReLU, a 3x3 convolution and tanh;
     4,276,739 parameters, and 4,304,387 with 10 classes, whose labels choose the scale and shift of the blocks'
-    BatchNorm. At 128 px, with a width of 1024, it is the network for ImageNet (table 6).
+    BatchNorm. At 128 px, with a width of 1024, it is the network for ImageNet.
 
     SAGAN's is this one with ``spectral_norm`` and ``attention``.
 

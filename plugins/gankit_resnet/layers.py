@@ -60,7 +60,7 @@ def _boxed(weight: Tensor) -> Tensor:
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """BatchNorm; with classes, scale and shift are the label's (arXiv 1610.07629; 1802.05637, appendix C)."""
+    """BatchNorm; with classes, scale and shift are the label's (arXiv 1707.00683)."""
 
     def __init__(self, channels: int, classes: int = 0) -> None:
         super().__init__(channels, affine=not classes)

@@ -41,7 +41,7 @@ def attention(channels):
 
 
 def test_parameters_of_the_networks_for_cifar10():
-    """Layer by layer from table 4 of arXiv 1802.05957; the scale and shift of 10 classes at six BatchNorms."""
+    """Layer by layer, as arXiv 1802.05957, appendix B.4, has them for CIFAR-10; the scale and shift of 10 classes at six BatchNorms."""
     for image, classes in ((CIFAR, 0), (CIFAR_CLASSES, 10)):
         linear = 128 * 4 * 4 * 256 + 4 * 4 * 256
         expected = linear + 3 * up_block(256, 256, classes) + 2 * 256 + conv(256, 3)
@@ -52,7 +52,7 @@ def test_parameters_of_the_networks_for_cifar10():
 
 
 def test_parameters_of_the_networks_for_imagenet():
-    """Table 6 of arXiv 1802.05957, with 1000 classes."""
+    """As arXiv 1802.05957, appendix B.4, has them for ImageNet, with 1000 classes."""
     image = gankit.ImageSpec(128, 128, 3, classes=1000)
     widths = [1024, 1024, 512, 256, 128, 64]
     with torch.device("meta"):

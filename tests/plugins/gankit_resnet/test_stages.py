@@ -30,7 +30,7 @@ def test_stages_follow_from_the_size(size, width, base, widths, halved):
 
 def test_the_widths_can_be_said():
     image = gankit.ImageSpec(48, 48, 3)
-    assert stages(image, 512, "pyramid").widths == (512, 256, 128, 64)  # G of the paper's table 5, for STL-10
+    assert stages(image, 512, "pyramid").widths == (512, 256, 128, 64)  # G of the paper for STL-10
     assert stages(image, 512, "pyramid").halved == 3
     assert stages(gankit.ImageSpec(64, 64, 3), 32, "constant").widths == (32,) * 5
     assert stages(gankit.ImageSpec(64, 64, 3), 32, "constant").halved == 3
