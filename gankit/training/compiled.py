@@ -113,6 +113,11 @@ class Compiled:
                     "a compiled network cannot be differentiated twice: take gradients with respect to its images by "
                     f"turn.gradient; {REMEDY}"
                 ) from error
+            if "modified by an inplace operation" in str(error):
+                raise GankitError(
+                    "train.compile: the backward of a compiled network needs what its next pass has overwritten, as "
+                    f"happens with spectral norm on layers of few channels; {REMEDY}"
+                ) from error
             raise
 
     def _compile(

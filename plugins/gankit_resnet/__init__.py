@@ -1,0 +1,13 @@
+"""The residual networks of SNGAN (arXiv 1802.05957) and SAGAN (arXiv 1805.08318), with four heads for class labels."""
+
+import gankit
+
+from .discriminator import ResNetDiscriminator
+from .generator import ResNetGenerator
+
+
+@gankit.hookimpl
+def register(registries: gankit.Registries) -> None:
+    """The networks called ``resnet``."""
+    registries.generators.add("resnet", ResNetGenerator)
+    registries.discriminators.add("resnet", ResNetDiscriminator)
