@@ -58,10 +58,12 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, features: Tensor, condition: Tensor | None) -> Tensor:
         """[n c h w] and [n e] to [n o 2h 2w]."""
-        inner = self.conv1.after_doubling(F.relu(self.norm1(features, condition)))
+        inner: Tensor = self.conv1(F.interpolate(F.relu(self.norm1(features, condition)), scale_factor=2))
         inner = self.conv2(F.relu(self.norm2(inner, condition)))
+        outer: Tensor = self.shortcut(features)
         # a 1x1 convolution commutes with doubling, and costs a quarter before it
-        return inner + F.interpolate(self.shortcut(features), scale_factor=2)
+        doubled: Tensor = F.interpolate(outer, scale_factor=2)
+        return inner + doubled
 
 
 class DiscriminatorBlock(nn.Module):
@@ -84,10 +86,13 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """[n c h w] to [n o h w], or half of that size."""
         inner = F.relu(self.conv1(features if self.first else F.relu(features)))
-        if not self.halve:
-            return self.conv2(inner) + self.shortcut(features)
-        # a 1x1 convolution commutes with the mean of 2x2 pixels, and costs a quarter after it
-        return self.conv2.before_halving(inner) + self.shortcut(F.avg_pool2d(features, 2))
+        if self.halve:
+            inner = self.conv2.before_halving(inner)
+            features = F.avg_pool2d(features, 2)  # a 1x1 convolution commutes with it, and costs a quarter after it
+        else:
+            inner = self.conv2(inner)
+        outer: Tensor = self.shortcut(features)
+        return inner + outer
 
 
 class SelfAttention(nn.Module):
@@ -114,5 +119,5 @@ class SelfAttention(nn.Module):
         value = F.max_pool2d(self.value(features), 2).flatten(2)
         # written out, for torch's fused attention cannot be differentiated twice
         weights = torch.softmax(query.transpose(1, 2) @ key, dim=2)  # [n h*w h*w/4]
-        seen = (value @ weights.transpose(1, 2)).unflatten(2, features.shape[2:])
-        return features + self.share * self.out(seen)
+        seen: Tensor = self.out((value @ weights.transpose(1, 2)).unflatten(2, features.shape[2:]))
+        return features + self.share * seen

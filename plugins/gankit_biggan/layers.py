@@ -17,10 +17,7 @@ EPSILON = 1e-6
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution that keeps its input's size, joined with a change of that size where asked for.
-
-    A 3x3 convolution after nearest neighbours' doubling is a transposed one of 4x4 with stride 2, and before the
-    mean of 2x2 pixels it is one of 4x4 with stride 2: each result is the same, for 4/9 of the products.
+    """A convolution that keeps its input's size, or halves it.
 
     Args:
         channels: c.
@@ -40,25 +37,18 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[n c h w] to [n o h w]."""
-        return F.conv2d(input, self._full_weight(), self.bias, padding=self.padding)
-
-    def after_doubling(self, input: Tensor) -> Tensor:
-        """[n c h w], doubled by nearest neighbours and convolved with 3x3, to [n o 2h 2w]."""
-        kernel = _boxed(self._full_weight().flip(2, 3)).transpose(0, 1)
-        return F.conv_transpose2d(input, kernel, self.bias, stride=2, padding=1)
+        return F.conv2d(input, self._full_weight(input.device), self.bias, padding=self.padding)
 
     def before_halving(self, input: Tensor) -> Tensor:
-        """[n c 2h 2w], convolved with 3x3 and averaged over 2x2 pixels, to [n o h w]."""
-        return F.conv2d(input, _boxed(self._full_weight()) / 4, self.bias, stride=2, padding=1)
+        """[n c 2h 2w], convolved with 3x3 and averaged over 2x2 pixels, to [n o h w].
 
-    def _full_weight(self) -> Tensor:
-        with full_precision(self.weight_device):
+        The two together are one convolution of 4x4 with stride 2: the same result, for 4/9 of the products.
+        """
+        return F.conv2d(input, _boxed(self._full_weight(input.device)) / 4, self.bias, stride=2, padding=1)
+
+    def _full_weight(self, device: torch.device) -> Tensor:
+        with full_precision(device):
             return self.weight
-
-    @property
-    def weight_device(self) -> torch.device:
-        """Where its parameters are; asking for the weight itself would normalize it."""
-        return next(self.parameters()).device
 
 
 class Linear(nn.Linear):

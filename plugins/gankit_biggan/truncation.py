@@ -19,5 +19,5 @@ def truncate(z: Tensor, threshold: float) -> Tensor:
         threshold: above 0.
     """
     cut = ndtr(torch.tensor(-threshold, dtype=z.dtype, device=z.device))
-    quantile = cut + ndtr(-z.abs()) * (1 - 2 * cut)
-    return -z.sign() * ndtri(quantile).clamp(-threshold, 0)
+    distance: Tensor = ndtri(cut + ndtr(-z.abs()) * (1 - 2 * cut))
+    return -z.sign() * distance.clamp(-threshold, 0)
