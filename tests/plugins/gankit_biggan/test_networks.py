@@ -68,13 +68,14 @@ def test_parameter_counts_for_cifar10() -> None:
         # asserted by google/compare_gan's resnet_biggan_test.py
         (128, 120, 70_433_988, 87_982_370),
         # in the head of its resnet_biggan.py; its D lacks the shortcut's convolution where a block only halves
-        (256, 140, 82_097_604, 98_635_298 + conv(768, 768, 1)),
+        pytest.param(256, 140, 82_097_604, 98_635_298 + conv(768, 768, 1), marks=pytest.mark.slow),
     ],
 )
 def test_parameter_counts_for_imagenet(size: int, latent_dim: int, generator: int, discriminator: int) -> None:
     with torch.device("meta"):
         image = gankit.ImageSpec(size, size, 3, classes=1000)
-        assert parameter_count(BigGANGenerator(image, latent_dim)) == generator
+        # left out for the time it takes; it adds no parameters
+        assert parameter_count(BigGANGenerator(image, latent_dim, spectral_norm=False)) == generator
         assert parameter_count(BigGANDiscriminator(image, attention=(64,))) == discriminator
 
 
@@ -150,7 +151,7 @@ def shaken(network: nn.Module, seed: int = 0) -> nn.Module:
     network.double()
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.1 * torch.randn(parameter.shape, generator=random, dtype=torch.float64)
+            parameter.add_(torch.randn(parameter.shape, generator=random, dtype=torch.float64), alpha=0.1)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean += torch.randn(module.running_mean.shape, generator=random)
@@ -178,7 +179,7 @@ def test_discriminator_is_the_reference(size: int, halve: list[bool], widths: tu
     torch.testing.assert_close(discriminator(images, labels), expected, rtol=1e-10, atol=1e-10)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(
     base=st.tuples(st.integers(4, 7), st.integers(4, 28)).filter(lambda b: b[1] <= 4 * b[0]),
     upright=st.booleans(),
@@ -209,15 +210,15 @@ def test_shapes_and_range(
     assert BigGANDiscriminator(image, width=1)(images, labels).shape == (n,)
 
 
-@pytest.mark.parametrize("image", [CIFAR, PLAIN, gankit.ImageSpec(28, 56, 1, classes=2), gankit.ImageSpec(8, 8, 4)])
+@pytest.mark.parametrize("image", [CIFAR, gankit.ImageSpec(28, 56, 1)])
 def test_conformance(image: gankit.ImageSpec) -> None:
     check_generator(BigGANGenerator, image, width=2)
     check_discriminator(BigGANDiscriminator, image, width=4)
 
 
-@pytest.mark.parametrize("options", [{"hierarchical": False}, {"spectral_norm": False}, {"attention": (8, 32)}])
+@pytest.mark.parametrize("options", [{"hierarchical": False}, {"attention": (8,)}])
 def test_conformance_of_variants(options: dict[str, object]) -> None:
-    check_generator(BigGANGenerator, PLAIN, width=2, **options)
+    check_generator(BigGANGenerator, gankit.ImageSpec(8, 8, 4), width=2, spectral_norm=False, **options)
 
 
 def idle(network: nn.Module, output: Tensor) -> set[str]:
@@ -231,8 +232,8 @@ def idle(network: nn.Module, output: Tensor) -> set[str]:
 def test_gradients_reach_every_parameter() -> None:
     torch.manual_seed(0)
     z, labels, images = torch.randn(6, 16).double(), torch.arange(6) % 3, torch.randn(6, 3, 16, 16).double()
-    assert idle(generator := shaken(BigGANGenerator(TINY, 16, width=4)), generator(z, labels)) == set()
-    discriminator = shaken(BigGANDiscriminator(TINY, width=4))
+    generator, discriminator = shaken(BigGANGenerator(TINY, 16, width=4)), shaken(BigGANDiscriminator(TINY, width=4))
+    assert idle(generator, generator(z, labels)) == set()
     assert idle(discriminator, discriminator(images, labels)) == set()
 
 
@@ -241,9 +242,7 @@ def test_what_is_idle_at_the_start_is_so_on_purpose() -> None:
     z, labels, images = torch.randn(6, 16).double(), torch.arange(6) % 3, torch.randn(6, 3, 16, 16).double()
     discriminator = BigGANDiscriminator(TINY, width=4).double()
     # attention's share starts at 0, so that its layers wait until it has moved
-    waiting = {
-        f"attention.0.{part}.parametrizations.weight.original" for part in ("query", "key", "value", "out")
-    }
+    waiting = {f"attention.0.{part}.parametrizations.weight.original" for part in ("query", "key", "value", "out")}
     assert idle(discriminator, discriminator(images, labels)) == waiting
     # a constant that the blocks' convolutions add is taken away by the batch normalization that all paths end in
     constants = {f"blocks.{block}.{layer}.bias" for block in (0, 1) for layer in ("conv1", "conv2", "shortcut")}
@@ -268,7 +267,7 @@ def test_largest_singular_values_are_one_but_the_embeddings() -> None:
     for network in (BigGANGenerator(CIFAR, 16, width=4), BigGANDiscriminator(CIFAR, width=4)):
         with torch.no_grad():
             for parameter in network.parameters():
-                parameter += torch.randn_like(parameter)
+                parameter.add_(torch.randn_like(parameter))
         for _ in range(100):  # each is one power iteration
             for module in network.modules():
                 if isinstance(module, (nn.Conv2d, nn.Linear, nn.Embedding)):
@@ -347,7 +346,9 @@ def test_classes_without_labels_are_refused(network: nn.Module) -> None:
 
 
 def test_latents_too_short_for_the_blocks_are_refused() -> None:
-    with pytest.raises(ValueError, match="3 dimensions cannot be split into 4 chunks.* 4 or more, or set hierarchical: false"):
+    with pytest.raises(
+        ValueError, match="3 dimensions cannot be split into 4 chunks.* 4 or more, or set hierarchical: false"
+    ):
         BigGANGenerator(CIFAR, 3, width=2)
     BigGANGenerator(CIFAR, 3, width=2, hierarchical=False)
 
@@ -380,7 +381,7 @@ def test_the_average_of_a_generator() -> None:
     generator(torch.randn(8, 8), torch.arange(8) % 3)
     with torch.no_grad():
         for parameter in generator.parameters():
-            parameter += torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter))
     generator(torch.randn(8, 8), torch.arange(8) % 3)
     average.kept = 0.75
     average.update_parameters(generator)

@@ -21,7 +21,9 @@ from gankit_biggan.stages import attended, discriminator_stages, generator_stage
         ((512, 512), (4, 4), (16, 16, 8, 8, 4, 2, 1, 1), (8, 16, 32, 64, 128, 256, 512)),
     ],
 )
-def test_generator(size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+def test_generator(
+    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]
+) -> None:
     assert generator_stages(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, sizes)
 
 
@@ -37,7 +39,9 @@ def test_generator(size: tuple[int, int], base: tuple[int, int], widths: tuple[i
         ((512, 512), (4, 4), (1, 1, 2, 4, 8, 8, 16, 16), (256, 128, 64, 32, 16, 8, 4, 4)),
     ],
 )
-def test_discriminator(size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+def test_discriminator(
+    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]
+) -> None:
     assert discriminator_stages(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, sizes)
 
 
@@ -56,7 +60,9 @@ def test_attention_is_left_out_where_no_feature_map_is_half_as_large() -> None:
 
 def test_attention_at_another_size_is_refused() -> None:
     image = gankit.ImageSpec(32, 32, 3)
-    with pytest.raises(ValueError, match=r"attention at 4 px: .* 32x32, .* are 8, 16, 32; name one of these, or none: \[\]"):
+    with pytest.raises(
+        ValueError, match=r"attention at 4 px: .* 32x32, .* are 8, 16, 32; name one of these, or none: \[\]"
+    ):
         BigGANGenerator(image, 8, width=1, attention=(16, 4))
     with pytest.raises(ValueError, match="attention at 32 px: .* are 8, 16; name"):
         BigGANDiscriminator(image, width=1, attention=(32,))
@@ -66,7 +72,9 @@ def test_multipliers_are_as_many_as_feature_maps() -> None:
     image = gankit.ImageSpec(32, 32, 3)
     assert generator_stages(image, 3, (4, 3, 2, 1)).widths == (12, 9, 6, 3)
     assert discriminator_stages(image, 3, (1, 2, 3, 4)).widths == (3, 6, 9, 12)
-    with pytest.raises(ValueError, match=r"3 multipliers: .* 32x32 take 4, for the base and each doubling; .* \[4, 4, 4, 4\]"):
+    with pytest.raises(
+        ValueError, match=r"3 multipliers: .* 32x32 take 4, for the base and each doubling; .* \[4, 4, 4, 4\]"
+    ):
         BigGANGenerator(image, 8, width=1, multipliers=(1, 2, 3))
     with pytest.raises(ValueError, match=r"5 multipliers: .* 32x32 take 4, for each block; .* \[2, 2, 2, 2\]"):
         BigGANDiscriminator(image, width=1, multipliers=(1, 2, 3, 4, 5))
@@ -83,7 +91,9 @@ def test_multipliers_are_as_many_as_feature_maps() -> None:
 )
 @pytest.mark.parametrize("stages", [generator_stages, discriminator_stages])
 def test_an_impossible_size_is_answered_with_the_nearest_that_work(stages, size: tuple[int, int], nearest: str) -> None:
-    with pytest.raises(ValueError, match=f"biggan cannot make images of {size[0]}x{size[1]} .*both sides must be") as caught:
+    with pytest.raises(
+        ValueError, match=f"biggan cannot make images of {size[0]}x{size[1]} .*both sides must be"
+    ) as caught:
         stages(gankit.ImageSpec(*size, channels=3), 1, None)
     assert str(caught.value).endswith(f"the nearest sizes that work are {nearest}")
 
