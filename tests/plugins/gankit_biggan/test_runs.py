@@ -96,14 +96,13 @@ def test_it_learns_shapes(conditional: str, tmp_path: Path) -> None:
         batch=32,
         width=8,
         wide=16,
-        steps=600,
+        steps=400,
         precision="auto",
     )
     real, others = trainer.real(1000), trainer.real(2000)[1000:]
     untrained = distance(trainer.sample(1000, seed=5), real)
-    for _ in range(600):
+    for _ in range(400):
         trainer.step()
     trained = distance(trainer.sample(1000, seed=5), real)
-    print(conditional, distance(others, real), trained, untrained)
-    assert distance(others, real) < 0.1 * trained
+    assert trained < 20 * distance(others, real)
     assert trained < 0.1 * untrained
