@@ -58,8 +58,8 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, features: Tensor, condition: Tensor | None) -> Tensor:
         """[n c h w] and [n e] to [n o 2h 2w]."""
-        inner: Tensor = self.conv1(F.interpolate(F.relu(self.norm1(features, condition)), scale_factor=2))
-        inner = self.conv2(F.relu(self.norm2(inner, condition)))
+        inner: Tensor = self.conv1(F.interpolate(F.relu(self.norm1(features, condition), inplace=True), scale_factor=2))
+        inner = self.conv2(F.relu(self.norm2(inner, condition), inplace=True))
         outer: Tensor = self.shortcut(features)
         # a 1x1 convolution commutes with doubling, and costs a quarter before it
         doubled: Tensor = F.interpolate(outer, scale_factor=2)
@@ -85,7 +85,7 @@ class DiscriminatorBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[n c h w] to [n o h w], or half of that size."""
-        inner = F.relu(self.conv1(features if self.first else F.relu(features)))
+        inner = F.relu(self.conv1(features if self.first else F.relu(features)), inplace=True)
         if self.halve:
             inner = self.conv2.before_halving(inner)
             features = F.avg_pool2d(features, 2)  # a 1x1 convolution commutes with it, and costs a quarter after it

@@ -37,18 +37,14 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """[n c h w] to [n o h w]."""
-        return F.conv2d(input, self._full_weight(input.device), self.bias, padding=self.padding)
+        return F.conv2d(input, full_weight(self, input.device), self.bias, padding=self.padding)
 
     def before_halving(self, input: Tensor) -> Tensor:
         """[n c 2h 2w], convolved with 3x3 and averaged over 2x2 pixels, to [n o h w].
 
         The two together are one convolution of 4x4 with stride 2: the same result, for 4/9 of the products.
         """
-        return F.conv2d(input, _boxed(self._full_weight(input.device)) / 4, self.bias, stride=2, padding=1)
-
-    def _full_weight(self, device: torch.device) -> Tensor:
-        with full_precision(device):
-            return self.weight
+        return F.conv2d(input, _boxed(full_weight(self, input.device)) / 4, self.bias, stride=2, padding=1)
 
 
 class Linear(nn.Linear):
@@ -71,9 +67,7 @@ class Linear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """[n inputs] to [n outputs]."""
-        with full_precision(input.device):
-            weight = self.weight
-        return F.linear(input, weight, self.bias)
+        return F.linear(input, full_weight(self, input.device), self.bias)
 
 
 class Embedding(nn.Embedding):
@@ -97,9 +91,13 @@ class Embedding(nn.Embedding):
         """Labels [n] to [n f]. Raises: ValueError, without labels."""
         if labels is None:
             raise ValueError(f"this biggan was built for {self.num_embeddings} classes: pass labels [n], one an image")
-        with full_precision(labels.device):
-            weight = self.weight
-        return F.embedding(labels, weight)
+        return F.embedding(labels, full_weight(self, labels.device))
+
+
+def full_weight(layer: nn.Conv2d | nn.Linear | nn.Embedding, device: torch.device) -> Tensor:
+    """The layer's weight, spectrally normalized or not, in the precision that it is kept in."""
+    with full_precision(device):
+        return layer.weight
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[None]:

@@ -32,6 +32,9 @@ class BigGANGenerator(nn.Module):
     With its defaults, 32 px, 10 classes and 80 latent dimensions, 9,416,196 parameters, as in the public figures for
     CIFAR-10. At 128 px, with 1,000 classes and 120 latent dimensions, it is the paper's, 70,433,988 parameters.
 
+    Samples are normalized by running statistics, of the average where there is one, in place of the paper's "standing
+    statistics", which are collected in passes of their own.
+
     Without classes, the normalization has its gain and bias from the chunk of z alone; without ``hierarchical`` too,
     it learns them as plain batch normalization does.
 
@@ -116,7 +119,7 @@ class BigGANGenerator(nn.Module):
             features = block(features, torch.cat(parts, dim=1) if parts else None)
             if str(index) in self.attention:
                 features = self.attention[str(index)](features)
-        images: Tensor = self.out(F.relu(self.norm(features)))
+        images: Tensor = self.out(F.relu(self.norm(features), inplace=True))
         return images.to(torch.promote_types(images.dtype, torch.float32)).tanh()  # bf16 is too coarse for colours
 
 

@@ -13,8 +13,8 @@ LARGEST_BASE = 7  # one pixel more and the short side could be halved once again
 LONGEST_RATIO = 4
 SMALL = 3  # up to so many doublings, as CIFAR's 32 px take, all feature maps are equally wide
 
-# Widths of feature maps by doublings, in multiples of the channel multiplier: tables 4, 6 and 8 of the paper, and for
-# 64 px, which it does not have, what its author's code takes. G's are from the base on, D's from the image on.
+# Widths of feature maps by doublings, in multiples of the channel multiplier: the appendix's tables, and for 64 px,
+# which it does not have, what its author's code takes. G's are from the base on, D's from the image on.
 GENERATOR = {4: (16, 16, 8, 4, 2), 5: (16, 16, 8, 4, 2, 1), 6: (16, 16, 8, 8, 4, 2, 1), 7: (16, 16, 8, 8, 4, 2, 1, 1)}
 DISCRIMINATOR = {
     4: (1, 2, 4, 8, 16),
