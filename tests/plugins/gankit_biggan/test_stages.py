@@ -1,0 +1,107 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gankit
+from gankit_biggan.networks import BigGANDiscriminator, BigGANGenerator
+from gankit_biggan.stages import attended, discriminator_stages, generator_stages
+
+
+@pytest.mark.parametrize(
+    ("size", "base", "widths", "sizes"),
+    [
+        ((8, 8), (4, 4), (4, 4), (8,)),
+        ((28, 28), (7, 7), (4, 4, 4), (14, 28)),
+        ((32, 32), (4, 4), (4, 4, 4, 4), (8, 16, 32)),
+        ((32, 64), (4, 8), (4, 4, 4, 4), (8, 16, 32)),
+        ((48, 48), (6, 6), (4, 4, 4, 4), (12, 24, 48)),
+        ((64, 64), (4, 4), (16, 16, 8, 4, 2), (8, 16, 32, 64)),
+        ((128, 128), (4, 4), (16, 16, 8, 4, 2, 1), (8, 16, 32, 64, 128)),
+        ((256, 256), (4, 4), (16, 16, 8, 8, 4, 2, 1), (8, 16, 32, 64, 128, 256)),
+        ((512, 512), (4, 4), (16, 16, 8, 8, 4, 2, 1, 1), (8, 16, 32, 64, 128, 256, 512)),
+    ],
+)
+def test_generator(
+    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]
+) -> None:
+    assert generator_stages(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, sizes)
+
+
+@pytest.mark.parametrize(
+    ("size", "base", "widths", "sizes"),
+    [
+        ((8, 8), (4, 4), (2, 2, 2), (4, 4, 4)),
+        ((28, 28), (7, 7), (2, 2, 2, 2), (14, 7, 7, 7)),
+        ((32, 32), (8, 8), (2, 2, 2, 2), (16, 8, 8, 8)),
+        ((64, 64), (4, 4), (1, 2, 4, 8, 16), (32, 16, 8, 4, 4)),
+        ((128, 64), (8, 4), (1, 2, 4, 8, 16), (32, 16, 8, 4, 4)),
+        ((128, 128), (4, 4), (1, 2, 4, 8, 16, 16), (64, 32, 16, 8, 4, 4)),
+        ((512, 512), (4, 4), (1, 1, 2, 4, 8, 8, 16, 16), (256, 128, 64, 32, 16, 8, 4, 4)),
+    ],
+)
+def test_discriminator(
+    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]
+) -> None:
+    assert discriminator_stages(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, sizes)
+
+
+@pytest.mark.parametrize(
+    ("attention", "blocks"), [(None, (1,)), ((), ()), ((16,), (1,)), ((32, 8), (0, 2)), ((32, 32), (2,))]
+)
+def test_attention_follows_blocks_of_its_size(attention: tuple[int, ...] | None, blocks: tuple[int, ...]) -> None:
+    image = gankit.ImageSpec(32, 64, 3)
+    assert attended(generator_stages(image, 1, None), image, attention) == blocks
+
+
+def test_attention_is_left_out_where_no_feature_map_is_half_as_large() -> None:
+    image = gankit.ImageSpec(8, 8, 3)
+    assert attended(generator_stages(image, 1, None), image, None) == ()
+
+
+def test_attention_at_another_size_is_refused() -> None:
+    image = gankit.ImageSpec(32, 32, 3)
+    with pytest.raises(
+        ValueError, match=r"attention at 4 px: .* 32x32, .* are 8, 16, 32; name one of these, or none: \[\]"
+    ):
+        BigGANGenerator(image, 8, width=1, attention=(16, 4))
+    with pytest.raises(ValueError, match="attention at 32 px: .* are 8, 16; name"):
+        BigGANDiscriminator(image, width=1, attention=(32,))
+
+
+def test_multipliers_are_as_many_as_feature_maps() -> None:
+    image = gankit.ImageSpec(32, 32, 3)
+    assert generator_stages(image, 3, (4, 3, 2, 1)).widths == (12, 9, 6, 3)
+    assert discriminator_stages(image, 3, (1, 2, 3, 4)).widths == (3, 6, 9, 12)
+    with pytest.raises(
+        ValueError, match=r"3 multipliers: .* 32x32 take 4, for the base and each doubling; .* \[4, 4, 4, 4\]"
+    ):
+        BigGANGenerator(image, 8, width=1, multipliers=(1, 2, 3))
+    with pytest.raises(ValueError, match=r"5 multipliers: .* 32x32 take 4, for each block; .* \[2, 2, 2, 2\]"):
+        BigGANDiscriminator(image, width=1, multipliers=(1, 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("size", "nearest"),
+    [
+        ((100, 100), "96x96 and 112x112"),
+        ((7, 7), "8x8"),
+        ((64, 66), "64x64 and 64x80"),
+        ((1024, 1024), "896x896"),
+    ],
+)
+@pytest.mark.parametrize("stages", [generator_stages, discriminator_stages])
+def test_an_impossible_size_is_answered_with_the_nearest_that_work(stages, size: tuple[int, int], nearest: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"biggan cannot make images of {size[0]}x{size[1]} .*both sides must be"
+    ) as caught:
+        stages(gankit.ImageSpec(*size, channels=3), 1, None)
+    assert str(caught.value).endswith(f"the nearest sizes that work are {nearest}")
+
+
+@given(height=st.integers(1, 1200), width=st.integers(1, 1200))
+def test_the_sizes_it_proposes_work(height: int, width: int) -> None:
+    try:
+        generator_stages(gankit.ImageSpec(height, width, 3), 1, None)
+    except ValueError as error:
+        for size in str(error).rpartition(" work are ")[2].split(" and "):
+            generator_stages(gankit.ImageSpec(*map(int, size.split("x")), channels=3), 1, None)
