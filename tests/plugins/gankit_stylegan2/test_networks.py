@@ -102,14 +102,14 @@ def test_every_parameter_is_trained(image: gankit.ImageSpec, architecture: str) 
 def test_r1_is_differentiable_twice(architecture: str) -> None:
     torch.manual_seed(0)
     network = StyleGAN2Discriminator(
-        gankit.ImageSpec(8, 8, 1, classes=2), width=2, max_width=3, architecture=architecture, group_size=2
+        gankit.ImageSpec(8, 8, 1, classes=2), width=2, max_width=2, architecture=architecture, group_size=2
     ).double()
-    labels = torch.tensor([0, 1, 1, 0])
+    labels = torch.tensor([0, 1])
 
     def logits(images: Tensor) -> Tensor:
         return network(images, labels)
 
-    images = torch.randn(4, 1, 8, 8, dtype=torch.float64, requires_grad=True)
+    images = torch.randn(2, 1, 8, 8, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(logits, images)
 
 
