@@ -55,7 +55,6 @@ def weights(trainer: gankit.Trainer) -> dict[str, torch.Tensor]:
     [
         ["train.precision=bf16", "conditional=true"],
         pytest.param(["train.precision=fp32", "loader.batch_size=6", "train.microbatch=4"], marks=pytest.mark.slow),
-        pytest.param(["train.precision=bf16", "train.compile=true"], marks=pytest.mark.slow),
     ],
     ids=str,
 )
@@ -81,6 +80,15 @@ def test_a_run_resumes_and_samples(changes: list[str], runtime: gankit.Runtime, 
     assert torch.equal(still, still[:1].expand(4, -1, -1, -1))
     with pytest.raises(ValueError, match=r"noise.*'random', 'const' or 'none'"):
         generator.sample(4, noise="loud")
+
+
+@pytest.mark.slow
+def test_it_compiles(runtime: gankit.Runtime, recipe: Path) -> None:
+    changes = ["train={steps: 2, compile: true, precision: fp32}", "regularizers.0.interval=2"]
+    trainer = runtime.assemble(runtime.load(recipe, changes))
+    for _ in range(2):
+        assert all(bool(value.isfinite()) for value in trainer.step().values())
+    assert trainer.parts.game.compiled.penalties  # R1 too, in one piece
 
 
 @pytest.mark.slow
