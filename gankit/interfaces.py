@@ -120,6 +120,9 @@ class Turn(Protocol):
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         """D's output for ``images`` [n c h w]; the turn's own labels where none are given."""
 
+    def draw_latents(self, count: int | None = None, labels: Tensor | None = None) -> Tensor:
+        """Fresh latents [count d], a batch's worth where ``count`` is None, for these labels or the turn's own."""
+
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         """G's images, with their graph: from these latents, or from ``count`` fresh ones (a batch's worth)."""
 

@@ -28,7 +28,8 @@ def test_fit_to_run_as_it_stands(path, runtime):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_trains_a_few_steps(path, runtime, data, tmp_path):
-    trainer = runtime.assemble(runtime.load(path, SMALLER), tmp_path / "run")
+    large = max(runtime.load(path).image.size) > 64
+    trainer = runtime.assemble(runtime.load(path, SMALLER + ["image.size=64"] * large), tmp_path / "run")
     trainer.fit()
     assert trainer.state.step == 3
     assert trainer.ending == "done"

@@ -125,12 +125,15 @@ class PlayerTurn:
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         return self._judge(self.game.augment(images) if augment else images, labels)
 
+    def draw_latents(self, count: int | None = None, labels: Tensor | None = None) -> Tensor:
+        wanted = count or len(self.real)
+        return self.game.draw_latents(wanted, self._labels_for(wanted) if labels is None else labels)
+
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
-        if labels is None and self.labels is not None:
-            wanted = len(latents) if latents is not None else count or len(self.real)
-            labels = self.labels[torch.arange(wanted, device=self.labels.device) % len(self.labels)]
+        if labels is None:
+            labels = self._labels_for(len(latents) if latents is not None else count or len(self.real))
         if latents is None:
-            latents = self.game.draw_latents(count or len(self.real), labels)
+            latents = self.draw_latents(count, labels)
         return self.game.run_generator(latents, labels)
 
     def uniform(self) -> Tensor:
@@ -179,6 +182,12 @@ class PlayerTurn:
         for name in first._computed:
             whole._computed[name] = _concatenate([part._computed[name] for part in parts])
         return whole
+
+    def _labels_for(self, count: int) -> Tensor | None:
+        """The turn's labels, begun again where there are fewer than ``count``."""
+        if self.labels is None:
+            return None
+        return self.labels[torch.arange(count, device=self.labels.device) % len(self.labels)]
 
     def _drawn(self) -> Fakes:
         graph = self.player == "generator"

@@ -307,3 +307,19 @@ def test_more_images_than_a_batch_can_be_generated(assemble):
     trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
     trainer.parts.game.regularizers["many"] = Many()
     trainer.step()
+
+
+def test_latents_can_be_drawn_without_images(assemble):
+    class Drawn:
+        interval = 2
+
+        def generator(self, turn):
+            z = [turn.draw_latents(), turn.draw_latents(3), turn.draw_latents(20)]
+            assert [len(each) for each in z] == [8, 3, 20]
+            assert not torch.equal(z[0][:3], z[1])
+            assert not turn.computed("fakes")
+            return turn.generate(z[1]).mean()
+
+    trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
+    trainer.parts.game.regularizers["drawn"] = Drawn()
+    assert "drawn" in trainer.step()
