@@ -17,6 +17,7 @@ import gankit
 from .wavelets import SYM6, reflected
 
 SLACK = len(SYM6) // 2  # pixels beyond the image that the filters of both ways reach
+TOGETHER = 16  # images that are enlarged at once on a CPU: so that they stay in its cache
 
 
 class Resample(nn.Module):
@@ -41,29 +42,49 @@ class Resample(nn.Module):
 
     def forward(self, images: Tensor, matrix: Tensor) -> Tensor:
         """Images [n c h w] to the same shape, whose pixels are taken from where ``matrix`` [n 3 3] says."""
+        if images.device.type != "cpu":
+            return self.through(images, *self.positions(matrix, images))
+        # where values are at hand, nothing is enlarged that nobody asks for: images that ask for similar sizes together
+        x, y = self.positions(matrix, images)
+        spread = (x.amax(1) - x.amin(1) + y.amax(1) - y.amin(1)).amax(1)
+        order = spread.argsort()
+        parts = [self.through(images[rows], x[rows], y[rows], cropped=True) for rows in order.split(TOGETHER)]
+        return torch.cat(parts)[order.argsort()]
+
+    def positions(self, matrix: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Where samples are taken, x and y counted in the enlarged images' pixels: the sum of two parts.
+
+        Of these, one depends on the sample's column, [n 2w+10 2], and one on its row, [n 2h+10 2].
+        """
         height, width = images.shape[2:]
-        x, y = self.positions(matrix, height, width)
+        origin = torch.tensor([3 * (width - 1), 3 * (height - 1)], dtype=matrix.dtype, device=matrix.device)
+        of_column = 2 * matrix[:, None, :2, 0] * _samples(width, matrix)
+        of_row = 2 * matrix[:, None, :2, 1] * _samples(height, matrix)
+        return of_column, of_row + (2 * matrix[:, None, :2, 2] + origin)
+
+    def through(self, images: Tensor, of_column: Tensor, of_row: Tensor, cropped: bool = False) -> Tensor:
+        """Images [n c h w] enlarged, sampled at the sums of the two parts, and brought back."""
         tall, wide = self.enlarge_height.to(images.dtype), self.enlarge_width.to(images.dtype)
-        if images.device.type == "cpu":  # where the values are at hand: nothing that nobody asks for
-            (top, tall), (left, wide) = _needed(y, tall), _needed(x, wide)
-            x, y = x - left, y - top
-        enlarged = tall @ images @ wide.T
-        sampled = sample_bilinearly(enlarged, x, y)
-        reduce_height, reduce_width = self.reduce_height.to(images.dtype), self.reduce_width.to(images.dtype)
-        return reduce_height @ (sampled @ reduce_width.T)
-
-    def positions(self, matrix: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-        """Where to take samples: their x and y, [n 2h+10 2w+10] each, counted in the enlarged images' pixels."""
-        x, y = _samples(width, matrix), _samples(height, matrix)
-        a, b, right, c, d, down = (2 * matrix[:, i, j, None, None] for i in range(2) for j in range(3))
-        y = y[:, None]
-        return a * x + (b * y + (right + 3 * (width - 1))), c * x + (d * y + (down + 3 * (height - 1)))
+        if cropped:
+            low, high = of_column.amin(1) + of_row.amin(1), of_column.amax(1) + of_row.amax(1)
+            left, wide = _needed(low[:, 0], high[:, 0], wide)
+            top, tall = _needed(low[:, 1], high[:, 1], tall)
+            of_row = of_row - torch.stack([left, top], 1)[:, None]
+        enlarged = tall @ images @ wide.mT
+        sampled = sample_bilinearly(enlarged, of_column, of_row)
+        return self.reduce_height.to(images.dtype) @ (sampled @ self.reduce_width.to(images.dtype).T)
 
 
-def sample_bilinearly(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Images [n c H W] at ``x`` and ``y`` [n i j], counted in pixels: [n c i j]. Zeros lie beyond the images."""
-    height, width = images.shape[2:]
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
+def sample_bilinearly(images: Tensor, of_column: Tensor, of_row: Tensor) -> Tensor:
+    """Images [n c H W] at x and y, counted in pixels, to [n c i j]; zeros lie beyond the images.
+
+    Args:
+        images: any.
+        of_column: the part of x and y that depends on the column of the sample, [n j 2].
+        of_row: the part that depends on its row, [n i 2].
+    """
+    size = torch.tensor([images.shape[3], images.shape[2]], dtype=images.dtype, device=images.device)
+    grid = (of_column * 2 / size)[:, None] + ((of_row * 2 + 1) / size - 1)[:, :, None]
     sampled: Tensor = _Sampling.apply(images, grid)
     return sampled
 
@@ -99,16 +120,19 @@ class _Transposed(torch.autograd.Function):
 
 
 def _samples(side: int, like: Tensor) -> Tensor:
-    """Where, in pixels from the centre, samples of a row are wanted: half a pixel apart, [2 side + 10]."""
-    return (torch.arange(2 * side + 2 * (SLACK - 1), dtype=like.dtype, device=like.device) - (side + SLACK - 2)) / 2
+    """Where, in pixels from the centre, samples of a row are wanted: half a pixel apart, [2 side + 10 1]."""
+    count = 2 * side + 2 * (SLACK - 1)
+    return ((torch.arange(count, dtype=like.dtype, device=like.device) - (side + SLACK - 2)) / 2)[:, None]
 
 
-def _needed(positions: Tensor, enlarging: Tensor) -> tuple[int, Tensor]:
-    """The first row of ``enlarging`` that samples at ``positions`` need, and all the rows that they do."""
-    low, high = positions.aminmax()
+def _needed(low: Tensor, high: Tensor, enlarging: Tensor) -> tuple[Tensor, Tensor]:
+    """For samples from ``low`` to ``high`` [n], the first row of ``enlarging`` [H h], [n], and as many [n 1 k h]."""
     last = len(enlarging) - 1
-    first = min(max(math.floor(float(low)), 0), last)
-    return first, enlarging[first : min(max(math.floor(float(high)) + 1, first), last) + 1]
+    first = low.floor().long().clamp(0, last)
+    end = (high.floor().long() + 1).clamp(0, last)
+    count = int((end - first).amax()) + 1
+    first = first.clamp(max=last + 1 - count)
+    return first, enlarging[first[:, None] + torch.arange(count)][:, None]
 
 
 def _enlarging(side: int) -> Tensor:
