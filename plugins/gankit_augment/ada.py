@@ -59,7 +59,7 @@ class ADA(nn.Module):
         target: Annotated[float, Field(gt=-1, lt=1)] | None = 0.6,
         speed: PositiveInt = 500_000,
         interval: PositiveInt = 4,
-        share: Mapping[Policy, Annotated[float, Field(ge=0, le=1)]] = {},  # noqa: B006  never written to
+        share: Mapping[Policy, Annotated[float, Field(ge=0, le=1)]] = {},
     ) -> None:
         super().__init__()
         _check(image, policy, share)
@@ -130,7 +130,7 @@ def _check(image: gankit.ImageSpec, policy: tuple[Policy, ...], share: Mapping[P
     if len(set(policy)) < len(policy):
         raise ValueError(f"policy {list(policy)} names one twice; give each of {known} once")
     if stray := [name for name in share if name not in policy]:
-        raise ValueError(f"share is given for '{stray[0]}', which policy {list(policy)} does not name; add or remove it")
+        raise ValueError(f"share is given for '{stray[0]}', which policy {list(policy)} lacks; add it there")
     if "color" in policy and image.channels not in (1, 3):
         raise ValueError(
             f"ada's policy 'color' is made for 1 or 3 channels, and the images have {image.channels}; leave it out"

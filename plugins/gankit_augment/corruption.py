@@ -16,15 +16,13 @@ CUTOUT_SIZE = 0.5  # of each side
 
 def noise(images: Tensor, p: Tensor) -> Tensor:
     """Add white noise, of a standard deviation drawn for each image."""
-    n, like = len(images), {"dtype": images.dtype, "device": images.device}
-    std = torch.randn(n, 1, 1, 1, **like).abs() * NOISE_STD * chance(images, p).view(n, 1, 1, 1)
-    return images + torch.randn(images.shape, **like) * std
+    std = torch.randn(len(images), dtype=images.dtype, device=images.device).abs() * NOISE_STD * chance(images, p)
+    return images + torch.randn_like(images) * std.view(-1, 1, 1, 1)
 
 
 def cutout(images: Tensor, p: Tensor) -> Tensor:
     """Zero a box of half of each side, whose centre is anywhere in the image; it may reach beyond the border."""
-    n, _, height, width = images.shape
-    centre = torch.rand(n, 2, dtype=images.dtype, device=images.device)
+    centre = torch.rand(len(images), 2, dtype=images.dtype, device=images.device)
     return cut_out(images, centre, chance(images, p))
 
 

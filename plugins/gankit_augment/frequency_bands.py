@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import gankit
@@ -31,10 +32,10 @@ class FrequencyBands(nn.Module):
 
     def __init__(self, image: gankit.ImageSpec) -> None:
         super().__init__()
-        bank = torch.from_numpy(filter_bank())
+        bank = torch.tensor(filter_bank())
         self.register_buffer("along_height", _mirroring(bank, image.height), persistent=False)  # [b h h]
         self.register_buffer("along_width", _mirroring(bank, image.width), persistent=False)  # [b w w]
-        self.register_buffer("power", torch.tensor(EXPECTED_POWER), persistent=False)
+        self.register_buffer("power", torch.tensor(EXPECTED_POWER, dtype=torch.float64), persistent=False)
 
     def forward(self, images: Tensor, p: Tensor) -> Tensor:
         """Images [n c h w] to the same shape; each band is changed with probability ``p``."""
@@ -52,7 +53,7 @@ class FrequencyBands(nn.Module):
             chosen = chance(images, p)
             drawn = torch.ones_like(gains)
             drawn[:, band] = torch.exp2(torch.randn_like(gains[:, band]) * GAIN_STD * chosen)
-            gains = gains * drawn / (self.power * drawn.square()).sum(1, keepdim=True).sqrt()
+            gains = gains * drawn / (self.power.to(drawn.dtype) * drawn.square()).sum(1, keepdim=True).sqrt()
             active = active | chosen
         return gains, active
 
@@ -63,12 +64,12 @@ class FrequencyBands(nn.Module):
         return rows @ images @ columns.mT
 
 
-def filter_bank() -> np.ndarray:
+def filter_bank() -> NDArray[np.float64]:
     """A filter for each band, [b t], that together leave a signal as it is (appendix B, H(z) from sym2)."""
-    low = np.asarray(SYM2)
-    high = low * (-1) ** np.arange(len(low))
+    low: NDArray[np.float64] = np.asarray(SYM2)
+    high: NDArray[np.float64] = low * (-1.0) ** np.arange(len(low))
     low, high = np.convolve(low, low[::-1]) / 2, np.convolve(high, high[::-1]) / 2
-    bank = np.eye(BANDS, 1)
+    bank: NDArray[np.float64] = np.eye(BANDS, 1)
     for band in range(1, BANDS):
         spread = np.zeros((BANDS, 2 * bank.shape[1] - 1))
         spread[:, ::2] = bank
@@ -84,6 +85,4 @@ def _mirroring(bank: Tensor, length: int) -> Tensor:
     pixels = torch.arange(length)[:, None] + torch.arange(taps)[None] - taps // 2  # [length t]
     maps = torch.zeros(len(bank), length, length, dtype=bank.dtype)
     index = reflected(pixels, length).expand(len(bank), -1, -1)
-    return maps.scatter_add(2, index, bank[:, None].expand(-1, length, -1).contiguous()).to(torch.float32)
-
-
+    return maps.scatter_add(2, index, bank[:, None].expand(-1, length, -1))

@@ -29,7 +29,9 @@ class Recoloring(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.register_buffer("luma", torch.tensor([1.0, 1.0, 1.0, 0.0]) / math.sqrt(RGB), persistent=False)
+        self.register_buffer(
+            "luma", torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64) / math.sqrt(RGB), persistent=False
+        )
 
     def forward(self, images: Tensor, p: Tensor) -> Tensor:
         """Images [n c h w] to the same shape; each operation with probability ``p``."""
@@ -63,8 +65,10 @@ def apply_colors(images: Tensor, matrix: Tensor) -> Tensor:
     if images.shape[1] == 1:
         linear, offset = linear.sum(2, keepdim=True).mean(1, keepdim=True), offset.mean(1, keepdim=True)
     # not a product of matrices, which CUDA may round to 10 bits
-    colors = sum(linear[:, :, i, None, None] * images[:, i : i + 1] for i in range(images.shape[1]))
-    return colors + offset[..., None]  # type: ignore[no-any-return]
+    colors = offset[..., None]
+    for channel, column in enumerate(linear.unbind(2)):
+        colors = colors + column[..., None, None] * images[:, channel : channel + 1]
+    return colors
 
 
 def shift(brightness: Tensor) -> Tensor:

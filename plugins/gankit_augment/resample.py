@@ -136,23 +136,16 @@ def _needed(low: Tensor, high: Tensor, enlarging: Tensor) -> tuple[Tensor, Tenso
 
 
 def _enlarging(side: int) -> Tensor:
-    """A row of ``side`` pixels to the row mirrored at both ends and enlarged twice: [2(3 side - 2) side]."""
-    padded = 3 * side - 2
+    """A row of ``side`` pixels to the row mirrored at both ends and enlarged twice: [2(3 side - 2) side].
+
+    Enlarged, there are zeros between the pixels, and output m takes tap k of pixel (m + 5 - k) / 2.
+    """
     taps = torch.tensor(SYM6, dtype=torch.float64) * math.sqrt(2)
-    return _filtering(2 * padded, padded, taps) @ _mirroring(side, side - 1)
-
-
-def _filtering(rows: int, columns: int, taps: Tensor) -> Tensor:
-    """Zeros put between pixels, and the ``taps`` over them: output m takes tap k of pixel (m + 5 - k) / 2."""
-    source = torch.arange(rows)[:, None] + (len(taps) - 1) // 2 - torch.arange(len(taps))[None]
-    known = (source % 2 == 0) & (source >= 0) & (source < 2 * columns)
-    index = (source // 2).clamp(0, columns - 1)
-    matrix = torch.zeros(rows, columns, dtype=taps.dtype)
-    return matrix.scatter_add(1, index, taps * known)
-
-
-def _mirroring(side: int, margin: int) -> Tensor:
-    return torch.eye(side, dtype=torch.float64)[reflected(torch.arange(-margin, side + margin), side)]
+    padded = 3 * side - 2
+    source = torch.arange(2 * padded)[:, None] + SLACK - 1 - torch.arange(len(taps))
+    known = (source % 2 == 0) & (source >= 0) & (source < 2 * padded)
+    pixel = reflected(source.div(2, rounding_mode="floor") - (side - 1), side)
+    return torch.zeros(2 * padded, side, dtype=taps.dtype).scatter_add(1, pixel, taps * known)
 
 
 def _reducing(side: int) -> Tensor:
@@ -161,10 +154,5 @@ def _reducing(side: int) -> Tensor:
     The filter is the enlarging one's transpose, so that both together change nothing.
     """
     taps = torch.tensor(SYM6, dtype=torch.float64) / math.sqrt(2)
-    return torch.stack([_placed(taps, 2 * pixel, 2 * side + len(taps) - 2) for pixel in range(side)])
-
-
-def _placed(taps: Tensor, start: int, length: int) -> Tensor:
-    row = taps.new_zeros(length)
-    row[start : start + len(taps)] = taps
-    return row
+    sample = 2 * torch.arange(side)[:, None] + torch.arange(len(taps))
+    return torch.zeros(side, 2 * (side + SLACK - 1), dtype=taps.dtype).scatter_add(1, sample, taps.expand(side, -1))

@@ -37,9 +37,7 @@ def draw_geometry(images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     """Scale, rotation, stretch, rotation and shift: matrices [n 3 3], and in which of them any was drawn, [n]."""
     height, width = images.shape[2:]
     one_of_two = 1 - (1 - p).sqrt()  # so that at least one of two rotations is drawn with probability p
-    scaled, before, stretched, after, shifted = (
-        chance(images, chosen) for chosen in (p, one_of_two, p, one_of_two, p)
-    )
+    scaled, before, stretched, after, shifted = (chance(images, chosen) for chosen in (p, one_of_two, p, one_of_two, p))
     normal = torch.randn(4, len(images), dtype=images.dtype, device=images.device)
     factor = torch.exp2(normal[0] * SCALE_STD * scaled)
     ratio = torch.exp2(normal[1] * STRETCH_STD * stretched)
