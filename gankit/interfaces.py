@@ -149,7 +149,8 @@ class Regularizer(Protocol):
 
     ``interval`` counts turns of that side: 1 joins the player's loss; above 1 it takes a backward and an optimizer
     step of its own every ``interval`` turns, multiplied by the interval (lazy regularization, arXiv 1912.04958).
-    ``after(turn)``, where it has one, follows each turn of either player's loss, before the lazy penalties.
+    ``after(turn)``, where it has one, follows each turn of either player's loss, before the lazy penalties; figures
+    that it returns, 0-d tensors by name, join those of the step.
     """
 
     interval: int

@@ -166,7 +166,7 @@ def descend(
         torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
     optimizer.step()
     if with_loss:
-        after(game, turns)
+        sums |= after(game, turns)
     return game.engine.means(sums)
 
 
@@ -189,8 +189,13 @@ def logit_means(turn: PlayerTurn) -> Scalars:
     return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in seen}
 
 
-def after(game: Game, parts: list[PlayerTurn]) -> None:
-    """Let every component that has ``after`` follow the turn just taken, whole even where it was played in parts."""
+def after(game: Game, parts: list[PlayerTurn]) -> Scalars:
+    """Let every component that has ``after`` follow the turn just taken, whole even where it was played in parts.
+
+    Returns:
+        The figures that they gave of themselves.
+    """
+    figures: Scalars = {}
     components = (
         game.loss,
         *game.regularizers.values(),
@@ -204,7 +209,8 @@ def after(game: Game, parts: list[PlayerTurn]) -> None:
         with torch.no_grad():
             whole = PlayerTurn.joined(parts)
             for component in followers:
-                component.after(whole)
+                figures |= component.after(whole) or {}
+    return figures
 
 
 def split(batch: Batch, size: int | None) -> list[Batch]:
