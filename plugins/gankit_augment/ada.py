@@ -105,10 +105,12 @@ class ADA(nn.Module):
             images = cutout(images, p["cutout"])
         return images
 
-    def after(self, turn: gankit.Turn) -> None:
-        """Adjust p, every ``interval`` of D's turns."""
-        if turn.player != "discriminator" or self.target is None:
-            return
+    def after(self, turn: gankit.Turn) -> gankit.Scalars:
+        """Adjust p, every ``interval`` of D's turns; it is reported as ``ada_p``."""
+        if turn.player != "discriminator":
+            return {}
+        if self.target is None:
+            return {"ada_p": torch.full_like(self.adapted, self._p)}
         # images_seen counts those of all processes, whose signs are averaged likewise: p is the same in all of them
         self.since.copy_(torch.where(self.since < 0, turn.images_seen, self.since))
         self.signs += turn.mean(turn.real_logits.sign().mean().to(self.signs.dtype))
@@ -119,6 +121,7 @@ class ADA(nn.Module):
         self.since.copy_(torch.where(due, turn.images_seen, self.since))
         self.signs *= ~due
         self.turns *= ~due
+        return {"ada_p": self.adapted.clone()}
 
     def extra_repr(self) -> str:
         aim = "fixed" if self.target is None else f"target {self.target}"

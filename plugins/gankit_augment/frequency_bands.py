@@ -45,7 +45,7 @@ class FrequencyBands(nn.Module):
     def draw(self, images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """Gains [n b], and for which images any was drawn, [n].
 
-        Each band's is drawn by itself, and all are then scaled to keep the power.
+        Each band's is drawn by itself, and with each of them all are scaled to keep the expected power.
         """
         gains = torch.ones(len(images), BANDS, dtype=images.dtype, device=images.device)
         active = torch.zeros(len(images), dtype=torch.bool, device=images.device)

@@ -83,9 +83,25 @@ def sample_bilinearly(images: Tensor, of_column: Tensor, of_row: Tensor) -> Tens
         of_column: the part of x and y that depends on the column of the sample, [n j 2].
         of_row: the part that depends on its row, [n i 2].
     """
+    if torch.are_deterministic_algorithms_enabled():  # which CUDA's grid_sample has no gradient for
+        return _gathered(images, *(of_column[:, None] + of_row[:, :, None]).unbind(3))
     size = torch.tensor([images.shape[3], images.shape[2]], dtype=images.dtype, device=images.device)
     grid = (of_column * 2 / size)[:, None] + ((of_row * 2 + 1) / size - 1)[:, :, None]
     sampled: Tensor = _Sampling.apply(images, grid)
+    return sampled
+
+
+def _gathered(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The same from positions [n i j] by indices alone: slower."""
+    height, width = images.shape[2:]
+    left, top = x.floor(), y.floor()
+    sampled = images.new_zeros(())
+    for column, across in ((left, left + 1 - x), (left + 1, x - left)):
+        for row, along in ((top, top + 1 - y), (top + 1, y - top)):
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            index = row.clamp(0, height - 1).long() * width + column.clamp(0, width - 1).long()
+            pixels = images.flatten(2).gather(2, index.flatten(1)[:, None].expand(-1, images.shape[1], -1))
+            sampled = sampled + pixels.unflatten(2, index.shape[1:]) * (across * along * inside)[:, None]
     return sampled
 
 
