@@ -6,6 +6,7 @@ Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width; ``H`` and ``W``
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ import gankit
 from .wavelets import SYM6, reflected
 
 SLACK = len(SYM6) // 2  # pixels beyond the image that the filters of both ways reach
-TOGETHER = 16  # images that are enlarged at once on a CPU: so that they stay in its cache
+TOGETHER = 8  # images that are enlarged at once on a CPU: so that they stay in its cache
 
 
 class Resample(nn.Module):
@@ -111,24 +112,24 @@ class _Sampling(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
         ctx.save_for_backward(grid)
-        ctx.shape = images.shape
-        return grid_sample(images, grid, align_corners=False)
+        leaf = images.detach().requires_grad_(ctx.needs_input_grad[0])
+        with torch.enable_grad():
+            sampled = grid_sample(leaf, grid, align_corners=False)
+        ctx.transposed = lambda gradient: torch.autograd.grad(sampled, leaf, gradient, retain_graph=True)[0]
+        return sampled.detach()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Transposed.apply(gradient, ctx.saved_tensors[0], ctx.shape), None
+        return _Transposed.apply(gradient, ctx.saved_tensors[0], ctx.transposed), None
 
 
 class _Transposed(torch.autograd.Function):
     """The transposed map of `_Sampling`, as linear as that."""
 
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:
+    def forward(ctx: Any, gradient: Tensor, grid: Tensor, transposed: Callable[[Tensor], Tensor]) -> Tensor:
         ctx.save_for_backward(grid)
-        images = gradient.new_zeros(shape).requires_grad_()
-        with torch.enable_grad():
-            sampled = grid_sample(images, grid, align_corners=False)
-        return torch.autograd.grad(sampled, images, gradient)[0]
+        return transposed(gradient)
 
     @staticmethod
     def backward(ctx: Any, images: Tensor) -> tuple[Tensor, None, None]:

@@ -91,7 +91,7 @@ class DRAGAN:
         real = turn.real.detach()
         deviation = turn.mean((real - turn.mean(real.mean())).square().mean()).sqrt()  # over all processes
         share = torch.rand(len(real), 1, 1, 1, dtype=real.dtype, device=real.device)
-        noise = self.spread * deviation * torch.rand_like(real)
+        noise = self.spread * deviation * torch.rand(*real.shape, dtype=real.dtype, device=real.device)
         return self.weight * _distance_to_one(turn.gradient(real + share * noise))
 
 

@@ -38,6 +38,16 @@ GAMES: dict[str, dict[str, Any]] = {
         "loader": {"batch_size": 8, "flip": True, "cache": "none", "workers": 1},
     },
     "mean over processes": {"loss": "logits_mean"},
+    "running averages and noise": {
+        "regularizers": [
+            {"name": "lecam"},
+            {"name": "dragan"},
+            {"name": "consistency", "fake_weight": 2.0, "shift": 0},
+        ],
+    },
+    "adaptive": {
+        "augmentations": [{"name": "ada", "policy": ["cutout"], "target": -0.9, "speed": 60, "interval": 2}],
+    },
 }
 
 
