@@ -364,7 +364,10 @@ class Metric(Protocol):
 
 
 class GameRules(Protocol):
-    """Built as ``factory(**params)``; plays one step. The way out for algorithms that play otherwise."""
+    """Built as ``factory(**params)``; plays one step. The way out for algorithms that play otherwise.
+
+    ``after(turn)``, where it has one, follows each turn as a regularizer's does.
+    """
 
     def step(self, game: Any, batches: Iterator[Batch], state: Any) -> Scalars:
         """One update of G, with whatever of D's goes before it."""

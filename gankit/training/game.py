@@ -38,6 +38,7 @@ class Game:
         augmentations: applied in this order to all that D sees.
         random: draws the latents; seeded anew each step.
         compiled: runs the networks in their place, where the recipe says ``train.compile``.
+        rules: plays the steps; may follow turns like other components.
     """
 
     generator: nn.Module
@@ -53,6 +54,7 @@ class Game:
     microbatch: int | None = None
     clip_gradient: float | None = None
     compiled: Compiled | None = None
+    rules: Any = None
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[None]:
@@ -203,6 +205,7 @@ def after(game: Game, parts: list[PlayerTurn]) -> Scalars:
         game.latent,
         game.generator,
         game.discriminator,
+        game.rules,
     )
     followers = [component for component in components if hasattr(component, "after")]
     if followers:
