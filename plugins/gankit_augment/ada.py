@@ -24,7 +24,10 @@ class ADA(Adaptive):
 
     p rises while D tells the reals apart too surely and falls otherwise: every ``interval`` of D's turns, r_t =
     E[sign(D(real))] over them moves p by the images shown since, divided by ``speed``, up where r_t is above ``target``
-    and down where it is not. p stays in [0, 1], travels in checkpoints, and is reported as ``ada_p``.
+    and down where it is not. p travels in checkpoints, and is reported as ``ada_p``.
+
+    It differs from the authors' code in two things: p ends at 1, where more would change nothing but the way back; and
+    where nothing but blits is drawn for an image, its pixels are copied, not resampled.
 
     Args:
         image: what the images are like.

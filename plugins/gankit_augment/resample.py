@@ -58,7 +58,7 @@ class Resample(nn.Module):
         Of these, one depends on the sample's column, [n 2w+10 2], and one on its row, [n 2h+10 2].
         """
         height, width = images.shape[2:]
-        origin = torch.tensor([3 * (width - 1), 3 * (height - 1)], dtype=matrix.dtype, device=matrix.device)
+        origin = _pair(3 * (width - 1), 3 * (height - 1), matrix)
         of_column = 2 * matrix[:, None, :2, 0] * _samples(width, matrix)
         of_row = 2 * matrix[:, None, :2, 1] * _samples(height, matrix)
         return of_column, of_row + (2 * matrix[:, None, :2, 2] + origin)
@@ -86,7 +86,7 @@ def sample_bilinearly(images: Tensor, of_column: Tensor, of_row: Tensor) -> Tens
     """
     if torch.are_deterministic_algorithms_enabled():  # which CUDA's grid_sample has no gradient for
         return _gathered(images, *(of_column[:, None] + of_row[:, :, None]).unbind(3))
-    size = torch.tensor([images.shape[3], images.shape[2]], dtype=images.dtype, device=images.device)
+    size = _pair(images.shape[3], images.shape[2], images)
     grid = (of_column * 2 / size)[:, None] + ((of_row * 2 + 1) / size - 1)[:, :, None]
     sampled: Tensor = _Sampling.apply(images, grid)
     return sampled
@@ -134,6 +134,11 @@ class _Transposed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, images: Tensor) -> tuple[Tensor, None, None]:
         return _Sampling.apply(images, ctx.saved_tensors[0]), None, None
+
+
+def _pair(x: int, y: int, like: Tensor) -> Tensor:
+    """x and y, [2]: computed on the device, for a copy from the host would wait for it."""
+    return x + (y - x) * torch.arange(2, dtype=like.dtype, device=like.device)
 
 
 def _samples(side: int, like: Tensor) -> Tensor:
