@@ -98,6 +98,7 @@ def assemble_parts(
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
         compiled=Compiled(**networks, engine=engine) if recipe.train.compile else None,
+        rules=components["train", "game"],
     )
     callbacks = [(chosen.entry.name, chosen.build()) for path, chosen in choices.items() if path[0] == "callbacks"]
     classes = tuple(dataset.classes or ()) if image.classes else None

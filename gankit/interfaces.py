@@ -126,8 +126,8 @@ class Turn(Protocol):
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         """G's images, with their graph: from these latents, or from ``count`` fresh ones (a batch's worth)."""
 
-    def uniform(self) -> Tensor:
-        """A fresh number from [0, 1) for each image [n], whichever process or part of the batch has it.
+    def uniform(self, *shape: int) -> Tensor:
+        """Fresh numbers [n *shape] from [0, 1) for each image, whichever process or part of the batch has it.
 
         What `torch.rand` gives instead is drawn by each process for itself.
         """
@@ -158,7 +158,8 @@ class Regularizer(Protocol):
 
     ``interval`` counts turns of that side: 1 joins the player's loss; above 1 it takes a backward and an optimizer
     step of its own every ``interval`` turns, multiplied by the interval (lazy regularization, arXiv 1912.04958).
-    ``after(turn)``, where it has one, follows each turn of either player's loss, before the lazy penalties.
+    ``after(turn)``, where it has one, follows each turn of either player's loss, before the lazy penalties; figures
+    that it returns, 0-d tensors by name, join those of the step.
     """
 
     interval: int
@@ -380,7 +381,10 @@ class Metric(Protocol):
 
 
 class GameRules(Protocol):
-    """Built as ``factory(**params)``; plays one step. The way out for algorithms that play otherwise."""
+    """Built as ``factory(**params)``; plays one step. The way out for algorithms that play otherwise.
+
+    ``after(turn)``, where it has one, follows each turn as a regularizer's does.
+    """
 
     def step(self, game: Any, batches: Iterator[Batch], state: Any) -> Scalars:
         """One update of G, with whatever of D's goes before it."""

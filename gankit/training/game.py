@@ -38,6 +38,7 @@ class Game:
         augmentations: applied in this order to all that D sees.
         random: draws the latents; seeded anew each step.
         compiled: runs the networks in their place, where the recipe says ``train.compile``.
+        rules: plays the steps; may follow turns like other components.
     """
 
     generator: nn.Module
@@ -53,6 +54,7 @@ class Game:
     microbatch: int | None = None
     clip_gradient: float | None = None
     compiled: Compiled | None = None
+    rules: Any = None
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[None]:
@@ -68,11 +70,11 @@ class Game:
         whole = self.latent.sample(count * processes.world_size, processes.whole(labels), self.random)
         return processes.share(whole).to(self.engine.dtype)
 
-    def draw_uniform(self, count: int) -> Tensor:
-        """Numbers [n] from [0, 1) likewise."""
+    def draw_uniform(self, count: int, *shape: int) -> Tensor:
+        """Numbers [n *shape] from [0, 1) likewise."""
         processes, where = self.engine.processes, self.random.device
-        whole = torch.rand(count * processes.world_size, generator=self.random, device=where, dtype=self.engine.dtype)
-        return processes.share(whole)
+        whole = count * processes.world_size
+        return processes.share(torch.rand(whole, *shape, generator=self.random, device=where, dtype=self.engine.dtype))
 
     def draw_fakes(self, count: int, labels: Tensor | None, graph: bool, latents: Tensor | None = None) -> Fakes:
         """Fakes from these latents or fresh ones, with or without the graph that G's turn needs."""
@@ -174,7 +176,7 @@ def descend(
         torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
     optimizer.step()
     if with_loss:
-        after(game, turns)
+        sums |= after(game, turns)
     return game.engine.means(sums)
 
 
@@ -197,8 +199,13 @@ def logit_means(turn: PlayerTurn) -> Scalars:
     return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in seen}
 
 
-def after(game: Game, parts: list[PlayerTurn]) -> None:
-    """Let every component that has ``after`` follow the turn just taken, whole even where it was played in parts."""
+def after(game: Game, parts: list[PlayerTurn]) -> Scalars:
+    """Let every component that has ``after`` follow the turn just taken, whole even where it was played in parts.
+
+    Returns:
+        The figures that they gave of themselves.
+    """
+    figures: Scalars = {}
     components = (
         game.loss,
         *game.regularizers.values(),
@@ -206,13 +213,15 @@ def after(game: Game, parts: list[PlayerTurn]) -> None:
         game.latent,
         game.generator,
         game.discriminator,
+        game.rules,
     )
     followers = [component for component in components if hasattr(component, "after")]
     if followers:
         with torch.no_grad():
             whole = PlayerTurn.joined(parts)
             for component in followers:
-                component.after(whole)
+                figures |= component.after(whole) or {}
+    return figures
 
 
 def split(batch: Batch, size: int | None) -> list[Batch]:

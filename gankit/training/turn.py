@@ -47,10 +47,10 @@ class Draws:
         """[n d], the same each time."""
         return self._once("latents", lambda: self._game.draw_latents(self._count, self._labels))
 
-    def uniform(self) -> Tensor:
-        """[n] from [0, 1), others each time."""
+    def uniform(self, *shape: int) -> Tensor:
+        """[n *shape] from [0, 1), others each time."""
         self._uniforms_asked += 1
-        return self._once(f"uniform {self._uniforms_asked}", lambda: self._game.draw_uniform(self._count))
+        return self._once(f"uniform {self._uniforms_asked}", lambda: self._game.draw_uniform(self._count, *shape))
 
     def _once(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
         if name not in self._drawn:
@@ -136,8 +136,8 @@ class PlayerTurn:
             latents = self.draw_latents(count, labels)
         return self.game.run_generator(latents, labels)
 
-    def uniform(self) -> Tensor:
-        return self._draws.uniform()
+    def uniform(self, *shape: int) -> Tensor:
+        return self._draws.uniform(*shape)
 
     def gradient(self, images: Tensor) -> Tensor:
         images = images if images.requires_grad else images.detach().requires_grad_()

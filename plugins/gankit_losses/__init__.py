@@ -1,17 +1,20 @@
-"""Adversarial losses, and the gradient penalties that keep a discriminator smooth."""
+"""Adversarial losses, and regularizers: penalties that keep a discriminator smooth, and heads that tell classes."""
 
 import gankit
 
-from .gradient_penalties import R1, R2, GradientPenalty
+from .classification import AuxiliaryClassifier, Contrastive, DataToData
+from .consistency import Consistency
+from .gradient_penalties import DRAGAN, R1, R2, GradientPenalty
 from .hinge import Hinge
 from .least_squares import LeastSquares
+from .lecam import LeCam
 from .logistic import BCE, NonSaturating, Relativistic
 from .wasserstein import Wasserstein
 
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """Six losses, three regularizers."""
+    """Six losses, nine regularizers."""
     registries.losses.add("bce", BCE)
     registries.losses.add("non_saturating", NonSaturating)
     registries.losses.add("relativistic", Relativistic)
@@ -21,3 +24,9 @@ def register(registries: gankit.Registries) -> None:
     registries.regularizers.add("r1", R1)
     registries.regularizers.add("r2", R2)
     registries.regularizers.add("gradient_penalty", GradientPenalty)
+    registries.regularizers.add("dragan", DRAGAN)
+    registries.regularizers.add("lecam", LeCam)
+    registries.regularizers.add("consistency", Consistency)
+    registries.regularizers.add("auxiliary_classifier", AuxiliaryClassifier)
+    registries.regularizers.add("contrastive", Contrastive)
+    registries.regularizers.add("d2d_ce", DataToData)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 import gankit
+
+from .outputs import full_precision
 
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 
@@ -65,16 +67,41 @@ class GradientPenalty:
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         real, fake = turn.real.detach(), turn.fake.detach()
         share = turn.uniform().to(real.dtype)[:, None, None, None]
-        gradient = turn.gradient(torch.lerp(real, fake, share))
-        # unlike the root of a sum of squares, this norm has a finite derivative where the gradient vanishes
-        norms: Tensor = torch.linalg.vector_norm(_full_precision(gradient).flatten(1), dim=1)
-        return self.weight * (norms - 1).square().mean()
+        return self.weight * _distance_to_one(turn.gradient(torch.lerp(real, fake, share)))
+
+
+class DRAGAN:
+    """DRAGAN: norms are drawn to 1 about the reals (arXiv 1705.07215, sec. 2.3).
+
+    Each real is moved towards a noisy copy of itself, in a proportion drawn uniformly, before augmentation. The noise
+    is uniform from 0 to ``spread`` times the standard deviation of the batch's values, as in the authors' code.
+
+    Args:
+        weight: lambda in the paper.
+        spread: how far the noise reaches, by the standard deviation.
+        interval: turns of D from one application to the next.
+    """
+
+    def __init__(self, *, weight: Weight = 10.0, spread: PositiveFloat = 0.5, interval: PositiveInt = 1) -> None:
+        self.weight = weight
+        self.spread = spread
+        self.interval = interval
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        real = turn.real.detach()
+        deviation = turn.mean((real - turn.mean(real.mean())).square().mean()).sqrt()  # over all processes
+        share = turn.uniform().to(real.dtype)[:, None, None, None]
+        noise = self.spread * deviation * turn.uniform(*real.shape[1:]).to(real.dtype)
+        return self.weight * _distance_to_one(turn.gradient(real + share * noise))
 
 
 def _squared_norms(gradient: Tensor) -> Tensor:
     """[n c h w] to [n]."""
-    return _full_precision(gradient).square().flatten(1).sum(1)
+    return full_precision(gradient).square().flatten(1).sum(1)
 
 
-def _full_precision(gradient: Tensor) -> Tensor:
-    return gradient.to(torch.promote_types(gradient.dtype, torch.float32))
+def _distance_to_one(gradient: Tensor) -> Tensor:
+    """[n c h w] to the mean squared distance of the norms from 1."""
+    # unlike the root of a sum of squares, this norm has a finite derivative where the gradient vanishes
+    norms: Tensor = torch.linalg.vector_norm(full_precision(gradient).flatten(1), dim=1)
+    return (norms - 1).square().mean()

@@ -44,6 +44,17 @@ GAMES: dict[str, dict[str, Any]] = {
         "loader": {"batch_size": 8, "flip": True, "cache": "none", "workers": 1},
     },
     "mean over processes": {"loss": "logits_mean"},
+    "running averages and noise": {
+        "regularizers": [
+            {"name": "lecam"},
+            {"name": "dragan"},
+            {"name": "consistency", "fake_weight": 2.0},
+        ],
+    },
+    "adaptive": {
+        # p moves and is compared, but stays so small that nothing is cut out, which each process draws for itself
+        "augmentations": [{"name": "ada", "policy": ["cutout"], "target": -0.9, "speed": 1e9, "interval": 2}],
+    },
 }
 
 

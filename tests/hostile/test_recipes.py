@@ -50,7 +50,7 @@ class TestMutations:
     def test_some(self):
         summary, faults = mutated(0, 60)
         assert not faults, "\n".join(faults)
-        assert summary["accepted"] > 2
+        assert summary["accepted"] > 0
         assert summary["refused"] > 30
 
     @pytest.mark.slow

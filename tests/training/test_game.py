@@ -266,6 +266,16 @@ def test_after_sees_the_whole_turn_where_it_was_played_in_parts(with_follower):
     assert len(turn.fake) == len(turn.latents) == len(turn.fake_logits) == 8
 
 
+def test_figures_of_after_join_the_steps(with_follower, monkeypatch):
+    trainer = with_follower()
+    assert "follower" not in trainer.step()
+    monkeypatch.setattr(Follower, "after", lambda self, turn: {f"{turn.player}_follower": turn.fake.mean()})
+    scalars = trainer.step()
+    for player in ("discriminator", "generator"):
+        assert scalars[f"{player}_follower"].shape == ()
+        assert not scalars[f"{player}_follower"].requires_grad
+
+
 @pytest.mark.parametrize("fresh", [False, True])
 def test_latents_are_those_of_the_fakes_with_many_heads(with_follower, fresh):
     made = {"discriminator": {"name": "plain", "heads": 3}, "train": {"fresh_fakes": fresh, "discriminator_steps": 2}}

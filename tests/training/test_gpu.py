@@ -13,8 +13,16 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 EVERYTHING = {
     "conditional": True,
     "loader": {"flip": True, "cache": "device"},
-    "regularizers": [{"name": "r1", "gamma": 0.1, "interval": 3}],
-    "augmentations": [{"name": "diffaugment"}],
+    "regularizers": [
+        {"name": "r1", "gamma": 0.1, "interval": 3},
+        "lecam",
+        "consistency",
+        {"name": "dragan", "interval": 2},
+    ],
+    "augmentations": [
+        {"name": "diffaugment"},
+        {"name": "ada", "policy": ["blit", "geom", "color", "filter", "noise", "cutout"], "p": 0.5, "interval": 2},
+    ],
     "ema": {"half_life_images": 40},
     "callbacks": [{"name": "sample_images", "every": 3}, {"name": "checkpoint", "every": 2}],
 }

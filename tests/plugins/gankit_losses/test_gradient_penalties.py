@@ -14,7 +14,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 import gankit
 import gankit_losses
 from gankit.testing import make_turn
-from gankit_losses.gradient_penalties import R1, R2, GradientPenalty
+from gankit_losses.gradient_penalties import DRAGAN, R1, R2, GradientPenalty
 
 SHAPE = (3, 4, 2)
 
@@ -110,7 +110,9 @@ def test_wgan_gp_repeats_under_a_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    "penalty", [R1(gamma=0.5), R2(gamma=0.5), GradientPenalty(weight=2.0)], ids=lambda p: type(p).__name__
+    "penalty",
+    [R1(gamma=0.5), R2(gamma=0.5), GradientPenalty(weight=2.0), DRAGAN(weight=2.0)],
+    ids=lambda p: type(p).__name__,
 )
 def test_parameter_gradient_is_the_finite_difference(penalty: Any) -> None:
     torch.manual_seed(5)
@@ -160,7 +162,9 @@ def test_norms_of_a_half_precision_gradient(penalty: Any) -> None:
     assert value.dtype == torch.float32
 
 
-@pytest.mark.parametrize(("name", "weight"), [("r1", "gamma"), ("r2", "gamma"), ("gradient_penalty", "weight")])
+@pytest.mark.parametrize(
+    ("name", "weight"), [("r1", "gamma"), ("r2", "gamma"), ("gradient_penalty", "weight"), ("dragan", "weight")]
+)
 def test_weights_are_scheduled_and_bounded(name: str, weight: str) -> None:
     registries = gankit.Registries()
     gankit_losses.register(registries)

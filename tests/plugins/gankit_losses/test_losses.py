@@ -30,6 +30,17 @@ LOSSES: list[Any] = [
     Hinge(),
     Wasserstein(),
 ]
+REGULARIZERS = {
+    "auxiliary_classifier",
+    "consistency",
+    "contrastive",
+    "d2d_ce",
+    "dragan",
+    "gradient_penalty",
+    "lecam",
+    "r1",
+    "r2",
+}
 
 
 def log_sigmoid(x: np.ndarray) -> np.ndarray:
@@ -168,7 +179,7 @@ def test_all_are_registered() -> None:
     gankit_losses.register(registries)
     names = {entry.name for entry in registries.losses}
     assert names == {"bce", "non_saturating", "lsgan", "hinge", "wasserstein", "relativistic"}
-    assert {entry.name for entry in registries.regularizers} == {"r1", "r2", "gradient_penalty"}
+    assert {entry.name for entry in registries.regularizers} == REGULARIZERS
     for registry in (registries.losses, registries.regularizers):
         for entry in registry:
             entry.build(entry.schema())

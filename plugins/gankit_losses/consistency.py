@@ -1,0 +1,75 @@
+"""Consistency regularization: D says the same of an image and of its augmented self.
+
+Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+import gankit
+
+from .outputs import all_logits
+
+Weight = Annotated[gankit.Scheduled, Field(ge=0)]
+
+
+class Consistency:
+    """CR-GAN, and with ``fake_weight`` bCR: the mean squared difference of D's logits on x and on T(x).
+
+    T flips an image at random and shifts it by whole pixels, mirrored at its border (arXiv 1910.12027, eq. 3;
+    balanced: arXiv 2002.04724, alg. 1, with 10 for either weight). Beside augmentations of the run, which D sees both
+    through, drawn anew for each, it asks for consistency under these too.
+
+    Args:
+        weight: on reals.
+        fake_weight: on fakes.
+        shift: at most, as a share of each side, rounded to pixels.
+        flip: whether to flip.
+        interval: turns of D from one application to the next.
+    """
+
+    def __init__(
+        self,
+        *,
+        weight: Weight = 10.0,
+        fake_weight: Weight = 0.0,
+        shift: Annotated[float, Field(ge=0, le=0.5)] = 0.125,
+        flip: bool = True,
+        interval: PositiveInt = 1,
+    ) -> None:
+        self.weight = weight
+        self.fake_weight = fake_weight
+        self.shift = shift
+        self.flip = flip
+        self.interval = interval
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        total = turn.real.new_zeros(())
+        if self.weight:
+            moved = all_logits(turn.discriminate(self.move(turn, turn.real.detach())))
+            total = total + self.weight * (turn.real_logits - moved).square().mean()
+        if self.fake_weight:
+            moved = all_logits(turn.discriminate(self.move(turn, turn.fake.detach())))
+            total = total + self.fake_weight * (turn.fake_logits - moved).square().mean()
+        return total
+
+    def move(self, turn: gankit.Turn, images: Tensor) -> Tensor:
+        """T(images) [n c h w], by draws of the turn's."""
+        rows = self._source(turn, images.shape[2])
+        columns = self._source(turn, images.shape[3])
+        if self.flip:
+            flipped = turn.uniform(1) < 0.5
+            columns = torch.where(flipped, columns.flip(1), columns)
+        return images.take_along_dim(rows[:, None, :, None], 2).take_along_dim(columns[:, None, None], 3)
+
+    def _source(self, turn: gankit.Turn, side: int) -> Tensor:
+        """Where each of a side's pixels is taken from, [n side]."""
+        furthest = min(int(side * self.shift + 0.5), side - 1)
+        shifts = (turn.uniform(1) * (2 * furthest + 1)).long() - furthest
+        position = (torch.arange(side, device=shifts.device) + shifts).abs()
+        return torch.minimum(position, 2 * (side - 1) - position)

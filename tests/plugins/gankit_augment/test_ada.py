@@ -1,0 +1,367 @@
+"""ADA as a whole: what p does, and what moves p."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+import gankit
+import gankit_augment
+from gankit.testing import check_augmentation, make_turn
+from gankit_augment import resample, transforms
+from gankit_augment.ada import ADA
+from gankit_augment.recoloring import Recoloring
+
+POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout")
+F64 = torch.float64
+
+
+def ada(images: Tensor, *policy: Any, p: float = 1.0, **parameters: Any) -> ADA:
+    spec = gankit.ImageSpec(images.shape[2], images.shape[3], images.shape[1])
+    return ADA(spec, policy=policy, p=p, target=None, **parameters).to(images.dtype)
+
+
+def noise_images(n: int, c: int = 3, h: int = 8, w: int = 8) -> Tensor:
+    return torch.rand(n, c, h, w, generator=torch.Generator().manual_seed(1), dtype=F64) * 2 - 1
+
+
+@pytest.mark.parametrize("policy", [*POLICIES, POLICIES], ids=str)
+def test_at_zero_nothing_changes(policy: Any) -> None:
+    images = noise_images(16).float()
+    names = [policy] if isinstance(policy, str) else policy
+    assert torch.equal(ada(images, *names, p=0.0)(images), images)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_at_one_every_image_changes_and_each_otherwise(policy: str) -> None:
+    torch.manual_seed(0)
+    images = noise_images(1).repeat(200, 1, 1, 1)
+    after = ada(images, policy)(images)
+    changed = (after != images).flatten(1).any(1).double().mean().item()
+    # of blits and boxes, some happen to change nothing: a quarter of the turns with half of the flips, shifts by none
+    assert changed == 1 if policy not in ("blit", "cutout") else changed > 0.9
+    assert len({image.numpy().tobytes() for image in after}) > (
+        30 if policy == "blit" else 100 if policy != "cutout" else 40
+    )
+
+
+@pytest.mark.parametrize(("policy", "chances"), [("noise", 1), ("filter", 4), ("geom", None)])
+def test_share_of_changed_images(policy: str, chances: int | None) -> None:
+    torch.manual_seed(0)
+    images, p = noise_images(1, 1).repeat(3000, 1, 1, 1), 0.15
+    changed = (ada(images, policy, p=p)(images) != images).flatten(1).any(1).double().mean().item()
+    # geometry: scale, rotation (before or after), stretch, shift
+    expected = 1 - (1 - p) ** (4 if chances is None else chances)
+    assert changed == pytest.approx(expected, abs=4 * math.sqrt(expected * (1 - expected) / 3000))
+
+
+def share(flags: Tensor) -> float:
+    return flags.double().mean().item()
+
+
+@pytest.mark.parametrize("p", [0.2, 1.0])
+def test_blits_follow_p(p: float) -> None:
+    torch.manual_seed(0)
+    images = torch.empty(6000, 3, 32, 64, dtype=F64)
+    matrix, active = transforms.draw_blits(images, torch.tensor(p, dtype=F64))
+    near = {"abs": 4 * 0.5 / math.sqrt(6000)}
+    assert share(torch.linalg.det(matrix) < 0) == pytest.approx(p / 2, **near)
+    assert share(matrix[:, 0, 0] == 0) == pytest.approx(p / 2, **near)  # an odd number of quarters, of four
+    offsets = torch.linalg.inv(matrix)[:, :2, 2]
+    assert torch.equal(offsets, offsets.round())
+    assert offsets.abs().amax(0).tolist() == [8, 4]  # an eighth of each side
+    moved = share((offsets != 0).any(1))
+    assert moved == pytest.approx(p * (1 - (1 / 16) * (1 / 8)), **near)
+    assert share(active) == pytest.approx(1 - (1 - p / 2) * (1 - p) ** 2, **near)
+
+
+@pytest.mark.parametrize("p", [0.2, 1.0])
+def test_geometry_follows_p(p: float) -> None:
+    """The determinant is the scale's alone; singular values tell the stretch, and an angle is left without one."""
+    torch.manual_seed(0)
+    images = torch.empty(6000, 3, 32, 64, dtype=F64)
+    matrix, active = transforms.draw_geometry(images, torch.tensor(p, dtype=F64))
+    near = {"abs": 4 * 0.5 / math.sqrt(6000)}
+    forward = torch.linalg.inv(matrix)
+    log_scale = torch.linalg.det(forward[:, :2, :2]).log2() / 2
+    scaled = log_scale.abs() > 1e-9
+    assert share(scaled) == pytest.approx(p, **near)
+    assert log_scale[scaled].std().item() == pytest.approx(0.2, rel=0.06)
+    singular = torch.linalg.svdvals(forward[:, :2, :2]).log2()
+    spread = (singular[:, 0] - singular[:, 1]) / 2  # |log2| of the stretch
+    stretched = spread > 1e-9
+    assert share(stretched) == pytest.approx(p, **near)
+    assert spread[stretched].square().mean().sqrt().item() == pytest.approx(0.2, rel=0.06)
+    assert share((forward[:, 0, 1] != 0) | (forward[:, 1, 0] != 0)) == pytest.approx(p, **near)
+    offsets = forward[:, :2, 2]
+    shifted = (offsets != 0).any(1)
+    assert share(shifted) == pytest.approx(p, **near)
+    assert (offsets[shifted].std(0) / torch.tensor([64, 32])).tolist() == pytest.approx([0.125] * 2, rel=0.06)
+    assert share(active) == pytest.approx(1 - (1 - p) ** 4, **near)
+
+
+@pytest.mark.parametrize("p", [0.2, 1.0])
+def test_colors_follow_p(p: float) -> None:
+    torch.manual_seed(0)
+    images = torch.empty(6000, 3, 1, 1, dtype=F64)
+    matrix, active = Recoloring(3).to(F64).draw(images, torch.tensor(p, dtype=F64))
+    near = {"abs": 4 * 0.5 / math.sqrt(6000)}
+    linear, offset = matrix[:, :3, :3], matrix[:, :3, 3]
+    grey = linear.sum(2).mean(1)  # what becomes of luma: contrast, inverted or not
+    assert share(grey < 0) == pytest.approx(p / 2, **near)
+    contrast = grey.abs().log2()
+    drawn = contrast.abs() > 1e-9
+    assert share(drawn) == pytest.approx(p, **near)
+    assert contrast[drawn].std().item() == pytest.approx(0.5, rel=0.06)
+    brightness = offset.mean(1) / grey
+    assert share(brightness != 0) == pytest.approx(p, **near)
+    assert brightness[brightness != 0].std().item() == pytest.approx(0.2, rel=0.06)
+    saturation = (torch.linalg.det(linear).abs() / grey.abs().pow(3)).log2() / 2
+    drawn = saturation.abs() > 1e-9
+    assert share(drawn) == pytest.approx(p, **near)
+    assert saturation[drawn].std().item() == pytest.approx(1.0, rel=0.06)
+    turned = (linear - linear.mT).abs().amax((1, 2)) > 1e-9
+    assert share(turned) == pytest.approx(p, **near)
+    assert share(active) == pytest.approx(1 - (1 - p) ** 4 * (1 - p / 2), **near)
+
+
+def test_a_policys_share_of_p() -> None:
+    torch.manual_seed(0)
+    augmentation = ada(torch.ones(1, 1, 8, 8), "noise", "cutout", p=0.6, share={"cutout": 0.5})
+    cut = (augmentation(torch.ones(3000, 1, 8, 8)) == 0).flatten(1).any(1).double().mean().item()
+    assert cut == pytest.approx(0.3, abs=0.04)
+
+
+CASES = [*(((name,), (2, 3, 3)) for name in POLICIES), (("blit", "geom"), (1, 3, 4)), (POLICIES, (1, 3, 5))]
+
+
+@pytest.mark.parametrize(("names", "size"), CASES, ids=str)
+def test_derivatives(names: Any, size: tuple[int, int, int]) -> None:
+    images = noise_images(2, *(size if "color" not in names or size[0] != 2 else (3, 3, 3))).requires_grad_()
+    augmentation = ada(images, *names, p=0.7)
+
+    def bent(x: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return augmentation(x).sin()
+
+    assert torch.autograd.gradcheck(bent, (images,))
+    assert torch.autograd.gradgradcheck(bent, (images,))
+
+
+def test_penalty_through_it() -> None:
+    """The gradient penalty of D(x) = sum(a x^2), whose gradient with respect to a has a finite difference."""
+    real = noise_images(3, 3, 5, 5)
+    augmentation = ada(real, "blit", "geom", "color")
+
+    def augmented(x: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return augmentation(x)
+
+    def penalty(a: Tensor) -> Tensor:
+        turn = make_turn(
+            "discriminator", lambda z: real, lambda x: (a * x.square()).sum((1, 2, 3)), real, augment=augmented
+        )
+        return turn.gradient(turn.real).square().sum()
+
+    a = noise_images(1, 3, 5, 5)[0].requires_grad_()
+    assert torch.autograd.gradcheck(penalty, (a,))
+    assert penalty(a) > 0
+
+
+def test_sampling_where_gradients_must_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = noise_images(4, 2, 6, 9).requires_grad_()
+    of_column, of_row = torch.randn(4, 5, 2, dtype=F64) * 6, torch.randn(4, 7, 2, dtype=F64) * 6
+
+    def outcome() -> list[Tensor]:
+        sampled = resample.sample_bilinearly(images, of_column, of_row)
+        return [sampled.detach(), *torch.autograd.grad(sampled.sin().sum(), images)]
+
+    usual = outcome()
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    torch.testing.assert_close(outcome(), usual)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [gankit.ImageSpec(16, 16, 3), gankit.ImageSpec(8, 12, 1), gankit.ImageSpec(7, 10, 3), gankit.ImageSpec(2, 2, 1)],
+    ids=str,
+)
+def test_conforms(spec: gankit.ImageSpec) -> None:
+    check_augmentation(ADA, spec, policy=POLICIES, p=0.8, target=None)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_other_channels_without_color(channels: int) -> None:
+    check_augmentation(ADA, gankit.ImageSpec(8, 8, channels), policy=("blit", "geom"), p=0.8, target=None)
+    with pytest.raises(ValueError, match=f"'color' is made for 1 or 3 channels, and the images have {channels}"):
+        ADA(gankit.ImageSpec(8, 8, channels))
+
+
+class Judged:
+    """D's turn with given logits, as much of one as ADA looks at."""
+
+    player = "discriminator"
+
+    def __init__(self, logits: Tensor, images_seen: int) -> None:
+        self.real_logits, self.images_seen = logits, images_seen
+
+    def mean(self, value: Tensor) -> Tensor:
+        return value
+
+
+def test_the_device_is_never_waited_for() -> None:
+    images = torch.empty(4, 3, 16, 8, device="meta")  # which has no values to read
+    augmentation = ADA(gankit.ImageSpec(16, 8, 3), policy=POLICIES).to("meta")
+    assert augmentation(images).shape == images.shape
+    turn: Any = Judged(torch.empty(4, device="meta"), 128)
+    assert augmentation.after(turn)["ada_p"].shape == ()
+
+
+def test_p_follows_the_signs() -> None:
+    """Against the rule in plain numbers, through both directions and both bounds."""
+    augmentation = ADA(gankit.ImageSpec(8, 8, 3), target=0.5, speed=1000, interval=4)
+    random = torch.Generator().manual_seed(0)
+    p, signs, since = 0.0, [], None
+    visited = set()
+    for turn_number in range(160):
+        images_seen = 50 * turn_number
+        likely = 0.95 if turn_number // 60 % 2 == 0 else 0.5
+        logits = (torch.rand(64, generator=random) < likely).double() * 2 - 1
+        turn: Any = Judged(logits * torch.rand(64, generator=random), images_seen)
+        figures = augmentation.after(turn)
+        since = images_seen if since is None else since
+        signs.append(float(logits.mean()))
+        if len(signs) == 4:
+            step = (images_seen - since) / 1000
+            p = min(1.0, max(0.0, p + (step if sum(signs) / 4 > 0.5 else -step)))
+            signs, since = [], images_seen
+        assert float(figures["ada_p"]) == pytest.approx(p, abs=1e-5)
+        assert augmentation.probability().item() == pytest.approx(p, abs=1e-5)
+        visited.add(round(p, 3))
+    assert {0.0, 1.0} < visited
+    assert len(visited) > 5
+
+
+def test_signs_are_those_of_all_processes_and_heads() -> None:
+    augmentation = ADA(gankit.ImageSpec(8, 8, 3), speed=1000, interval=1)
+    turn: Any = Judged(torch.ones(4, 2), 100)
+    turn.mean = lambda value: value * 0 - 1  # what the others saw outweighs it
+    augmentation.after(turn)
+    augmentation.adapted.fill_(0.5)
+    turn.images_seen = 200
+    augmentation.after(turn)
+    assert augmentation.adapted.item() == pytest.approx(0.4)
+    generators: Any = SimpleNamespace(player="generator")
+    assert augmentation.after(generators) == {}
+
+
+def test_state_round_trip() -> None:
+    spec = gankit.ImageSpec(8, 8, 3)
+    first, second = ADA(spec, speed=1000, interval=3), ADA(spec, speed=1000, interval=3)
+    for turn_number in range(17):
+        if turn_number == 8:
+            assert set(first.state_dict()) == {"adapted", "signs", "turns", "since"}
+            second.load_state_dict(first.state_dict())
+        turn: Any = Judged(torch.ones(4), 60 * turn_number)
+        figures = [augmentation.after(turn)["ada_p"] for augmentation in (first, second)[: 1 + (turn_number >= 8)]]
+        assert len({float(figure) for figure in figures}) == 1
+    assert float(first.adapted) == pytest.approx(0.06 * 14)
+
+
+RECIPE = {
+    "name": "ada",
+    "image": {"size": 16},
+    "latent": {"name": "normal", "dim": 8},
+    "dataset": {"name": "shapes", "count": 64, "size": 16},
+    "loader": {"batch_size": 8},
+    "generator": {"name": "dcgan", "width": 4},
+    "discriminator": {"name": "dcgan", "width": 4},
+    "loss": "non_saturating",
+    "optimizers": {side: {"name": "adam", "lr": 1e-3} for side in ("generator", "discriminator")},
+    "train": {"steps": 12, "device": "cpu", "precision": "fp32"},
+}
+
+
+def recipe(**changes: Any) -> Any:
+    return gankit.Recipe.parse({**RECIPE, **changes})
+
+
+def test_resuming_keeps_p(tmp_path: Any) -> None:
+    runtime = gankit.Runtime()
+    chosen = {"augmentations": [{"name": "ada", "target": -0.9, "speed": 200, "interval": 2}]}
+    whole = runtime.assemble(recipe(**chosen), tmp_path / "whole")
+    whole.fit()
+    whole_p = float(whole.parts.game.augmentations[0].adapted)
+    assert whole_p > 0.2
+    part = runtime.assemble(recipe(**chosen), tmp_path / "part")
+    for scalars in part:
+        if part.state.step == 5:
+            assert "ada_p" in scalars
+            break
+    resumed = runtime.resume(tmp_path / "part")
+    resumed.fit()
+    assert float(resumed.parts.game.augmentations[0].adapted) == whole_p
+    for one, other in zip(whole.state.generator.parameters(), resumed.state.generator.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_scheduled_p(tmp_path: Any) -> None:
+    schedule = {"start": 0, "end": 0.5, "over_images": 40}
+    runtime = gankit.Runtime()
+    trainer = runtime.assemble(recipe(augmentations=[{"name": "ada", "target": None, "p": schedule}]))
+    assert [round(float(trainer.step()["ada_p"]), 6) for _ in range(7)] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
+    trainer = runtime.assemble(recipe(augmentations=[{"name": "ada", "p": schedule}]))
+    trainer.step()
+    with pytest.raises(ValueError, match="give p as a number, or target: null to schedule p"):
+        trainer.step()
+
+
+@pytest.mark.parametrize("more", [{"microbatch": 3}, {"precision": "bf16"}, {"precision": "fp64"}], ids=str)
+def test_a_run_with_penalties(more: Any) -> None:
+    trainer = gankit.Runtime().assemble(
+        recipe(
+            train={**RECIPE["train"], **more},
+            augmentations=[{"name": "ada", "p": 0.8, "policy": POLICIES}],
+            regularizers=[{"name": "r1", "interval": 2}, {"name": "gradient_penalty"}],
+        )
+    )
+    for _ in range(3):
+        assert all(value.isfinite() for value in trainer.step().values())
+
+
+def test_schema() -> None:
+    registries = gankit.Registries()
+    gankit_augment.register(registries)
+    entry = registries.augmentations.get("ada")
+    params = entry.schema()
+    assert (params.policy, params.p, params.target) == (("blit", "geom", "color"), 0, 0.6)  # type: ignore[attr-defined]
+    assert (params.speed, params.interval) == (500_000, 4)  # type: ignore[attr-defined]
+    built = entry.build(
+        entry.schema.model_validate({"policy": ["cutout"], "target": None, "p": 0.3}), gankit.ImageSpec(8, 8, 3)
+    )
+    assert "cutout; fixed" in repr(built)
+    wrong: Any
+    for wrong in (
+        {"policy": []},
+        {"policy": ["colour"]},
+        {"p": 1.1},
+        {"target": 1},
+        {"speed": 0},
+        {"share": {"blit": 2}},
+    ):
+        with pytest.raises(ValidationError, match=next(iter(wrong))):
+            entry.schema.model_validate(wrong)
+
+
+def test_what_cannot_be_meant_is_refused() -> None:
+    spec = gankit.ImageSpec(8, 8, 3)
+    with pytest.raises(ValueError, match=r"policy \['blit', 'blit'\] names one twice"):
+        ADA(spec, policy=("blit", "blit"))
+    with pytest.raises(ValueError, match=r"share is given for 'color', which policy \['blit'\] lacks"):
+        ADA(spec, policy=("blit",), share={"color": 0.5})
