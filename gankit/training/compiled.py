@@ -81,7 +81,7 @@ class Compiled:
         if not self.penalties:
             return None
         try:
-            gradient, output = self._gradient(images, labels, memory, with_output)
+            gradient, output, later = self._gradient(images, labels, memory, with_output)
         except Exception as error:
             if not _is_the_compilers(error):
                 raise
@@ -92,6 +92,8 @@ class Compiled:
             )
             warnings.warn(self.findings[-1], stacklevel=2)
             return None
+        if memory is None:
+            self.remember(later)
         return gradient, output
 
     @contextmanager
@@ -155,7 +157,7 @@ def _forward(network: nn.Module) -> Callable[..., Any]:
 def _gradient(discriminator: nn.Module) -> Callable[..., Any]:
     def gradient(
         images: Tensor, labels: Tensor | None, memory: Buffers | None, with_output: bool
-    ) -> tuple[Tensor, DiscriminatorOutput]:
+    ) -> tuple[Tensor, DiscriminatorOutput, Buffers]:
         buffers = dict(discriminator.named_buffers(remove_duplicate=False))
 
         # what `torch.func` differentiates may change no tensor but its own: so BatchNorm, for one, changes copies
@@ -165,11 +167,8 @@ def _gradient(discriminator: nn.Module) -> Callable[..., Any]:
             return torch.stack([head.sum() for head in heads_of(output)]).sum(), (output, own)
 
         of_images, (output, own) = torch.func.grad(total, has_aux=True)(images)
-        if memory is None:
-            with torch.no_grad():
-                for name, buffer in buffers.items():
-                    buffer.copy_(own[name])
-        return of_images, output if with_output else None
+        # copied to D outside: what was copied to it in here, a backward would look for there, and find the next pass's
+        return of_images, output if with_output else None, own if memory is None else {}
 
     return gradient
 

@@ -84,11 +84,11 @@ def test_consistency_of_many_heads(mapping: bool) -> None:
         return {"logits": heads} if mapping else heads
 
     regularizer = Consistency(weight=1.0)
-    turn = turn_of(discriminator)
-    torch.manual_seed(4)
+    turn, again = turn_of(discriminator), turn_of(discriminator)
+    turn.game.random.manual_seed(4)
     value = regularizer.discriminator(turn).item()
-    torch.manual_seed(4)
-    moved = regularizer.move(REAL)
+    again.game.random.manual_seed(4)
+    moved = regularizer.move(again, REAL)
     squares = [(REAL[:, :, 0] - moved[:, :, 0]).sum((1, 2)).square()[:, None]]
     squares.append((REAL[:, 0] - moved[:, 0]).square().flatten(1))
     assert value == pytest.approx(torch.cat(squares, 1).mean().item(), rel=1e-9)
@@ -100,7 +100,7 @@ def test_both_sides_of_a_difference_are_taught() -> None:
 
     def value(a: Tensor) -> Tensor:
         turn = turn_of(lambda images: a * images[:, 0, 0, 0])
-        torch.manual_seed(4)
+        turn.game.random.manual_seed(4)
         return regularizer.discriminator(turn)
 
     assert torch.autograd.gradcheck(value, (scale,))
