@@ -20,7 +20,8 @@ class ResidualBlock(nn.Module):
     Args:
         channels: c.
         expansion: how many times as many channels the 3x3 convolution has.
-        group_size: channels of each of its groups; None for one dense convolution.
+        group_size: channels of each of its groups, which is a single one where there are no more channels than that;
+            None for one dense convolution.
         count: residual blocks in the whole network.
 
     Raises:
@@ -30,13 +31,14 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, expansion: int, group_size: int | None, count: int) -> None:
         super().__init__()
         inner = channels * expansion
-        if inner % (group_size or inner):
+        size = min(group_size or inner, inner)
+        if inner % size:
             raise ValueError(
                 f"group_size: {inner} channels ({channels} of the stage, times an expansion of {expansion}) are no "
                 f"multiple of {group_size}; change one of the three, or set group_size to null for a dense convolution"
             )
         self.expand = nn.Conv2d(channels, inner, 1)
-        self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // (group_size or inner))
+        self.mix = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // size)
         self.project = nn.Conv2d(inner, channels, 1, bias=False)
         for layer in (self.expand, self.mix):
             initialize(layer, GAIN * count**-0.25)  # of three layers: L ** (-1 / (2 * 3 - 2))

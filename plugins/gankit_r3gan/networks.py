@@ -16,6 +16,7 @@ from torch.nn import functional as F
 import gankit
 
 from .blocks import ResidualBlock, initialize
+from .precision import as_autocast, full_precision
 from .resampling import Resampling, double, halve
 from .stages import stages
 
@@ -94,7 +95,7 @@ class R3GANGenerator(nn.Module):
         """
         if self.embedding is not None:
             z = torch.cat([z, embed(self.embedding, labels)], dim=1)
-        with torch.autocast(z.device.type, enabled=False):
+        with full_precision(z):
             features = self.basis * self.modulation(z)[:, :, None, None]
         for index, stage in enumerate(self.stages):
             if index:
@@ -173,7 +174,7 @@ class R3GANDiscriminator(nn.Module):
             features = run(self.stages[index], features, in_full=index < self.full_precision_stages)
             if index:
                 features = self.transitions[index - 1](halve(features, self.resampling))
-        with torch.autocast(images.device.type, enabled=False):
+        with full_precision(images):
             output: Tensor = self.head((features.to(self.basis.dtype) * self.basis).sum(dim=(2, 3)))
             if self.embedding is None:
                 return output.flatten()
@@ -197,10 +198,9 @@ def transition(inputs: int, outputs: int) -> nn.Module:
 def run(stage: nn.Module, features: Tensor, in_full: bool) -> Tensor:
     """The stage's output, in the precision of its weights where ``in_full``."""
     if in_full:
-        with torch.autocast(features.device.type, enabled=False):
-            features = features.to(next(stage.parameters()).dtype)
-            return stage(features)  # type: ignore[no-any-return]
-    return stage(features)  # type: ignore[no-any-return]
+        with full_precision(features):
+            return stage(features.to(next(stage.parameters()).dtype))  # type: ignore[no-any-return]
+    return stage(as_autocast(features))  # type: ignore[no-any-return]  # what is wider would stay so up to the image
 
 
 def embed(embedding: nn.Embedding, labels: Tensor | None) -> Tensor:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .precision import full_precision
+
 Resampling = Literal["bilinear", "box"]
 
 
@@ -33,7 +35,7 @@ def halve(features: Tensor, resampling: Resampling) -> Tensor:
 class _Double(torch.autograd.Function):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):  # which would leave bf16 for the first of the two
+        with full_precision(features):  # which would leave bf16 for the first of the two
             nearest = F.interpolate(features, scale_factor=2.0, mode="nearest")
             return nearest if resampling == "box" else _filter(nearest, [1, 2, 1], stride=1)
 
@@ -49,7 +51,7 @@ class _Double(torch.autograd.Function):
 class _Halve(torch.autograd.Function):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features):
             if resampling == "box":
                 return F.avg_pool2d(features, 2)
             return _filter(features, [1, 3, 3, 1], stride=2)

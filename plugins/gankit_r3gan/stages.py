@@ -26,9 +26,7 @@ class Stages(NamedTuple):
     blocks: tuple[int, ...]
 
 
-def stages(
-    image: gankit.ImageSpec, patch: int, width: int | tuple[int, ...], blocks: int | tuple[int, ...]
-) -> Stages:
+def stages(image: gankit.ImageSpec, patch: int, width: int | tuple[int, ...], blocks: int | tuple[int, ...]) -> Stages:
     """The stages of a network for such images.
 
     Args:
