@@ -40,7 +40,7 @@ SHOULD_BE = {
 }
 
 
-BRANCHES = ("<number>", "<schedule>", "<one>", "<both>")  # of our unions, which no recipe spells out
+BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>")  # of our unions, which no recipe spells out
 
 
 class _Flag(str):

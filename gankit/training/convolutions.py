@@ -1,8 +1,10 @@
-"""Strided convolutions by matrix products, where oneDNN's own are slow in bf16.
+"""Convolutions by matrix products, where oneDNN's own are slow in bf16.
 
 Where a feature map has only a few pixels left, as in the deep layers of DCGAN, oneDNN's convolutions reach a third of
 what its matrix product does: there, patches are unfolded and multiplied at once. Where an image of a few channels is
-made by a strided transposed convolution, one without a stride makes a pixel's neighbours as further channels.
+made by a strided transposed convolution, one without a stride makes a pixel's neighbours as further channels. Pointwise
+and grouped convolutions are fast, but not torch's second derivatives of them: those are composed here of the same three
+operations as the first ones.
 
 Shapes: ``n`` images, ``c`` channels and ``H W`` pixels on the large side of a strided convolution, ``o`` channels and
 ``h w`` pixels on its small side, ``k l`` the kernel. The small side is the output of a convolution and the input of a
@@ -40,6 +42,7 @@ class Geometry:
     kernel: Pair
     stride: Pair
     padding: Pair
+    groups: int = 1
 
     @classmethod
     def of(
@@ -57,28 +60,35 @@ class Geometry:
             small = [(large[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i in axes]
         else:
             large = [(small[i] - 1) * stride[i] - 2 * padding[i] + kernel[i] for i in axes]
-        return cls(_pair(large), _pair(small), kernel, stride, padding)
+        return cls(_pair(large), _pair(small), kernel, stride, padding, layer.groups)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each pixel is a matrix product of its own, which nothing has to be unfolded for."""
+        return self.kernel == self.stride == (1, 1) and self.padding == (0, 0) and self.groups == 1
 
     @property
     def by_patches(self) -> bool:
         """Whether unfolding pays for images."""
-        return self.small[0] * self.small[1] <= FEW_PIXELS
+        return self.groups == 1 and self.small[0] * self.small[1] <= FEW_PIXELS
 
     @property
     def weight_gradient_by_patches(self) -> bool:
         """Whether unfolding pays for the weight's gradient."""
         limit = FEW_PIXELS_OF_STRIDED_WEIGHT_GRADIENT if min(self.stride) > 1 else FEW_PIXELS
-        return self.small[0] * self.small[1] <= limit
+        return self.groups == 1 and self.small[0] * self.small[1] <= limit
 
     def by_shuffling(self, channels: int) -> bool:
         """Whether an image of so many channels is better made without a stride."""
         whole = all(kernel % stride == 0 for kernel, stride in zip(self.kernel, self.stride, strict=True))
         covered = self.reached == self.large
-        return channels <= FEW_CHANNELS and self.stride[0] == self.stride[1] > 1 and whole and covered
+        strided = self.groups == 1 and self.stride[0] == self.stride[1] > 1
+        return channels <= FEW_CHANNELS and strided and whole and covered
 
     def pays(self, channels: int) -> bool:
         """Whether anything here is better done otherwise than torch does it."""
-        return self.weight_gradient_by_patches or self.by_shuffling(channels)
+        # torch's second derivative takes kernels as large as the image, and the groups one by one
+        return self.pointwise or self.groups > 1 or self.weight_gradient_by_patches or self.by_shuffling(channels)
 
     @property
     def reached(self) -> Pair:
@@ -97,8 +107,10 @@ def _pair(sizes: Sequence[int]) -> Pair:
 
 def gather(large: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
     """Convolution of [n c H W] with a weight [o c k l] to [n o h w]."""
+    if shape.pointwise:
+        return _product(large, _matrix(weight).t())
     if not shape.by_patches:
-        return torch.conv2d(large, weight, None, shape.stride, shape.padding)
+        return torch.conv2d(large, weight, None, shape.stride, shape.padding, groups=shape.groups)
     matrix = _matrix(weight).t()
     rows = [unfold(part, shape) @ matrix for part in _parts(large, large.shape[1], shape)]
     return _image([part.view(-1, *shape.small, len(weight)) for part in rows])
@@ -106,13 +118,23 @@ def gather(large: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
 
 def spread(small: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
     """Transposed convolution of [n o h w] with a weight [o c k l] to [n c H W]: the gradient of `gather`'s image."""
+    if shape.pointwise:
+        return _product(small, _matrix(weight))
     if shape.by_patches:
         matrix = _matrix(weight)
         return _image([fold(_pixels(part) @ matrix, shape) for part in _parts(small, weight.shape[1], shape)])
     if shape.by_shuffling(weight.shape[1]):
         return _shuffled(small, weight, shape)
     rest = [wanted - reached for wanted, reached in zip(shape.large, shape.reached, strict=True)]
-    return torch.conv_transpose2d(small, weight, None, shape.stride, shape.padding, rest)
+    return torch.conv_transpose2d(small, weight, None, shape.stride, shape.padding, rest, shape.groups)
+
+
+def _product(images: Tensor, matrix: Tensor) -> Tensor:
+    """Each pixel's channels times a matrix: [n c h w] times [c o] to [n o h w], which is no view either."""
+    size = (len(images), matrix.shape[1], *images.shape[2:])
+    product = torch.empty(size, dtype=images.dtype, device=images.device, memory_format=torch.channels_last)
+    torch.mm(_pixels(images), matrix, out=product.permute(0, 2, 3, 1).view(-1, size[1]))
+    return product
 
 
 def _image(parts: Sequence[Tensor]) -> Tensor:
@@ -136,9 +158,11 @@ def _shuffled(small: Tensor, weight: Tensor, shape: Geometry) -> Tensor:
 
 def correlate(large: Tensor, small: Tensor, shape: Geometry) -> Tensor:
     """The gradient [o c k l] of `gather`'s weight: of its image [n c H W] and its result's gradient [n o h w]."""
-    size = (small.shape[1], large.shape[1], *shape.kernel)
+    size = (small.shape[1], large.shape[1] // shape.groups, *shape.kernel)
+    if shape.pointwise:
+        return (_pixels(small).t() @ _pixels(large)).view(size)
     if not shape.weight_gradient_by_patches:
-        return conv2d_weight(large, size, small, shape.stride, shape.padding)  # type: ignore[no-any-return]
+        return conv2d_weight(large, size, small, shape.stride, shape.padding, groups=shape.groups)  # type: ignore[no-any-return]
     matrix = _pixels(small).t() @ unfold(large, shape)
     return matrix.view(size[0], *shape.kernel, size[1]).permute(0, 3, 1, 2)
 

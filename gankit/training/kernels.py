@@ -26,7 +26,7 @@ def use_fast_convolutions(network: nn.Module) -> None:
 
 def _plain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     return (
-        layer.groups == 1
+        layer.groups < max(2, layer.in_channels)  # with a channel a group, nothing here is faster
         and tuple(layer.dilation) == (1, 1)
         and layer.padding_mode == "zeros"
         and not isinstance(layer.padding, str)
@@ -44,7 +44,7 @@ class FastConv2d(nn.Conv2d):
         if not shape.pays(self.in_channels):
             return super().forward(input)
         output: Tensor = Gather.apply(input.bfloat16(), self.weight.bfloat16(), shape)
-        return output if self.bias is None else output + self.bias.bfloat16()[:, None, None]
+        return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 
 class FastConvTranspose2d(nn.ConvTranspose2d):
@@ -58,7 +58,7 @@ class FastConvTranspose2d(nn.ConvTranspose2d):
         if not shape.pays(self.out_channels):
             return super().forward(input)
         output: Tensor = Spread.apply(input.bfloat16(), self.weight.bfloat16(), shape)
-        return output if self.bias is None else output + self.bias.bfloat16()[:, None, None]
+        return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 
 def _applies(layer: nn.Module, input: Tensor) -> bool:

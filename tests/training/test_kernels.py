@@ -28,7 +28,9 @@ def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
             draw(st.integers(max(1, size - 2 * pad), side)) for size, pad in zip(kernel, padding, strict=True)
         )
         inputs, outputs, count = draw(st.integers(1, 5)), draw(st.integers(1, 5)), draw(st.integers(1, 3))
-        layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False).double()
+        groups = draw(st.sampled_from([1, 1, 2]))
+        inputs, outputs = inputs * groups, outputs * groups
+        layer = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False).double()
         return layer, torch.randn(count, inputs, height, width, dtype=torch.float64)
 
     return draw()
@@ -74,6 +76,10 @@ LAYERS = {
     "transposed": (lambda: nn.ConvTranspose2d(48, 32, 4, 2, 1), (6, 48, 4, 4)),
     "image": (lambda: nn.ConvTranspose2d(32, 3, 4, 2, 1, bias=False), (6, 32, 16, 16)),
     "image's gradient": (lambda: nn.Conv2d(3, 32, 4, 2, 1, bias=False), (6, 3, 32, 32)),
+    "pointwise": (lambda: nn.Conv2d(32, 48, 1), (6, 32, 16, 16)),
+    "pointwise, transposed": (lambda: nn.ConvTranspose2d(32, 48, 1), (6, 32, 16, 16)),
+    "grouped": (lambda: nn.Conv2d(32, 64, 3, 1, 1, groups=4), (6, 32, 16, 16)),
+    "grouped, transposed": (lambda: nn.ConvTranspose2d(64, 32, 4, 2, 1, groups=2), (6, 64, 4, 4)),
     "not square": (lambda: nn.Conv2d(16, 24, (4, 2), (2, 1), (1, 0), bias=False), (6, 16, 8, 5)),
     "more images than fit the cache": (lambda: nn.Conv2d(256, 16, 4, 2, 1, bias=False), (200, 256, 8, 8)),
 }
@@ -135,6 +141,7 @@ def test_only_torchs_own_layers_change_and_state_dicts_stay():
             "up": nn.ConvTranspose2d(4, 4, 4, 2, 1),
             "own": Own(4, 4, 3),
             "grouped": nn.Conv2d(4, 4, 3, groups=2),
+            "depthwise": nn.Conv2d(4, 4, 3, groups=4),
             "dilated": nn.Conv2d(4, 4, 3, dilation=2),
             "reflecting": nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
             "same": nn.Conv2d(4, 4, 3, padding="same"),
@@ -146,7 +153,7 @@ def test_only_torchs_own_layers_change_and_state_dicts_stay():
     state = copy.deepcopy(network.state_dict())
     use_fast_convolutions(network)
     changed = {name: type(layer) for name, layer in network.items() if type(layer) is not before[name]}
-    assert changed == {"plain": FastConv2d, "up": FastConvTranspose2d}
+    assert changed == {"plain": FastConv2d, "up": FastConvTranspose2d, "grouped": FastConv2d}
     assert list(network.state_dict()) == list(state)
     network.load_state_dict(state)
 
