@@ -11,6 +11,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 
+def gated(maps: Tensor) -> Tensor:
+    """The gated linear unit: [n 2c h w] to [n c h w]."""
+    values, gates = maps.chunk(2, dim=1)  # torch's own takes five times as long on channels_last
+    return values * gates.sigmoid()
+
+
 class Doubling(nn.Module):
     """A map doubled by repeating pixels, then a 3x3 convolution with spectral norm and no bias."""
 
@@ -87,7 +93,7 @@ class Up(nn.Module):
             maps = convolution(maps)
             if self.noises:
                 maps = self.noises[index](maps, noise)
-            maps = F.glu(norm(maps, embedded), dim=1)
+            maps = gated(norm(maps, embedded))
         return maps
 
 

@@ -10,12 +10,11 @@ from itertools import pairwise
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 import gankit
 
-from .blocks import SkipLayerExcitation, Up
+from .blocks import SkipLayerExcitation, Up, gated
 from .stages import stages
 
 WIDTHS = (16, 8, 4, 2, 2, 1, 0.5, 0.25, 0.125)  # of the maps, by their number of doublings
@@ -84,7 +83,7 @@ class FastGANGenerator(nn.Module):
                 raise ValueError(f"this fastgan was built for {count} classes: pass labels [n], one an image")
             embedded = self.embedding(labels)
         z = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
-        maps = [F.glu(self.norm(self.project(z[:, :, None, None])), dim=1)]
+        maps = [gated(self.norm(self.project(z[:, :, None, None])))]
         for level, block in enumerate(self.blocks, start=1):
             large = block(maps[-1], embedded, noise)
             excite = self.excitations[str(level)] if level in EXCITED else None
