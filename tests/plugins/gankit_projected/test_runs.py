@@ -101,12 +101,12 @@ def test_check_needs_no_data_and_names_what_is_missing(
     runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GANKIT_DATA_DIR", str(tmp_path / "nothing"))
-    sections = {"dataset": {"name": "cifar10"}}
-    runtime.check(recipe(**sections))
+    given = recipe(dataset={"name": "cifar10"})
+    runtime.check(given)
     assert not (tmp_path / "nothing").exists()
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(gankit.RecipeError, match="discriminator: .* needs the package 'timm', which is not installed"):
-        runtime.check(recipe(**sections))
+    with pytest.raises(gankit.RecipeError, match="discriminator: 'projected' needs the package 'timm', which is not installed"):
+        gankit.Runtime(plugins=[gankit_projected]).check(given)
 
 
 def test_sizes_are_checked(runtime: gankit.Runtime) -> None:
