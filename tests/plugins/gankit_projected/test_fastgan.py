@@ -47,12 +47,9 @@ def expected_count(size: int, width: int, latent: int, classes: int) -> int:
     ("size", "width", "classes", "parameters"),
     [
         (256, 128, 0, 99_708_873),  # Projected GAN's
-        (256, 64, 0, None),
-        (256, 128, 10, None),
+        (256, 16, 10, None),
         (32, 128, 0, None),
-        (32, 128, 10, None),
         (64, 32, 3, None),
-        (512, 64, 0, None),
         (1024, 64, 0, None),
     ],
 )
@@ -74,7 +71,7 @@ def test_maps_small_to_large_have_the_papers_channels() -> None:
     assert {int(level): 4 << int(level) for level in network.excitations} == {4: 64, 5: 128, 6: 256, 7: 512}
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=5)
 @given(
     base=st.tuples(st.integers(4, 7), st.integers(4, 12)).filter(lambda b: b[1] <= 4 * b[0]),
     upright=st.booleans(),
@@ -95,7 +92,12 @@ def test_any_size_of_the_rule(
 
 @pytest.mark.parametrize(
     ("size", "nearest"),
-    [((100, 100), "96x96 and 112x112"), ((8, 8), "16x16"), ((36, 36), "32x32 and 40x40"), ((64, 66), "64x64 and 64x80")],
+    [
+        ((100, 100), "96x96 and 112x112"),
+        ((8, 8), "16x16"),
+        ((36, 36), "32x32 and 40x40"),
+        ((64, 66), "64x64 and 64x80"),
+    ],
 )
 def test_an_impossible_size_is_answered_with_the_nearest_that_work(size: tuple[int, int], nearest: str) -> None:
     with pytest.raises(ValueError, match=f"fastgan cannot make images of {size[0]}x{size[1]} ") as caught:

@@ -72,7 +72,7 @@ def test_parameters_and_logits_of_the_papers_preset(classes: int) -> None:
     }
 
 
-@pytest.mark.parametrize(("size", "logits"), [(32, 1), (64, 1), (96, 1), (128, 1), (160, 4), (224, 16), (256, 25)])
+@pytest.mark.parametrize(("size", "logits"), [(32, 1), (96, 1), (160, 4), (256, 25)])
 def test_any_multiple_of_32_is_a_size(size: int, logits: int) -> None:
     with torch.device("meta"):
         network = ProjectedDiscriminator(SMALL, features_size=size, width=2)
@@ -118,7 +118,8 @@ def test_features_are_the_pretrained_networks_mixed_as_published(discriminator: 
         maps.append(block(maps[-1]))
     maps = [maps[index] for index in (2, 3, 5, 7)]
     mixed = [
-        F.conv2d(map, mix.weight.double(), mix.bias.double()) for map, mix in zip(maps, mine.channel_mixing, strict=True)
+        F.conv2d(map, mix.weight.double(), mix.bias.double())
+        for map, mix in zip(maps, mine.channel_mixing, strict=True)
     ]
     expected: list[torch.Tensor] = []
     for map, mix in zip(mixed[::-1], list(mine.scale_mixing)[::-1], strict=True):
@@ -127,7 +128,7 @@ def test_features_are_the_pretrained_networks_mixed_as_published(discriminator: 
         expected.insert(0, F.conv2d(doubled, mix.weight.double(), mix.bias.double()))
     found = mine(given)
     for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-3 * float(other.abs().max()))
+        torch.testing.assert_close(one.double(), other, rtol=1e-3, atol=1e-3 * other.detach().abs().max().item())
     (reference,) = torch.autograd.grad(sum(map.square().mean() for map in expected), given)
     (gradient,) = torch.autograd.grad(sum(map.square().mean() for map in found), given)
     assert (gradient - reference).norm() < 1e-3 * reference.norm()
@@ -163,8 +164,8 @@ def test_every_parameter_learns_from_the_start() -> None:
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all()), name
-        # before BatchNorm a bias has no effect: its gradient is rounding
-        assert bool(parameter.grad.any()), name
+        before_batch_norm = ".layers." in name and name.endswith(".bias") and int(name.split(".")[3]) % 3 == 0
+        assert before_batch_norm or bool(parameter.grad.any()), name  # there, a bias has no effect
 
 
 def test_projections_follow_the_seed() -> None:
