@@ -92,7 +92,8 @@ class ProjectedFeatures(nn.Module):
         if (height, width) != self.seen:
             smaller = self.seen[0] < height or self.seen[1] < width
             images = F.interpolate(images, self.seen, mode="bilinear", antialias=smaller)
-        return (images - self.mean) / self.std
+        # one layout throughout, whatever that of the images: convolutions are several times faster in this one
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 
 def seen_size(image: gankit.ImageSpec, size: int) -> tuple[int, int]:

@@ -50,7 +50,7 @@ def expected_count(size: int, width: int, latent: int, classes: int) -> int:
         (256, 16, 10, None),
         (32, 128, 0, None),
         (64, 32, 3, None),
-        (1024, 64, 0, None),
+        pytest.param(1024, 64, 0, None, marks=pytest.mark.slow),
     ],
 )
 def test_parameter_counts(size: int, width: int, classes: int, parameters: int | None) -> None:
@@ -162,7 +162,9 @@ def test_conditional_norm_scales_and_shifts_normalized_maps_by_the_embedding() -
     assert not torch.equal(result[0], norm(maps, embedded.flip(0))[0])
 
 
-@pytest.mark.parametrize("image", [SMALL, gankit.ImageSpec(64, 128, 1, classes=3)])
+@pytest.mark.parametrize(
+    "image", [SMALL, pytest.param(gankit.ImageSpec(64, 128, 1, classes=3), marks=pytest.mark.slow)]
+)
 def test_keeps_the_contract(image: gankit.ImageSpec) -> None:
     testing.check_generator(FastGANGenerator, image, width=4)
 

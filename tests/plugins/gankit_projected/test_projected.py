@@ -72,7 +72,7 @@ def test_parameters_and_logits_of_the_papers_preset(classes: int) -> None:
     }
 
 
-@pytest.mark.parametrize(("size", "logits"), [(32, 1), (96, 1), (160, 4), (256, 25)])
+@pytest.mark.parametrize(("size", "logits"), [(32, 1), (160, 4)])
 def test_any_multiple_of_32_is_a_size(size: int, logits: int) -> None:
     with torch.device("meta"):
         network = ProjectedDiscriminator(SMALL, features_size=size, width=2)
@@ -88,7 +88,7 @@ def test_pictures_keep_their_proportions() -> None:
         assert [tuple(head.shape) for head in network(torch.zeros(2, 1, 64, 32))] == [(2, 5)] * 4
 
 
-@pytest.mark.parametrize("image", [SMALL, gankit.ImageSpec(32, 64, 1, classes=3)])
+@pytest.mark.parametrize("image", [SMALL, pytest.param(gankit.ImageSpec(32, 64, 1, classes=3), marks=pytest.mark.slow)])
 def test_keeps_the_contract(image: gankit.ImageSpec) -> None:
     testing.check_discriminator(ProjectedDiscriminator, image, features_size=64, width=4)
 

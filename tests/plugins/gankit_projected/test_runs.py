@@ -84,6 +84,7 @@ def test_a_checkpoint_is_small_and_serves_without_timm(
         generator.sample(3, labels=[0, 1, 0], noise=-1.0)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_features_is_not_resumed(
     runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
