@@ -20,7 +20,7 @@ from ..schedule import at_images
 from .checkpoint import Checkpoint, checkpoints, save_checkpoint
 from .directory import NoRecords, Records, claim
 from .ema import kept_share
-from .failure import explained
+from .failure import dead_worker, explained
 from .parts import Parts
 from .processes import OtherProcessError
 from .randomness import AUGMENT, seeded
@@ -466,10 +466,10 @@ class Trainer:
                 self.save()
             (self._save_wanted,) = map(bool, self.processes.largest(self._save_wanted))
             self._save_if_wanted()
+            self._records.end(reason, self.state.step, self.state.images, self.seconds)
         except BaseException as error:
             self._fail(error)
         self._batches = None
-        self._records.end(reason, self.state.step, self.state.images, self.seconds)
         self.processes.largest()  # who is done first waits for the first process, which still wrote
 
     def _fail(self, error: BaseException) -> NoReturn:
@@ -490,7 +490,8 @@ class Trainer:
         except Exception as other:
             raised.append(other)
         for another in raised:  # where the disk is full, saying so fails as well
-            told.add_note(f"then {type(another).__name__}: {another}")
+            if not (dead_worker(error) and dead_worker(another)):  # which torch says to whatever runs
+                told.add_note(f"then {type(another).__name__}: {another}")
         if told is error:
             raise error
         raise told from error

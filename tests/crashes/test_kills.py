@@ -152,7 +152,7 @@ def test_killed_before_an_operation_on_files(start, words, whole, tmp_path, outc
 def test_every_recipe(path, start, data, tmp_path, outcome, require_whole):
     """Steps 1 to 2N are N of them, a kill -9 at a random moment, and the rest."""
     words = [
-        "image.size=16",
+        "image.size=32",
         "generator.width=4",
         "discriminator.width=4",
         "loader.batch_size=8",

@@ -132,7 +132,7 @@ class TestTimeLimit:
         go_on(cli, tiny_plugin_file)
 
     def test_a_run_that_is_done_by_then_is_done(self, cli, tiny):
-        said = cli("run", *tiny("time.sleep(0.2)"), "train.steps=2", "train.max_hours=0.00001")
+        said = cli("run", *tiny("time.sleep(4)"), "train.steps=2", "train.max_hours=0.001")
         assert said.code == 0
         assert "done: step 2" in said.out
 
