@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -50,6 +51,8 @@ class Together(Processes):
         self.local_rank = state.local_process_index
         self.device = torch.device("cpu") if cpu else torch.device("cuda", self.local_rank)
         self._others_wait = False
+        if cpu:  # gloo's threads abort a process that ends beside them; on CUDA this could wait for processes long gone
+            atexit.register(self.close)
 
     def mean(self, value: Tensor) -> Tensor:
         with _reaching_the_others():
@@ -157,7 +160,8 @@ class Together(Processes):
             self._all_well(error)
 
     def close(self) -> None:
-        PartialState().destroy_process_group()
+        if distributed.is_initialized():
+            PartialState().destroy_process_group()
 
     def _largest(self, asked: bool, *numbers: int) -> list[int]:
         """Whether the first process asks for help, and the numbers."""
