@@ -87,6 +87,18 @@ def _components(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str, str, di
             yield path, kind, spec["name"], {key: item for key, item in spec.items() if key not in own}
 
 
+def resolved(recipe: Recipe, choices: Choices) -> Recipe:
+    """The recipe with every default of its components filled in."""
+    data = recipe.model_dump(mode="json")
+    for path, chosen in choices.items():
+        holder: Any = data
+        for key in path[:-1]:
+            holder = holder[key]
+        dim = {"dim": recipe.latent.dim} if path == ("latent",) else {}
+        holder[path[-1]] = {"name": chosen.entry.name, **dim, **chosen.params.model_dump(mode="json")}
+    return Recipe.parse(data)
+
+
 def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
     """Faults that show only when the components are built: without data, and on no device."""
     problems: list[Problem] = []

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from . import __version__
-from .assembly import assemble_parts, resolved
-from .check import Choices, choose, fit_together
+from .assembly.assemble import assemble_parts
+from .check import Choices, choose, fit_together, resolved
 from .document import Document, read_document
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .plugins import BrokenPlugin, Plugin, Plugins

@@ -90,7 +90,7 @@ def test_the_parts_are_what_takes_the_time(trainer, clock, monkeypatch):
     due = game.due_regularizers  # asked for once a turn
     monkeypatch.setattr(game, "due_regularizers", lambda *turn: (clock.pass_by(7_000_000), due(*turn))[1])
     clock.slow(t, "step", 80_000_000)
-    clock.slow(t, "_save_if_wanted", 900_000_000)
+    clock.slow(t._loop, "_save_if_wanted", 900_000_000)
     watched = profile(t, steps=5, warm_up=2)
     once = {name: seconds / 5 for name, seconds in watched.parts.items()}
     assert once == {

@@ -93,7 +93,7 @@ def stay_stopped(directory: Path) -> None:
 
 def _code(reason: Any) -> int | None:
     """The exit code of a run that ended for this reason; None where it was not told to stop."""
-    from ..training.trainer import TIME_LIMIT
+    from ..training.loop import TIME_LIMIT
 
     codes = {number.name: 128 + int(number) for number in SIGNALS} | {TIME_LIMIT: TIME_LIMIT_CODE}
     return codes.get(reason) if isinstance(reason, str) else None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..interfaces import NotFinite, Scalars
 from .state import TrainState
@@ -60,6 +61,19 @@ class Watch:
             self._names[key] = names
         since = self._since[key]
         since.masked_fill_(~values.isfinite() & (since == NEVER), step)
+
+
+def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:
+    """The first weight, or statistic of a BatchNorm, that must not be saved; other buffers may hold what they like."""
+    for side, network in networks.items():
+        tensors: dict[str, Tensor] = dict(network.named_parameters())
+        for name, module in network.named_modules():
+            if isinstance(module, _BatchNorm):
+                tensors |= {f"{name}.{key}": buffer for key, buffer in module.named_buffers(recurse=False)}
+        for name, tensor in tensors.items():
+            if not bool(tensor.isfinite().all()):
+                return f"{side} {name}"
+    return None
 
 
 def _groups(state: TrainState, by_layer: bool) -> Sequence[tuple[str, list[Tensor]]]:

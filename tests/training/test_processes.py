@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import gankit
+from gankit.training.loop import TIME_LIMIT
 from gankit.training.processes import Processes, join_processes
-from gankit.training.trainer import TIME_LIMIT
 
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
 

@@ -208,12 +208,12 @@ def test_networks_may_group_their_parameters(runtime, recipe):
         {"params": list(network.parameters())[:1], "lr_scale": 0.1},
         {"params": list(network.parameters())[1:], "lr": 0.5},
     ]
-    from gankit.assembly import _optimizers
+    from gankit.assembly.optimizers import build_optimizers
     from gankit.check import choose
 
     choices, _ = choose(trainer.recipe.model_dump(), trainer.recipe.document, runtime.registries)
     networks = {"generator": network, "discriminator": trainer.state.discriminator}
-    optimizers, schedules = _optimizers(trainer.recipe, networks, choices)
+    optimizers, schedules = build_optimizers(trainer.recipe, networks, choices)
     for schedule in schedules:
         schedule.advance(0)
     assert [group["lr"] for group in optimizers["generator"].param_groups] == [pytest.approx(2e-5), 0.5]
