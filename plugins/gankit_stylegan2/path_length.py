@@ -19,7 +19,7 @@ class PathLength(nn.Module):
 
     The length is that of the gradient of a random image's product with G's with respect to the styles, a root mean
     square over layers; it is drawn to its own running average. It is measured on fewer images than a batch has, with
-    latents and noise of their own, in full precision.
+    latents and noise of their own, in full precision. With ``train.microbatch`` the average moves with each part.
 
     Args:
         weight: of the mean squared distance to the average.
