@@ -38,6 +38,15 @@ def test_trains_a_few_steps(path, runtime, data, tmp_path):
     assert gankit.load_generator(tmp_path / "run").sample(2).shape[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "fresh"),
+    [("dcgan_cifar10", False), ("r3gan_cifar10", True), ("r3gan_cifar10_cpu", False), ("stylegan2_cifar10", True)],
+)
+def test_g_meets_the_fakes_that_the_authors_show_it(name, fresh, runtime):
+    """The reference DCGAN shows G the fakes that D saw; R3GAN's and StyleGAN2's authors draw new ones."""
+    assert runtime.load(ROOT / f"recipes/{name}.yaml").train.fresh_fakes is fresh
+
+
 def test_dcgan_cifar10_is_the_reference(runtime, data):
     trainer = runtime.assemble(runtime.load(ROOT / "recipes/dcgan_cifar10.yaml", ["loader.batch_size=4"]))
     sizes = [

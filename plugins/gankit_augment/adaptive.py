@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field, ValidationInfo
 from torch import Tensor, nn
 
 import gankit
 
+
+def _alone(target: float | None, info: ValidationInfo) -> float | None:
+    """A target, if there is one, beside a p that it alone moves."""
+    if target is not None and not isinstance(info.data.get("p", 0.0), float):
+        raise ValueError(f"p is scheduled, and adapted to target {target} too; give target: null, or p as a number")
+    return target
+
+
 Probability = Annotated[gankit.Scheduled, Field(ge=0, le=1)]
-Target = Annotated[float, Field(gt=-1, lt=1)] | None
+Target = Annotated[Annotated[float, Field(gt=-1, lt=1)] | None, AfterValidator(_alone), Field(validate_default=True)]
+"""Of r_t; a parameter that follows ``p``."""
 
 
 class Adaptive(nn.Module):
@@ -35,26 +44,15 @@ class Adaptive(nn.Module):
     def __init__(self, p: float, target: float | None, speed: int, interval: int) -> None:
         super().__init__()
         self.target, self.speed, self.interval = target, speed, interval
-        self._p = float(p)
-        self.register_buffer("adapted", torch.tensor(self._p))
+        self.p = float(p)
+        self.register_buffer("adapted", torch.tensor(self.p))
         self.register_buffer("signs", torch.zeros(()))  # summed since the last adjustment, as are the turns
         self.register_buffer("turns", torch.zeros((), dtype=torch.int64))
         self.register_buffer("since", torch.full((), -1, dtype=torch.int64))  # images shown by then; -1: none yet
 
-    @property
-    def p(self) -> float:
-        """The probability as the recipe gives it: to begin with, or altogether without a target."""
-        return self._p
-
-    @p.setter
-    def p(self, value: float) -> None:
-        if self.target is not None and value != self._p:
-            raise ValueError(f"p is adapted to target {self.target}: give p as a number, or target: null to schedule p")
-        self._p = value
-
     def probability(self) -> Tensor:
         """What holds now, 0-d, on the device."""
-        return torch.full_like(self.adapted, self._p) if self.target is None else self.adapted.clone()
+        return torch.full_like(self.adapted, self.p) if self.target is None else self.adapted.clone()
 
     def follow(self, turn: gankit.Turn) -> None:
         """Take notice of a turn of D, and adjust p where it is time."""

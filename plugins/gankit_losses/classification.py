@@ -93,7 +93,7 @@ class Contrastive:
         own, others, alike = _cosines(turn, output, "contrastive")
         itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
         logits = torch.cat([own[:, None], others.masked_fill(itself, -torch.inf)], dim=1) / self.temperature
-        positive = torch.cat([torch.ones_like(alike[:, :1]), alike & ~itself], dim=1)
+        positive = torch.cat([torch.ones_like(alike[:, :1]), alike], dim=1)
         return (logits.logsumexp(1) - logits.masked_fill(~positive, -torch.inf).logsumexp(1)).mean()
 
 

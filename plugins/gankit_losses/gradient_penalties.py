@@ -74,7 +74,8 @@ class DRAGAN:
     """DRAGAN: norms are drawn to 1 about the reals (arXiv 1705.07215, sec. 2.3).
 
     Each real is moved towards a noisy copy of itself, in a proportion drawn uniformly, before augmentation. The noise
-    is uniform from 0 to ``spread`` times the standard deviation of the batch's values, as in the authors' code.
+    is uniform from 0 to ``spread`` times the standard deviation of the batch's values, as in the authors' code; under
+    ``train.microbatch``, of each part's.
 
     Args:
         weight: lambda in the paper.

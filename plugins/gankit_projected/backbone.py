@@ -65,7 +65,7 @@ def load_backbone(name: str) -> Backbone:
 def without_batch_norms(network: nn.Module) -> nn.Module:
     """The network with BatchNorms as part of the convolutions before them, where that changes nothing.
 
-    For one that is never trained this is the same function, in two thirds of the time.
+    For one that is never trained this is the same function, in less time.
     """
     folded = copy.deepcopy(network)
     for part in list(folded.modules()):

@@ -92,7 +92,7 @@ class ProjectedFeatures(nn.Module):
         if (height, width) != self.seen:
             smaller = self.seen[0] < height or self.seen[1] < width
             images = F.interpolate(images, self.seen, mode="bilinear", antialias=smaller)
-        # one layout throughout, whatever that of the images: convolutions are several times faster in this one
+        # one layout throughout, whatever that of the images: the one that convolutions are faster in
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
 

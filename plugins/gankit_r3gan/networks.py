@@ -46,7 +46,7 @@ class R3GANGenerator(nn.Module):
         group_size: channels in each group of the 3x3 convolutions (the paper's 96 groups of 1536 channels are of 16);
             null for dense ones.
         resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not, and is faster.
-        embedding: e, with classes.
+        embedding_dim: e, with classes.
         patch: side in pixels of the patches that one pixel of the largest map becomes: 2 saves the costliest stage.
         full_precision_stages: how many of the smallest maps are computed in fp32 also where the others are in bf16.
 
@@ -64,7 +64,7 @@ class R3GANGenerator(nn.Module):
         expansion: PositiveInt = 2,
         group_size: PositiveInt | None = 16,
         resampling: Resampling = "bilinear",
-        embedding: PositiveInt = 64,
+        embedding_dim: PositiveInt = 64,
         patch: PositiveInt = 1,
         full_precision_stages: NonNegativeInt = 1,
     ) -> None:
@@ -73,8 +73,8 @@ class R3GANGenerator(nn.Module):
         self.resampling: Resampling = resampling
         self.patch = patch
         self.full_precision_stages = full_precision_stages
-        self.embedding = nn.Embedding(image.classes, embedding) if image.classes else None
-        self.modulation = nn.Linear(latent_dim + (embedding if image.classes else 0), widths[0], bias=False)
+        self.embedding = nn.Embedding(image.classes, embedding_dim) if image.classes else None
+        self.modulation = nn.Linear(latent_dim + (embedding_dim if image.classes else 0), widths[0], bias=False)
         self.basis = nn.Parameter(torch.randn(widths[0], *base))
         self.stages = nn.ModuleList(
             residual_blocks(channels, count, expansion, group_size, sum(counts))
@@ -122,7 +122,7 @@ class R3GANDiscriminator(nn.Module):
         group_size: channels in each group of the 3x3 convolutions (the paper's 96 groups of 1536 channels are of 16);
             null for dense ones.
         resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not, and is faster.
-        embedding: e, with classes; null for the width of the smallest map, as in the paper.
+        embedding_dim: e, with classes; null for the width of the smallest map, as in the paper.
         patch: side in pixels of the patches that one pixel of the largest map stands for: 2 saves the costliest stage.
         full_precision_stages: how many of the smallest maps are computed in fp32 also where the others are in bf16.
 
@@ -139,7 +139,7 @@ class R3GANDiscriminator(nn.Module):
         expansion: PositiveInt = 2,
         group_size: PositiveInt | None = 16,
         resampling: Resampling = "bilinear",
-        embedding: PositiveInt | None = None,
+        embedding_dim: PositiveInt | None = None,
         patch: PositiveInt = 1,
         full_precision_stages: NonNegativeInt = 1,
     ) -> None:
@@ -155,7 +155,7 @@ class R3GANDiscriminator(nn.Module):
         )
         self.transitions = nn.ModuleList(map(transition, widths[1:], widths[:-1]))
         self.basis = nn.Parameter(torch.randn(widths[0], *base) / math.sqrt(base[0] * base[1]))
-        outputs = (embedding or widths[0]) if image.classes else 1
+        outputs = (embedding_dim or widths[0]) if image.classes else 1
         self.head = nn.Linear(widths[0], outputs, bias=False)
         self.embedding = nn.Embedding(image.classes, outputs) if image.classes else None
         initialize(self.colours)

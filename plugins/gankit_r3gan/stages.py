@@ -57,9 +57,10 @@ def _each(name: str, value: int | tuple[int, ...], base: tuple[int, int], count:
         return (value,) * count
     if len(value) != count:
         maps = ", ".join(f"{base[0] << i}x{base[1] << i}" for i in range(count))
+        given, wanted = "is" if len(value) == 1 else "are", "stage" if count == 1 else "stages"
         raise ValueError(
-            f"{name}: {len(value)} {'is' if len(value) == 1 else 'are'} given, and such images take {count} stages "
-            f"({maps}); give {count}, from the smallest up, or a single number for all of them"
+            f"{name}: {len(value)} {given} given, and such images take {count} {wanted} ({maps}); "
+            f"give {count}, from the smallest up, or a single number for all of them"
         )
     return value
 

@@ -19,7 +19,7 @@ class PathLength(nn.Module):
 
     The length is that of the gradient of a random image's product with G's with respect to the styles, a root mean
     square over layers; it is drawn to its own running average. It is measured on fewer images than a batch has, with
-    latents and noise of their own, in full precision.
+    latents and noise of their own, in full precision. With ``train.microbatch`` the average moves with each part.
 
     Args:
         weight: of the mean squared distance to the average.
@@ -28,7 +28,7 @@ class PathLength(nn.Module):
         batch_shrink: the batch is smaller by this factor.
 
     Raises:
-        ValueError: G has no ``styles(z, labels)`` [n l s] and ``synthesis(styles)`` [n c h w].
+        gankit.GankitError: G has no ``styles(z, labels)`` [n l s] and ``synthesis(styles)`` [n c h w].
     """
 
     average: Tensor
@@ -48,9 +48,9 @@ class PathLength(nn.Module):
     def generator(self, turn: gankit.Turn) -> Tensor:
         network: Any = turn.generator
         if not (hasattr(network, "styles") and hasattr(network, "synthesis")):
-            raise ValueError(
-                "path_length needs a generator with styles(z, labels) and synthesis(styles), such as stylegan2; "
-                f"{type(network).__name__} has none: leave path_length out"
+            raise gankit.GankitError(
+                "regularizer 'path_length' needs a generator with styles(z, labels) and synthesis(styles), such as "
+                f"stylegan2; {type(network).__name__} has none: leave path_length out"
             )
         count = max(1, len(turn.real) // self.batch_shrink)
         labels = None if turn.labels is None else turn.labels[:count]

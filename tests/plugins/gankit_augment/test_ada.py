@@ -311,15 +311,18 @@ def test_resuming_keeps_p(tmp_path: Any) -> None:
         assert torch.equal(one, other)
 
 
-def test_a_scheduled_p(tmp_path: Any) -> None:
+def test_a_scheduled_p() -> None:
     schedule = {"start": 0, "end": 0.5, "over_images": 40}
     runtime = gankit.Runtime()
     trainer = runtime.assemble(recipe(augmentations=[{"name": "ada", "target": None, "p": schedule}]))
     assert [round(float(trainer.step()["ada_p"]), 6) for _ in range(7)] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
-    trainer = runtime.assemble(recipe(augmentations=[{"name": "ada", "p": schedule}]))
-    trainer.step()
-    with pytest.raises(ValueError, match="give p as a number, or target: null to schedule p"):
-        trainer.step()
+    message = "target: p is scheduled, and adapted to target 0.6 too; give target: null, or p as a number"
+    for wrong in (
+        {"augmentations": [{"name": "ada", "p": schedule}]},
+        {"train": RECIPE["train"] | {"game": {"name": "apa", "p": schedule}}},
+    ):
+        with pytest.raises(gankit.RecipeError, match=message):
+            runtime.check(recipe(**wrong))
 
 
 @pytest.mark.parametrize("more", [{"microbatch": 3}, {"precision": "bf16"}, {"precision": "fp64"}], ids=str)

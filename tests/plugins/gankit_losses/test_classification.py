@@ -167,3 +167,15 @@ def test_what_d_lacks_is_named(name: str, key: str) -> None:
     turn = make_turn("discriminator", lambda z: FAKE, unlabelled, REAL)
     with pytest.raises(gankit.GankitError, match=f"'{name}' needs labels: set conditional: true"):
         regularizer.discriminator(turn)
+
+
+def test_the_published_settings_are_the_defaults() -> None:
+    assert vars(DataToData()) == {
+        "weight": 1,
+        "generator_weight": 1,
+        "temperature": 0.5,  # of arXiv 2111.01118 for CIFAR-10, as the margins are
+        "positive_margin": 0.98,
+        "negative_margin": -0.02,
+        "interval": 1,
+    }
+    assert vars(Contrastive()) == {"weight": 1, "generator_weight": 1, "temperature": 1, "interval": 1}

@@ -54,7 +54,7 @@ def expected_count(size: int, width: int, latent: int, classes: int) -> int:
     ],
 )
 def test_parameter_counts(size: int, width: int, classes: int, parameters: int | None) -> None:
-    with torch.device("meta"):
+    with torch.device("meta" if width > 32 else "cpu"):  # where spectral norm's power iterations are slow
         network = FastGANGenerator(gankit.ImageSpec(size, size, 3, classes), 256, width=width)
         labels = torch.zeros(2, dtype=torch.int64) if classes else None
         assert network(torch.zeros(2, 256), labels).shape == (2, 3, size, size)
@@ -85,8 +85,7 @@ def test_any_size_of_the_rule(
     height, width = base[::-1] if upright else base
     spec = gankit.ImageSpec(height << doublings, width << doublings, channels, classes)
     labels = torch.zeros(2, dtype=torch.int64) if classes else None
-    with torch.device("meta"):
-        images = FastGANGenerator(spec, 8, width=4)(torch.zeros(2, 8), labels)
+    images = FastGANGenerator(spec, 8, width=4)(torch.zeros(2, 8), labels)
     assert images.shape == (2, channels, spec.height, spec.width)
 
 

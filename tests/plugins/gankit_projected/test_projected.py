@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import gankit
 from gankit import testing
-from gankit_projected.discriminator import ProjectedDiscriminator
+from gankit_projected.discriminator import Head, ProjectedDiscriminator
 from gankit_projected.features import seen_size
 from gankit_projected.fixed import fingerprint
 
@@ -248,6 +248,17 @@ def test_labels_matter_and_are_asked_for() -> None:
         assert not torch.equal(first, second)
     with pytest.raises(ValueError, match="built for 5 classes: pass labels"):
         network(images(1))
+
+
+def test_a_head_projects_on_its_embedding_of_the_label() -> None:
+    """Scaled by the root of the common dimensions, as in the public implementation."""
+    torch.manual_seed(0)
+    head = Head([4, 8], kernel=2, classes=5).eval()
+    maps, labels = torch.randn(3, 4, 8, 8), torch.tensor([4, 0, 2])
+    vectors, common = head.logits(head.layers(maps)), head.label(labels)
+    expected = torch.einsum("nchw,nc->nhw", vectors, common).flatten(1) / 8
+    assert vectors.shape == (3, 64, 3, 3)
+    torch.testing.assert_close(head(maps, labels), expected)
 
 
 def test_bf16_stays_near_full_precision(discriminator: ProjectedDiscriminator) -> None:

@@ -19,7 +19,7 @@ VARIANTS = [
     {"width": (16, 8, 24), "blocks": (2, 1, 1)},
     {"resampling": "box", "group_size": None},
     {"patch": 2, "expansion": 1, "group_size": 4},
-    {"full_precision_stages": 0, "embedding": 5},
+    {"full_precision_stages": 0, "embedding_dim": 5},
 ]
 
 

@@ -33,6 +33,8 @@ def test_as_many_numbers_as_stages(name: str, given_: tuple[int, ...]) -> None:
     said = rf"{name}: {len(given_)} (is|are) given, .* 4 stages \(4x4, 8x8, 16x16, 32x32\); give 4, from the smallest"
     with pytest.raises(ValueError, match=said):
         stages(gankit.ImageSpec(32, 32, 3), 1, **({"width": 8, "blocks": 1} | {name: given_}))
+    with pytest.raises(ValueError, match=r"take 1 stage \(4x4\); give 1,"):
+        stages(gankit.ImageSpec(32, 32, 3), 8, **({"width": 8, "blocks": 1} | {name: (8, 8)}))
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,10 @@ def test_mapping_knows_no_length_of_the_latent_and_each_label() -> None:
     styles = conditional(z[:1].expand(5, -1), labels)
     assert torch.equal(styles[0], styles[4])
     assert len({tuple(style.tolist()) for style in styles}) == 4
+    assert conditional.embedding is not None
+    with torch.no_grad():
+        conditional.embedding.weight *= 3
+    torch.testing.assert_close(conditional(z[:1].expand(5, -1), labels), styles)  # nor of the label's embedding
     with pytest.raises(ValueError, match="built for 4 classes: pass labels"):
         conditional(z)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -9,8 +10,12 @@ from torch import Tensor, nn
 import gankit
 import gankit_stylegan2
 from gankit.testing import check_discriminator, check_generator, make_turn
+from gankit_stylegan2 import discriminator, synthesis
 from gankit_stylegan2.discriminator import StyleGAN2Discriminator
 from gankit_stylegan2.generator import StyleGAN2Generator
+from gankit_stylegan2.layers import EqualizedConv, Upsample
+from gankit_stylegan2.levels import Level
+from gankit_stylegan2.synthesis import StyledLayer, ToImage
 
 SMALL = gankit.ImageSpec(16, 16, 3)
 CONDITIONAL = gankit.ImageSpec(16, 16, 3, classes=5)
@@ -146,6 +151,57 @@ def test_the_label_tells() -> None:
         generator(z)
     with pytest.raises(ValueError, match="built for 5 classes: pass labels"):
         discriminator(images)
+
+
+def test_the_logit_of_a_label_is_a_scaled_product() -> None:
+    torch.manual_seed(0)
+    network = StyleGAN2Discriminator(CONDITIONAL, width=8, max_width=16).double().eval()
+    seen: list[Tensor] = []
+    network.logit.register_forward_hook(lambda module, given, made: seen.append(made))
+    images, labels = torch.randn(3, 3, 16, 16, dtype=torch.float64), torch.tensor([4, 0, 0])
+    logits = network(images, labels)
+    assert network.mapping is not None
+    torch.testing.assert_close(logits, torch.einsum("nf,nf->n", seen[0], network.mapping(None, labels)) / 4)
+
+
+@pytest.mark.parametrize("architecture", ["skip", "residual", "original"])
+def test_each_layer_has_its_own_style_and_images_that_of_the_next(architecture: Any) -> None:
+    network = StyleGAN2Generator(SMALL, 8, architecture=architecture, **TINY)
+    made, seen = network.synthesis, dict[str, float]()
+    for name, module in made.named_modules():
+        if isinstance(module, (StyledLayer, ToImage)):
+            module.register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[1][0, 0].item()}))
+    made(torch.arange(6.0)[None, :, None].expand(2, 6, 8))
+    layers = {"first": 0, "blocks.0.up": 1, "blocks.0.conv": 2, "blocks.1.up": 3, "blocks.1.conv": 4}
+    images = {f"to_image.{i}": 2 * i + 1 for i in range(3)} if architecture == "skip" else {"to_image.0": 5}
+    assert seen == layers | images
+
+
+@pytest.mark.parametrize("clamp", [None, 0.3])
+def test_residual_blocks_halve_the_variance_of_both_ways(clamp: float | None) -> None:
+    torch.manual_seed(0)
+    level, x = Level((8, 8), 6), torch.randn(2, 4, 4, 4)
+    styles = torch.randn(2, 2, 5).unbind(0)
+    with_way, without = (synthesis.Block(4, level, 5, residual, clamp) for residual in (True, False))
+    for parameter in with_way.parameters():
+        torch.nn.init.normal_(parameter)
+    way = nn.Sequential(EqualizedConv(4, 6, 1, activate=False), Upsample())
+    expected = same_weights(with_way, without)(x, *styles, "const") + same_weights(with_way.skip, way)(x)
+    torch.testing.assert_close(with_way(x, *styles, "const"), expected * 0.5**0.5)
+
+    with_way, without = (discriminator.Block(4, 6, residual, clamp) for residual in (True, False))
+    for parameter in with_way.parameters():
+        torch.nn.init.normal_(parameter)
+    way = EqualizedConv(4, 6, 1, down=True, activate=False)
+    expected = same_weights(with_way, without)(x) + same_weights(with_way.skip, way)(x)
+    torch.testing.assert_close(with_way(x), expected * 0.5**0.5)
+
+
+def same_weights(one: nn.Module | None, other: nn.Module) -> nn.Module:
+    """The other, with those weights of the one that it has."""
+    assert one is not None
+    assert not other.load_state_dict(one.state_dict(), strict=False).missing_keys
+    return other
 
 
 def test_truncation_draws_styles_to_their_average() -> None:

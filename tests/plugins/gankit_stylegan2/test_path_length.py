@@ -107,5 +107,7 @@ def test_the_batch_is_smaller(batch: int, shrink: int, used: int, monkeypatch: p
 
 
 def test_a_generator_without_styles_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"path_length needs a generator with styles\(z, labels\).*Plain has none"):
+    with pytest.raises(
+        gankit.GankitError, match=r"'path_length' needs a generator with styles\(z, labels\).*Plain has none"
+    ):
         PathLength().generator(turn(Plain()))
