@@ -8,6 +8,7 @@ import random
 import resource
 import shutil
 import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,11 +176,27 @@ def test_lines_of_logs(run, name, content, fault):
         diagnose(run)
 
 
-@pytest.mark.parametrize(("name", "size"), [("metrics.jsonl", 2**27), ("evaluations.jsonl", 2**24)])
+@pytest.mark.parametrize(
+    ("name", "size"), [("metrics.jsonl", 2**30), ("events.jsonl", 2**27), ("evaluations.jsonl", 2**24)]
+)
 def test_logs_of_gigabytes(run, name, size):
     os.truncate(run / name, size + 1)
     with pytest.raises(gankit.GankitError, match=f"{name}: is larger than {size:,} bytes"):
-        read_run(run)
+        diagnose(run)
+
+
+def test_a_log_of_three_weeks(run):
+    """Takes little memory, as it is read line by line."""
+    line = (run / "metrics.jsonl").read_text().splitlines()[-1]
+    with (run / "metrics.jsonl").open("a") as file:
+        file.writelines([line + "\n"] * 30_000)
+    tracemalloc.start()
+    try:
+        facts = read_run(run)
+        assert tracemalloc.get_traced_memory()[1] < 2**22
+    finally:
+        tracemalloc.stop()
+    assert len(facts.curves["generator_loss"][0]) == 30_004
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "run.json", *LOGS])
