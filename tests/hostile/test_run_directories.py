@@ -193,7 +193,7 @@ def test_a_log_of_three_weeks(run):
     tracemalloc.start()
     try:
         facts = read_run(run)
-        assert tracemalloc.get_traced_memory()[1] < 2**22
+        assert tracemalloc.get_traced_memory()[1] < 2**23
     finally:
         tracemalloc.stop()
     assert len(facts.curves["generator_loss"][0]) == 30_004
