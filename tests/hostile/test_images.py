@@ -160,6 +160,15 @@ def test_as_many_entries_as_there_may_be(tmp_path):
         gankit.open_zip(path, 1)
 
 
+def test_a_zip_that_is_a_pipe_or_a_device(tmp_path):
+    """Nothing is waited for."""
+    os.mkfifo(tmp_path / "pipe.zip")
+    (tmp_path / "device.zip").symlink_to("/dev/zero")
+    for name in ("pipe.zip", "device.zip"):
+        with pytest.raises(gankit.DataError, match=f"{name} is no readable zip: is no regular file"):
+            read_zip(tmp_path / name, ("a", "b"), gankit.ImageSpec(32, 32, 3))
+
+
 def test_thousands_of_damaged_images(tmp_path):
     """More than half of what was looked at: the rest is left alone, and few are named."""
     path = zipped(tmp_path / "x.zip", **{f"a/{number}.png": b"" for number in range(5_000)})
