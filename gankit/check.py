@@ -12,6 +12,7 @@ from .interfaces import ImageSpec
 from .recipe import Recipe, in_order
 from .registry import Entry, Params, Registries
 from .training.callback import Callbacks
+from .training.schedule import ComponentSchedule
 from .training.state import PLAYERS
 from .trial import try_augmentation, try_discriminator, try_generator, try_optimizer
 from .validation import validate
@@ -19,6 +20,7 @@ from .yaml_text import KeyPath
 
 STAND_IN_CLASSES = 10  # for networks, while only the prepared data can say how many classes there are
 MAX_SENTENCE = 500
+LONG = 2**62  # images, after which every schedule has come to its end
 
 SLOTS: Mapping[KeyPath, str] = {
     ("latent",): "latents",
@@ -103,19 +105,26 @@ def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
             attempt(path, lambda path=path: build(choices[path]))  # type: ignore[misc]
 
     attempt(("latent",), lambda: _having(choices["latent",].build(recipe.latent.dim), ("sample",), "latent"))
-    attempt(("loss",), lambda: _having(choices["loss",].build(), PLAYERS, "loss"))
-    attempt(("train", "game"), lambda: _having(choices["train", "game"].build(), ("step",), "game"))
-    attempt_each("regularizers", lambda chosen: _check_regularizer(chosen.build()))
+    attempt(("loss",), lambda: _having(_scheduled(choices["loss",]), PLAYERS, "loss"))
+    attempt(("train", "game"), lambda: _having(_scheduled(choices["train", "game"]), ("step",), "game"))
+    attempt_each("regularizers", lambda chosen: _check_regularizer(_scheduled(chosen)))
     attempt_each("optimizers", lambda chosen: try_optimizer(chosen.build))
     attempt_each("callbacks", lambda chosen: Callbacks([(chosen.entry.name, chosen.build())]))
     image = attempt(("dataset",), lambda: _image(recipe, choices["dataset",].build(), problems))
     if image is not None:
         dim = recipe.latent.dim
         generator, discriminator = choices["generator",], choices["discriminator",]
-        attempt_each("augmentations", lambda chosen: try_augmentation(lambda: chosen.build(image), image))
+        attempt_each("augmentations", lambda chosen: try_augmentation(lambda: _scheduled(chosen, image), image))
         attempt(("generator",), lambda: try_generator(lambda: generator.build(image, dim), image, dim))
         attempt(("discriminator",), lambda: try_discriminator(lambda: discriminator.build(image), image))
     return in_order(problems)
+
+
+def _scheduled(chosen: Chosen, *context: Any) -> Any:
+    """The component at the end of its schedules: it may take none where another parameter forbids them."""
+    part = chosen.build(*context)
+    ComponentSchedule(part, chosen.params).advance(LONG)
+    return part
 
 
 def _image(recipe: Recipe, dataset: Any, problems: list[Problem]) -> ImageSpec | None:

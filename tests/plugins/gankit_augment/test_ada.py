@@ -316,10 +316,10 @@ def test_a_scheduled_p(tmp_path: Any) -> None:
     runtime = gankit.Runtime()
     trainer = runtime.assemble(recipe(augmentations=[{"name": "ada", "target": None, "p": schedule}]))
     assert [round(float(trainer.step()["ada_p"]), 6) for _ in range(7)] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
-    trainer = runtime.assemble(recipe(augmentations=[{"name": "ada", "p": schedule}]))
-    trainer.step()
-    with pytest.raises(ValueError, match="give p as a number, or target: null to schedule p"):
-        trainer.step()
+    with pytest.raises(
+        gankit.RecipeError, match=r"augmentations\.0: .*give p as a number, or target: null to schedule p"
+    ):
+        runtime.check(recipe(augmentations=[{"name": "ada", "p": schedule}]))
 
 
 @pytest.mark.parametrize("more", [{"microbatch": 3}, {"precision": "bf16"}, {"precision": "fp64"}], ids=str)
