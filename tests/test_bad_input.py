@@ -310,10 +310,10 @@ class TestCheckpoints:
             ("manifest.json", None, None),
             ("manifest.json", lambda content: content[:100], "cannot be read"),
             ("manifest.json", lambda content: b"[" * 5000, "cannot be read"),
-            ("manifest.json", lambda content: b"[]", "cannot be read"),
+            ("manifest.json", lambda content: b"[]", "cannot be read (is no JSON object)"),
             ("manifest.json", lambda content: content.replace(b'"format": 1', b'"format": 99'), "format 99; this version of gankit reads format 1"),
             ("manifest.json", lambda content: content.replace(b'"state.pt"', b'"../../recipe.yaml"'), "'../../recipe.yaml' is no file of a checkpoint; do not trust it"),
-            ("manifest.json", lambda content: b" " * 11_000_000, "is larger than 10,000,000 bytes); the checkpoint is damaged"),
+            ("manifest.json", lambda content: b" " * 11_000_000, "cannot be read (is larger than 10,000,000 bytes)"),
         ],
     )  # fmt: skip
     def test_damage(self, refused, words, run, verb, file, harm, message):

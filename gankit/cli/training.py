@@ -78,12 +78,15 @@ def restarted() -> bool:
 def stay_stopped(directory: Path) -> None:
     """See that torchrun, to which every exit code but 0 is a failure, starts no run again that was told to stop.
 
+    A run that was told so in an earlier start has failed in this one before it began, and is to be started again.
+
     Raises: typer.Exit: with the code that it ended with.
     """
     from ..training.directory import read_record
+    from ..training.processes import launch
 
     ended = read_record(directory).get("ended")
-    reason = ended.get("reason") if isinstance(ended, Mapping) else None
+    reason = ended.get("reason") if isinstance(ended, Mapping) and ended.get("launch") == launch() else None
     if (code := _code(reason)) is not None:
         out().print(
             f"{directory}: was told to stop ({reason}), and is not started again: gankit resume goes on with it"

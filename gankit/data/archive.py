@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import os
 import weakref
 import zipfile
 from pathlib import Path
 
 from ..errors import DataError
+from ..files import open_regular
 
 MAX_ENTRIES = 500_000  # Python's zipfile takes half a kilobyte and five microseconds for each
 BYTES_AN_ENTRY = 512  # of the directory of the zip, on average
@@ -44,7 +44,7 @@ class _Counting(io.BufferedReader):
     """
 
     def __init__(self, path: Path, most: int) -> None:
-        super().__init__(io.FileIO(os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))))
+        super().__init__(open_regular(path).detach())
         self.path = path
         self.most: int | None = most
 
@@ -55,12 +55,12 @@ class _Counting(io.BufferedReader):
         if size is not None and size > longest:
             raise DataError(
                 f"{self.path}: its list of entries has {size:,} bytes, and {longest:,} is the limit of a zip; "
-                "unpack it and name the folder, or make several zips"
+                "unpack it and name the folder"
             )
         content = super().read(size)
         if (count := content.count(ENTRY)) > self.most:
             raise DataError(
                 f"{self.path} has {count:,} entries, and {self.most:,} is the limit of a zip; "
-                "unpack it and name the folder, or make several zips"
+                "unpack it and name the folder"
             )
         return content

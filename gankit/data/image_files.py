@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -13,7 +14,7 @@ from ..files import open_regular
 from .archive import open_zip
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-MAX_LINKS = 1_000  # links to folders that are followed: a few that cross would make a walk without end
+MAX_AGAIN = 100_000  # entries of folders that links lead to again: a few that cross would make a walk without end
 LONGEST_NAME = 1_000
 
 
@@ -70,26 +71,34 @@ class Folder:
         return open_regular(self.path / name)
 
     def _walk(self) -> Iterator[str]:
-        links = 0
-        waiting: list[tuple[str, frozenset[str]]] = [("", frozenset())]  # folders, and those that links led through
+        @cache
+        def target_of(link: str) -> str | None:
+            return os.path.realpath(link) if os.path.isdir(link) else None  # noqa: PTH112  # a circle of links is none
+
+        listed: set[str] = set()
+        again = 0
+        # folders below this one, what they really are, and those that links led through
+        waiting: list[tuple[str, str, frozenset[str]]] = [("", os.path.realpath(self.path), frozenset())]
         while waiting:
-            prefix, seen = waiting.pop()
+            prefix, home, seen = waiting.pop()
+            known = home in listed
+            listed.add(home)
             with os.scandir(self.path / prefix) as entries:
                 for entry in entries:
-                    name = prefix + entry.name
+                    again += known
+                    if again > MAX_AGAIN:
+                        raise DataError(
+                            f"{self.path}: links lead to the same folders again and again, with more than "
+                            f"{MAX_AGAIN:,} entries; remove those that are not needed"
+                        )
+                    name, place = prefix + entry.name, os.path.join(home, entry.name)  # noqa: PTH118  # of each file
                     if _is_hidden(entry.name):
                         continue
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append((f"{name}/", seen))
-                    elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112  # a circle of links is none
-                        target = os.path.realpath(entry.path)
-                        home = os.path.realpath(self.path / prefix)
-                        if target in seen or f"{home}/".startswith(f"{target}/"):
-                            continue  # a link back to where we come from
-                        links += 1
-                        if links > MAX_LINKS:
-                            raise DataError(f"{self.path}: has too many links to folders, above {MAX_LINKS:,}")
-                        waiting.append((f"{name}/", seen | {target, home}))
+                        waiting.append((f"{name}/", place, seen))
+                    elif entry.is_symlink() and (target := target_of(place)) is not None:
+                        if target not in seen and not Path(home).is_relative_to(target):  # back to where we come from
+                            waiting.append((f"{name}/", target, seen | {target, home}))
                     elif _is_image(entry.name) and (entry.is_file(follow_symlinks=False) or entry.is_symlink()):
                         yield name  # a broken link too: reading it will say so
 

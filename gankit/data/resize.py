@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -31,7 +33,7 @@ def resize(images: Tensor, height: int, width: int) -> Tensor:
 def _without_far_ends(images: Tensor, aspect: float) -> Tensor:
     """What a centre crop of width / height = ``aspect`` needs and more: a line of pixels would grow into gigabytes."""
     height, width = images.shape[-2:]
-    keep_high, keep_wide = round(LONGEST * width / aspect), round(LONGEST * height * aspect)
+    keep_high, keep_wide = math.ceil(LONGEST * width / aspect), math.ceil(LONGEST * height * aspect)
     if height > keep_high:
         top = (height - keep_high) // 2
         images = images[..., top : top + keep_high, :]

@@ -14,7 +14,7 @@ from ..training.directory import EVENTS
 from ..yaml_text import cut
 from .log import read_log
 from .run_facts import LONGEST as LONGEST_MESSAGE
-from .run_facts import METRICS, RunFacts, read_run, whole
+from .run_facts import METRICS, RunFacts, read_metrics, read_run, whole
 
 NOT_FINITE = "not_finite"
 LONGEST = 120  # characters of an error in the history; the ending has all of it
@@ -61,10 +61,10 @@ class Diagnosis:
 def diagnose(directory: Path) -> Diagnosis:
     """Read a run directory. Raises: GankitError: there is no run, or one of its files is damaged."""
     facts = read_run(directory)
-    events, lines = read_log(directory / EVENTS), read_log(directory / METRICS)
+    events = list(read_log(directory / EVENTS))
     troubles = [*_troubles(events)]
     if not any(trouble.kind == NOT_FINITE for trouble in troubles):
-        troubles += _not_finite(lines)
+        troubles += _not_finite(read_metrics(directory))
     return Diagnosis(
         facts=facts,
         ending=_ending(facts, directory),

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data.decode import decode_image, open_image
+from ..data.decode import MODE_OF, decode_image, open_image
 from ..data.image_files import IMAGE_SUFFIXES, Folder
 from ..data.order import Order
 from ..data.resize import resize
@@ -18,7 +18,6 @@ from ..errors import DataError
 from .extractor import BATCH
 
 MAX_PIXELS = 2**24  # of images that are evaluated in their own size, a batch of them at a time
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 WITHOUT_LOSS = {"L": ("L", "LA", "RGB", "RGBA"), "LA": ("LA", "RGBA"), "RGB": ("RGB", "RGBA"), "RGBA": ("RGBA",)}
 PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
 
@@ -49,7 +48,7 @@ class FolderImages:
             )
         indices, _ = Order(len(names), seed).at(0, count)
         self._files = [names[index] for index in sorted(indices)]
-        self._channels, self._mode = channels, MODES[channels]
+        self._channels, self._mode = channels, MODE_OF[channels]
         with ThreadPoolExecutor(DECODERS) as pool:
             sizes = list(pool.map(self._check, self._files))
         if size is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..yaml_text import cut
 from .record import Evaluation
 
 EVALUATIONS = "evaluations.jsonl"
-MAX_BYTES = 2**27  # of a log that is read as a whole
+MAX_BYTES = 2**27
 MAX_EVALUATIONS_BYTES = 2**24
 
 
@@ -41,12 +42,16 @@ def read_evaluations(path: Path) -> list[Evaluation]:
         raise GankitError(f"{path}: a line is no evaluation: {where}: {cut(fault['msg'], 200)}; delete it") from None
 
 
-def read_log(path: Path, most: int = MAX_BYTES) -> list[dict[str, Any]]:
-    """The objects of a log. Raises: GankitError: a line is no JSON, or the file cannot be read or is too large."""
+def read_log(path: Path, most: int = MAX_BYTES) -> Iterator[dict[str, Any]]:
+    """The objects of a log, one by one.
+
+    Raises:
+        GankitError: a line is no JSON, or the file cannot be read or is larger than ``most`` bytes.
+    """
     try:
         if path.exists() and path.stat().st_size > most:
             raise GankitError(f"{path}: is larger than {most:,} bytes; shorten it")
-        return list(JsonLines.read(path))
+        yield from JsonLines.read(path)
     except (OSError, ValueError) as error:
         raise GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
 

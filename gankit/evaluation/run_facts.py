@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from .log import EVALUATIONS, read_evaluations, read_log
 from .record import Evaluation
 
 METRICS = "metrics.jsonl"
+MAX_METRICS_BYTES = 2**30  # a line every ten steps for three weeks, twenty steps a second
 LONGEST = 2000  # characters of what a file says
 LARGEST = 2**62  # counts and seconds beyond are none
 LOSSES = ("discriminator_loss", "generator_loss")
@@ -43,7 +45,7 @@ class RunFacts:
     seconds: float
     ending: str | None
     losses: dict[str, float]
-    curves: dict[str, tuple[list[float], list[float]]]
+    curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     evaluations: list[Evaluation]
 
     @property
@@ -58,8 +60,13 @@ def read_run(directory: Path) -> RunFacts:
         fault = "is no run directory: it has no recipe.yaml" if directory.exists() else "no such run directory"
         raise GankitError(f"{directory}: {fault}")
     record = read_record(directory)
-    logged = read_log(directory / METRICS)
-    last = logged[-1] if logged else {}
+    last: Mapping[str, Any] = {}
+    curves = {name: (array("d"), array("d")) for name in LOSSES}  # not lists: there may be millions of lines
+    for last in read_metrics(directory):
+        for name in LOSSES:
+            if name in last:
+                curves[name][0].append(_number(last.get("images")))
+                curves[name][1].append(_number(last[name]))
     ended = record.get("ended")
     ended = ended if isinstance(ended, dict) else {}
     newest = max(ended, last, key=lambda where: whole(where.get("step"))) if ended else last
@@ -71,9 +78,14 @@ def read_run(directory: Path) -> RunFacts:
         seconds=_finite(newest.get("seconds")),
         ending=cut(str(ended["reason"]), LONGEST) if "reason" in ended else None,
         losses={name: _number(last[name]) for name in LOSSES if name in last},
-        curves={name: curve for name in LOSSES if (curve := _curve(logged, name))[0]},
+        curves={name: curve for name, curve in curves.items() if curve[0]},
         evaluations=read_evaluations(directory / EVALUATIONS),
     )
+
+
+def read_metrics(directory: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a run's ``metrics.jsonl``. Raises: GankitError: as `read_log` does."""
+    return read_log(directory / METRICS, MAX_METRICS_BYTES)
 
 
 def labels(directories: list[Path]) -> list[str]:
@@ -82,11 +94,6 @@ def labels(directories: list[Path]) -> list[str]:
     return [
         name if names.count(name) == 1 else str(directory) for name, directory in zip(names, directories, strict=True)
     ]
-
-
-def _curve(logged: Iterable[Mapping[str, Any]], name: str) -> tuple[list[float], list[float]]:
-    lines = [line for line in logged if name in line]
-    return [_number(line.get("images")) for line in lines], [_number(line[name]) for line in lines]
 
 
 def _number(value: Any) -> float:

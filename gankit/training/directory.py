@@ -14,6 +14,7 @@ from ..jsonl import MAX_LINE, JsonLines, parse_object, read_object
 from ..recipe import Recipe
 from .checkpoint import FOLDER as CHECKPOINTS
 from .checkpoint import all_of_run
+from .processes import launch
 
 RECIPE = "recipe.yaml"
 MAX_RECORD_BYTES = 2**22
@@ -120,7 +121,8 @@ class Records:
 
     def end(self, reason: str, step: int, images: int, seconds: float) -> None:
         """Write how the run ended."""
-        self.about["ended"] = {"reason": reason, "at": _now(), "step": step, "images": images, "seconds": seconds}
+        figures = {"step": step, "images": images, "seconds": seconds}
+        self.about["ended"] = {"reason": reason, "at": _now(), "launch": launch(), **figures}
         self._write_record()
         self.events.close()
 

@@ -111,6 +111,11 @@ class Processes:
         """Part from the others."""
 
 
+def launch() -> str | None:
+    """What torchrun calls this start of the run (``--rdzv-id``), whichever attempt it is; None without torchrun."""
+    return os.environ.get("TORCHELASTIC_RUN_ID")
+
+
 def join_processes(device: str) -> Processes:
     """The processes that torchrun has started, this one among them.
 

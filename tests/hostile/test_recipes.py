@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +17,8 @@ import pytest
 
 import gankit
 from gankit import RecipeError
+
+Within = Callable[[float, int], AbstractContextManager[None]]
 
 FUZZ = Path(__file__).parent / "fuzz_recipes.py"
 QUICKSTART = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
@@ -93,18 +95,15 @@ class TestMutations:
 
 
 @pytest.fixture
-def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: Within) -> Any:
     """``refused(text, words) -> messages``, in little time and memory."""
     monkeypatch.chdir(tmp_path)
     runtime = gankit.Runtime()
 
     def load(text: str, words: list[str] | None = None) -> list[str]:
         Path("r.yaml").write_text(text)
-        begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises(RecipeError) as caught:
+        with within(8, 1024), pytest.raises(RecipeError) as caught:
             runtime.load("r.yaml", words or [])
-        assert time.process_time() - begun < 8
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
         messages = [str(problem) for problem in caught.value.problems]
         assert all(problem.place for problem in caught.value.problems)
         assert max(map(len, messages)) < 2_000
@@ -185,7 +184,7 @@ class TestSlowOrEndless:
         assert found[0].startswith("r.yaml:22:17: augmentations.0: ")
 
     @pytest.mark.parametrize("size", [1024, 16_384])
-    def test_a_transform_of_large_images_is_tried_on_small_ones(self, tmp_path, size):
+    def test_a_transform_of_large_images_is_tried_on_small_ones(self, tmp_path, size, within):
         path = tmp_path / "r.yaml"
         path.write_text(
             recipe(
@@ -193,7 +192,5 @@ class TestSlowOrEndless:
                 more="augmentations: [{name: kornia, transforms: [{name: ColorJitter, hue: 0.1}]}]\n",
             )
         )
-        begun, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        gankit.Runtime().load(path)
-        assert time.process_time() - begun < 8
-        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20
+        with within(8, 1024):
+            gankit.Runtime().load(path)

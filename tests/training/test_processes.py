@@ -106,13 +106,29 @@ def test_torchrun_starts_no_run_again_that_was_told_to_stop(
     start = ("run", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file, "--out", run)
     assert cli(*start).code == 0
     record = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(record | {"ended": {"reason": reason}}))
+    (run / "run.json").write_text(json.dumps(record | {"ended": {"reason": reason, "launch": "mine"}}))
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
     said = cli(*(start if verb == "run" else ("resume", run, "--plugin", tiny_plugin_file)))
     assert said.code == code
     assert f"was told to stop ({reason}), and is not started again: gankit resume goes on" in said.out
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     assert cli("resume", run, "--plugin", tiny_plugin_file).code == 0
+
+
+def test_torchrun_starts_a_run_again_that_an_earlier_start_was_told_to_stop(
+    cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path
+):
+    """This start has failed before it began: it has not written how it ended."""
+    run = tmp_path / "run"
+    assert cli("run", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file, "--out", run).code == 0
+    record = json.loads((run / "run.json").read_text())
+    ended = record["ended"] | {"reason": "SIGUSR1", "launch": "yesterday's"}
+    (run / "run.json").write_text(json.dumps(record | {"ended": ended}))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "today's")
+    said = cli("resume", run, "--plugin", tiny_plugin_file)
+    assert (said.code, "is finished: 3 steps" in said.out) == (0, True), said
 
 
 def test_bench_measures_one_process(cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path):
