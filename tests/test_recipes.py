@@ -11,6 +11,15 @@ import gankit
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+VARIANTS = (  # of recipes that train in the default suite
+    "biggan_cifar10_",
+    "contragan_cifar10",
+    "projected_cifar10_conditional",
+    "projected_image_folder",
+    "r3gan_cifar10_unconditional",
+    "sagan_cifar10_conditional",
+    "stylegan2_cifar10_conditional",
+)
 SMALLER = ["generator.width=8", "discriminator.width=8", "loader.batch_size=8", "train.steps=3"]
 
 
@@ -26,7 +35,10 @@ def test_fit_to_run_as_it_stands(path, runtime):
     assert gankit.Recipe.load(path).to_yaml() == recipe.to_yaml()
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * path.stem.startswith(VARIANTS)) for path in RECIPES],
+)
 def test_trains_a_few_steps(path, runtime, data, tmp_path):
     large = max(runtime.load(path).image.size) > 64
     trainer = runtime.assemble(runtime.load(path, SMALLER + ["image.size=64"] * large), tmp_path / "run")
