@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import importlib.util
+import os
 import struct
 import sys
 import zipfile
@@ -19,6 +20,9 @@ import yaml
 from PIL import Image
 
 import gankit
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared out already
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TINY_PLUGIN = Path(__file__).parent / "tiny_plugin.py"

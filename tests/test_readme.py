@@ -78,7 +78,7 @@ def test_the_two_commands_are_those_that_the_whole_check_runs():
     commands = [command for command in COMMANDS if not command.startswith("gankit ")]
     assert commands == [
         f"{SET_UP}. && .venv/bin/gankit run recipes/quickstart.yaml",
-        f'{SET_UP}".[dev]" && .venv/bin/python -m pytest',
+        f'{SET_UP}".[dev]" && .venv/bin/python -m pytest -n 2',
     ]
     check = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert all(command in check.splitlines() for command in commands)
