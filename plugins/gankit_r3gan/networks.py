@@ -45,7 +45,7 @@ class R3GANGenerator(nn.Module):
         expansion: how many times as many channels a block has inside.
         group_size: channels in each group of the 3x3 convolutions (the paper's 96 groups of 1536 channels are of 16);
             null for dense ones.
-        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not, and is faster.
+        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not.
         embedding_dim: e, with classes.
         patch: side in pixels of the patches that one pixel of the largest map becomes: 2 saves the costliest stage.
         full_precision_stages: how many of the smallest maps are computed in fp32 also where the others are in bf16.
@@ -121,7 +121,7 @@ class R3GANDiscriminator(nn.Module):
         expansion: how many times as many channels a block has inside.
         group_size: channels in each group of the 3x3 convolutions (the paper's 96 groups of 1536 channels are of 16);
             null for dense ones.
-        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not, and is faster.
+        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not.
         embedding_dim: e, with classes; null for the width of the smallest map, as in the paper.
         patch: side in pixels of the patches that one pixel of the largest map stands for: 2 saves the costliest stage.
         full_precision_stages: how many of the smallest maps are computed in fp32 also where the others are in bf16.
