@@ -15,7 +15,6 @@ from safetensors import SafetensorError
 from torch import nn
 
 from gankit import CheckpointError
-from gankit.training import checkpoint as module
 from gankit.training.checkpoint import Checkpoint, checkpoints, find_checkpoint, save_checkpoint
 
 Pair = namedtuple("Pair", "a b")
@@ -140,7 +139,7 @@ class TestFolders:
             raise error
 
         if where == "save_file":
-            monkeypatch.setattr(module, "save_file", full)
+            monkeypatch.setattr("gankit.training.weights.save_file", full)
         else:
             monkeypatch.setattr(torch, "save", full)
         with pytest.raises(
@@ -156,7 +155,7 @@ class TestFolders:
         def interrupt(*args: object, **options: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(module, "save_file", interrupt)
+        monkeypatch.setattr("gankit.training.weights.save_file", interrupt)
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path)
         assert list((tmp_path / "checkpoints").iterdir()) == []

@@ -11,31 +11,28 @@ import json
 import os
 import re
 import shutil
-import zipfile
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from safetensors import SafetensorError
+from torch import nn
 
 from ..errors import CheckpointError
 from ..files import open_regular
 from ..jsonl import read_object
 from .failure import dead_worker, is_out_of_memory
+from .plain import load_plain, require_plain
+from .weights import load_weights, save_weights
 
 FORMAT = 1
 FOLDER = "checkpoints"
 NAME = re.compile(r"step-\d{8,}")
 MANIFEST = "manifest.json"
 STATE = "state.pt"
-TIED = "tied:"  # in a weight file's metadata: this name shares the tensor of that one
 MAX_MANIFEST_BYTES = 10_000_000
-MAX_VALUES = 2_000_000  # in a state
 
 
 def save_checkpoint(
@@ -50,7 +47,7 @@ def save_checkpoint(
     Raises:
         CheckpointError: it could not be written, or ``state`` holds more than plain data and tensors.
     """
-    _require_plain(state, "state")
+    require_plain(state, "state")
     folder = run_directory / FOLDER
     final = folder / f"step-{step:08d}"
     temporary, removed = folder / f".{final.name}.{os.getpid()}", folder / f".{final.name}.removed"
@@ -59,7 +56,7 @@ def save_checkpoint(
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, network in networks.items():
-            _save_network(network, temporary / f"{name}.safetensors")
+            save_weights(network, temporary / f"{name}.safetensors")
         torch.save(dict(state), temporary / STATE)
         files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
         manifest = {"format": FORMAT, "files": files, "step": step, **about}
@@ -115,17 +112,7 @@ class Checkpoint:
         file = self.path / f"{name}.safetensors"
         if file.name not in self.manifest["files"]:
             raise CheckpointError(f"{self.path}: holds no {file.name}")
-        try:
-            with safe_open(file, framework="pt") as weights:
-                tensors = {key: weights.get_tensor(key) for key in weights.keys()}  # noqa: SIM118  # no mapping
-                metadata = weights.metadata() or {}
-            for tied, kept in metadata.items():
-                if tied.startswith(TIED):
-                    tensors[tied.removeprefix(TIED)] = tensors[kept]
-            network.load_state_dict(tensors)
-        except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(f"{file}: does not fit this network: {reason[:400]}") from None
+        load_weights(network, file)
 
     @property
     def step(self) -> int:
@@ -145,13 +132,7 @@ class Checkpoint:
         file = self.path / STATE
         if STATE not in self.manifest["files"]:
             raise CheckpointError(f"{self.path}: holds no {STATE}; without it there is no going on, only sampling")
-        try:
-            _require_uncompressed(file)
-            state = torch.load(file, map_location="cpu", weights_only=True)
-            _require_held(state)
-        except Exception as error:  # unpickling a hostile file may raise nearly anything
-            reason = str(error).split("\n", 1)[0] or type(error).__name__
-            raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason[:400]}") from None
+        state = load_plain(file)
         if not isinstance(state, dict):
             raise CheckpointError(f"{file}: holds no state")
         return state
@@ -197,24 +178,6 @@ def _require_inside(checkpoint: Path, name: str) -> None:
         raise CheckpointError(f"{file}: is a link to {file.resolve()}; put the file itself in its place")
 
 
-def _save_network(network: nn.Module, file: Path) -> None:
-    """The state dict as safetensors, tied tensors once; other layouts than contiguous have no place in the format."""
-    tensors: dict[str, Tensor] = {}
-    tied: dict[str, str] = {}
-    first: dict[tuple[Any, ...], str] = {}
-    for name, tensor in network.state_dict().items():
-        if not isinstance(tensor, Tensor):
-            raise CheckpointError(f"{file.stem}: '{name}' in its state dict is a {type(tensor).__name__}, not a tensor")
-        storage = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if tensor.numel() else name
-        kept = first.setdefault((storage,), name)
-        if kept == name:
-            # copied, since tensors that share memory in part have no place in the format either
-            tensors[name] = tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-        else:
-            tied[TIED + name] = kept
-    save_file(tensors, file, metadata=tied)
-
-
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = read_object(path, MAX_MANIFEST_BYTES)
@@ -225,50 +188,6 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if (given := manifest.get("format")) != FORMAT:
         raise CheckpointError(f"{path}: format {given!r:.80}; this version of gankit reads format {FORMAT}")
     return manifest
-
-
-def _require_plain(value: Any, where: str) -> None:
-    """What ``weights_only`` will read again: of just these types, for a subclass of one is code."""
-    kind = type(value)
-    if kind in (dict, OrderedDict):
-        for key, item in value.items():
-            _require_plain(key, f"{where}, the key {key!r}")
-            _require_plain(item, f"{where}.{key}")
-    elif kind in (list, tuple):
-        for index, item in enumerate(value):
-            _require_plain(item, f"{where}.{index}")
-    elif value is not None and kind not in (Tensor, nn.Parameter, bool, int, float, str, bytes):
-        raise CheckpointError(f"{where}: a {kind.__name__} cannot be saved; use plain data and tensors")
-
-
-def _require_uncompressed(file: Path) -> None:
-    """Raises: ValueError: it is no archive as torch writes it, whose contents are no larger than it is."""
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError("it is compressed, which torch never does")
-    if sum(entry.file_size for entry in entries) > file.stat().st_size:
-        raise ValueError("it claims to hold more than it does")
-
-
-def _require_held(state: Any) -> None:
-    """Raises: ValueError: more values than any state has, through references, or a tensor larger than its memory."""
-    waiting, count = [state], 0
-    while waiting:
-        value = waiting.pop()
-        count += 1
-        if count > MAX_VALUES:
-            raise ValueError(f"it grows beyond {MAX_VALUES:,} values")
-        if isinstance(value, Mapping):
-            waiting += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple)):
-            waiting += value
-        elif isinstance(value, Tensor) and (
-            value.layout != torch.strided
-            or value.device.type != "cpu"
-            or value.numel() * value.element_size() > value.untyped_storage().nbytes()
-        ):
-            raise ValueError(f"a tensor {list(value.shape)} is larger than what is stored of it")
 
 
 def _sha256(path: Path) -> str:

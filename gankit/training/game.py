@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..interfaces import Batch, Latent, Loss, Scalars
+from .draws import Draws
 from .engine import Engine
-from .turn import Draws, Player, PlayerTurn
+from .turn import Player, PlayerTurn
 
 if TYPE_CHECKING:
     from .compiled import Compiled

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,13 +16,12 @@ from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradie
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import GankitError
-from .processes import LostProcessError, OtherProcessError, Processes
+from .meeting import meeting_place, on_cpu, reaching_the_others, require_torchrun
+from .processes import OtherProcessError, Processes
 
 T = TypeVar("T")
 MOST_NUMBERS = 4  # that `largest` takes: who waits does not know how many the first process gives
 PATIENCE = timedelta(days=1)  # for the first process to download, to evaluate, to draw
-IN_SOURCE = re.compile(r"^\[\S*:\d+\] ")  # where in its own source a library has found it
-TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 class Together(Processes):
@@ -40,11 +37,10 @@ class Together(Processes):
     """
 
     def __init__(self, device: str) -> None:
-        if missing := [name for name in TORCHRUN if not os.environ.get(name)]:
-            raise GankitError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is not set; start with torchrun")
-        cpu = _on_cpu(device)
-        with _reaching_the_others():
-            state = PartialState(cpu=cpu, **_meeting_place())
+        require_torchrun()
+        cpu = on_cpu(device)
+        with reaching_the_others():
+            state = PartialState(cpu=cpu, **meeting_place())
             # of its own, on the CPU: what processes tell each other between steps waits for no device
             self._hosts: Any = distributed.new_group(backend="gloo", timeout=PATIENCE)
         self.rank, self.world_size = state.process_index, state.num_processes
@@ -55,7 +51,7 @@ class Together(Processes):
             atexit.register(self.close)
 
     def mean(self, value: Tensor) -> Tensor:
-        with _reaching_the_others():
+        with reaching_the_others():
             if value.requires_grad and torch.is_grad_enabled():
                 return all_reduce_with_gradient(value.clone()) / self.world_size  # type: ignore[no-any-return]
             return reduce(value.detach(), "mean")  # type: ignore[no-any-return]
@@ -66,7 +62,7 @@ class Together(Processes):
     def whole(self, share: Tensor | None) -> Tensor | None:
         if share is None:
             return None
-        with _reaching_the_others():
+        with reaching_the_others():
             return gather(share.contiguous())  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -131,7 +127,7 @@ class Together(Processes):
 
     def everyones(self, value: T) -> list[T]:
         values: list[Any] = [None] * self.world_size
-        with _reaching_the_others():
+        with reaching_the_others():
             distributed.all_gather_object(values, value, group=self._hosts)
         return values
 
@@ -166,14 +162,14 @@ class Together(Processes):
     def _largest(self, asked: bool, *numbers: int) -> list[int]:
         """Whether the first process asks for help, and the numbers."""
         values = torch.tensor([asked, *numbers, *[0] * (MOST_NUMBERS - len(numbers))], dtype=torch.int64)
-        with _reaching_the_others():
+        with reaching_the_others():
             distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._hosts)
         return values.tolist()
 
     def _do_part(self, *asked: Any) -> list[Any]:
         """This process's part of what the first one has asked for; there, everyone's."""
         task = [asked]
-        with _reaching_the_others():
+        with reaching_the_others():
             distributed.broadcast_object_list(task, src=0, group=self._hosts)
         work, *words = task[0]
         result: Any = None
@@ -183,7 +179,7 @@ class Together(Processes):
         except Exception as raised:
             error = raised
         done: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
-        with _reaching_the_others():
+        with reaching_the_others():
             distributed.gather_object((result, _said(error)), done, dst=0, group=self._hosts)
         if done is None:
             return []
@@ -204,26 +200,12 @@ class Together(Processes):
                 raise OtherProcessError(f"process {rank} failed: {failure}")
 
     def _means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        with _reaching_the_others():
+        with reaching_the_others():
             return _unflattened(reduce(_flattened(tensors), "mean"), tensors)
 
     def _of_the_first(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        with _reaching_the_others():
+        with reaching_the_others():
             return _unflattened(broadcast(_flattened(tensors)), tensors)
-
-
-def _meeting_place() -> dict[str, Any]:
-    """Where the processes find one another.
-
-    torchrun keeps one place for all of its attempts: without a corner of its own, a restarted process finds there the
-    address of one that is gone.
-    """
-    if distributed.is_initialized():
-        return {}
-    store, rank, world_size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
-    corner = distributed.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
-    return {"store": corner, "rank": rank, "world_size": world_size}
 
 
 def _said(error: Exception | None) -> str | None:
@@ -242,36 +224,3 @@ def _unflattened(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
 def _assign(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)
-
-
-def _on_cpu(device: str) -> bool:
-    """Whether processes compute on the CPU. Raises: GankitError: the machine has no device for this one."""
-    kind, _, index = device.partition(":")
-    if index or kind == "mps":
-        raise GankitError(
-            f"train.device: {device!r} is one device, and there are {os.environ['WORLD_SIZE']} processes; "
-            "use 'cuda', 'cpu' or 'auto'"
-        )
-    if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
-        return True
-    count, local_rank = torch.cuda.device_count(), int(os.environ["LOCAL_RANK"])
-    if local_rank >= count:
-        raise GankitError(
-            f"this machine has {count} CUDA devices, too few for its process {local_rank} (from 0): "
-            f"one process a device; start torchrun with --nproc-per-node {max(count, 1)}, or use train.device=cpu"
-        )
-    return False
-
-
-@contextmanager
-def _reaching_the_others() -> Iterator[None]:
-    """Raises: LostProcessError: torch.distributed could not."""
-    try:
-        yield
-    except RuntimeError as error:  # the parent of all that torch.distributed raises
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        reason = IN_SOURCE.sub("", reason).partition(". This is")[0][:200]
-        raise LostProcessError(
-            "another process of this run has ended or cannot be reached, and so this one ends too. Look at what that "
-            f"one says; if it says nothing it was killed, perhaps for want of memory ({reason})"
-        ) from error

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..interfaces import DiscriminatorOutput
+from .draws import Draws
 
 if TYPE_CHECKING:
     from .compiled import Compiled
@@ -18,44 +19,6 @@ if TYPE_CHECKING:
 Player = Literal["discriminator", "generator"]
 Side = Literal["real", "fake"]
 T = TypeVar("T")
-
-
-class Draws:
-    """Random numbers of a turn: of each image those that it would have in a batch that nothing cuts.
-
-    They are drawn for the batch of all processes at once, when first asked for; a part of a batch has its rows.
-
-    Args:
-        game: whose generator they are drawn from.
-        count: images of the batch in this process.
-        labels: their labels [n], or None.
-    """
-
-    def __init__(self, game: Game, count: int, labels: Tensor | None) -> None:
-        self._game, self._count, self._labels = game, count, labels
-        self._rows = slice(None)
-        self._uniforms_asked = 0
-        self._drawn: dict[str, Tensor] = {}  # shared by the parts
-
-    def part(self, begin: int, length: int) -> Draws:
-        """Those of ``length`` images from ``begin`` on."""
-        part = copy(self)
-        part._rows = slice(begin, begin + length)
-        return part
-
-    def latents(self) -> Tensor:
-        """[n d], the same each time."""
-        return self._once("latents", lambda: self._game.draw_latents(self._count, self._labels))
-
-    def uniform(self, *shape: int) -> Tensor:
-        """[n *shape] from [0, 1), others each time."""
-        self._uniforms_asked += 1
-        return self._once(f"uniform {self._uniforms_asked}", lambda: self._game.draw_uniform(self._count, *shape))
-
-    def _once(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
-        if name not in self._drawn:
-            self._drawn[name] = draw()
-        return self._drawn[name][self._rows]
 
 
 class PlayerTurn:
