@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 T = TypeVar("T")
+MAX_CALLS = 20_000  # of torch's functions, to build a network and to run it once: thousands of layers
 SPARE_ELEMENTS = 2**24  # 64 MiB: buffers that no file holds
 CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
@@ -27,16 +28,22 @@ class Frugal(TorchFunctionMode):
     Those on the meta device cost nothing, and do not count.
 
     Raises:
+        ValueError: there are more calls than any network takes, whatever they make: a recipe or a checkpoint could ask
+            for billions of layers.
         MemoryError: they are used up. What is asked for by its size, by a convolution or by padding, is not even
             allocated.
     """
 
-    def __init__(self, elements: int, each: bool = False) -> None:
+    def __init__(self, elements: float, each: bool = False) -> None:
         super().__init__()
         self._left, self._each = elements, each
+        self._calls = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        self._calls += 1
+        if self._calls > MAX_CALLS:
+            raise ValueError(f"takes more than {MAX_CALLS:,} operations, which gankit takes for a mistake")
         given = (*args, *kwargs.values())
         if any(_on_meta(value) for value in given):
             return func(*args, **kwargs)
@@ -63,6 +70,7 @@ def bounded(build: Callable[[], T], stored: int) -> T:
 
     Raises:
         MemoryError: it is out of all proportion to them. It is not even allocated.
+        ValueError: it has more layers than any network.
     """
     limit = SPARE_ELEMENTS + 4 * stored
     random = torch.get_rng_state()
@@ -71,7 +79,7 @@ def bounded(build: Callable[[], T], stored: int) -> T:
             return build()
     except MemoryError:  # of harmless numbers, perhaps
         torch.set_rng_state(random)
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), Frugal(math.inf), torch.device("meta"):
             network: Any = build()
         elements = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
         if elements > limit:

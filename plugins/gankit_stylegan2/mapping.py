@@ -26,9 +26,12 @@ class Mapping(nn.Module):
         super().__init__()
         self.classes = classes
         self.embedding = EqualizedLinear(classes, style_dim) if classes else None
-        sizes = [latent_dim + (style_dim if classes else 0)] + [style_dim] * layers
+        inputs = latent_dim + (style_dim if classes else 0)
         self.layers = nn.Sequential(
-            *(EqualizedLinear(inputs, style_dim, learning_rate=learning_rate, activate=True) for inputs in sizes[:-1])
+            *(
+                EqualizedLinear(style_dim if index else inputs, style_dim, learning_rate=learning_rate, activate=True)
+                for index in range(layers)
+            )
         )
 
     def forward(self, z: Tensor | None, labels: Tensor | None = None) -> Tensor:
