@@ -65,7 +65,7 @@ def validate(
         if isinstance(finding["input"], _Flag) and finding["type"] in ("int_parsing", "float_parsing")
     }
     findings = [finding for finding in findings if _keys(finding) not in flags] + list(flags.values())
-    problems = [_problem(finding, document, path, model) for finding in findings]
+    problems = [_problem(finding, document, path, model) for finding in findings if not _follows(finding)]
     return (None if problems else checked), problems
 
 
@@ -105,6 +105,12 @@ def _problem(finding: ErrorDetails, document: Document, path: KeyPath, model: ty
         )
         message = f"{text[0].lower()}{text[1:]}; got {short(given)}"
     return document.problem(where, message, of_key=kind == "extra_forbidden")
+
+
+def _follows(finding: ErrorDetails) -> bool:
+    """Whether a list counts as too short only since its items have faults of their own."""
+    given = finding["input"]
+    return finding["type"] == "too_short" and isinstance(given, list) and len(given) >= finding["ctx"]["min_length"]
 
 
 def _keys(finding: ErrorDetails) -> KeyPath:

@@ -465,6 +465,11 @@ class TestRefused:
         with pytest.raises(gankit.RecipeError, match=f"callbacks.0.{message}"):
             make(callback=callback)
 
+    def test_an_item_of_a_wrong_kind_is_one_fault_and_not_two(self, make):
+        with pytest.raises(gankit.RecipeError, match="metrics.0: should be a text; got 3") as error:
+            make(callback={"metrics": [3]})
+        assert len(error.value.problems) == 1
+
     def test_a_damaged_log_is_told_first(self, make, runtime):
         make(callback={"every": 6}).fit()
         shutil.rmtree("run/checkpoints")
