@@ -110,14 +110,14 @@ def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
             problems.append(recipe.document.problem(path, _sentence(error)))
             return None
 
-    def attempt_each(kind: str, build: Callable[[Chosen], Any]) -> None:
-        for path in [path for path in choices if path[0] == kind]:
-            attempt(path, lambda path=path: build(choices[path]))  # type: ignore[misc]
+    def attempt_each(kind: str, build: Callable[[Chosen], Any]) -> dict[KeyPath, Any]:
+        paths = [path for path in choices if path[0] == kind]
+        return {path: attempt(path, lambda path=path: build(choices[path])) for path in paths}  # type: ignore[misc]
 
     attempt(("latent",), lambda: _having(choices["latent",].build(recipe.latent.dim), ("sample",), "latent"))
     attempt(("loss",), lambda: _having(choices["loss",].build(), PLAYERS, "loss"))
     attempt(("train", "game"), lambda: _having(choices["train", "game"].build(), ("step",), "game"))
-    attempt_each("regularizers", lambda chosen: _check_regularizer(chosen.build()))
+    regularizers = attempt_each("regularizers", lambda chosen: _regularizer(chosen.build()))
     attempt_each("optimizers", lambda chosen: try_optimizer(chosen.build))
     attempt_each("callbacks", lambda chosen: Callbacks([(chosen.entry.name, chosen.build())]))
     image = attempt(("dataset",), lambda: _image(recipe, choices["dataset",].build(), problems))
@@ -125,8 +125,12 @@ def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
         dim = recipe.latent.dim
         generator, discriminator = choices["generator",], choices["discriminator",]
         attempt_each("augmentations", lambda chosen: try_augmentation(lambda: chosen.build(image), image))
-        attempt(("generator",), lambda: try_generator(lambda: generator.build(image, dim), image, dim))
-        attempt(("discriminator",), lambda: try_discriminator(lambda: discriminator.build(image), image))
+        network = attempt(("generator",), lambda: try_generator(lambda: generator.build(image, dim), image, dim))
+        output = attempt(("discriminator",), lambda: try_discriminator(lambda: discriminator.build(image), image))
+        if network is not None and output is not None:
+            for path, regularizer in regularizers.items():
+                if hasattr(regularizer, "fits"):
+                    attempt(path, lambda regularizer=regularizer: regularizer.fits(network, output, image))  # type: ignore[misc]
     return in_order(problems)
 
 
@@ -158,9 +162,11 @@ def _having(component: Any, names: Iterable[str], what: str) -> Any:
     return component
 
 
-def _check_regularizer(regularizer: Any) -> None:
+def _regularizer(regularizer: Any) -> Any:
+    """The regularizer. Raises: ValueError: it has no turn of either player, or no interval."""
     interval = getattr(regularizer, "interval", None)
     if not any(hasattr(regularizer, player) for player in PLAYERS):
         raise ValueError(f"{type(regularizer).__name__} is no regularizer: it has neither {' nor '.join(PLAYERS)}")
     if not isinstance(interval, int) or interval < 1:
         raise ValueError(f"a regularizer's interval is a whole number of turns from 1 on; its own is {interval!r}")
+    return regularizer

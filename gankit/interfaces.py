@@ -160,6 +160,10 @@ class Regularizer(Protocol):
     step of its own every ``interval`` turns, multiplied by the interval (lazy regularization, arXiv 1912.04958).
     ``after(turn)``, where it has one, follows each turn of either player's loss, before the lazy penalties; figures
     that it returns, 0-d tensors by name, join those of the step.
+
+    ``fits(generator, output, image)``, where it has one, is asked before a run, with G and with what D makes of two
+    images, both untrained and perhaps on the meta device, and with the run's `ImageSpec`. It raises a `ValueError`
+    or `GankitError` that tells what it misses.
     """
 
     interval: int

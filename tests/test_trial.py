@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import gankit
 from gankit import ImageSpec
+from gankit.frugal import bounded
 from gankit.trial import try_augmentation, try_discriminator, try_generator, try_optimizer
 
 # their networks are small enough to be tried on the CPU; on the meta device, torch takes its compiler along
@@ -116,6 +117,16 @@ class TestWhereItRuns:
         print(peak() - before < 2**30)
         """
         assert python(script) == ["True"]
+
+    @pytest.mark.parametrize("width", [1, 2**10])
+    def test_layers_without_end_are_refused(self, width):
+        def endless() -> nn.Module:
+            return nn.Sequential(*(nn.Linear(width, width) for _ in range(10**9)))
+
+        with pytest.raises(ValueError, match="more than 20,000 operations"):
+            try_generator(endless, IMAGE, 4)
+        with pytest.raises(ValueError, match="more than 20,000 operations"):
+            bounded(endless, 10**6)
 
     def test_what_the_cpu_cannot_run_may_be_right_elsewhere(self):
         class Elsewhere(nn.Module):

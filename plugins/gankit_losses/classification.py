@@ -9,12 +9,12 @@ from typing import Annotated
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize, relu
 
 import gankit
 
-from .outputs import labels_of, required
+from .outputs import labels_of, require, required
 
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
@@ -44,6 +44,9 @@ class AuxiliaryClassifier:
         self.fake_weight = fake_weight
         self.generator_weight = generator_weight
         self.interval = interval
+
+    def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
+        require(output, ["class_logits"], image, "auxiliary_classifier")
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         loss = self.weight * self._cross_entropy(turn, turn.real_output)
@@ -82,6 +85,9 @@ class Contrastive:
         self.generator_weight = generator_weight
         self.temperature = temperature
         self.interval = interval
+
+    def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
+        require(output, ["embedding", "label_embedding"], image, "contrastive")
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         return self.weight * self._loss(turn, turn.real_output)
@@ -129,6 +135,9 @@ class DataToData:
         self.positive_margin = positive_margin
         self.negative_margin = negative_margin
         self.interval = interval
+
+    def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
+        require(output, ["embedding", "label_embedding"], image, "d2d_ce")
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         return self.weight * self._loss(turn, turn.real_output)

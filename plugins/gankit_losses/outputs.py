@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -35,11 +35,23 @@ def required(output: object, key: str, regularizer: str) -> Tensor:
     return full_precision(value)
 
 
+def require(output: object, keys: Sequence[str], image: gankit.ImageSpec, regularizer: str) -> None:
+    """Raises: GankitError: D's output has not all of ``keys``, or the images have no classes."""
+    if not image.classes:
+        raise _unlabelled(regularizer)
+    for key in keys:
+        required(output, key, regularizer)
+
+
 def labels_of(turn: gankit.Turn, regularizer: str) -> Tensor:
     """The turn's labels [n]. Raises: GankitError: the run is not conditional."""
     if turn.labels is None:
-        raise gankit.GankitError(f"regularizer '{regularizer}' needs labels: set conditional: true")
+        raise _unlabelled(regularizer)
     return turn.labels
+
+
+def _unlabelled(regularizer: str) -> gankit.GankitError:
+    return gankit.GankitError(f"regularizer '{regularizer}' needs labels: set conditional: true")
 
 
 def full_precision(values: Tensor) -> Tensor:

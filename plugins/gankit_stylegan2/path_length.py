@@ -45,13 +45,11 @@ class PathLength(nn.Module):
         self.weight, self.interval, self.decay, self.batch_shrink = weight, interval, decay, batch_shrink
         self.register_buffer("average", torch.zeros(()))
 
+    def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
+        _with_styles(generator)
+
     def generator(self, turn: gankit.Turn) -> Tensor:
-        network: Any = turn.generator
-        if not (hasattr(network, "styles") and hasattr(network, "synthesis")):
-            raise gankit.GankitError(
-                "regularizer 'path_length' needs a generator with styles(z, labels) and synthesis(styles), such as "
-                f"stylegan2; {type(network).__name__} has none: leave path_length out"
-            )
+        network = _with_styles(turn.generator)
         count = max(1, len(turn.real) // self.batch_shrink)
         labels = None if turn.labels is None else turn.labels[:count]
         styles = network.styles(turn.draw_latents(count), labels)
@@ -60,6 +58,15 @@ class PathLength(nn.Module):
             self.average.lerp_(turn.mean(lengths.mean()).to(self.average.dtype), self.decay)
             average = self.average.to(lengths.dtype, copy=True)
         return self.weight * (lengths - average).square().mean()
+
+
+def _with_styles(generator: nn.Module) -> Any:
+    if not (hasattr(generator, "styles") and hasattr(generator, "synthesis")):
+        raise gankit.GankitError(
+            "regularizer 'path_length' needs a generator with styles(z, labels) and synthesis(styles), such as "
+            f"stylegan2; {type(generator).__name__} has none: leave path_length out"
+        )
+    return generator
 
 
 def path_lengths(images: Tensor, styles: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import gankit_losses
 from gankit.testing import make_turn
 from gankit_losses.classification import AuxiliaryClassifier, Contrastive, DataToData
 
+RECIPES = Path(__file__).parents[3] / "recipes"
 N, K, F = 7, 3, 5
 LABELS = torch.tensor([0, 1, 2, 0, 1, 0, 0])
 
@@ -167,6 +169,18 @@ def test_what_d_lacks_is_named(name: str, key: str) -> None:
     turn = make_turn("discriminator", lambda z: FAKE, unlabelled, REAL)
     with pytest.raises(gankit.GankitError, match=f"'{name}' needs labels: set conditional: true"):
         regularizer.discriminator(turn)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("auxiliary_classifier", "class_logits"), ("contrastive", "embedding"), ("d2d_ce", "embedding")],
+)
+def test_the_check_of_a_recipe_tells_it_too(name: str, key: str) -> None:
+    runtime = gankit.Runtime()
+    for recipe, lack in (("dcgan_cifar10_conditional", f"'{key}' in the .* output"), ("dcgan_cifar10", "labels")):
+        with pytest.raises(gankit.RecipeError, match=f"regularizers.0: regularizer '{name}' needs {lack}") as error:
+            runtime.load(RECIPES / f"{recipe}.yaml", [f"regularizers=[{name}]"])
+        assert len(error.value.problems) == 1
 
 
 def test_the_published_settings_are_the_defaults() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,3 +113,6 @@ def test_a_generator_without_styles_is_refused() -> None:
         gankit.GankitError, match=r"'path_length' needs a generator with styles\(z, labels\).*Plain has none"
     ):
         PathLength().generator(turn(Plain()))
+    recipe = Path(__file__).parents[3] / "recipes" / "dcgan_cifar10.yaml"
+    with pytest.raises(gankit.RecipeError, match=r"regularizers\.0: .* needs .*; DCGANGenerator has none"):
+        gankit.Runtime().load(recipe, ["regularizers=[path_length]"])
