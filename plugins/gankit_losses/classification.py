@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, normalize, relu
 
 import gankit
 
-from .outputs import labels_of, require, required
+from .outputs import labels_of, require_outputs, required
 
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
@@ -46,7 +46,7 @@ class AuxiliaryClassifier:
         self.interval = interval
 
     def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
-        require(output, ["class_logits"], image, "auxiliary_classifier")
+        require_outputs(output, ["class_logits"], image, "auxiliary_classifier")
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         loss = self.weight * self._cross_entropy(turn, turn.real_output)
@@ -87,7 +87,7 @@ class Contrastive:
         self.interval = interval
 
     def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
-        require(output, ["embedding", "label_embedding"], image, "contrastive")
+        require_outputs(output, ["embedding", "label_embedding"], image, "contrastive")
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         return self.weight * self._loss(turn, turn.real_output)
@@ -137,7 +137,7 @@ class DataToData:
         self.interval = interval
 
     def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
-        require(output, ["embedding", "label_embedding"], image, "d2d_ce")
+        require_outputs(output, ["embedding", "label_embedding"], image, "d2d_ce")
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         return self.weight * self._loss(turn, turn.real_output)

@@ -35,7 +35,7 @@ def required(output: object, key: str, regularizer: str) -> Tensor:
     return full_precision(value)
 
 
-def require(output: object, keys: Sequence[str], image: gankit.ImageSpec, regularizer: str) -> None:
+def require_outputs(output: object, keys: Sequence[str], image: gankit.ImageSpec, regularizer: str) -> None:
     """Raises: GankitError: D's output has not all of ``keys``, or the images have no classes."""
     if not image.classes:
         raise _unlabelled(regularizer)
