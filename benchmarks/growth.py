@@ -41,7 +41,7 @@ def measure(batch: int, image: int, width: int, device: str, steps: int) -> Poin
     import stand_in
 
     import gankit
-    from gankit.training.capacity import peak_memory
+    from gankit.profiling.memory import peak_memory
 
     runtime = gankit.Runtime(plugins=[stand_in])
     overrides = [

@@ -8,7 +8,7 @@ import shutil
 import pytest
 import torch
 
-from gankit.training.checkpoint import Checkpoint, save_checkpoint
+from gankit.runs.checkpoint import Checkpoint, save_checkpoint
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gankit.training.kernels import use_fast_convolutions
+from gankit.device.fast_convolutions import use_fast_convolutions
 
 BATCH = 64
 LAYERS = {

@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .data.archive import open_zip as open_zip
-    from .data.decode import DecodeError as DecodeError
-    from .data.decode import decode_image as decode_image
-    from .data.decode import open_image as open_image
+    from .data.safe_zip import open_zip as open_zip
+    from .data.decoding import DecodeError as DecodeError
+    from .data.decoding import decode_image as decode_image
+    from .data.decoding import open_image as open_image
     from .data.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
     from .data.image_files import ImageFiles as ImageFiles
     from .data.image_files import open_image_files as open_image_files
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .evaluation.record import Evaluation as Evaluation
     from .files import data_root as data_root
     from .files import whole_file as whole_file
-    from .generator import load_generator as load_generator
+    from .runtime import load_generator as load_generator
     from .hookspecs import hookimpl as hookimpl
     from .interfaces import Augmentation as Augmentation
     from .interfaces import Batch as Batch
@@ -44,17 +44,17 @@ if TYPE_CHECKING:
     from .interfaces import Scalars as Scalars
     from .interfaces import State as State
     from .interfaces import Turn as Turn
-    from .jsonl import JsonLines as JsonLines
-    from .pictures import save_grid as save_grid
-    from .recipe import Recipe as Recipe
+    from .runs.json_lines import JsonLines as JsonLines
+    from .sampling.image_grid import save_grid as save_grid
+    from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
     from .runtime import Runtime as Runtime
     from .schedule import Scheduled as Scheduled
-    from .scoring.live import Evaluator as Evaluator
-    from .scoring.request import Request as Request
-    from .training.game import adversarial_step as adversarial_step
-    from .training.game import frozen as frozen
-    from .training.game import take_turn as take_turn
+    from .evaluation.evaluator import Evaluator as Evaluator
+    from .evaluation.request import Request as Request
+    from .game.adversarial import adversarial_step as adversarial_step
+    from .game.freezing import frozen as frozen
+    from .game.adversarial import take_turn as take_turn
     from .training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"

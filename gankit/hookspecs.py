@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pluggy
 
-from .recipe import Recipe
+from .recipe.model import Recipe
 from .registry import Registries
 
 hookspec = pluggy.HookspecMarker("gankit")

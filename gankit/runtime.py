@@ -10,17 +10,19 @@ from typing import Any
 import torch
 
 from . import __version__
-from .assembly.assemble import assemble_parts
-from .check import Choices, choose, fit_together, resolved
-from .document import Document, read_document
+from .assembly.assemble import assemble_setup
+from .assembly.selection import Selections, choose, resolved
+from .assembly.check import fit_together
+from .recipe.located_document import Document
+from .recipe.inheritance import read_document
 from .errors import CheckpointError, GankitError, Problem, RecipeError
-from .plugins import BrokenPlugin, Plugin, Plugins
-from .recipe import Recipe, in_order
+from .plugin_loader import BrokenPlugin, Plugin, PluginLoader
+from .recipe.model import Recipe, in_order
 from .registry import Registries
-from .training.checkpoint import Checkpoint, checkpoints
-from .training.directory import RECIPE, read_record, require_free, require_within
-from .training.failure import is_out_of_memory, out_of_memory
-from .training.game import Adversarial
+from .runs.checkpoint import Checkpoint, checkpoints
+from .runs.run_directory import RECIPE, read_record, require_free, require_within
+from .device.out_of_memory import is_out_of_memory, out_of_memory
+from .game.adversarial import Adversarial
 from .training.trainer import Trainer
 
 
@@ -36,9 +38,9 @@ class Runtime:
     """
 
     def __init__(self, plugins: Iterable[Any] = (), *, discover: bool = True) -> None:
-        self._plugins = Plugins()
+        self._plugins = PluginLoader()
         self._plugins.registries.games.add("adversarial", Adversarial)
-        self._last_fit: tuple[Recipe, Choices] | None = None  # need not be tried again to be resolved or assembled
+        self._last_fit: tuple[Recipe, Selections] | None = None  # need not be tried again to be resolved or assembled
         if discover:
             self._plugins.discover()
         for plugin in plugins:
@@ -132,14 +134,14 @@ class Runtime:
         missing = self.missing_plugins(read_record(directory).get("plugins", {}))
         return [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
 
-    def _choose(self, data: Mapping[str, Any], document: Document) -> tuple[Choices, list[Problem]]:
+    def _choose(self, data: Mapping[str, Any], document: Document) -> tuple[Selections, list[Problem]]:
         choices, problems = choose(data, document, self.registries)
         if self.broken and any("is called" in problem.message for problem in problems):
             names = ", ".join(f"'{plugin.name}'" for plugin in self.broken)
             problems.append(Problem("", "", f"did not load, and may hold it: {names} (see: gankit plugins)"))
         return choices, problems
 
-    def _checked(self, recipe: Recipe) -> Choices:
+    def _checked(self, recipe: Recipe) -> Selections:
         choices, problems = self._choose(recipe.model_dump(), recipe.document)
         if not problems and self._last_fit != (recipe, choices):
             problems = fit_together(recipe, choices)
@@ -154,7 +156,7 @@ class Runtime:
         choices = self._checked(recipe)
         callbacks = self._plugins.run_callbacks(recipe)
         try:
-            parts = assemble_parts(recipe, choices, callbacks, self._about(choices), self.registries, fresh, checkpoint)
+            parts = assemble_setup(recipe, choices, callbacks, self._about(choices), self.registries, fresh, checkpoint)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -163,7 +165,7 @@ class Runtime:
             raise GankitError(said) from error
         return Trainer(parts, run_dir)
 
-    def _about(self, choices: Choices) -> dict[str, Any]:
+    def _about(self, choices: Selections) -> dict[str, Any]:
         """Versions, and the plugins whose components take part."""
         used = {chosen.entry.plugin for chosen in choices.values()}
         plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from .data.resize import resize
 from .interfaces import CALLBACK_METHODS, ImageSpec
-from .recipe import Train
-from .training.engine import Engine
-from .training.game import Fakes, Game
-from .training.turn import Player, PlayerTurn, heads_of
+from .recipe.model import Train
+from .device.engine import Engine
+from .game.game import Fakes, Game
+from .interfaces import Player
+from .game.turn import PlayerTurn
+from .game.outputs import heads_of
 
 ABOUT_ONE = 10.0  # networks without a tanh at their end overshoot [-1, 1], not by orders of magnitude
 

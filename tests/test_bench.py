@@ -16,9 +16,10 @@ import pytest
 import torch
 
 import gankit
-from gankit.training import game
-from gankit.training.capacity import count_flops, matrix_flops, peak_memory
-from gankit.training.profile import PARTS, Stopwatch, profile
+from gankit.game import game
+from gankit.profiling.flops import count_flops, matrix_flops
+from gankit.profiling.memory import peak_memory
+from gankit.profiling.step_profile import PARTS, Stopwatch, profile
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -66,14 +67,14 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr("gankit.training.profile.time", clock)
+    monkeypatch.setattr("gankit.profiling.step_profile.time", clock)
     return clock
 
 
 @pytest.fixture(autouse=True)
 def small_matrices(monkeypatch):
-    monkeypatch.setattr("gankit.training.capacity.MATRIX_SECONDS", 0.01)
-    monkeypatch.setattr("gankit.training.capacity.MATRIX_SIDES", {"cpu": (64,), "cuda": (1024,)})
+    monkeypatch.setattr("gankit.profiling.flops.MATRIX_SECONDS", 0.01)
+    monkeypatch.setattr("gankit.profiling.flops.MATRIX_SIDES", {"cpu": (64,), "cuda": (1024,)})
 
 
 def test_the_parts_are_what_takes_the_time(trainer, clock, monkeypatch):
@@ -197,7 +198,7 @@ def test_the_peak_is_that_of_a_matrix_product(trainer, clock, monkeypatch):
         assert (one.dtype, other.dtype) == (torch.bfloat16, torch.bfloat16)
         return product(one, other, out=out)
 
-    monkeypatch.setattr("gankit.training.capacity.time", clock)
+    monkeypatch.setattr("gankit.profiling.flops.time", clock)
     monkeypatch.setattr(torch, "mm", mm)
     engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).parts.game.engine
     assert matrix_flops(engine) == pytest.approx(64 * 64 * (2 * 64) / 0.004)

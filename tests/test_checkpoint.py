@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from gankit import CheckpointError
-from gankit.training.checkpoint import Checkpoint, checkpoints, find_checkpoint, save_checkpoint
+from gankit.runs.checkpoint import Checkpoint, checkpoints, find_checkpoint, save_checkpoint
 
 Pair = namedtuple("Pair", "a b")
 
@@ -139,7 +139,7 @@ class TestFolders:
             raise error
 
         if where == "save_file":
-            monkeypatch.setattr("gankit.training.weights.save_file", full)
+            monkeypatch.setattr("gankit.runs.weights.save_file", full)
         else:
             monkeypatch.setattr(torch, "save", full)
         with pytest.raises(
@@ -155,7 +155,7 @@ class TestFolders:
         def interrupt(*args: object, **options: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("gankit.training.weights.save_file", interrupt)
+        monkeypatch.setattr("gankit.runs.weights.save_file", interrupt)
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path)
         assert list((tmp_path / "checkpoints").iterdir()) == []

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gankit import yaml_text
-from gankit.document import parse, read_document, read_options
+from gankit.recipe.model import yaml_with_lines as yaml_text
+from gankit.recipe.model.inheritance import parse, read_document
+from gankit.recipe.model.overrides import read_options
 from gankit.errors import RecipeError
 
 

@@ -25,8 +25,8 @@ LAYERS = (
     ("cli",),
 )
 WITHOUT_TORCH = (
-    "gankit", "gankit.errors", "gankit.interfaces", "gankit.schedule", "gankit.jsonl", "gankit.files", "gankit.document",
-    "gankit.registry", "gankit.recipe", "gankit.hookspecs", "gankit.plugins", "gankit.cli.main",
+    "gankit", "gankit.errors", "gankit.interfaces", "gankit.schedule", "gankit.runs.json_lines", "gankit.files", "gankit.recipe.model.inheritance",
+    "gankit.registry", "gankit.recipe.model", "gankit.hookspecs", "gankit.plugin_loader", "gankit.cli.main",
 )  # fmt: skip
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 import gankit
 from gankit import ImageSpec
-from gankit.frugal import bounded
-from gankit.trial import try_augmentation, try_discriminator, try_generator, try_optimizer
+from gankit.assembly.build_limits import bounded
+from gankit.assembly.dry_run import try_augmentation, try_discriminator, try_generator, try_optimizer
 
 # their networks are small enough to be tried on the CPU; on the meta device, torch takes its compiler along
 SMALL = ("quickstart", "dcgan_*", "wgan_gp_*", "sngan_*", "r3gan_*_cpu", "stylegan2_*_cpu", "cifar10_cpu")
@@ -100,7 +100,7 @@ class TestWhereItRuns:
         import resource, sys, torch
         from torch import nn
         from gankit import ImageSpec
-        from gankit.trial import try_discriminator
+        from gankit.assembly.dry_run import try_discriminator
 
         class Large(nn.Module):
             def __init__(self):
@@ -197,7 +197,7 @@ class TestOptimizers:
         """In a process that has not imported the compiler, after one that can be built and one that cannot."""
         script = """
         import sys, torch
-        from gankit.trial import try_optimizer
+        from gankit.assembly.dry_run import try_optimizer
 
         method = torch.optim.Optimizer.add_param_group
         def state():

@@ -10,35 +10,35 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..check import Choices, resolved
+from .selection import Selections, resolved
 from ..data.loader import Loader
 from ..errors import DataError, RecipeError
 from ..interfaces import Dataset, ImageSpec
-from ..recipe import Recipe
+from ..recipe.model import Recipe
 from ..registry import Registries
-from ..training.callback import Callbacks
-from ..training.checkpoint import Checkpoint
-from ..training.compiled import Compiled
-from ..training.engine import Engine
-from ..training.game import Game
-from ..training.parts import Parts
-from ..training.processes import join_processes
-from ..training.schedule import ComponentSchedule
-from ..training.state import TrainState
+from ..training.callbacks import Callbacks
+from ..runs.checkpoint import Checkpoint
+from ..game.compiled_networks import CompiledNetworks
+from ..device.engine import Engine
+from ..game.game import Game
+from ..training.setup import TrainingSetup
+from ..distributed.join import join_processes
+from ..training.schedules import ComponentSchedule
+from ..training.train_state import TrainState
 from .components import Components, build_components, names_of, require_nothing_lost
 from .networks import bring_to_device, build_networks, set_first_weights
 from .optimizers import build_optimizers
 
 
-def assemble_parts(
+def assemble_setup(
     recipe: Recipe,
-    choices: Choices,
+    choices: Selections,
     extra_callbacks: Iterable[tuple[str, Any]],
     about: Mapping[str, Any],
     registries: Registries,
     fresh: bool,
     resumed: Checkpoint | None = None,
-) -> Parts:
+) -> TrainingSetup:
     """The parts of a trainer; `fresh` ones start from ``initialize:`` where the recipe has it.
 
     Raises:
@@ -51,7 +51,7 @@ def assemble_parts(
     _require_equal_shares(recipe, processes.world_size)
     engine = Engine(recipe.train, processes)
     dataset = choices["dataset",].build()
-    processes.one_after_another(dataset.prepare)
+    processes.rank_zero_first(dataset.prepare)
     image = _image(recipe, dataset)
     settings, where = recipe.loader, (engine.device, engine.dtype)
     loader = Loader(dataset, image, settings, recipe.seed, *where, engine.rank, engine.world_size)
@@ -71,7 +71,7 @@ def assemble_parts(
     callbacks = [(chosen.entry.name, chosen.build()) for path, chosen in choices.items() if path[0] == "callbacks"]
     classes = tuple(dataset.classes or ()) if image.classes else None
     frequencies = _frequencies(loader, image.classes) if image.classes else None
-    return Parts(
+    return TrainingSetup(
         recipe=resolved(recipe, choices),
         image=image,
         classes=classes,
@@ -142,12 +142,12 @@ def _game(
         fresh_fakes=recipe.train.fresh_fakes,
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
-        compiled=Compiled(**networks, engine=engine) if recipe.train.compile else None,
+        compiled=CompiledNetworks(**networks, engine=engine) if recipe.train.compile else None,
         rules=components["train", "game"],
     )
 
 
-def _schedules(choices: Choices, components: Components, state: TrainState) -> Iterator[ComponentSchedule]:
+def _schedules(choices: Selections, components: Components, state: TrainState) -> Iterator[ComponentSchedule]:
     """What keeps the scheduled parameters of components and networks up to date, and those of G's average."""
     for path, part in components.items():
         yield ComponentSchedule(part, choices[path].params)
@@ -165,7 +165,7 @@ def _frequencies(loader: Loader, classes: int) -> list[float]:
     return [float(share) for share in np.bincount(labels, minlength=classes) / len(labels)]
 
 
-def _blueprint(recipe: Recipe, choices: Choices, image: ImageSpec) -> dict[str, Any]:
+def _blueprint(recipe: Recipe, choices: Selections, image: ImageSpec) -> dict[str, Any]:
     """What the networks and the latent can be built from again."""
     latent = choices["latent",].params.model_dump(mode="json")
     return {

@@ -7,17 +7,17 @@ from typing import Any
 
 from torch import nn
 
-from ..check import Choices
+from .selection import Selections
 from ..errors import GankitError, RecipeError
 from ..interfaces import ImageSpec
-from ..recipe import Recipe
-from ..training.callback import require_both_halves
-from ..yaml_text import KeyPath, dotted
+from ..recipe.model import Recipe
+from ..training.callbacks import require_state_dict_pair
+from ..recipe.located_document import KeyPath, dotted
 
 Components = Mapping[KeyPath, Any]
 
 
-def build_components(choices: Choices, image: ImageSpec, latent_dim: int) -> Components:
+def build_components(choices: Selections, image: ImageSpec, latent_dim: int) -> Components:
     """Latent, loss, regularizers, augmentations and the rules of the game."""
     contexts: dict[str, tuple[Any, ...]] = {
         "latent": (latent_dim,),
@@ -29,7 +29,7 @@ def build_components(choices: Choices, image: ImageSpec, latent_dim: int) -> Com
     return {path: chosen.build(*contexts[str(path[0])]) for path, chosen in choices.items() if path[0] in contexts}
 
 
-def names_of(components: Components, choices: Choices) -> dict[str, Any]:
+def names_of(components: Components, choices: Selections) -> dict[str, Any]:
     """Components by names that stay theirs when a list is reordered: loss, regularizers.r1, regularizers.r1#2, ..."""
     named: dict[str, Any] = {}
     for path, part in components.items():
@@ -43,7 +43,7 @@ def require_nothing_lost(components: Components, recipe: Recipe) -> None:
     """Raises: RecipeError: what a component has would be lost silently: half of a state, or weights to be trained."""
     for path, part in components.items():
         try:
-            require_both_halves(part, f"{type(part).__name__}")
+            require_state_dict_pair(part, f"{type(part).__name__}")
         except GankitError as error:
             raise RecipeError([recipe.document.problem(path, str(error))]) from None
         if isinstance(part, nn.Module):

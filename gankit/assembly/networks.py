@@ -8,19 +8,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..check import Choices, Chosen
+from .selection import Selections, Selected
 from ..errors import CheckpointError, RecipeError
-from ..frugal import bounded
+from .build_limits import bounded
 from ..interfaces import ImageSpec
-from ..recipe import Recipe
-from ..training.checkpoint import Checkpoint, find_checkpoint
-from ..training.ema import Average
-from ..training.engine import Engine
-from ..training.kernels import use_fast_convolutions
-from ..training.state import TrainState
+from ..recipe.model import Recipe
+from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..training.ema import GeneratorEMA
+from ..device.engine import Engine
+from ..device.fast_convolutions import use_fast_convolutions
+from ..training.train_state import TrainState
 
 
-def build_networks(choices: Choices, image: ImageSpec, latent_dim: int, resumed: Checkpoint | None) -> dict[str, Any]:
+def build_networks(choices: Selections, image: ImageSpec, latent_dim: int, resumed: Checkpoint | None) -> dict[str, Any]:
     """G and D, by name. Raises: CheckpointError: they are out of all proportion to those in ``resumed``."""
     return {
         "generator": _build(choices["generator",], resumed, "generator", image, latent_dim),
@@ -47,16 +47,16 @@ def set_first_weights(state: TrainState, recipe: Recipe, engine: Engine, fresh: 
         RecipeError: ``initialize:`` does not fit the recipe.
     """
     checkpoint = _initialize(state, recipe) if fresh and recipe.initialize is not None else None
-    engine.processes.start_alike((state.generator, state.discriminator))
+    engine.processes.broadcast_parameters((state.generator, state.discriminator))
     if recipe.ema is None:
         return
-    state.ema = Average(state.generator)
+    state.ema = GeneratorEMA(state.generator)
     if checkpoint is not None and "generator_ema.safetensors" in checkpoint.manifest["files"]:
         checkpoint.load_network("generator_ema", state.ema.module)
         state.ema.n_averaged.fill_(1)  # or the first update would put G itself in its place
 
 
-def _build(chosen: Chosen, resumed: Checkpoint | None, name: str, *context: Any) -> Any:
+def _build(chosen: Selected, resumed: Checkpoint | None, name: str, *context: Any) -> Any:
     """The network, if it can be the one that the checkpoint holds."""
     if resumed is None:
         return chosen.build(*context)

@@ -7,15 +7,15 @@ from typing import Any
 
 from torch import nn
 
-from ..check import Choices
+from .selection import Selections
 from ..errors import RecipeError
-from ..recipe import Recipe
-from ..training.schedule import OptimizerSchedule, parameter_groups
-from ..training.state import PLAYERS
+from ..recipe.model import Recipe
+from ..training.schedules import OptimizerSchedule, parameter_groups
+from ..interfaces import PLAYERS
 
 
 def build_optimizers(
-    recipe: Recipe, networks: Mapping[str, nn.Module], choices: Choices
+    recipe: Recipe, networks: Mapping[str, nn.Module], choices: Selections
 ) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
     """Each player's optimizer, and what keeps it at the recipe's settings.
 

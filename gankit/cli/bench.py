@@ -19,7 +19,7 @@ from ..errors import DataError, GankitError, RecipeError
 from .console import Overrides, PluginOption, complain, make_runtime, out
 
 if TYPE_CHECKING:
-    from ..training.profile import Profile
+    from ..profiling.step_profile import Profile
     from ..training.trainer import Trainer
 
 
@@ -65,7 +65,7 @@ def bench(
 
 def _measure(trainer: Trainer, steps: int) -> Profile:
     """Raises: GankitError before the first step; typer.Exit with 1 after it."""
-    from ..training.profile import profile
+    from ..profiling.step_profile import profile
 
     try:
         return profile(trainer, steps)
@@ -92,7 +92,7 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 def _print(trainer: Trainer, measured: Profile) -> None:
-    from ..training.profile import CALLBACKS, OTHER
+    from ..profiling.step_profile import CALLBACKS, OTHER
 
     about, images = trainer.parts.about, measured.images
     batch = trainer.recipe.loader.batch_size

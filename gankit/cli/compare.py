@@ -16,8 +16,8 @@ from .console import PluginOption, make_runtime, out
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..evaluation.comparison import Column
-    from ..evaluation.run_facts import RunFacts
+    from ..reports.comparison import Column
+    from ..reports.run_summary import RunSummary
     from ..runtime import Runtime
 
 GAP = 2  # blanks that a table leaves around a column
@@ -43,10 +43,10 @@ def compare(
 
       gankit compare results/* --count 64 --out figures/all.png
     """
-    from ..evaluation.comparison import columns, explain, recipe_differences
-    from ..evaluation.curves import save_curves
-    from ..evaluation.run_facts import labels, read_run
-    from ..evaluation.side_by_side import save_side_by_side
+    from ..reports.comparison import columns, explain, recipe_differences
+    from ..reports.curves import save_curves
+    from ..reports.run_summary import labels, read_run
+    from ..reports.sample_grids import save_sample_grids
 
     facts = [read_run(run) for run in runs]
     names = labels(runs)
@@ -64,7 +64,7 @@ def compare(
     if differing := recipe_differences([run.recipe.model_dump(mode="json") for run in facts]):
         console.print()
         console.print(recipe_table(names, differing))
-    save_side_by_side(samples, path)
+    save_sample_grids(samples, path)
     console.print(f"\n{path}: {count} samples of each run, seed {seed}")
     curves = path.with_name(f"{path.stem}_curves.png")
     if save_curves(names, facts, scored, curves):
@@ -74,8 +74,8 @@ def compare(
 def _samples(
     names: Sequence[str], runs: Sequence[Path], count: int, seed: int, runtime: Runtime
 ) -> dict[str, Tensor | str]:
-    from ..generator import generator_from
-    from ..training.checkpoint import checkpoints
+    from ..runtime import generator_from
+    from ..runs.checkpoint import checkpoints
 
     samples: dict[str, Tensor | str] = {}
     for name, run in zip(names, runs, strict=True):
@@ -92,7 +92,7 @@ def _samples(
 
 
 def run_tables(
-    names: Sequence[str], facts: Sequence[RunFacts], scored: Sequence[Column], width: int
+    names: Sequence[str], facts: Sequence[RunSummary], scored: Sequence[Column], width: int
 ) -> Iterator[Table]:
     """A line for each run: one table where there is room for it, else as many as it takes to cut nothing."""
     rates = [run.images_per_second for run in facts]
@@ -136,7 +136,7 @@ def recipe_table(names: Sequence[str], differing: dict[str, list[Any]]) -> Table
     return table
 
 
-def _loss(run: RunFacts, name: str) -> str:
+def _loss(run: RunSummary, name: str) -> str:
     return f"{run.losses[name]:.4g}" if name in run.losses else "-"
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import GankitError
-from ..yaml_text import cut
+from ..messages import truncate
 
 if TYPE_CHECKING:
     from ..registry import Registries, Registry
@@ -55,7 +55,7 @@ def complain(message: str, title: str = "error") -> None:
         title = f"process {rank()}: error"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     style = "yellow" if title == "warning" else "red"
-    lines = [cut(plain(line), LONGEST_COMPLAINT) for line in message.split("\n")]
+    lines = [truncate(plain(line), LONGEST_COMPLAINT) for line in message.split("\n")]
     console.print(Text.assemble((f"{title}: ", f"bold {style}"), "\n".join(lines)))
 
 
@@ -108,7 +108,7 @@ def make_runtime(plugins: Sequence[str] | None) -> Runtime:
 
 def find_kind(registries: Registries, kind: str) -> Registry[Any]:
     """The registry that ``kind`` names, in the plural or the singular. Raises: GankitError."""
-    from ..registry import did_you_mean
+    from ..messages import did_you_mean
 
     by_kind = registries.by_kind()
     for registry in registries:

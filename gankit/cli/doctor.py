@@ -11,7 +11,7 @@ from .clock import clock
 from .console import out
 
 if TYPE_CHECKING:
-    from ..evaluation.diagnosis import Diagnosis
+    from ..reports.diagnosis import Diagnosis
 
 
 def doctor(
@@ -23,7 +23,7 @@ def doctor(
 
       gankit doctor results/dcgan_cifar10
     """
-    from ..evaluation.diagnosis import diagnose
+    from ..reports.diagnosis import diagnose
 
     found = diagnose(run)
     console = out()

@@ -16,7 +16,7 @@ from .console import PluginOption, complain, make_runtime, out
 if TYPE_CHECKING:
     from ..evaluation.record import Evaluation
     from ..runtime import Runtime
-    from ..scoring.request import Request
+    from ..evaluation.request import Request
 
 LONGEST_HASH = 12
 
@@ -99,10 +99,10 @@ def evaluate(
 
       gankit eval pictures --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
-    from ..document import read_options
-    from ..evaluation.log import EVALUATIONS, append_evaluation
-    from ..scoring.request import Request
-    from ..scoring.subject import run_of
+    from ..recipe.overrides import read_options
+    from ..evaluation.evaluation_log import EVALUATIONS, append_evaluation
+    from ..evaluation.request import Request
+    from ..evaluation.generated_images import run_of
 
     request = Request(
         metrics=[name.strip() for name in metrics.split(",") if name.strip()],
@@ -135,7 +135,7 @@ def evaluate(
 
 
 def _evaluated(source: Path, request: Request, runtime: Runtime) -> Evaluation:
-    from ..scoring.evaluate import evaluate
+    from ..evaluation.evaluate import evaluate
 
     console = out()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars, warnings.catch_warnings():

@@ -46,7 +46,7 @@ class _Deferred(typer.core.TyperCommand):
     """A verb of another package: named in the help, imported when called."""
 
     def __init__(self, point: metadata.EntryPoint) -> None:
-        from ..plugins import distribution
+        from ..plugin_loader import distribution
 
         self._package = distribution(point)
         super().__init__(
@@ -128,7 +128,7 @@ def _is_told_elsewhere(error: GankitError) -> bool:
     """Whether another process has the same error, and tells it: what is in a recipe is in it for all."""
     if rank() == 0:
         return False
-    from ..training.processes import OtherProcessError
+    from ..distributed.rank_failures import OtherProcessError
 
     local = int(os.environ.get("LOCAL_RANK") or 0)
     return isinstance(error, OtherProcessError) or (local > 0 and isinstance(error, (RecipeError, PluginError)))

@@ -12,7 +12,7 @@ from .console import PluginOption, make_runtime, out
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..generator import TrainedGenerator
+    from ..sampling.trained_generator import TrainedGenerator
 
 PICTURES, LATENTS = 64, 8  # in a grid, and to walk over
 
@@ -77,7 +77,7 @@ def sample(
       gankit sample results/dcgan_cifar10 --interpolate 24 --out walk.gif
     """
     from ..errors import GankitError
-    from ..generator import generator_from
+    from ..runtime import generator_from
 
     animated = path.suffix.lower() == ".gif"
     if animated and interpolate is None:
@@ -104,7 +104,7 @@ def _chosen(
     words: list[str], classes: str | None, generator: TrainedGenerator, count: int
 ) -> tuple[dict[str, Any], int | None]:
     """What to ask the generator for beside count and seed; and pictures in a row, where that shows something."""
-    from ..document import read_options
+    from ..recipe.overrides import read_options
     from ..errors import GankitError
 
     chosen = read_options(words)
@@ -125,7 +125,7 @@ def _chosen(
 def _labels(asked: str, classes: tuple[str, ...] | None) -> list[int]:
     """The labels that names and numbers mean. Raises: GankitError."""
     from ..errors import GankitError
-    from ..registry import did_you_mean
+    from ..messages import did_you_mean
 
     if classes is None:
         raise GankitError("--classes: this generator is unconditional: leave --classes out")
@@ -146,7 +146,7 @@ def _labels(asked: str, classes: tuple[str, ...] | None) -> list[int]:
 def _save(images: Tensor, path: Path, columns: int | None) -> None:
     """A grid of images [n c h w], or a walk [n s c h w] as a grid or an animation."""
     from ..errors import GankitError
-    from ..pictures import make_grid, save_animation, save_grid
+    from ..sampling.image_grid import make_grid, save_animation, save_grid
 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     """Train to the end. Raises: typer.Exit with 1 where the run fails, 75 at its time limit, 128+n after signal n."""
-    from ..training.processes import LostProcessError, OtherProcessError
+    from ..distributed.rank_failures import LostProcessError, OtherProcessError
 
     trainer.callbacks.add("progress", make_progress())
     trainer.listeners.append(lambda event: _tell(event, trainer.state.step))
@@ -82,11 +82,11 @@ def stay_stopped(directory: Path) -> None:
 
     Raises: typer.Exit: with the code that it ended with.
     """
-    from ..training.directory import read_record
-    from ..training.processes import launch
+    from ..runs.run_directory import read_record
+    from ..distributed.rendezvous import launch_id
 
     ended = read_record(directory).get("ended")
-    reason = ended.get("reason") if isinstance(ended, Mapping) and ended.get("launch") == launch() else None
+    reason = ended.get("reason") if isinstance(ended, Mapping) and ended.get("launch") == launch_id() else None
     if (code := _code(reason)) is not None:
         out().print(
             f"{directory}: was told to stop ({reason}), and is not started again: gankit resume goes on with it"

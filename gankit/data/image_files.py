@@ -11,7 +11,7 @@ from typing import IO, Any, Protocol
 
 from ..errors import DataError
 from ..files import open_regular
-from .archive import open_zip
+from .safe_zip import open_zip
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_AGAIN = 100_000  # entries of folders that links lead to again: a few that cross would make a walk without end

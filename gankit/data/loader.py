@@ -14,12 +14,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import DataError
 from ..interfaces import Batch, Dataset, ImageSpec
-from ..recipe import Loader as LoaderSettings
-from .ahead import prepared_ahead
+from ..recipe.model import Loader as LoaderSettings
+from .prefetch import prefetch
 from .order import Order
 from .resize import to_float
-from .source import CachedSource, Indices, Source, StreamedSource, open_source
-from .worker import leave_signals_to_the_trainer
+from .image_cache import CachedSource, Indices, Source, StreamedSource, open_source
+from .worker_signals import leave_signals_to_trainer
 
 Raw = tuple[Tensor, Tensor, Tensor]  # uint8 [n c h w], labels [n], whether each is mirrored [n]
 Fault = DataError | OSError | MemoryError
@@ -87,7 +87,7 @@ class Loader:
             starts = itertools.count(position, self.settings.batch_size)
             batches = (self.at(start, self._share) for start in starts)
         host_works = not isinstance(self.source, CachedSource) or self.source.images.device.type == "cpu"
-        return prepared_ahead(batches) if host_works and self.device.type != "cpu" else batches
+        return prefetch(batches) if host_works and self.device.type != "cpu" else batches
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first images of the order, uint8 [n c h w]; of the given classes, in their order, where given.
@@ -147,7 +147,7 @@ class Loader:
             num_workers=self._workers(),
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),
-            worker_init_fn=leave_signals_to_the_trainer,
+            worker_init_fn=leave_signals_to_trainer,
         )
 
 

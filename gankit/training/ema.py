@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-class Average(AveragedModel):
+class GeneratorEMA(AveragedModel):
     """An average that starts as a copy of ``generator``; its ``module`` is a generator in eval mode.
 
     Parameters and BatchNorm's statistics are averaged, and every other buffer is copied.
@@ -36,7 +36,7 @@ class Average(AveragedModel):
         self.n_averaged += 1
 
 
-def kept_share(batch_images: int, images: int, half_life: float, ramp_up: float | None) -> float:
+def ema_decay(batch_images: int, images: int, half_life: float, ramp_up: float | None) -> float:
     """The share of the old average that stays after ``batch_images`` more.
 
     The half-life is at most ``ramp_up`` times the images seen, so that an early average forgets its start

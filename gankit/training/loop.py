@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from typing import NoReturn, Protocol
 
 from ..interfaces import Run, Scalars
-from .failure import dead_worker, explained
-from .keeper import Keeper
-from .parts import Parts
+from ..data.workers import dead_worker
+from .failures import explain_failure
+from .run_recorder import RunRecorder
+from .setup import TrainingSetup
 from .recovery import Recovery
-from .stepper import Stepper
-from .watch import Watch
-from .wishes import Wishes
+from .step import StepRunner
+from ..anomaly.detect import NonFiniteDetector
+from .run_requests import RunRequests
 
 TIME_LIMIT = "time limit (train.max_hours)"  # how a run ends that took as long as it may
 
@@ -33,7 +34,7 @@ class Playable(Run, Protocol):
         """Play one step, and no callback."""
 
 
-class Loop:
+class TrainingLoop:
     """Plays a run to its end.
 
     Args:
@@ -47,13 +48,13 @@ class Loop:
         wishes: what the run has been asked for, and has not done yet.
     """
 
-    def __init__(self, run: Playable, parts: Parts, stepper: Stepper, keeper: Keeper) -> None:
+    def __init__(self, run: Playable, parts: TrainingSetup, stepper: StepRunner, keeper: RunRecorder) -> None:
         self._run, self._state = run, parts.state
         self._game, self._loader, self._callbacks = parts.game, parts.loader, parts.callbacks
         self._processes = parts.game.engine.processes
         self._stepper, self._keeper = stepper, keeper
-        self.watch = Watch(parts.state, parts.game.engine.device)
-        self.wishes = Wishes(self._processes)
+        self.watch = NonFiniteDetector(parts.state, parts.game.engine.device)
+        self.wishes = RunRequests(self._processes)
         self._recovery = Recovery(parts, stepper, keeper, self.watch)
         self._began = 0.0  # by the clock that only goes forward
 
@@ -99,7 +100,7 @@ class Loop:
         """Callbacks see the step; then the processes agree on how to go on, which is where the others wait."""
         try:
             if self._processes.rank == 0:
-                with self._processes.others_wait():
+                with self._processes.while_other_ranks_wait():
                     self._callbacks.call("on_step_end", self._run)
                     if self._state.images // self._loader.count > self._run.epoch:
                         self._callbacks.call("on_epoch_end", self._run)
@@ -147,7 +148,7 @@ class Loop:
     def _fail(self, error: BaseException) -> NoReturn:
         """Say what happened; what was saved before stays the newest checkpoint, for a broken step is none."""
         run, doing = self._run, f"step {self._state.step + 1:,}"
-        told = explained(error, run.recipe, self._game.engine, doing, run.directory)
+        told = explain_failure(error, run.recipe, self._game.engine, doing, run.directory)
         run.ending = ending = f"failed: {type(error).__name__}: {told}"
         event = {"event": "failed", "error": ending, "notes": list(getattr(error, "__notes__", ()))}
         raised = _raised_by(lambda: self._keeper.log(event))

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 from ..errors import GankitError
 from ..interfaces import NotFinite
-from .fault import Fault, with_batch
-from .keeper import Keeper
-from .magnifier import FoundError, magnified
-from .parts import Parts
-from .processes import OtherProcessError
-from .snapshot import take_up_callbacks
-from .stepper import Stepper
-from .watch import Watch
+from ..anomaly.report import AnomalyReport, with_batch
+from .run_recorder import RunRecorder
+from ..anomaly.locate_layer import NonFiniteFoundError, probe_layers
+from .setup import TrainingSetup
+from ..distributed.rank_failures import OtherProcessError
+from .checkpoint_state import restore_callbacks
+from .step import StepRunner
+from ..anomaly.detect import NonFiniteDetector
 
 MOST_RECOVERIES = 3  # from one checkpoint: what breaks again without the batch is not the batch's fault
 GO_ON = "name {name: health, on_nan: roll_back} among the recipe's callbacks"
@@ -22,7 +22,7 @@ GO_ON = "name {name: health, on_nan: roll_back} among the recipe's callbacks"
 class Recovery:
     """Takes a run back to its last checkpoint, or to its start. Several processes do so together, and find the same."""
 
-    def __init__(self, parts: Parts, stepper: Stepper, keeper: Keeper, watch: Watch) -> None:
+    def __init__(self, parts: TrainingSetup, stepper: StepRunner, keeper: RunRecorder, watch: NonFiniteDetector) -> None:
         self._parts, self._state = parts, parts.state
         self._processes = parts.game.engine.processes
         self._stepper, self._keeper, self._watch = stepper, keeper, watch
@@ -62,25 +62,25 @@ class Recovery:
             left_out = fault.indices
         self._keeper.log({"event": "rolled_back", "from_step": broken_at, "without": list(left_out)})
         if leads:
-            take_up_callbacks(self._parts, saved, self._keeper.checkpoint)
+            restore_callbacks(self._parts, saved, self._keeper.checkpoint)
         return True
 
-    def _investigate(self, seen: NotFinite) -> Fault:
+    def _investigate(self, seen: NotFinite) -> AnomalyReport:
         """Play again what led to ``seen``, from the last state that was whole; the run stays where that ends."""
         state, step = self._state, self._stepper.step
         self._stepper.let_go()
         self._keeper.rewind()
         since = state.step
         if since >= seen.step:
-            return Fault(seen, since, seen.step, None)
+            return AnomalyReport(seen, since, seen.step, None)
         while state.step < seen.step - 2:  # a weight may have broken in the step before the one that showed it
             step()
-        fault = Fault(seen, since, seen.step, None)
+        fault = AnomalyReport(seen, since, seen.step, None)
         try:
-            with magnified(self._parts.game, state) as see:
+            with probe_layers(self._parts.game, state) as see:
                 while state.step < seen.step:
                     see(step())
-        except FoundError as found:
+        except NonFiniteFoundError as found:
             fault = replace(fault, step=state.step + 1, spot=found.spot)
         batch = self._stepper.drawn
         if batch is None:

@@ -14,13 +14,13 @@ from torch import Tensor
 from ..data.resize import to_uint8
 from ..interfaces import Dataset, NotFinite, Scalars
 from ..registry import Registries
-from .checkpoint import Checkpoint, checkpoints
-from .keeper import Keeper
-from .loop import Loop
-from .parts import Parts
-from .randomness import AUGMENT, seeded
-from .sampling import generate_images
-from .stepper import Stepper
+from ..runs.checkpoint import Checkpoint, checkpoints
+from .run_recorder import RunRecorder
+from .loop import TrainingLoop
+from .setup import TrainingSetup
+from ..device.seeding import AUGMENT, seeded
+from ..sampling.samples import generate_images
+from .step import StepRunner
 
 
 class Trainer:
@@ -31,7 +31,7 @@ class Trainer:
         run_dir: the run's directory; None takes the next free one under ``results/``.
     """
 
-    def __init__(self, parts: Parts, run_dir: Path | None = None) -> None:
+    def __init__(self, parts: TrainingSetup, run_dir: Path | None = None) -> None:
         self.parts = parts
         self.recipe, self.state = parts.recipe, parts.state
         self.classes = parts.classes
@@ -41,9 +41,9 @@ class Trainer:
         self.scalars: Scalars = {}
         self.ending: str | None = None
         self.kept: dict[str, Any] = {}  # what work for all processes needs again, by whom it is for
-        self._stepper = Stepper(parts)
-        self._keeper = Keeper(parts, run_dir)
-        self._loop = Loop(self, parts, self._stepper, self._keeper)
+        self._stepper = StepRunner(parts)
+        self._keeper = RunRecorder(parts, run_dir)
+        self._loop = TrainingLoop(self, parts, self._stepper, self._keeper)
 
     @property
     def directory(self) -> Path:

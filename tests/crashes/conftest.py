@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import gankit
-from gankit.training.checkpoint import Checkpoint, checkpoints
+from gankit.runs.checkpoint import Checkpoint, checkpoints
 
 CLOCKS = ("seconds", "images_per_second")
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import gankit
-from gankit.training.directory import Records
+from gankit.runs.run_directory import Records
 
 FULL = "No space left on device"
 PARTS = {

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import gankit
-from gankit.training.failure import is_out_of_memory
+from gankit.device.out_of_memory import is_out_of_memory
 
 CPU_ALLOCATOR = (
     "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gankit.data.ahead import prepared_ahead
+from gankit.data.prefetch import prefetch
 
 
 def threads() -> list[str]:
@@ -23,7 +23,7 @@ def test_the_next_one_is_made_while_the_last_is_used():
             event.set()
             yield index
 
-    ahead = prepared_ahead(batches())
+    ahead = prefetch(batches())
     assert not made[0].is_set()
     assert next(ahead) == 0
     assert made[1].wait(5)
@@ -34,7 +34,7 @@ def test_the_next_one_is_made_while_the_last_is_used():
 
 
 def test_order_stays_and_the_thread_ends_with_the_iterator():
-    ahead = prepared_ahead(itertools.count())
+    ahead = prefetch(itertools.count())
     assert list(itertools.islice(ahead, 50)) == list(range(50))
     assert threads()
     ahead.close()
@@ -46,7 +46,7 @@ def test_a_fault_arrives_at_the_batch_that_has_it():
         yield 1
         raise LookupError("no second image")
 
-    ahead = prepared_ahead(batches())
+    ahead = prefetch(batches())
     assert next(ahead) == 1
     with pytest.raises(LookupError, match="no second image"):
         next(ahead)

@@ -28,7 +28,7 @@ def play(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
         figures.append({name: value.double() for name, value in scalars.items()})
     networks = {name: network.state_dict() for name, network in trainer.state.networks().items()}
     counters = {"step": trainer.state.step, "images": trainer.images, "position": trainer.state.position}
-    everyone = trainer.processes.everyones(
+    everyone = trainer.processes.all_gather_object(
         {f"{side}.{name}": value for side, state in networks.items() for name, value in state.items()}
     )
     return {"by_rank": everyone, "figures": figures, "counters": counters}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from gankit.training.checkpoint import Checkpoint, checkpoints
+from gankit.runs.checkpoint import Checkpoint, checkpoints
 
 pytestmark = pytest.mark.dist
 

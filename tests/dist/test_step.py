@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gankit.training.together import Together
+from gankit.distributed.process_group import ProcessGroup
 
 pytestmark = pytest.mark.dist
 
@@ -80,7 +80,7 @@ def test_processes_augment_in_their_own_way(together, play):
 
 def test_batch_norm_is_synchronised_on_cuda():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    together = object.__new__(Together)
+    together = object.__new__(ProcessGroup)
     together.device = torch.device("cuda", 1)
     weight = network[1].weight
     converted = together.synchronized(network)

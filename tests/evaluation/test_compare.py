@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gankit.evaluation.comparison import Column, columns, explain, recipe_differences
-from gankit.evaluation.curves import score_curves, thinned
-from gankit.evaluation.log import read_evaluations
+from gankit.reports.comparison import Column, columns, explain, recipe_differences
+from gankit.reports.curves import score_curves, thinned
+from gankit.evaluation.evaluation_log import read_evaluations
 from gankit.evaluation.record import Evaluation
-from gankit.evaluation.run_facts import read_run
+from gankit.reports.run_summary import read_run
 
 SCORERS = Path(__file__).parent / "scorers_plugin.py"
 GAP = ("--metrics", "gap", "--features", "colours")

@@ -9,7 +9,7 @@ import time
 import pytest
 
 import gankit
-from gankit.evaluation.diagnosis import diagnose
+from gankit.reports.diagnosis import diagnose
 
 
 @pytest.fixture

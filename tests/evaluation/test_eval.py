@@ -12,10 +12,10 @@ import torch
 import yaml
 
 import gankit
-from gankit.evaluation.log import read_evaluations
+from gankit.evaluation.evaluation_log import read_evaluations
 from gankit.evaluation.record import Evaluation, differences
-from gankit.scoring.evaluate import evaluate
-from gankit.scoring.request import Request
+from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation.request import Request
 
 SCORERS = Path(__file__).parent / "scorers_plugin.py"
 GAP = ("--metrics", "gap", "--features", "colours", "--samples", "40")
@@ -84,7 +84,7 @@ class TestDone:
 
     def test_more_samples_go_on_where_fewer_end(self, run, runtime):
         """A batch is a function of the seed and its number, so that no score depends on how images come in."""
-        from gankit.scoring.subject import open_subject
+        from gankit.evaluation.generated_images import open_subject
 
         run(conditional=True)
         few, many = (

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 import gankit
-from gankit.evaluation.cache import features_of
+from gankit.evaluation.feature_cache import features_of
 from gankit.evaluation.extractor import BATCH, Extractor
-from gankit.evaluation.measure import measure, require_values
-from gankit.evaluation.real import RealImages
+from gankit.evaluation.metrics import measure, require_values
+from gankit.evaluation.real_images import RealImages
 
 CPU = torch.device("cpu")
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import gankit
-from gankit.evaluation.folder import FolderImages
+from gankit.evaluation.folder_images import FolderImages
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import math
 import pytest
 
 import gankit
-from gankit.evaluation.log import append_evaluation, read_evaluations
+from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
 from gankit.evaluation.record import Evaluation, column, differences
 
 RECORD = {

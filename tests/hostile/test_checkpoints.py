@@ -278,7 +278,7 @@ class TestStates:
                 harmed[place] = random.integers(256)
             (checkpoint / "state.pt").write_bytes(harmed)
             rehash(checkpoint)
-            opened = gankit.training.checkpoint.Checkpoint.open(checkpoint)
+            opened = gankit.runs.checkpoint.Checkpoint.open(checkpoint)
             with suppress(CheckpointError):
                 opened.load_state()
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 import gankit
 from gankit.data.resize import resize
-from gankit.evaluation.folder import FolderImages
+from gankit.evaluation.folder_images import FolderImages
 from gankit_cifar10.image_zip import read_zip
 from gankit_datasets import ImageFolder
 from gankit_datasets.idx import read_idx

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 import gankit
-from gankit.evaluation.diagnosis import diagnose
-from gankit.evaluation.log import append_evaluation
+from gankit.reports.diagnosis import diagnose
+from gankit.evaluation.evaluation_log import append_evaluation
 from gankit.evaluation.record import Evaluation
-from gankit.evaluation.run_facts import read_run
+from gankit.reports.run_summary import read_run
 
 Within = Callable[[float, int], AbstractContextManager[None]]
 

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 import gankit
-from gankit.training.checkpoint import Checkpoint, checkpoints
+from gankit.runs.checkpoint import Checkpoint, checkpoints
 
 CRASHES = Path(__file__).parents[1] / "crashes"
 MINUTES = float(os.environ.get("GANKIT_SOAK_MINUTES", "30"))

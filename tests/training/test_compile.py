@@ -332,7 +332,7 @@ def test_without_a_compiler_the_message_says_what_to_do(assemble):
 
 @pytest.mark.usefixtures("backend")
 def test_flops_are_those_of_the_eager_step(assemble):
-    from gankit.training.capacity import count_flops
+    from gankit.profiling.flops import count_flops
 
     changes = {**PLAIN, "discriminator": {"name": "plain"}, "regularizers": [R1]}
     assert count_flops(assemble(True, **changes)) == count_flops(assemble(False, **changes))

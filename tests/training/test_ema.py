@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gankit.training.ema import Average, kept_share
+from gankit.training.ema import GeneratorEMA, ema_decay
 
 
 class Small(nn.Module):
@@ -22,7 +22,7 @@ class Small(nn.Module):
 def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied():
     torch.manual_seed(0)
     network = Small()
-    average = Average(network)
+    average = GeneratorEMA(network)
     expected = copy.deepcopy(dict(network.state_dict()))
     for update in range(4):
         with torch.no_grad():
@@ -44,14 +44,14 @@ def test_the_half_life_is_one():
     """After as many images as the half-life, half of the old average is left, in however many updates."""
     kept = 1.0
     for batch in (100, 250, 50, 600):
-        kept *= kept_share(batch, images=10**9, half_life=1000.0, ramp_up=0.05)
+        kept *= ema_decay(batch, images=10**9, half_life=1000.0, ramp_up=0.05)
     assert kept == pytest.approx(0.5)
 
 
 def test_the_ramp_shortens_the_half_life_early_on():
-    assert kept_share(64, 1000, 1e6, ramp_up=0.05) == pytest.approx(0.5 ** (64 / 50))
-    assert kept_share(64, 1000, 1e6, ramp_up=None) == pytest.approx(0.5 ** (64 / 1e6))
-    assert kept_share(64, 64, 0.0, ramp_up=None) == 0.0
+    assert ema_decay(64, 1000, 1e6, ramp_up=0.05) == pytest.approx(0.5 ** (64 / 50))
+    assert ema_decay(64, 1000, 1e6, ramp_up=None) == pytest.approx(0.5 ** (64 / 1e6))
+    assert ema_decay(64, 64, 0.0, ramp_up=None) == 0.0
 
 
 def test_samples_come_from_the_average(runtime, recipe):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import gankit
-from gankit.training.game import frozen
+from gankit.game.freezing import frozen
 
 
 class Probe:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gankit.generator import generator_from
-from gankit.training.checkpoint import find_checkpoint
+from gankit.runtime import generator_from
+from gankit.runs.checkpoint import find_checkpoint
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

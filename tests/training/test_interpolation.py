@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gankit.training.interpolation import on_the_arc, walk
+from gankit.sampling.interpolation import on_the_arc, walk
 
 
 class Line:

@@ -11,7 +11,8 @@ import pytest
 
 import gankit
 from gankit.training.loop import TIME_LIMIT
-from gankit.training.processes import Processes, join_processes
+from gankit.distributed.processes import Processes
+from gankit.distributed.join import join_processes
 
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
 
@@ -35,7 +36,7 @@ def test_alone(monkeypatch, size):
 
 @pytest.mark.usefixtures("second_of_two")
 def test_without_accelerate(monkeypatch):
-    monkeypatch.delitem(sys.modules, "gankit.training.together", raising=False)
+    monkeypatch.delitem(sys.modules, "gankit.distributed.process_group", raising=False)
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(gankit.GankitError, match=r"need Hugging Face Accelerate: pip install 'gankit\[distributed\]'"):
         join_processes("cpu")
@@ -72,7 +73,7 @@ def test_a_process_alone_imports_nothing_of_it(tiny_recipe, tiny_plugin_file, tm
         "import sys, gankit\n"
         "runtime = gankit.Runtime(plugins=[sys.argv[2]], discover=False)\n"
         "runtime.assemble(runtime.load(sys.argv[1]), sys.argv[3]).fit()\n"
-        "assert not {'accelerate', 'gankit.training.together'} & set(sys.modules)\n"
+        "assert not {'accelerate', 'gankit.distributed.process_group'} & set(sys.modules)\n"
     )
     words = [str(tiny_recipe(tmp_path)), str(tiny_plugin_file), str(tmp_path / "run")]
     done = subprocess.run(

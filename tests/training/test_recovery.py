@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import gankit
 from gankit.interfaces import NotFinite
-from gankit.training.watch import Watch
+from gankit.anomaly.detect import NonFiniteDetector
 
 
 class Fuse(nn.Module):
@@ -229,7 +229,7 @@ def test_nothing_is_said_of_a_run_that_is_well(runtime, recipe, tmp_path):
 def test_the_watch_remembers_the_first(runtime, recipe, device):
     """By layers on a CPU, by networks elsewhere; later ones change nothing."""
     state = runtime.assemble(recipe()).state
-    watch = Watch(state, torch.device(device))
+    watch = NonFiniteDetector(state, torch.device(device))
     watch.weights(1)
     watch.figures({"a": torch.tensor(1.0), "b": torch.tensor(2.0)}, 1)
     assert watch.first() is None

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import gankit
-from gankit.jsonl import JsonLines
-from gankit.training.checkpoint import checkpoints
+from gankit.runs.json_lines import JsonLines
+from gankit.runs.checkpoint import checkpoints
 
 EVERYTHING = {
     "conditional": True,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import gankit
-from gankit.training.sampling import sample_images
+from gankit.sampling.samples import sample_images
 
 
 @pytest.fixture

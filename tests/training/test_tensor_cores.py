@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.backends import cuda, cudnn
 
-from gankit.training.engine import Engine
-from gankit.training.tensor_cores import cuda_libraries
+from gankit.device.engine import Engine
+from gankit.device.cuda_settings import cuda_settings
 
 HOSTS = {
     "untouched": lambda: None,
@@ -56,7 +56,7 @@ def test_set_for_a_while(host, tf32):
         pytest.skip("torch's older settings are left in step with its newer ones, which they were not before")
     HOSTS[host]()
     before = settings()
-    with cuda_libraries(tf32=tf32, benchmark=not before[0]):
+    with cuda_settings(tf32=tf32, benchmark=not before[0]):
         assert cudnn.benchmark is not before[0]
         assert [setting == "tf32" for setting in settings()[1:4]] == [tf32] * 3
     assert settings() == before
@@ -64,7 +64,7 @@ def test_set_for_a_while(host, tf32):
 
 def test_restored_after_a_failure():
     before = settings()
-    with pytest.raises(KeyError), cuda_libraries(tf32=True, benchmark=True):
+    with pytest.raises(KeyError), cuda_settings(tf32=True, benchmark=True):
         raise KeyError
     assert settings() == before
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gankit
-from gankit.jsonl import JsonLines
+from gankit.runs.json_lines import JsonLines
 
 CALLBACKS = [{"name": "watcher"}, {"name": "checkpoint", "every": 4}]
 
@@ -209,7 +209,7 @@ def test_networks_may_group_their_parameters(runtime, recipe):
         {"params": list(network.parameters())[1:], "lr": 0.5},
     ]
     from gankit.assembly.optimizers import build_optimizers
-    from gankit.check import choose
+    from gankit.assembly.selection import choose
 
     choices, _ = choose(trainer.recipe.model_dump(), trainer.recipe.document, runtime.registries)
     networks = {"generator": network, "discriminator": trainer.state.discriminator}

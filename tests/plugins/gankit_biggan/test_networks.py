@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import gankit
 from gankit.testing import check_discriminator, check_generator
-from gankit.training.ema import Average
+from gankit.training.ema import GeneratorEMA
 from gankit_biggan.layers import Conv2d, full_weight
 from gankit_biggan.networks import BigGANDiscriminator, BigGANGenerator
 
@@ -375,7 +375,7 @@ def test_state_dict_round_trip(side: str) -> None:
 def test_the_average_of_a_generator() -> None:
     torch.manual_seed(0)
     generator = BigGANGenerator(TINY, 8, width=4)
-    average = Average(generator)
+    average = GeneratorEMA(generator)
     average.update_parameters(generator)
     before = copy.deepcopy(generator.state_dict())
     generator(torch.randn(8, 8), torch.arange(8) % 3)

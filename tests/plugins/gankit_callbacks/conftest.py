@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gankit.training.checkpoint import checkpoints
+from gankit.runs.checkpoint import checkpoints
 
 
 class FakeRun:

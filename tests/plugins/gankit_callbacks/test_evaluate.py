@@ -18,8 +18,8 @@ import torch
 import yaml
 
 import gankit
-from gankit.evaluation.log import append_evaluation, read_evaluations
-from gankit.scoring.evaluate import evaluate
+from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
+from gankit.evaluation.evaluate import evaluate
 from gankit_callbacks import best_checkpoint
 from gankit_callbacks.evaluate import Best, Evaluate
 

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 import gankit
-from gankit.pictures import enlargement, make_grid, save_grid
+from gankit.sampling.image_grid import enlargement, make_grid, save_grid
 from gankit_callbacks.sample_images import SampleImages
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import gankit
-from gankit.jsonl import JsonLines
+from gankit.runs.json_lines import JsonLines
 from gankit_datasets.shapes import Shapes
 
 

@@ -12,7 +12,7 @@ from torch import nn
 
 import gankit
 import gankit_health
-from gankit.jsonl import JsonLines
+from gankit.runs.json_lines import JsonLines
 from gankit_health.balance import LENGTH, GradientWatch, saturated
 from gankit_health.callback import Health
 from gankit_health.findings import Finding, Standing, percent

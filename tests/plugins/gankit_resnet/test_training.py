@@ -5,7 +5,7 @@ import torch
 
 import gankit
 import gankit_resnet
-from gankit.training.checkpoint import checkpoints
+from gankit.runs.checkpoint import checkpoints
 
 
 def recipe(**sections):

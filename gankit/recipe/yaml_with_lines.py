@@ -1,0 +1,207 @@
+"""YAML as plain data that remembers where everything stands.
+
+It is data alone: no tags, no aliases that multiply, no keys given twice, nothing that runs code.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from ..errors import Problem, RecipeError
+
+KeyPath = tuple[str | int, ...]
+MAX_BYTES = 250_000
+MAX_VALUES = 20_000
+MAX_DEPTH = 40
+MAX_BITS = 1024  # of a whole number; a float has no more
+LONGEST_WORD = 100  # of a key or a path in a message
+
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)")
+_FLOAT = re.compile(
+    r"[-+]?(\.[0-9]+|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?"
+    r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+    r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+_NULL = re.compile(r"~|null|Null|NULL|")
+_DIGITS = "0123456789"
+_SCALARS = (
+    ("bool", _BOOL, "tTfF"),
+    ("int", _INT, "-+" + _DIGITS),
+    ("float", _FLOAT, "-+." + _DIGITS),
+    ("null", _NULL, ["~", "n", "N", ""]),
+    ("merge", re.compile("<<"), "<"),
+)
+_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null", "str", "map", "seq")}
+
+
+class _Loader(yaml.SafeLoader):
+    """Scalars as YAML 1.2 reads them: ``2e-4`` is a number; ``no``, ``1:30`` and ``010`` are words.
+
+    Digits may be grouped by ``_``. The reading stops where a text grows beyond what a recipe needs.
+    """
+
+    yaml_implicit_resolvers: Any = {}  # noqa: RUF012  # the parent declares it so
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._values = self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self._values += 1
+        self._depth += 1
+        if self._values > MAX_VALUES or self._depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(problem=_too_much(self._depth), problem_mark=mark)
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every word that YAML 1.1 or 1.2 would read as something else, and escapes all that is not printable."""
+
+    def represent_text(self, text: str) -> yaml.Node:
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
+
+
+_Dumper.add_representer(str, _Dumper.represent_text)
+
+for _name, _pattern, _first in _SCALARS:
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern.pattern})$"), list(_first)
+        )
+
+
+def read(text: str, name: str) -> Reading:
+    """The value of a YAML text, with places in the file called ``name``. Raises: RecipeError."""
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+    except (ValueError, OverflowError):  # of an escape beyond Unicode, for one
+        mark = loader.get_mark()
+        raise RecipeError(
+            [Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", "", "invalid YAML: cannot be read from here on")]
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        raise RecipeError([_invalid(error, name)]) from None
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        place = f"{name}:{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+        raise RecipeError(
+            [Problem(place, "", f"invalid YAML: the character U+{error.character:04X} is not allowed")]
+        ) from None
+    reading = Reading(name)
+    if node is not None:
+        reading.data = reading.value(node, ())
+    return reading
+
+
+def write(data: Any) -> str:
+    """Plain data as YAML that `read` reads as the same."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+
+
+class Reading:
+    """Turns a node tree into data, counting what it visits so that aliases cannot multiply (a "YAML bomb").
+
+    Attributes:
+        data: mappings, lists and scalars; None for an empty text.
+        keys: ``file:line:column`` of each mapping key, by path.
+        values: the same of each value.
+        problems: faults that do not stop the reading, such as a key given twice.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.data: Any = None
+        self.keys: dict[KeyPath, str] = {}
+        self.values: dict[KeyPath, str] = {}
+        self.problems: list[Problem] = []
+        self._name = name
+        self._visited = 0
+        self._scalars = _Loader("")
+
+    def value(self, node: yaml.Node, path: KeyPath) -> Any:
+        place = self._place(node)
+        self._visited += 1
+        if self._visited > MAX_VALUES or len(path) > MAX_DEPTH:
+            raise RecipeError([Problem(place, "", f"{_too_much(len(path))}; are there aliases?")])
+        self.values[path] = place
+        if node.tag not in _TAGS:
+            raise RecipeError([Problem(place, dotted(path), f"the tag {node.tag!r} is not allowed: recipes are data")])
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+        try:
+            return _countable(self._scalars.construct_object(node))
+        except (yaml.YAMLError, ValueError, LookupError, OverflowError):
+            kind = node.tag.rpartition(":")[2]
+            raise RecipeError([Problem(place, dotted(path), f"{_short(node.value)} is no valid {kind}")]) from None
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        data: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            place = self._place(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise RecipeError([Problem(place, dotted(path), "a key must be a word")])
+            key = key_node.value
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                self.problems.append(Problem(place, dotted(path), "merge keys ('<<') are not allowed; use 'extends'"))
+            elif key in data:
+                first = self.keys[*path, key]
+                self.problems.append(Problem(place, dotted((*path, key)), f"given twice (first {first})"))
+            elif ":" in key.rstrip(":") and not key_node.style and _is_absent(value_node):
+                message = f"{_short(key)} is one word to YAML; a space has to follow the colon"
+                self.problems.append(Problem(place, dotted(path), message))
+            else:
+                self.keys[*path, key] = place
+                data[key] = self.value(value_node, (*path, key))
+        return data
+
+    def _place(self, node: yaml.Node) -> str:
+        return f"{self._name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
+
+
+def _countable(value: Any) -> Any:
+    """The value. Raises: OverflowError: it is a whole number that Python would not write in decimal digits."""
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise OverflowError
+    return value
+
+
+def _is_absent(node: yaml.Node) -> bool:
+    """Whether nothing at all stands in its place."""
+    return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
+
+
+def dotted(path: KeyPath) -> str:
+    """``('callbacks', 0, 'every')`` as ``callbacks.0.every``; what no recipe has is cut."""
+    return truncate(".".join(truncate(str(part)) for part in path), 10 * LONGEST_WORD)
+
+
+def truncate(text: str, length: int = LONGEST_WORD) -> str:
+    """The text, or its beginning where it is longer."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def _invalid(error: yaml.MarkedYAMLError, name: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+    text = error.problem or error.context or "cannot be read"
+    if error.context and error.context_mark and error.problem:
+        text += f", {error.context} that begins in line {error.context_mark.line + 1}"
+    return Problem(place, "", f"invalid YAML: {text}")
+
+
+def _too_much(depth: int) -> str:
+    limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_VALUES:,} values"
+    return f"grows beyond {limit}, which no recipe needs"
+
+
+def _short(text: str) -> str:
+    return repr(truncate(text, 60))
