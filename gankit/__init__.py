@@ -9,23 +9,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .data.safe_zip import open_zip as open_zip
     from .data.decoding import DecodeError as DecodeError
     from .data.decoding import decode_image as decode_image
     from .data.decoding import open_image as open_image
     from .data.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
     from .data.image_files import ImageFiles as ImageFiles
     from .data.image_files import open_image_files as open_image_files
+    from .data.safe_zip import open_zip as open_zip
     from .errors import CheckpointError as CheckpointError
     from .errors import DataError as DataError
     from .errors import GankitError as GankitError
     from .errors import PluginError as PluginError
     from .errors import RecipeError as RecipeError
     from .errors import RegistrationError as RegistrationError
+    from .evaluation.evaluator import Evaluator as Evaluator
     from .evaluation.record import Evaluation as Evaluation
+    from .evaluation.request import Request as Request
+    from .events import Evaluated as Evaluated
+    from .events import Event as Event
+    from .events import Finding as Finding
+    from .events import Notice as Notice
+    from .events import Recovered as Recovered
     from .files import data_root as data_root
     from .files import whole_file as whole_file
-    from .runtime import load_generator as load_generator
+    from .game.adversarial import adversarial_step as adversarial_step
+    from .game.adversarial import take_turn as take_turn
+    from .game.freezing import frozen as frozen
+    from .game.outputs import heads_of as heads_of
     from .hookspecs import hookimpl as hookimpl
     from .interfaces import Augmentation as Augmentation
     from .interfaces import Batch as Batch
@@ -44,29 +54,60 @@ if TYPE_CHECKING:
     from .interfaces import Scalars as Scalars
     from .interfaces import State as State
     from .interfaces import Turn as Turn
-    from .runs.json_lines import JsonLines as JsonLines
-    from .sampling.image_grid import save_grid as save_grid
+    from .messages import did_you_mean as did_you_mean
+    from .recipe.checked import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
+    from .runs.file_names import checkpoint_name as checkpoint_name
+    from .runs.json_lines import JsonLines as JsonLines
     from .runtime import Runtime as Runtime
+    from .runtime import load_generator as load_generator
+    from .sampling.image_grid import save_grid as save_grid
     from .schedule import Scheduled as Scheduled
-    from .evaluation.evaluator import Evaluator as Evaluator
-    from .evaluation.request import Request as Request
-    from .game.adversarial import adversarial_step as adversarial_step
-    from .game.freezing import frozen as frozen
-    from .game.adversarial import take_turn as take_turn
     from .training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "data.archive": ("open_zip",),
-    "data.decode": ("DecodeError", "decode_image", "open_image"),
-    "data.image_files": ("IMAGE_SUFFIXES", "ImageFiles", "open_image_files"),
-    "errors": ("CheckpointError", "DataError", "GankitError", "PluginError", "RecipeError", "RegistrationError"),
+    "data.decoding": (
+        "DecodeError",
+        "decode_image",
+        "open_image",
+    ),
+    "data.image_files": (
+        "IMAGE_SUFFIXES",
+        "ImageFiles",
+        "open_image_files",
+    ),
+    "data.safe_zip": ("open_zip",),
+    "errors": (
+        "CheckpointError",
+        "DataError",
+        "GankitError",
+        "PluginError",
+        "RecipeError",
+        "RegistrationError",
+    ),
+    "evaluation.evaluator": ("Evaluator",),
     "evaluation.record": ("Evaluation",),
-    "files": ("data_root", "whole_file"),
-    "generator": ("load_generator",),
+    "evaluation.request": ("Request",),
+    "events": (
+        "Evaluated",
+        "Event",
+        "Finding",
+        "Notice",
+        "Recovered",
+    ),
+    "files": (
+        "data_root",
+        "whole_file",
+    ),
+    "game.adversarial": (
+        "adversarial_step",
+        "take_turn",
+    ),
+    "game.freezing": ("frozen",),
+    "game.outputs": ("heads_of",),
     "hookspecs": ("hookimpl",),
     "interfaces": (
         "Augmentation",
@@ -87,15 +128,18 @@ _HOME = {
         "State",
         "Turn",
     ),
-    "jsonl": ("JsonLines",),
-    "pictures": ("save_grid",),
-    "recipe": ("Recipe",),
+    "messages": ("did_you_mean",),
+    "recipe.checked": ("CheckedRecipe",),
+    "recipe.model": ("Recipe",),
     "registry": ("Registries",),
-    "runtime": ("Runtime",),
+    "runs.file_names": ("checkpoint_name",),
+    "runs.json_lines": ("JsonLines",),
+    "runtime": (
+        "Runtime",
+        "load_generator",
+    ),
+    "sampling.image_grid": ("save_grid",),
     "schedule": ("Scheduled",),
-    "scoring.live": ("Evaluator",),
-    "scoring.request": ("Request",),
-    "training.game": ("adversarial_step", "frozen", "take_turn"),
     "training.trainer": ("Trainer",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

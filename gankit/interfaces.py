@@ -9,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor
 
+    from .events import Event
     from .registry import Registries
+
+T = TypeVar("T")
+
+Player = Literal["discriminator", "generator"]
+PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
 
 Scalars = dict[str, "Tensor"]
 """Named figures of a step: detached 0-d tensors, still on the device."""
@@ -76,7 +84,7 @@ class Turn(Protocol):
     Each of ``fake``, the logits and the outputs is computed when first asked for, and once.
     """
 
-    player: Literal["discriminator", "generator"]
+    player: Player
     generator: torch.nn.Module
     discriminator: torch.nn.Module
     images_seen: int
@@ -222,9 +230,11 @@ class State(Protocol):
     """Updates of G so far."""
     images: int
     """Real images shown to D so far."""
+    turns: dict[Player, int]
+    """Turns that each player has taken; lazy regularizers count these."""
 
     @property
-    def optimizers(self) -> Mapping[Literal["discriminator", "generator"], torch.optim.Optimizer]:
+    def optimizers(self) -> Mapping[Player, torch.optim.Optimizer]:
         """Of each player; a hook of its own (``register_step_pre_hook``) sees the gradients of every update."""
 
 
@@ -290,8 +300,31 @@ class Run(Protocol):
     def checkpoints(self) -> Sequence[Path]:
         """The run's checkpoints, oldest first."""
 
-    def log(self, event: Mapping[str, Any]) -> None:
-        """Append a finding to ``events.jsonl``."""
+    @property
+    def image(self) -> ImageSpec:
+        """Size, channels and classes of the run's images."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+
+    @property
+    def per_rank(self) -> dict[str, Any]:
+        """Objects that work on all ranks keeps on each rank, by a key of its own."""
+
+    def run_on_all_ranks(self, work: Callable[..., T], *args: Any) -> list[T]:
+        """Call ``work(run, rank, world_size, *args)`` on every rank, from a callback; returns the results by rank.
+
+        Args:
+            work: a module-level function.
+            args: plain data.
+        """
+
+    def copy_generator(self, device: torch.device, ema: bool = True) -> Any:
+        """A copy of G on ``device`` with `sample`, whose ``update()`` copies G's weights (or the EMA's) again."""
+
+    def log(self, event: Event | Mapping[str, Any]) -> None:
+        """Append an event to ``events.jsonl``."""
 
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Generated images, uint8 [n c h w]: the same latents for the same seed, from the EMA where there is one."""

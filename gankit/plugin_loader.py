@@ -18,9 +18,9 @@ import pluggy
 
 from .errors import PluginError, RegistrationError
 from .hookspecs import Hooks
+from .messages import did_you_mean
 from .recipe.model import Recipe
 from .registry import Registries
-from .messages import did_you_mean
 
 GROUP = "gankit"
 
@@ -70,7 +70,7 @@ class PluginLoader:
         """Load every installed plugin, in the order of their names; a broken one is remembered, not raised."""
         found = {(point.name, point.value): point for point in metadata.entry_points(group=GROUP)}
         for _, point in sorted(found.items()):
-            source = distribution(point)
+            source = distribution_of(point)
             try:
                 module = _guarded(point.load, point.name, source)
                 self._add(module, point.name, source)
@@ -177,7 +177,7 @@ def _where(error: BaseException) -> str:
 _NOT_PLUGINS = [Path(file).parent for file in (str(importlib.__file__), str(pluggy.__file__), __file__)]
 
 
-def distribution(point: metadata.EntryPoint) -> str:
+def distribution_of(point: metadata.EntryPoint) -> str:
     """What installed an entry point, if that can be told."""
     try:
         return f"{point.dist.name} {point.dist.version}" if point.dist else point.value

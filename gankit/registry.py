@@ -5,12 +5,11 @@ Positional parameters come from the runtime, keyword-only parameters from the re
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from types import SimpleNamespace
@@ -19,6 +18,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from .errors import RegistrationError
+from .messages import did_you_mean
 from .schedule import at_images, has_schedule
 
 T = TypeVar("T")
@@ -69,6 +69,22 @@ class Entry(Generic[T]):
         return self.factory(*context, **params.at(0))
 
 
+@dataclass(frozen=True)
+class Selected:
+    """A registered component that a recipe or checkpoint names, with its checked parameters."""
+
+    entry: Entry[Any]
+    params: Params
+
+    def build(self, *context: Any) -> Any:
+        """The component, built with the positional arguments ``context``."""
+        return self.entry.build(self.params, *context)
+
+    def plain_params(self) -> dict[str, Any]:
+        """The parameters as JSON data."""
+        return self.params.model_dump(mode="json")
+
+
 class Registry(Generic[T]):
     """The components of one kind.
 
@@ -107,8 +123,12 @@ class Registry(Generic[T]):
     def get(self, name: str) -> Entry[T]:
         """The component called ``name``. Raises: KeyError, with the message for the user."""
         if name not in self._entries:
-            raise KeyError(f"no {self.singular} is called {name!r}{did_you_mean(name, self._entries)}")
+            raise KeyError(self.unknown(name))
         return self._entries[name]
+
+    def unknown(self, name: str) -> str:
+        """The message for a name that is not registered, with the closest one that is."""
+        return f"no {self.singular} is called {name!r}{did_you_mean(name, self._entries)}"
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -190,14 +210,6 @@ def _hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], where
         return get_type_hints(holder, globalns=getattr(function, "__globals__", {}), include_extras=True)
     except (NameError, TypeError, SyntaxError) as error:
         raise RegistrationError(f"{where}: an annotation cannot be resolved: {error}") from None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?``, or what there is to choose from."""
-    choices = sorted(known)
-    if close := difflib.get_close_matches(word, choices, n=1, cutoff=0.6):
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(choices)}" if choices else "; there are none"
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The runtime: plugins and registries of its own, and from a recipe a trainer."""
+"""The runtime: plugins, the registries that they fill, and trainers assembled from recipes."""
 
 from __future__ import annotations
 
@@ -11,163 +11,202 @@ import torch
 
 from . import __version__
 from .assembly.assemble import assemble_setup
-from .assembly.selection import Selections, choose, resolved
-from .assembly.check import fit_together
-from .recipe.located_document import Document
-from .recipe.inheritance import read_document
+from .assembly.check import check_components
+from .assembly.selection import select_components, with_defaults
+from .assembly.trained_generator import UnknownComponentError, build_trained_generator
+from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
+from .game.adversarial import Adversarial
 from .plugin_loader import BrokenPlugin, Plugin, PluginLoader
+from .recipe.checked import CheckedRecipe
+from .recipe.inheritance import read_document
+from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .registry import Registries
-from .runs.checkpoint import Checkpoint, checkpoints
-from .runs.run_directory import RECIPE, read_record, require_free, require_within
-from .device.out_of_memory import is_out_of_memory, out_of_memory
-from .game.adversarial import Adversarial
+from .runs.checkpoint import Checkpoint, find_checkpoint
+from .runs.file_names import RECIPE, checkpoints
+from .runs.run_directory import read_record, require_free, require_within
+from .sampling.trained_generator import TrainedGenerator
 from .training.trainer import Trainer
 
 
 class Runtime:
-    """Registries filled by plugins. Two runtimes in one process know nothing of each other.
+    """Registries filled by plugins. Runtimes in one process are independent of each other.
 
     Args:
         plugins: modules or objects with hooks, paths of ``.py`` files, or names of modules.
-        discover: load installed plugins too.
+        discover: load installed plugins as well.
 
     Raises:
-        PluginError: one of ``plugins`` cannot be loaded. (An installed one that cannot is listed in ``broken``.)
+        PluginError: one of ``plugins`` cannot be loaded. (Installed plugins that cannot be loaded are in ``broken``.)
     """
 
     def __init__(self, plugins: Iterable[Any] = (), *, discover: bool = True) -> None:
-        self._plugins = PluginLoader()
-        self._plugins.registries.games.add("adversarial", Adversarial)
-        self._last_fit: tuple[Recipe, Selections] | None = None  # need not be tried again to be resolved or assembled
+        self._loader = PluginLoader()
+        self._loader.registries.games.add("adversarial", Adversarial)
         if discover:
-            self._plugins.discover()
+            self._loader.discover()
         for plugin in plugins:
-            self._plugins.load(plugin)
+            self._loader.load(plugin)
 
     @property
     def registries(self) -> Registries:
         """The components, by kind and name."""
-        return self._plugins.registries
+        return self._loader.registries
 
     @property
     def plugins(self) -> list[Plugin]:
-        """The plugins that loaded."""
-        return self._plugins.loaded
+        """The loaded plugins."""
+        return self._loader.loaded
 
     @property
     def broken(self) -> list[BrokenPlugin]:
-        """The installed plugins that did not load, and why."""
-        return self._plugins.broken
+        """The installed plugins that could not be loaded, with the reason."""
+        return self._loader.broken
 
-    def load(self, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-        """Read a recipe and check it. Raises: RecipeError with every fault, of the structure and of the components."""
+    def load(self, path: str | Path, overrides: Sequence[str] = ()) -> CheckedRecipe:
+        """Read a recipe with ``KEY=VALUE`` overrides and check it.
+
+        Raises:
+            RecipeError: with every problem of its structure and components.
+        """
         document = read_document(path, overrides)
         recipe, problems = Recipe.attempt(document)
         if recipe is None or problems:
-            raise RecipeError(in_order(problems + self._choose(document.data, document)[1]))
-        self.check(recipe)
-        return recipe
+            raise RecipeError(in_order(problems + self._select(None, document)[1]))
+        return self.check(recipe)
 
-    def check(self, recipe: Recipe) -> None:
-        """Check a recipe against the registries, without data or device. Raises: RecipeError with every fault."""
-        self._checked(recipe)
+    def check(self, recipe: Recipe) -> CheckedRecipe:
+        """Check a recipe against the registries, without data or device. Raises: RecipeError with every problem."""
+        components, problems = self._select(recipe, recipe.document)
+        if problems:
+            raise RecipeError(problems)
+        checked = with_defaults(recipe, components)
+        problems, not_tried = check_components(checked)
+        if problems:
+            raise RecipeError(problems)
+        return CheckedRecipe(checked.recipe, components, not_tried)
 
     def resolve(self, recipe: Recipe) -> Recipe:
-        """The recipe with every default of its components filled in. Raises: RecipeError, as `check` does."""
-        return resolved(recipe, self._checked(recipe))
+        """The recipe with every default of its components filled in. Raises: RecipeError, like `check`."""
+        return self.check(recipe).recipe
 
-    def assemble(self, recipe: Recipe, run_dir: str | Path | None = None) -> Trainer:
-        """A trainer, its data prepared and its networks built.
+    def assemble(self, recipe: Recipe | CheckedRecipe, run_dir: str | Path | None = None) -> Trainer:
+        """A trainer with prepared data and initialized networks.
 
         Args:
-            recipe: checked first.
-            run_dir: the run's directory, which must not exist or be empty; None takes the next free one under
-                ``results/``. It is made when the run begins.
+            recipe: from `load`, `check` or `Recipe.load`; a `Recipe` is checked first.
+            run_dir: the run directory, which must not exist or must be empty; None uses the next free one under
+                ``results/``. It is created when the run starts.
 
         Raises:
             RecipeError: the recipe cannot run.
-            DataError: its data set is missing, damaged or too small.
-            GankitError: this machine lacks the device, or ``run_dir`` is taken.
+            DataError: its dataset is missing, damaged or too small.
+            GankitError: this machine lacks the device, or ``run_dir`` is in use.
         """
         directory = None if run_dir is None else Path(run_dir)
         if directory is not None:
             require_free(directory)  # before any download
-        return self._assemble(recipe, directory, fresh=True)
+        checked = recipe if isinstance(recipe, CheckedRecipe) else self.check(recipe)
+        return self._assemble(checked, directory, fresh=True)
 
     def resume(self, run_dir: str | Path, overrides: Sequence[str] = ()) -> Trainer:
-        """The trainer of a run, at its newest checkpoint, or at the start where it has none.
+        """The trainer of a run at its newest checkpoint, or at the start if it has none.
 
         Raises:
-            CheckpointError: there is no such run, or its newest checkpoint is damaged or another recipe's.
-            GankitError: as `assemble` does.
+            CheckpointError: there is no such run, or its newest checkpoint is damaged or does not fit the recipe.
+            GankitError: as for `assemble`.
         """
         directory = Path(run_dir)
         if not (directory / RECIPE).is_file():
-            raise CheckpointError(f"{directory}: is no run directory: it has no {RECIPE}")
+            raise CheckpointError(f"{directory}: is not a run directory: it lacks {RECIPE}")
         if not (directory / RECIPE).stat().st_size:
             raise CheckpointError(
-                f"{directory}: this run was killed before it began: delete it, and run its recipe again"
+                f"{directory}: this run was killed before it started: delete it, and run its recipe again"
             )
         try:
-            recipe = self.load(directory / RECIPE, overrides)
+            checked = self.load(directory / RECIPE, overrides)
         except RecipeError as error:
-            raise RecipeError([*error.problems, *self._missing_plugins(directory)]) from None
+            missing = self.missing_plugins(read_record(directory).get("plugins", {}))
+            hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
+            raise RecipeError([*error.problems, *hints]) from None
         require_within(directory)
         found = checkpoints(directory)
         try:
             checkpoint = Checkpoint.open(found[-1]) if found else None
         except CheckpointError as error:
-            before = f"from {found[-2].name}" if len(found) > 1 else "from the start"
-            raise CheckpointError(f"{error}; to go on {before}, delete {found[-1]} and resume again") from None
-        trainer = self._assemble(recipe, directory, fresh=checkpoint is None, checkpoint=checkpoint)
+            previous = f"from {found[-2].name}" if len(found) > 1 else "from the start"
+            raise CheckpointError(f"{error}; to continue {previous}, delete {found[-1]} and resume again") from None
+        trainer = self._assemble(checked, directory, fresh=checkpoint is None, checkpoint=checkpoint)
         trainer.restore(checkpoint)
         return trainer
 
+    def load_generator(self, path: str | Path, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
+        """The generator of a run's newest checkpoint, or of one checkpoint.
+
+        Args:
+            path: a run directory or a checkpoint.
+            device: of the generator.
+            ema: use the EMA's weights if there are any, otherwise those of G itself.
+
+        Raises:
+            CheckpointError: there is no checkpoint, it is damaged or altered, or its architecture is not registered.
+        """
+        checkpoint = Checkpoint.open(find_checkpoint(Path(path)))
+        try:
+            return build_trained_generator(checkpoint, self.registries, device, ema)
+        except UnknownComponentError as error:
+            recorded = checkpoint.manifest.get("plugins")
+            missing = ", ".join(self.missing_plugins(recorded)) if isinstance(recorded, dict) else ""
+            hint = f"; it was trained with plugin {missing}: pass it (--plugin)" if missing else ""
+            raise CheckpointError(f"{error}{hint}") from None
+
     def missing_plugins(self, recorded: Mapping[str, Any]) -> list[str]:
-        """Of the plugins that a run or a checkpoint recorded, those that this runtime lacks, and where they were."""
-        here = {plugin.name for plugin in self.plugins}
-        return [f"'{name}' ({about.get('source')})" for name, about in recorded.items() if name not in here]
+        """The plugins that a run or checkpoint recorded and this runtime lacks, with their source."""
+        loaded = {plugin.name for plugin in self.plugins}
+        return [f"'{name}' ({about.get('source')})" for name, about in recorded.items() if name not in loaded]
 
-    def _missing_plugins(self, directory: Path) -> list[Problem]:
-        missing = self.missing_plugins(read_record(directory).get("plugins", {}))
-        return [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
-
-    def _choose(self, data: Mapping[str, Any], document: Document) -> tuple[Selections, list[Problem]]:
-        choices, problems = choose(data, document, self.registries)
+    def _select(self, recipe: Recipe | None, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
+        components, problems = select_components(recipe, document, self.registries)
         if self.broken and any("is called" in problem.message for problem in problems):
             names = ", ".join(f"'{plugin.name}'" for plugin in self.broken)
-            problems.append(Problem("", "", f"did not load, and may hold it: {names} (see: gankit plugins)"))
-        return choices, problems
-
-    def _checked(self, recipe: Recipe) -> Selections:
-        choices, problems = self._choose(recipe.model_dump(), recipe.document)
-        if not problems and self._last_fit != (recipe, choices):
-            problems = fit_together(recipe, choices)
-        if problems:
-            raise RecipeError(problems)
-        self._last_fit = recipe, choices
-        return choices
+            problems.append(Problem("", "", f"not loaded, and may contain it: {names} (see: gankit plugins)"))
+        return components, problems
 
     def _assemble(
-        self, recipe: Recipe, run_dir: Path | None, fresh: bool, checkpoint: Checkpoint | None = None
+        self, checked: CheckedRecipe, run_dir: Path | None, *, fresh: bool, checkpoint: Checkpoint | None = None
     ) -> Trainer:
-        choices = self._checked(recipe)
-        callbacks = self._plugins.run_callbacks(recipe)
+        recipe = checked.recipe
+        callbacks = self._loader.run_callbacks(recipe)
         try:
-            parts = assemble_setup(recipe, choices, callbacks, self._about(choices), self.registries, fresh, checkpoint)
+            setup = assemble_setup(
+                checked, callbacks, self._about(checked), self.registries, fresh=fresh, resumed=checkpoint
+            )
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            train = recipe.train
-            said = out_of_memory(error, resolved(recipe, choices), train.device, train.precision, "assembling the run")
-            raise GankitError(said) from error
-        return Trainer(parts, run_dir)
+            device, precision = recipe.train.device, recipe.train.precision
+            message = out_of_memory_message(error, recipe, device, precision, "assembling the run")
+            raise GankitError(message) from error
+        return Trainer(setup, run_dir)
 
-    def _about(self, choices: Selections) -> dict[str, Any]:
-        """Versions, and the plugins whose components take part."""
-        used = {chosen.entry.plugin for chosen in choices.values()}
+    def _about(self, checked: CheckedRecipe) -> dict[str, Any]:
+        """Versions, and the plugins whose components the run uses."""
+        used = {selected.entry.plugin for selected in checked.components.values()}
         plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}
         versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {"versions": versions, "plugins": plugins}
+
+
+def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str = "cpu") -> TrainedGenerator:
+    """The generator of a run's newest checkpoint, or of one checkpoint: the EMA's if there is one.
+
+    Args:
+        path: a run directory or a checkpoint.
+        plugins: as for `gankit.Runtime`; needed if the architecture was loaded by ``--plugin``.
+        device: of the generator.
+
+    Raises:
+        CheckpointError: there is no checkpoint, it is damaged or altered, or its architecture is not registered.
+    """
+    return Runtime(plugins).load_generator(path, device)

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .data.resize import resize
-from .interfaces import CALLBACK_METHODS, ImageSpec
-from .recipe.model import Train
 from .device.engine import Engine
+from .distributed.processes import Processes
 from .game.game import Fakes, Game
-from .interfaces import Player
-from .game.turn import PlayerTurn
 from .game.outputs import heads_of
+from .game.turn import PlayerTurn
+from .interfaces import CALLBACK_METHODS, Batch, ImageSpec, Player
 
 ABOUT_ONE = 10.0  # networks without a tanh at their end overshoot [-1, 1], not by orders of magnitude
 
@@ -49,7 +48,6 @@ def make_turn(
         images_seen: as on a `Turn`.
         leaves: in D's turn, let ``real`` and ``fake`` require gradients, as when a penalty is due.
     """
-    precision: Literal["fp64", "fp32"] = "fp64" if real.dtype == torch.float64 else "fp32"
     z = latents if latents is not None else torch.randn(len(real), 4, dtype=real.dtype)
     game = Game(
         generator=_module(generator),
@@ -58,11 +56,13 @@ def make_turn(
         loss=_NoLoss(),
         regularizers={},
         augmentations=[_module(augment)] if augment else [],
-        engine=Engine(Train(steps=1, device="cpu", precision=precision)),
+        engine=Engine(torch.device("cpu"), "fp64" if real.dtype == torch.float64 else "fp32"),
         random=torch.Generator(),
+        processes=Processes(),
     )
     images = game.run_generator(z, labels)
-    return PlayerTurn(game, player, real, labels, images_seen, Fakes(images, z), leaves)
+    batch, fakes = Batch(real, labels), Fakes(images, z)
+    return PlayerTurn(game, player, batch, images_seen=images_seen, fakes=fakes, penalties=leaves)
 
 
 class _Given:

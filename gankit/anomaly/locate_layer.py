@@ -1,4 +1,4 @@
-"""Steps under the magnifying glass: every layer's output and gradient looked at, whatever it costs."""
+"""Locate the layer that a NaN or infinity comes from: every layer's output and gradient is checked during a step."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..interfaces import Scalars
-from ..game.game import Game
 from ..distributed.processes import Processes
-from ..training.train_state import TrainState
+from ..game.game import Game
+from ..interfaces import Scalars, State
 
 
 @dataclass(frozen=True)
 class NonFiniteValue:
-    """Where a value was not finite first.
+    """The first tensor with NaN or infinity.
 
     Attributes:
-        network: ``generator`` or ``discriminator``; empty for a figure.
-        layer: its dotted name there, with its kind; the name of a parameter, or of a figure.
+        network: ``generator`` or ``discriminator``; empty for a scalar of the step.
+        layer: the layer's dotted name and its class, or the name of a parameter or scalar.
         what: ``output``, ``gradient of the output``, ``gradient``, ``weight`` or ``figure``.
-        bad: how many values were NaN or infinite.
-        count: of how many.
+        bad: the number of values that are NaN or infinite.
+        count: the number of all values.
     """
 
     network: str
@@ -41,119 +40,115 @@ class NonFiniteValue:
 
 
 class NonFiniteFoundError(Exception):
-    """Ends a step at the first such value."""
+    """Ends a step in which a value is NaN or infinite."""
 
-    def __init__(self, spot: NonFiniteValue) -> None:
-        super().__init__(str(spot))
-        self.spot = spot
+    def __init__(self, value: NonFiniteValue) -> None:
+        super().__init__(str(value))
+        self.value = value
 
 
 @contextmanager
-def probe_layers(game: Game, state: TrainState) -> Iterator[Callable[[Scalars], None]]:
-    """Within, a step ends with `FoundError` where a value is not finite; what is given looks at a step's figures.
+def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars], None]]:
+    """Check every layer inside the block, whatever it costs. Compiled networks run eagerly meanwhile.
 
-    Of several processes all end, at the next place where all come by. Compiled networks run as they are meanwhile.
-    Raises: FoundError.
+    With several processes, all end at the next point that all of them reach.
+
+    Yields:
+        A function that checks the scalars of a step.
+
+    Raises:
+        NonFiniteFoundError: from the step, at the first value that is NaN or infinite.
     """
     networks: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator}
-    glass = LayerProbe(game.engine.processes)
+    check = LayerCheck(game.processes)
     with ExitStack() as stack:
         if game.compiled is not None:
             stack.enter_context(game.compiled.paused())
-        for side, network in networks.items():
-            glass.weights(side, network)
+        for player, network in networks.items():
+            check.weights(player, network)
             for name, module in network.named_modules():
                 layer = f"{name} ({type(module).__name__})" if name else type(module).__name__
-                stack.enter_context(_removed(module.register_forward_hook(_look_at_output(glass, side, layer))))
-        for side, optimizer in state.optimizers.items():
-            network = networks[side]
-            before = optimizer.register_step_pre_hook(_look(glass.gradients, side, network))
-            after = optimizer.register_step_post_hook(_look(glass.weights, side, network))
-            stack.enter_context(_removed(before))
-            stack.enter_context(_removed(after))
-        yield glass.figures
+                stack.callback(module.register_forward_hook(_output_hook(check, player, layer)).remove)
+        for player, optimizer in state.optimizers.items():
+            network = networks[player]
+            stack.callback(optimizer.register_step_pre_hook(_network_hook(check.gradients, player, network)).remove)
+            stack.callback(optimizer.register_step_post_hook(_network_hook(check.weights, player, network)).remove)
+        yield check.scalars
 
 
-class LayerProbe:
-    """What is seen through the glass: values that are not finite.
+class LayerCheck:
+    """Records the first value that is NaN or infinite.
 
-    One process alone ends where it finds one. Several go on until all come by: who left them alone in the midst of a
-    step would be waited for. What any of them has found first, counted in looks, is what they end with.
+    A single process raises at once. Several processes continue to the next point that all of them reach, because a
+    process that leaves in the middle of a step would be waited for. They raise for the value that was found first,
+    counted in checks.
     """
 
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
-        self._looks = 0
+        self._checks = 0
         self._found: tuple[int, NonFiniteValue] | None = None
 
-    def see(self, tensor: Tensor, side: str, layer: str, what: str) -> None:
-        """Anywhere in a step."""
-        self._looks += 1
+    def tensor(self, tensor: Tensor, player: str, layer: str, what: str) -> None:
+        """Check a tensor, at any point of a step."""
+        self._checks += 1
         if self._found is not None:
             return
         bad = int((~tensor.detach().isfinite()).sum())
         if bad:
-            self._found = self._looks, NonFiniteValue(side, layer, what, bad, tensor.numel())
+            self._found = self._checks, NonFiniteValue(player, layer, what, bad, tensor.numel())
             if self._processes.world_size == 1:
-                self._meet()
+                self._raise_if_found()
 
-    def gradients(self, side: str, network: nn.Module) -> None:
-        """Where all processes come by."""
-        self._meet()  # what one has found in its share before gradients were averaged says more than these
+    def gradients(self, player: str, network: nn.Module) -> None:
+        """Check all gradients of a network; every process must call it."""
+        self._raise_if_found()  # a value found on one rank before gradients were averaged is nearer to the cause
         for name, parameter in network.named_parameters():
             if parameter.grad is not None:
-                self.see(parameter.grad, side, name, "gradient")
-        self._meet()
+                self.tensor(parameter.grad, player, name, "gradient")
+        self._raise_if_found()
 
-    def weights(self, side: str, network: nn.Module) -> None:
-        """Where all processes come by."""
+    def weights(self, player: str, network: nn.Module) -> None:
+        """Check all parameters of a network; every process must call it."""
         for name, parameter in network.named_parameters():
-            self.see(parameter, side, name, "weight")
-        self._meet()
+            self.tensor(parameter, player, name, "weight")
+        self._raise_if_found()
 
-    def figures(self, scalars: Scalars) -> None:
-        """Where all processes come by."""
+    def scalars(self, scalars: Scalars) -> None:
+        """Check the scalars of a step; every process must call it."""
         for name, value in scalars.items():
-            self.see(value, "", name, "figure")
-        self._meet()
+            self.tensor(value, "", name, "figure")
+        self._raise_if_found()
 
-    def _meet(self) -> None:
-        """Raises: FoundError: any process has found something."""
+    def _raise_if_found(self) -> None:
+        """Raises: NonFiniteFoundError: any process has found a value."""
         found = [own for own in self._processes.all_gather_object(self._found) if own is not None]
         if found:
             raise NonFiniteFoundError(min(found, key=itemgetter(0))[1])
 
 
-@contextmanager
-def _removed(handle: Any) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _look_at_output(glass: LayerProbe, side: str, layer: str) -> Callable[[nn.Module, Any, Any], None]:
-    def look(module: nn.Module, inputs: Any, output: Any) -> None:
-        for tensor in _tensors(output):
-            glass.see(tensor, side, layer, "output")
+def _output_hook(check: LayerCheck, player: str, layer: str) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        for tensor in _float_tensors(output):
+            check.tensor(tensor, player, layer, "output")
             if tensor.requires_grad:
-                tensor.register_hook(lambda gradient: glass.see(gradient, side, layer, "gradient of the output"))
+                tensor.register_hook(lambda gradient: check.tensor(gradient, player, layer, "gradient of the output"))
 
-    return look
-
-
-def _look(see: Callable[[str, nn.Module], None], side: str, network: nn.Module) -> Callable[..., None]:
-    return lambda *given: see(side, network)
+    return hook
 
 
-def _tensors(output: Any) -> Iterator[Tensor]:
-    """The floating tensors of an output, however it holds them."""
+def _network_hook(check: Callable[[str, nn.Module], None], player: str, network: nn.Module) -> Callable[..., None]:
+    return lambda *args: check(player, network)
+
+
+def _float_tensors(output: Any) -> Iterator[Tensor]:
+    """The floating-point tensors in an output of any structure."""
     if isinstance(output, Tensor):
         if torch.is_floating_point(output):
             yield output
     elif isinstance(output, Mapping):
         for value in output.values():
-            yield from _tensors(value)
+            yield from _float_tensors(value)
     elif isinstance(output, (list, tuple)):
         for value in output:
-            yield from _tensors(value)
+            yield from _float_tensors(value)

@@ -1,4 +1,4 @@
-"""What broke a run: where, in which step, and on which images."""
+"""The report of a NaN or infinity: the step, the layer and the batch of images that it comes from."""
 
 from __future__ import annotations
 
@@ -13,95 +13,102 @@ from safetensors.torch import save_file
 from ..data.loader import Loader
 from ..data.resize import to_uint8
 from ..errors import GankitError
+from ..events import Finding
 from ..files import whole_file
 from ..interfaces import NotFinite
 from ..sampling.image_grid import save_grid
 from .locate_layer import NonFiniteValue
 
 FOLDER = "not_finite"
-MOST_SHOWN = 8  # indices in a sentence; the event and the file have all
+MAX_SHOWN = 8  # indices in the message; the event and the file have all of them
 
 
 @dataclass(frozen=True)
 class AnomalyReport:
-    """What a replay has shown.
+    """What a replay of the steps found.
 
     Attributes:
-        seen: what the run noticed.
-        since: the step from which it was played again.
-        step: number of the step that broke; that of ``seen`` where the replay stayed whole.
-        spot: where it broke; None where the replay stayed whole.
-        batch: position in the data's order and length of the last batch that this step had drawn.
-        indices: of its images in the data set.
-        files: where that batch was written.
+        noticed: the value that the run noticed.
+        replayed_from: the step that the replay started from.
+        step: the step that produced the first NaN or infinity; that of ``noticed`` if the replay stayed finite.
+        value: the first value; None if the replay stayed finite.
+        batch: position in the data order and length of the last batch that the step used.
+        indices: of the batch's images in the dataset.
+        files: the files that the batch was written to, relative to the run directory.
     """
 
-    seen: NotFinite
-    since: int
+    noticed: NotFinite
+    replayed_from: int
     step: int
-    spot: NonFiniteValue | None
+    value: NonFiniteValue | None
     batch: tuple[int, int] | None = None
     indices: tuple[int, ...] = ()
     files: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        noticed = ", ".join(self.seen.names[:4]) + (", ..." if len(self.seen.names) > 4 else "")
-        shown = ", ".join(map(str, self.indices[:MOST_SHOWN])) + (", ..." if len(self.indices) > MOST_SHOWN else "")
+        noticed = ", ".join(self.noticed.names[:4]) + (", ..." if len(self.noticed.names) > 4 else "")
+        shown = ", ".join(map(str, self.indices[:MAX_SHOWN])) + (", ..." if len(self.indices) > MAX_SHOWN else "")
         file = self.files[0] if self.files else "no file"
-        if self.since >= self.seen.step:
+        if self.replayed_from >= self.noticed.step:
             return (
-                f"{noticed} became NaN or infinite at step {self.seen.step:,}; the last checkpoint is of step "
-                f"{self.since:,}, so that it cannot be played again. Let health look as often as checkpoints are "
-                "written"
+                f"{noticed} became NaN or infinite at step {self.noticed.step:,}. The last checkpoint is of step "
+                f"{self.replayed_from:,}, so the step cannot be replayed. Let health check as often as checkpoints "
+                "are written"
             )
-        if self.spot is None:
+        if self.value is None:
             return (
-                f"{noticed} became NaN or infinite at step {self.seen.step:,}; but the steps from {self.since + 1:,} "
-                "on, played again, stayed finite: so it came from outside of the steps. Look at callbacks and at your "
-                "own code between the steps; where there is none, test the machine's memory. The batch of that step, "
-                f"images {shown} of the data set, is in {file} all the same"
+                f"{noticed} became NaN or infinite at step {self.noticed.step:,}, but a replay of the steps from "
+                f"{self.replayed_from + 1:,} stayed finite: the cause is outside the steps. Check the callbacks and "
+                "your own code between the steps; if there is none, test the machine's memory. The batch of that "
+                f"step, images {shown} of the dataset, is in {file}"
             )
         return (
-            f"in step {self.step:,}, {self.spot} (first noticed in {noticed}). The batch, images {shown} of the data "
-            f"set, is in {file}. Try a lower learning rate, train.clip_gradient, "
-            "or train.precision=fp32; look at the batch and at what divides, takes roots or logarithms in that layer"
+            f"in step {self.step:,}, {self.value} (first noticed in {noticed}). The batch, images {shown} of the "
+            f"dataset, is in {file}. Try a lower learning rate, train.clip_gradient, or train.precision=fp32; "
+            "inspect the batch, and divisions, roots and logarithms in that layer"
         )
 
-    def event(self, fatal: bool) -> dict[str, Any]:
-        """For ``events.jsonl``; a fatal one ends the run, with an error that says the same."""
-        spot = self.spot
-        about = {} if spot is None else {"network": spot.network, "layer": spot.layer, "what": spot.what}
-        figures = {
-            "noticed_at_step": self.seen.step,
-            "noticed_in": list(self.seen.names),
-            "replayed_from_step": self.since,
-            "broke_at_step": self.step if spot else None,
-            **about,
+    def finding(self, fatal: bool) -> Finding:
+        """The event for the log; a fatal one ends the run with an error that has the same message."""
+        value = self.value
+        place = {} if value is None else {"network": value.network, "layer": value.layer, "what": value.what}
+        figures: dict[str, Any] = {
+            "noticed_at_step": self.noticed.step,
+            "noticed_in": list(self.noticed.names),
+            "replayed_from_step": self.replayed_from,
+            "broke_at_step": self.step if value else None,
+            **place,
             "indices": list(self.indices),
             "files": list(self.files),
         }
-        about_it = {"finding": "not_finite", "message": f"{self}.", "figures": figures}
-        return {"event": "finding", "step": self.step, **about_it, "fatal": fatal}
+        return Finding("not_finite", f"{self}.", figures, step=self.step, fatal=fatal)
 
 
-def with_batch(fault: AnomalyReport, loader: Loader, batch: tuple[int, int], directory: Path | None) -> AnomalyReport:
-    """The same with its batch, which lies in a run directory then as a picture and as tensors; with None, nowhere."""
+def with_batch(report: AnomalyReport, loader: Loader, batch: tuple[int, int], directory: Path | None) -> AnomalyReport:
+    """The report with its batch, which is written to the run directory as an image grid and as tensors.
+
+    Args:
+        report: without a batch.
+        loader: of the run.
+        batch: position in the data order and length.
+        directory: of the run; None writes nothing.
+    """
     indices = [int(index) for index in loader.order.at(*batch)[0]]
-    drawn = loader.at(*batch)
-    tensors = {"images": drawn.images.float().cpu().contiguous(), "indices": torch.tensor(indices)}
-    if drawn.labels is not None:
-        tensors["labels"] = drawn.labels.cpu()
-    found = replace(fault, batch=batch, indices=tuple(indices))
+    images = loader.at(*batch)
+    tensors = {"images": images.images.float().cpu().contiguous(), "indices": torch.tensor(indices)}
+    if images.labels is not None:
+        tensors["labels"] = images.labels.cpu()
+    found = replace(report, batch=batch, indices=tuple(indices))
     if directory is None:
         return found
     folder = directory / FOLDER
-    stem = f"step-{fault.step:08d}"
+    stem = f"step-{report.step:08d}"
     files = tuple(str(Path(FOLDER, stem + suffix)) for suffix in (".png", ".safetensors"))
     try:
         folder.mkdir(exist_ok=True)
         with whole_file(folder / f"{stem}.safetensors") as temporary:
             save_file(tensors, temporary)
         save_grid(to_uint8(tensors["images"]), folder / f"{stem}.png")
-    except (OSError, SafetensorError, GankitError):  # a full disk must not hide what was found
+    except (OSError, SafetensorError, GankitError):  # a full disk must not hide the finding
         return found
     return replace(found, files=files)

@@ -1,1 +1,1 @@
-"""From a checked recipe to the parts of a trainer: data prepared, networks built, optimizers given their parameters."""
+"""From a recipe to a trainer: check the components, dry-run the networks, build the parts."""

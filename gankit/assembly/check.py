@@ -1,142 +1,77 @@
-"""A recipe against the registries: every component, its parameters, and whether the whole fits together."""
+"""Check a recipe against the registries: every component, its parameters, and whether the components fit together."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
-from ..recipe.located_document import Document
 from ..errors import GankitError, Problem
-from ..interfaces import ImageSpec
-from ..recipe.model import Recipe, in_order
-from ..registry import Entry, Params, Registries
-from ..training.callbacks import Callbacks
-from ..interfaces import PLAYERS
-from .dry_run import try_augmentation, try_discriminator, try_generator, try_optimizer
-from ..recipe.validation import validate
+from ..interfaces import PLAYERS, ImageSpec
+from ..messages import one_line, truncate
+from ..recipe.checked import CheckedRecipe
 from ..recipe.located_document import KeyPath
+from ..recipe.model import in_order
+from ..registry import Selected
+from ..training.callbacks import Callbacks
+from .dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator, try_optimizer
 
-STAND_IN_CLASSES = 10  # for networks, while only the prepared data can say how many classes there are
+PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 MAX_SENTENCE = 500
 
-SLOTS: Mapping[KeyPath, str] = {
-    ("latent",): "latents",
-    ("dataset",): "datasets",
-    ("generator",): "generators",
-    ("discriminator",): "discriminators",
-    ("loss",): "losses",
-    ("optimizers", "generator"): "optimizers",
-    ("optimizers", "discriminator"): "optimizers",
-    ("train", "game"): "games",
-}
-LISTS = ("regularizers", "augmentations", "callbacks")
 
+def check_components(checked: CheckedRecipe) -> tuple[list[Problem], dict[KeyPath, str]]:
+    """Build every component without data or device and check that they fit together.
 
-@dataclass(frozen=True)
-class Selected:
-    """A component that a recipe names: its registration and its checked parameters."""
-
-    entry: Entry[Any]
-    params: Params
-
-    def build(self, *context: Any) -> Any:
-        """The component."""
-        return self.entry.build(self.params, *context)
-
-
-Choices = dict[KeyPath, Selected]
-
-
-def choose(data: Mapping[str, Any], document: Document, registries: Registries) -> tuple[Choices, list[Problem]]:
-    """Every component of a recipe's plain data that its registry knows, and every fault of the others."""
-    choices: Choices = {}
+    Returns:
+        All problems, and for each component that the meta device cannot run, the reason.
+    """
+    recipe = checked.recipe
     problems: list[Problem] = []
-    for path, kind, name, params in _components(data):
-        try:
-            entry = getattr(registries, kind).get(name)
-        except KeyError as error:
-            problems.append(document.problem((*path, "name"), str(error.args[0])))
-            continue
-        checked, faults = validate(entry.schema, params, document, path)
-        problems += faults
-        if checked is not None:
-            choices[path] = Selected(entry, checked)
-    return choices, problems
-
-
-def _components(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str, str, dict[str, Any]]]:
-    """Path, kind, name and parameters of each component; what is malformed is the structure's fault, not ours."""
-    found: list[tuple[KeyPath, str, Any]] = []
-    for path, kind in SLOTS.items():
-        value: Any = data
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        found.append((path, kind, value))
-    for kind in LISTS:
-        items = data.get(kind)
-        found += (
-            [((kind, index), kind, item) for index, item in enumerate(items)]
-            if isinstance(items, (list, tuple))
-            else []
-        )
-    for path, kind, value in found:
-        spec = {"name": value} if isinstance(value, str) else value
-        if isinstance(spec, Mapping) and isinstance(spec.get("name"), str):
-            own = {"name", "dim"} if path == ("latent",) else {"name"}
-            yield path, kind, spec["name"], {key: item for key, item in spec.items() if key not in own}
-
-
-def resolved(recipe: Recipe, choices: Choices) -> Recipe:
-    """The recipe with every default of its components filled in."""
-    data = recipe.model_dump(mode="json")
-    for path, chosen in choices.items():
-        holder: Any = data
-        for key in path[:-1]:
-            holder = holder[key]
-        dim = {"dim": recipe.latent.dim} if path == ("latent",) else {}
-        holder[path[-1]] = {"name": chosen.entry.name, **dim, **chosen.params.model_dump(mode="json")}
-    return Recipe.parse(data)
-
-
-def fit_together(recipe: Recipe, choices: Choices) -> list[Problem]:
-    """Faults that show only when the components are built: without data, and on no device."""
-    problems: list[Problem] = []
+    not_tried: dict[KeyPath, str] = {}
 
     def attempt(path: KeyPath, build: Callable[[], Any]) -> Any:
         try:
             return build()
-        except Exception as error:  # a plugin's constructor may raise anything; the user sees one sentence
+        except NotTriedError as reason:
+            not_tried[path] = str(reason)
+        except Exception as error:  # a plugin's constructor may raise anything
             problems.append(recipe.document.problem(path, _sentence(error)))
-            return None
+        return None
 
-    def attempt_each(kind: str, build: Callable[[Selected], Any]) -> dict[KeyPath, Any]:
-        paths = [path for path in choices if path[0] == kind]
-        return {path: attempt(path, lambda path=path: build(choices[path])) for path in paths}  # type: ignore[misc]
+    def attempt_each(section: str, build: Callable[[Selected], Any]) -> dict[KeyPath, Any]:
+        return {path: attempt(path, partial(build, selected)) for path, selected in checked.of_section(section).items()}
 
-    attempt(("latent",), lambda: _having(choices["latent",].build(recipe.latent.dim), ("sample",), "latent"))
-    attempt(("loss",), lambda: _having(choices["loss",].build(), PLAYERS, "loss"))
-    attempt(("train", "game"), lambda: _having(choices["train", "game"].build(), ("step",), "game"))
-    regularizers = attempt_each("regularizers", lambda chosen: _regularizer(chosen.build()))
-    attempt_each("optimizers", lambda chosen: try_optimizer(chosen.build))
-    attempt_each("callbacks", lambda chosen: Callbacks([(chosen.entry.name, chosen.build())]))
-    image = attempt(("dataset",), lambda: _image(recipe, choices["dataset",].build(), problems))
+    def require_latent() -> None:
+        _require_attributes(checked.build("latent", recipe.latent.dim), ("sample",), "latent")
+
+    attempt(("latent",), require_latent)
+    attempt(("loss",), lambda: _require_attributes(checked.build("loss"), PLAYERS, "loss"))
+    attempt(("train", "game"), lambda: _require_attributes(checked.build(("train", "game")), ("step",), "game"))
+    regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
+    attempt_each("optimizers", lambda selected: try_optimizer(selected.build))
+    attempt_each("callbacks", lambda selected: Callbacks([(selected.entry.name, selected.build())]))
+    image = attempt(("dataset",), lambda: _image_of_dataset(checked, problems))
     if image is not None:
         dim = recipe.latent.dim
-        generator, discriminator = choices["generator",], choices["discriminator",]
-        attempt_each("augmentations", lambda chosen: try_augmentation(lambda: chosen.build(image), image))
-        network = attempt(("generator",), lambda: try_generator(lambda: generator.build(image, dim), image, dim))
-        output = attempt(("discriminator",), lambda: try_discriminator(lambda: discriminator.build(image), image))
-        if network is not None and output is not None:
+        attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(image), image))
+        generator = attempt(
+            ("generator",), lambda: try_generator(lambda: checked.build("generator", image, dim), image, dim)
+        )
+        output = attempt(
+            ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", image), image)
+        )
+        if generator is not None and output is not None:
             for path, regularizer in regularizers.items():
                 if hasattr(regularizer, "fits"):
-                    attempt(path, lambda regularizer=regularizer: regularizer.fits(network, output, image))  # type: ignore[misc]
-    return in_order(problems)
+                    attempt(path, lambda regularizer=regularizer: regularizer.fits(generator, output, image))  # type: ignore[misc]
+    return in_order(problems), not_tried
 
 
-def _image(recipe: Recipe, dataset: Any, problems: list[Problem]) -> ImageSpec | None:
-    """The run's images as far as a data set knows them that is not prepared."""
-    _having(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
+def _image_of_dataset(checked: CheckedRecipe, problems: list[Problem]) -> ImageSpec:
+    """The run's images, as far as the dataset knows them before it is prepared."""
+    recipe, dataset = checked.recipe, checked.build("dataset")
+    _require_attributes(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
     spec, classes = dataset.spec, dataset.classes
     if not isinstance(spec, ImageSpec) or not 1 <= spec.channels <= 4:
         given = f"{spec.channels} channels" if isinstance(spec, ImageSpec) else repr(spec)
@@ -144,29 +79,30 @@ def _image(recipe: Recipe, dataset: Any, problems: list[Problem]) -> ImageSpec |
     if recipe.conditional and classes is None:
         message = f"is true, but dataset '{recipe.dataset.name}' has no labels; use labelled data or conditional: false"
         problems.append(recipe.document.problem(("conditional",), message))
-    count = len(classes or ()) or STAND_IN_CLASSES
+    count = len(classes or ()) or PLACEHOLDER_CLASSES
     return ImageSpec(*recipe.image.size, spec.channels, count if recipe.conditional else 0)
 
 
 def _sentence(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = text if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: {text}"
-    return text if len(text) <= MAX_SENTENCE else f"{text[: MAX_SENTENCE - 3]}..."
+    text = one_line(error)
+    return truncate(
+        text if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: {text}", MAX_SENTENCE
+    )
 
 
-def _having(component: Any, names: Iterable[str], what: str) -> Any:
-    """The component. Raises: TypeError: it lacks one of the attributes of its kind."""
-    lacking = [name for name in names if not hasattr(component, name)]
-    if lacking:
-        raise ValueError(f"{type(component).__name__} is no {what}: it has no {' and no '.join(lacking)}")
-    return component
+def _require_attributes(component: Any, names: Iterable[str], kind: str) -> None:
+    """Raises: ValueError: the component lacks one of the attributes that its kind needs."""
+    missing = [f"`{name}`" for name in names if not hasattr(component, name)]
+    if missing:
+        raise ValueError(f"{type(component).__name__} is not a {kind}: it lacks {' and '.join(missing)}")
 
 
-def _regularizer(regularizer: Any) -> Any:
-    """The regularizer. Raises: ValueError: it has no turn of either player, or no interval."""
+def _checked_regularizer(regularizer: Any) -> Any:
+    """The regularizer. Raises: ValueError: it has a term for neither player, or an invalid interval."""
     interval = getattr(regularizer, "interval", None)
     if not any(hasattr(regularizer, player) for player in PLAYERS):
-        raise ValueError(f"{type(regularizer).__name__} is no regularizer: it has neither {' nor '.join(PLAYERS)}")
+        either = " and ".join(f"`{player}`" for player in PLAYERS)
+        raise ValueError(f"{type(regularizer).__name__} is not a regularizer: it lacks both {either}")
     if not isinstance(interval, int) or interval < 1:
-        raise ValueError(f"a regularizer's interval is a whole number of turns from 1 on; its own is {interval!r}")
+        raise ValueError(f"a regularizer's `interval` should be a whole number of turns, 1 or more; it is {interval!r}")
     return regularizer

@@ -1,61 +1,70 @@
-"""Everything that takes part in a step beside the networks, by its path in the recipe."""
+"""The components of a step besides the networks, by their path in the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
-from .selection import Selections
 from ..errors import GankitError, RecipeError
 from ..interfaces import ImageSpec
+from ..recipe.checked import CheckedRecipe
+from ..recipe.located_document import KeyPath, dotted
 from ..recipe.model import Recipe
 from ..training.callbacks import require_state_dict_pair
-from ..recipe.located_document import KeyPath, dotted
 
 Components = Mapping[KeyPath, Any]
 
 
-def build_components(choices: Selections, image: ImageSpec, latent_dim: int) -> Components:
-    """Latent, loss, regularizers, augmentations and the rules of the game."""
+def build_components(checked: CheckedRecipe, image: ImageSpec) -> Components:
+    """Latent, loss, regularizers, augmentations and the game."""
     contexts: dict[str, tuple[Any, ...]] = {
-        "latent": (latent_dim,),
+        "latent": (checked.recipe.latent.dim,),
         "loss": (),
         "train": (),
         "regularizers": (),
         "augmentations": (image,),
     }
-    return {path: chosen.build(*contexts[str(path[0])]) for path, chosen in choices.items() if path[0] in contexts}
+    return {
+        path: selected.build(*contexts[str(path[0])])
+        for path, selected in checked.components.items()
+        if path[0] in contexts
+    }
 
 
-def names_of(components: Components, choices: Selections) -> dict[str, Any]:
-    """Components by names that stay theirs when a list is reordered: loss, regularizers.r1, regularizers.r1#2, ..."""
+def named_components(components: Components, checked: CheckedRecipe) -> dict[str, Any]:
+    """Components by names that do not depend on list positions: loss, regularizers.r1, regularizers.r1#2, ..."""
     named: dict[str, Any] = {}
     for path, part in components.items():
-        name = f"{path[0]}.{choices[path].entry.name}" if isinstance(path[-1], int) else dotted(path)
+        name = f"{path[0]}.{checked[path].entry.name}" if isinstance(path[-1], int) else dotted(path)
         number = 1 + sum(known.partition("#")[0] == name for known in named)
         named[name if number == 1 else f"{name}#{number}"] = part
     return named
 
 
-def require_nothing_lost(components: Components, recipe: Recipe) -> None:
-    """Raises: RecipeError: what a component has would be lost silently: half of a state, or weights to be trained."""
+def of_section(components: Components, section: str) -> Iterator[Any]:
+    """The components below a top-level key of the recipe, in order."""
+    return (part for path, part in components.items() if path[0] == section)
+
+
+def require_checkpointed_and_trained(components: Components, recipe: Recipe) -> None:
+    """Raises: RecipeError: a component has a state that no checkpoint could hold, or parameters that nothing trains."""
     for path, part in components.items():
         try:
-            require_state_dict_pair(part, f"{type(part).__name__}")
+            require_state_dict_pair(part, type(part).__name__)
         except GankitError as error:
             raise RecipeError([recipe.document.problem(path, str(error))]) from None
         if isinstance(part, nn.Module):
-            _require_nothing_to_train(part, path, recipe)
+            _require_no_trainable_parameters(part, path, recipe)
 
 
-def _require_nothing_to_train(part: nn.Module, path: KeyPath, recipe: Recipe) -> None:
-    """Raises: RecipeError: no optimizer holds what would have to be trained."""
-    weight = next((name for name, parameter in part.named_parameters() if parameter.requires_grad), None)
-    if weight is not None:
+def _require_no_trainable_parameters(part: nn.Module, path: KeyPath, recipe: Recipe) -> None:
+    """Raises: RecipeError: no optimizer would update a parameter of this component."""
+    parameter = next((name for name, p in part.named_parameters() if p.requires_grad), None)
+    if parameter is not None:
         message = (
-            f"{type(part).__name__}: no optimizer would train its parameter '{weight}': "
-            "put what learns into the generator or the discriminator, or freeze it (requires_grad_(False))"
+            f"{type(part).__name__}: no optimizer would train its parameter '{parameter}': "
+            "move it into the generator or the discriminator, or freeze it (requires_grad_(False))"
         )
         raise RecipeError([recipe.document.problem(path, message)])

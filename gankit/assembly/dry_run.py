@@ -1,4 +1,4 @@
-"""Components tried on stand-ins: networks of any size without data, optimizers without networks."""
+"""Dry runs: networks and augmentations on the meta device, which computes shapes only; optimizers on one parameter."""
 
 from __future__ import annotations
 
@@ -8,139 +8,106 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import GankitError
-from .build_limits import Frugal, bare_add_param_group, one_thread
+from ..game.outputs import heads_of
 from ..interfaces import ImageSpec
+from ..messages import one_line, truncate
 
 MAX_PARAMETERS = 100_000_000_000
-MAX_TRIED_PIXELS = 1024**2
-MAX_QUICK_ELEMENTS = 2**26  # 256 MiB, and less work for the CPU than the import
-MAX_ELEMENTS = 2**28  # of one tensor, where a network cannot be tried on the meta device: 1 GiB, for two images
 
 Build = Callable[[], Any]
 T = TypeVar("T")
 
 
-def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module | None:
-    """The generator, for a look at it; None if it could not be tried.
+class NotTriedError(Exception):
+    """A network that does not run on the meta device. The message is for the user."""
+
+
+def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module:
+    """Build the generator and run it on two latents. Returns the generator, on the meta device.
 
     Raises:
-        Exception: there is no such generator, or two latents do not become two of the recipe's images.
+        NotTriedError: it does not run on the meta device.
+        Exception: it cannot be built, or two latents do not become two of the recipe's images.
     """
-
-    def run() -> nn.Module:
-        generator = _built(build())
-        images = generator(torch.zeros(2, latent_dim), _labels(image))
-        wanted = (2, image.channels, image.height, image.width)
-        if not isinstance(images, Tensor) or tuple(images.shape) != wanted:
-            raise ValueError(
-                f"makes {_shape(images)} of two latents; the recipe's images are {list(wanted)}: "
-                "channels come from the dataset, height and width from image.size"
-            )
-        return generator
-
-    return _try(run, image)
+    generator = _build_network(build)
+    images = _run(lambda: generator(torch.zeros(2, latent_dim), _labels(image)))
+    expected = (2, image.channels, image.height, image.width)
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
+        raise ValueError(
+            f"returns {_shape(images)} for two latents; the recipe's images are {list(expected)}: "
+            "channels come from the dataset, height and width from image.size"
+        )
+    return generator
 
 
 def try_discriminator(build: Build, image: ImageSpec) -> Any:
-    """What the discriminator makes of two images; None if it could not be tried.
+    """Build the discriminator and run it on two images. Returns its output, on the meta device.
 
     Raises:
-        Exception: there is no such discriminator, or two images do not become logits.
+        NotTriedError: it does not run on the meta device.
+        Exception: it cannot be built, or does not return logits for two images.
     """
-
-    def run() -> Any:
-        output = _built(build())(torch.zeros(2, image.channels, image.height, image.width), _labels(image))
-        logits = output.get("logits") if isinstance(output, Mapping) else output
-        heads = logits if isinstance(logits, (list, tuple)) else [logits]
-        if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
-            given = ", ".join(_shape(head) for head in heads) or "an empty list"
-            raise ValueError(
-                f"makes {given} of two images; logits are [2 ...], a list of such, or a mapping with 'logits'"
-            )
-        return output
-
-    return _try(run, image)
+    discriminator = _build_network(build)
+    output = _run(lambda: discriminator(torch.zeros(_batch_shape(image)), _labels(image)))
+    logits = output.get("logits") if isinstance(output, Mapping) else output
+    heads = logits if isinstance(logits, (list, tuple)) else [logits]
+    if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
+        given = ", ".join(_shape(head) for head in heads) or "an empty list"
+        raise ValueError(
+            f"returns {given} for two images; expected logits [2 ...], a list of logits, or a mapping with 'logits'"
+        )
+    heads_of(output)
+    return output
 
 
 def try_augmentation(build: Build, image: ImageSpec) -> None:
-    """Raises: Exception: there is no such augmentation, or the images' shape does not stay."""
+    """Build the augmentation and run it on two images.
 
-    def run() -> bool:
-        wanted = (2, image.channels, image.height, image.width)
-        augmented = _module(build())(torch.zeros(wanted))
-        if not isinstance(augmented, Tensor) or tuple(augmented.shape) != wanted:
-            raise ValueError(f"makes {_shape(augmented)} of images {list(wanted)}; the shape has to stay")
-        return True
-
-    _try(run, image)
+    Raises:
+        NotTriedError: it does not run on the meta device.
+        Exception: it cannot be built, or changes the shape of the images.
+    """
+    augmentation = _build_network(build)
+    augmented = _run(lambda: augmentation(torch.zeros(_batch_shape(image))))
+    if not isinstance(augmented, Tensor) or tuple(augmented.shape) != _batch_shape(image):
+        raise ValueError(f"returns {_shape(augmented)} for images {list(_batch_shape(image))}; it must keep the shape")
 
 
 def try_optimizer(build: Callable[[list[nn.Parameter]], Any]) -> None:
-    """Raises: Exception: it takes no parameter, or is no optimizer."""
-    with bare_add_param_group():
-        optimizer = build([nn.Parameter(torch.zeros(1))])
+    """Build the optimizer for one parameter. Raises: Exception: it cannot be built, or is not an optimizer."""
+    optimizer = build([nn.Parameter(torch.zeros(1))])
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise ValueError(f"makes a {type(optimizer).__name__}, which is no torch.optim.Optimizer")
+        raise ValueError(f"returns a {type(optimizer).__name__}, which is not a torch.optim.Optimizer")
 
 
-def _try(run: Callable[[], T], image: ImageSpec) -> T | None:
-    """Run where it costs least: a small network on the CPU, another on the meta device, which computes nothing.
-
-    What fails on the meta device is tried on the CPU, which has the last word; images too large for that get the
-    benefit of the doubt.
-    """
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        if (found := _run_quickly(run)) is not None:
-            return found
-        try:
-            with Frugal(MAX_ELEMENTS, each=True), torch.device("meta"):  # some make tensors elsewhere all the same
-                return run()
-        except (ValueError, GankitError):
-            raise
-        except MemoryError as error:
-            raise ValueError(f"needs too much memory for two images: {error}") from None
-        except Exception as error:  # some networks compute with numbers that the meta device does not have
-            if "overflow" in str(error):
-                raise ValueError("is too large: its tensors have more elements than can be counted") from None
-            return _run_on_the_cpu(run) if image.height * image.width <= MAX_TRIED_PIXELS else None
+def _build_network(build: Build) -> nn.Module:
+    """The module on the meta device. Raises: ValueError: it is not a module, or has too many parameters."""
+    network = _run(build)
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"returns a {type(network).__name__}, which is not a torch.nn.Module")
+    count = sum(parameter.numel() for parameter in network.parameters())
+    if count > MAX_PARAMETERS:
+        raise ValueError(f"has {count:,} parameters; the limit is {MAX_PARAMETERS:,}")
+    return network
 
 
-def _run_on_the_cpu(run: Callable[[], T]) -> T | None:
+def _run(call: Callable[[], T]) -> T:
+    """The result of ``call`` on the meta device."""
     try:
-        with torch.device("cpu"), Frugal(MAX_ELEMENTS, each=True):
-            return run()
-    except MemoryError:  # which is no fault of a network's that runs on larger machines
-        return None
-
-
-def _run_quickly(run: Callable[[], T]) -> T | None:
-    """Its result, if it runs on the CPU with few elements; that it does not is no fault in itself."""
-    try:
-        with one_thread(), torch.device("cpu"), Frugal(MAX_QUICK_ELEMENTS):
-            return run()
-    except (ValueError, GankitError):
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"):
+            return call()
+    except (NotImplementedError, RuntimeError) as error:
+        if isinstance(error, NotImplementedError) or "meta" in str(error):  # it reads the values of a tensor
+            raise NotTriedError(f"{type(error).__name__}: {truncate(one_line(error), 200)}") from error
         raise
-    except Exception:
-        return None
+
+
+def _batch_shape(image: ImageSpec) -> tuple[int, int, int, int]:
+    return 2, image.channels, image.height, image.width
 
 
 def _labels(image: ImageSpec) -> Tensor | None:
     return torch.zeros(2, dtype=torch.int64) if image.classes else None
-
-
-def _module(component: Any) -> nn.Module:
-    if not isinstance(component, nn.Module):
-        raise ValueError(f"makes a {type(component).__name__}, which is no torch.nn.Module")
-    return component
-
-
-def _built(network: Any) -> nn.Module:
-    """The network. Raises: ValueError: it is none, or larger than any machine could hold."""
-    count = sum(parameter.numel() for parameter in _module(network).parameters())
-    if count > MAX_PARAMETERS:
-        raise ValueError(f"has {count:,} parameters, more than the {MAX_PARAMETERS:,} that gankit takes for no mistake")
-    return _module(network)
 
 
 def _shape(value: Any) -> str:

@@ -1,80 +1,102 @@
-"""G and D: built, brought to the device in the layout that is fastest there, and given the weights to begin with."""
+"""G and D: built, moved to the device in its fastest memory layout, and given their initial weights."""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from .selection import Selections, Selected
+from ..device.engine import Engine
+from ..device.fast_convolutions import use_fast_convolutions
+from ..distributed.processes import Processes
 from ..errors import CheckpointError, RecipeError
-from .build_limits import bounded
-from ..interfaces import ImageSpec
+from ..interfaces import PLAYERS, ImageSpec
+from ..messages import one_line
+from ..recipe.checked import CheckedRecipe
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..training.ema import GeneratorEMA
-from ..device.engine import Engine
-from ..device.fast_convolutions import use_fast_convolutions
 from ..training.train_state import TrainState
+from .build_limits import build_within
 
 
-def build_networks(choices: Selections, image: ImageSpec, latent_dim: int, resumed: Checkpoint | None) -> dict[str, Any]:
-    """G and D, by name. Raises: CheckpointError: they are out of all proportion to those in ``resumed``."""
+def build_networks(checked: CheckedRecipe, image: ImageSpec, resumed: Checkpoint | None) -> dict[str, Any]:
+    """G and D, by name. Raises: CheckpointError: a network is far larger than its weights in ``resumed``."""
     return {
-        "generator": _build(choices["generator",], resumed, "generator", image, latent_dim),
-        "discriminator": _build(choices["discriminator",], resumed, "discriminator", image),
+        "generator": _build(checked, "generator", resumed, image, checked.recipe.latent.dim),
+        "discriminator": _build(checked, "discriminator", resumed, image),
     }
 
 
-def bring_to_device(network: nn.Module, recipe: Recipe, engine: Engine) -> nn.Module:
-    """The network, as it is trained there."""
-    network = engine.processes.synchronized(network.to(engine.device, engine.dtype)).train()
+def move_to_device(network: nn.Module, recipe: Recipe, engine: Engine, processes: Processes) -> nn.Module:
+    """The network on its device, in training mode and in the memory layout that is fastest there."""
+    network = processes.convert_batchnorm(network.to(engine.device, engine.dtype)).train()
     compiled, on_cpu = recipe.train.compile, engine.device.type == "cpu"
     if not (compiled and engine.device.type == "cuda"):  # there, the compiler chooses layouts
         _to_channels_last(network)
-    # the compiler writes kernels of its own, and is no faster with ours
+    # compiled networks use the compiler's own kernels and are no faster with these
     if recipe.train.kernels == "auto" and not compiled and on_cpu and engine.precision == "bf16":
         use_fast_convolutions(network)
     return network
 
 
-def set_first_weights(state: TrainState, recipe: Recipe, engine: Engine, fresh: bool) -> None:
-    """Those that all processes begin with, and G's average begins with; of a fresh run, what ``initialize:`` says.
+def set_initial_weights(state: TrainState, recipe: Recipe, processes: Processes, fresh: bool) -> None:
+    """Give all processes the same weights and start the EMA; a fresh run takes them from ``initialize:`` if set.
 
     Raises:
-        RecipeError: ``initialize:`` does not fit the recipe.
+        RecipeError: the checkpoint of ``initialize:`` does not fit the recipe.
     """
     checkpoint = _initialize(state, recipe) if fresh and recipe.initialize is not None else None
-    engine.processes.broadcast_parameters((state.generator, state.discriminator))
+    processes.broadcast_parameters((state.generator, state.discriminator))
     if recipe.ema is None:
         return
     state.ema = GeneratorEMA(state.generator)
     if checkpoint is not None and "generator_ema.safetensors" in checkpoint.manifest["files"]:
         checkpoint.load_network("generator_ema", state.ema.module)
-        state.ema.n_averaged.fill_(1)  # or the first update would put G itself in its place
+        state.ema.n_averaged.fill_(1)  # the first update of an average copies the weights of G
 
 
-def _build(chosen: Selected, resumed: Checkpoint | None, name: str, *context: Any) -> Any:
-    """The network, if it can be the one that the checkpoint holds."""
+def try_networks(checked: CheckedRecipe, state: TrainState, image: ImageSpec, engine: Engine) -> None:
+    """Run the networks that the meta device could not run, on copies. Raises: RecipeError: one of them fails."""
+    labels = torch.zeros(2, dtype=torch.int64, device=engine.device) if image.classes else None
+    inputs = {
+        "generator": (2, checked.recipe.latent.dim),
+        "discriminator": (2, image.channels, image.height, image.width),
+    }
+    for player in PLAYERS:
+        if (player,) not in checked.not_tried:
+            continue
+        network = copy.deepcopy(getattr(state, player))
+        zeros = torch.zeros(inputs[player], dtype=engine.dtype, device=engine.device)
+        try:
+            with engine.build_scope(checked.recipe.seed), torch.no_grad(), engine.autocast():
+                network(zeros, labels)
+        except Exception as error:  # a plugin's network may raise anything
+            message = f"fails on two inputs: {type(error).__name__}: {one_line(error)}"
+            raise RecipeError([checked.recipe.document.problem((player,), message)]) from error
+
+
+def _build(checked: CheckedRecipe, name: str, resumed: Checkpoint | None, *context: Any) -> Any:
+    """The network, within the size of its weights in the checkpoint ``resumed``."""
     if resumed is None:
-        return chosen.build(*context)
+        return checked.build(name, *context)
     try:
-        return bounded(lambda: chosen.build(*context), resumed.bytes_of(name))
+        return build_within(lambda: checked.build(name, *context), resumed.bytes_of(name))
     except MemoryError as error:
         raise CheckpointError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
 
 
 def _to_channels_last(network: nn.Module) -> None:
-    """Bring the convolutions' weights into the layout that is fastest for them."""
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.dim() == 4:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
 def _initialize(state: TrainState, recipe: Recipe) -> Checkpoint:
-    """Take the weights of another run's checkpoint."""
+    """Load the weights of another run's checkpoint."""
     try:
         checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize or "")))
         for name, network in state.networks().items():

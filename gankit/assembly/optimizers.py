@@ -1,4 +1,4 @@
-"""The players' optimizers, with the schedules that keep them at the settings of the recipe."""
+"""The players' optimizers, and the schedules that keep their settings up to date."""
 
 from __future__ import annotations
 
@@ -7,29 +7,24 @@ from typing import Any
 
 from torch import nn
 
-from .selection import Selections
 from ..errors import RecipeError
-from ..recipe.model import Recipe
-from ..training.schedules import OptimizerSchedule, parameter_groups
 from ..interfaces import PLAYERS
+from ..recipe.checked import CheckedRecipe
+from ..training.schedules import OptimizerSchedule, parameter_groups
 
 
 def build_optimizers(
-    recipe: Recipe, networks: Mapping[str, nn.Module], choices: Selections
+    checked: CheckedRecipe, networks: Mapping[str, nn.Module]
 ) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
-    """Each player's optimizer, and what keeps it at the recipe's settings.
-
-    Raises:
-        RecipeError: an optimizer refuses its parameters.
-    """
+    """Each player's optimizer with its schedule. Raises: RecipeError: an optimizer refuses its parameters."""
     optimizers, schedules = {}, []
-    for side in PLAYERS:
-        groups = parameter_groups(networks[side])
-        own = [set(group) - {"params"} for group in groups]
-        chosen = choices["optimizers", side]
+    for player in PLAYERS:
+        groups = parameter_groups(networks[player])
+        own_settings = [set(group) - {"params"} for group in groups]
+        path = ("optimizers", player)
         try:
-            optimizers[side] = chosen.build(groups)
+            optimizers[player] = checked.build(path, groups)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise RecipeError([recipe.document.problem(("optimizers", side), str(error))]) from None
-        schedules.append(OptimizerSchedule(optimizers[side], chosen.params, own))
+            raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
+        schedules.append(OptimizerSchedule(optimizers[player], checked[path].params, own_settings))
     return optimizers, schedules

@@ -19,7 +19,7 @@ from ..errors import DataError, GankitError, RecipeError
 from .console import Overrides, PluginOption, complain, make_runtime, out
 
 if TYPE_CHECKING:
-    from ..profiling.step_profile import Profile
+    from ..profiling.step_profile import StepProfile
     from ..training.trainer import Trainer
 
 
@@ -50,12 +50,12 @@ def bench(
     console = out()
     try:
         with _temporary_folder() as folder:
-            console.print(f"preparing {checked.dataset.name} ...")
+            console.print(f"preparing {checked.recipe.dataset.name} ...")
             try:
                 trainer = runtime.assemble(checked, folder / "run")
             except DataError as error:
-                raise RecipeError([checked.document.problem(("dataset",), str(error))]) from None
-            console.print(f"measuring {steps:,} steps of {checked.name} ...")
+                raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
+            console.print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
             measured = _measure(trainer, steps)
     except KeyboardInterrupt:
         complain("interrupted before all was measured")
@@ -63,12 +63,12 @@ def bench(
     _print(trainer, measured)
 
 
-def _measure(trainer: Trainer, steps: int) -> Profile:
+def _measure(trainer: Trainer, steps: int) -> StepProfile:
     """Raises: GankitError before the first step; typer.Exit with 1 after it."""
-    from ..profiling.step_profile import profile
+    from ..profiling.step_profile import profile_steps
 
     try:
-        return profile(trainer, steps)
+        return profile_steps(trainer, steps)
     except GankitError as error:
         if trainer.state.step == 0:
             raise
@@ -91,10 +91,11 @@ def _temporary_folder() -> Iterator[Path]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _print(trainer: Trainer, measured: Profile) -> None:
-    from ..profiling.step_profile import CALLBACKS, OTHER
+def _print(trainer: Trainer, measured: StepProfile) -> None:
+    from ..training.callbacks import CALLBACKS
+    from ..training.step import OTHER
 
-    about, images = trainer.parts.about, measured.images
+    about, images = trainer.setup.about, measured.images
     batch = trainer.recipe.loader.batch_size
     where = f"{about['device']} ({about['threads']} threads)" if about["device"] == "cpu" else about["device"]
     console = out()

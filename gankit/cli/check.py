@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from .console import Overrides, PluginOption, make_runtime, out
+from .console import Overrides, PluginOption, complain, make_runtime, out
 
 
 def check(
@@ -25,14 +25,16 @@ def check(
 
       gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
     """
-    runtime = make_runtime(plugin)
-    resolved = runtime.resolve(runtime.load(recipe, overrides or ()))
+    checked = make_runtime(plugin).load(recipe, overrides or ())
     table = Table(title=f"{recipe} is fit to run", title_justify="left", box=None, show_header=False)
     table.add_column(style="bold")
-    for key, value in resolved.model_dump(mode="json").items():
+    for key, value in checked.recipe.model_dump(mode="json").items():
         for index, line in enumerate(_lines(value)):
             table.add_row(key if index == 0 else "", line)
     out().print(table)
+    for path, reason in checked.not_tried.items():
+        message = f"not tried without data ({reason}); it is tried before the first step"
+        complain(str(checked.recipe.document.problem(path, message)), "note")
 
 
 def _lines(value: Any) -> list[str]:

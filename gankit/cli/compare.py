@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from ..errors import GankitError
-from .clock import clock
 from .console import PluginOption, make_runtime, out
+from .duration import format_duration
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,8 +74,7 @@ def compare(
 def _samples(
     names: Sequence[str], runs: Sequence[Path], count: int, seed: int, runtime: Runtime
 ) -> dict[str, Tensor | str]:
-    from ..runtime import generator_from
-    from ..runs.checkpoint import checkpoints
+    from ..runs.file_names import checkpoints
 
     samples: dict[str, Tensor | str] = {}
     for name, run in zip(names, runs, strict=True):
@@ -83,7 +82,7 @@ def _samples(
         if not found:
             samples[name] = "no checkpoint yet"
             continue
-        generator = generator_from(runtime, found[-1])
+        generator = runtime.load_generator(found[-1])
         try:
             samples[f"{name}, {found[-1].name}"] = generator.sample(count, seed)
         except ValueError as error:
@@ -100,7 +99,7 @@ def run_tables(
         "steps": [f"{run.steps:,}" for run in facts],
         "images": [f"{run.images:,}" for run in facts],
         "images/s": ["-" if rate is None else f"{rate:,.0f}" for rate in rates],
-        "time": [clock(run.seconds) for run in facts],
+        "time": [format_duration(run.seconds) for run in facts],
         "ended": [run.ending or "running or killed" for run in facts],
         "loss D": [_loss(run, "discriminator_loss") for run in facts],
         "loss G": [_loss(run, "generator_loss") for run in facts],

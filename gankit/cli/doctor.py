@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .clock import clock
 from .console import out
+from .duration import format_duration
 
 if TYPE_CHECKING:
     from ..reports.diagnosis import Diagnosis
@@ -35,7 +35,7 @@ def told(found: Diagnosis) -> list[str]:
     """A diagnosis in lines."""
     facts = found.facts
     rate = facts.images_per_second
-    speed = "" if rate is None else f"; {clock(facts.seconds)} of training, {rate:,.0f} images/s"
+    speed = "" if rate is None else f"; {format_duration(facts.seconds)} of training, {rate:,.0f} images/s"
     lines = [f"{facts.directory}: {found.ending}{speed}", ""]
     if found.troubles:
         for trouble in found.troubles:

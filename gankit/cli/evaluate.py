@@ -15,8 +15,8 @@ from .console import PluginOption, complain, make_runtime, out
 
 if TYPE_CHECKING:
     from ..evaluation.record import Evaluation
-    from ..runtime import Runtime
     from ..evaluation.request import Request
+    from ..runtime import Runtime
 
 LONGEST_HASH = 12
 
@@ -99,10 +99,11 @@ def evaluate(
 
       gankit eval pictures --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
-    from ..recipe.overrides import read_options
-    from ..evaluation.evaluation_log import EVALUATIONS, append_evaluation
-    from ..evaluation.request import Request
+    from ..evaluation.evaluation_log import append_evaluation
     from ..evaluation.generated_images import run_of
+    from ..evaluation.request import Request
+    from ..recipe.overrides import read_options
+    from ..runs.file_names import EVALUATIONS
 
     request = Request(
         metrics=[name.strip() for name in metrics.split(",") if name.strip()],

@@ -46,9 +46,9 @@ class _Deferred(typer.core.TyperCommand):
     """A verb of another package: named in the help, imported when called."""
 
     def __init__(self, point: metadata.EntryPoint) -> None:
-        from ..plugin_loader import distribution
+        from ..plugin_loader import distribution_of
 
-        self._package = distribution(point)
+        self._package = distribution_of(point)
         super().__init__(
             point.name,
             help=f"(from {self._package})",

@@ -8,8 +8,8 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ..interfaces import Run
-from .clock import clock
 from .console import out
+from .duration import format_duration
 
 REFRESH_SECONDS = 1.0
 LINE_SECONDS = 10.0
@@ -42,7 +42,7 @@ class Meter:
             "step": f"{run.state.step:,}/{run.total_steps:,}",
             "rate": f"{rate:,.0f} images/s",
             "losses": f"loss D {shown['discriminator']} G {shown['generator']}",
-            "left": f"{clock((run.total_steps - run.state.step) * pace)} left",
+            "left": f"{format_duration((run.total_steps - run.state.step) * pace)} left",
         }
 
 

@@ -45,9 +45,9 @@ def run(
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
     checked = runtime.load(recipe, overrides or ())
-    out().print(f"preparing {checked.dataset.name} ...")
+    out().print(f"preparing {checked.recipe.dataset.name} ...")
     try:
         trainer = runtime.assemble(checked, directory)
     except DataError as error:
-        raise RecipeError([checked.document.problem(("dataset",), str(error))]) from None
+        raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
     return train(trainer, plugin)

@@ -77,14 +77,13 @@ def sample(
       gankit sample results/dcgan_cifar10 --interpolate 24 --out walk.gif
     """
     from ..errors import GankitError
-    from ..runtime import generator_from
 
     animated = path.suffix.lower() == ".gif"
     if animated and interpolate is None:
         raise GankitError(f"--out {path}: a GIF shows a walk through the latents: add --interpolate 24, or write a PNG")
     if not animated and path.suffix.lower() != ".png":
         raise GankitError(f"--out {path}: pictures are written as .png, a walk as .png or .gif")
-    generator = generator_from(make_runtime(plugin), source)
+    generator = make_runtime(plugin).load_generator(source)
     count = count or (PICTURES if interpolate is None else LATENTS)
     chosen, columns = _chosen(options or [], classes, generator, count)
     try:
@@ -104,8 +103,8 @@ def _chosen(
     words: list[str], classes: str | None, generator: TrainedGenerator, count: int
 ) -> tuple[dict[str, Any], int | None]:
     """What to ask the generator for beside count and seed; and pictures in a row, where that shows something."""
-    from ..recipe.overrides import read_options
     from ..errors import GankitError
+    from ..recipe.overrides import read_options
 
     chosen = read_options(words)
     if taken := sorted({"count", "seed", "steps"} & set(chosen)):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ..errors import GankitError
+from ..events import Evaluated, Event, Finding, Notice, NotSaved, Recovered, RolledBack
 from .console import complain, out, rank
 from .progress import make_progress
 
@@ -32,14 +33,14 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     from ..distributed.rank_failures import LostProcessError, OtherProcessError
 
     trainer.callbacks.add("progress", make_progress())
-    trainer.listeners.append(lambda event: _tell(event, trainer.state.step))
+    trainer.listeners.append(lambda event: _print_event(event, trainer.state.step))
     try:
         with _stopping(trainer):
             trainer.fit()
     except OtherProcessError:  # which has told
         raise typer.Exit(1) from None
     except GankitError as error:
-        if trainer.state.step == 0 and trainer.drawn is None:
+        if trainer.state.step == 0 and trainer.last_batch is None:
             raise
         # the first process says how to go on, unless it is the one that has ended
         rest = (
@@ -82,8 +83,8 @@ def stay_stopped(directory: Path) -> None:
 
     Raises: typer.Exit: with the code that it ended with.
     """
-    from ..runs.run_directory import read_record
     from ..distributed.rendezvous import launch_id
+    from ..runs.run_directory import read_record
 
     ended = read_record(directory).get("ended")
     reason = ended.get("reason") if isinstance(ended, Mapping) and ended.get("launch") == launch_id() else None
@@ -107,22 +108,21 @@ def _notes(error: Exception) -> str:
     return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
 
 
-def _tell(event: Mapping[str, Any], step: int) -> None:
-    """What a run finds out about itself."""
-    kind = event.get("event")
-    if kind == "finding" and not event.get("fatal"):
-        complain(str(event["message"]), "finding")
-    elif kind == "recovered":
-        complain(str(event.get("message", event.get("finding"))), "over")
-    elif kind == "rolled_back":
-        complain(f"went back from step {event['from_step']:,}, and on", "warning")
-    elif kind == "evaluated":
-        scores = "  ".join(f"{name} {value:.5g}" for name, value in event["scores"].items())
+def _print_event(event: Event, step: int) -> None:
+    """Print an event that the user should see."""
+    if isinstance(event, Finding) and not event.fatal:
+        complain(event.message, "finding")
+    elif isinstance(event, Recovered):
+        complain(event.message, "over")
+    elif isinstance(event, RolledBack):
+        complain(f"returned from step {event.from_step:,} to step {step:,}", "warning")
+    elif isinstance(event, Evaluated):
+        scores = "  ".join(f"{name} {value:.5g}" for name, value in event.scores.items())
         out().print(f"step {step:,}  {scores}")
-    elif kind == "not_judged":
-        complain(f"health looks no further at {event['reason']}", "warning")
-    elif kind == "not_saved":
-        complain(f"no checkpoint of this step: {event['reason']}", "warning")
+    elif isinstance(event, NotSaved):
+        complain(f"no checkpoint of this step: {event.reason}", "warning")
+    elif isinstance(event, Notice):
+        complain(event.message, "warning")
 
 
 @contextmanager

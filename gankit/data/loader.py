@@ -15,11 +15,11 @@ from torch.utils.data import Dataset as TorchDataset
 from ..errors import DataError
 from ..interfaces import Batch, Dataset, ImageSpec
 from ..recipe.model import Loader as LoaderSettings
-from .prefetch import prefetch
-from .order import Order
-from .resize import to_float
 from .image_cache import CachedSource, Indices, Source, StreamedSource, open_source
-from .worker_signals import leave_signals_to_trainer
+from .order import Order
+from .prefetch import prefetch
+from .resize import to_float
+from .workers import DataWorkerError, leave_signals_to_trainer, worker_death
 
 Raw = tuple[Tensor, Tensor, Tensor]  # uint8 [n c h w], labels [n], whether each is mirrored [n]
 Fault = DataError | OSError | MemoryError
@@ -181,11 +181,13 @@ class _Starts(torch.utils.data.Sampler[int]):
 
 
 def _next(raws: Iterator[Raw | Fault]) -> Raw | Fault:
-    """The next of the workers' batches; a worker's own faults are values."""
+    """The next batch of the workers. Raises: DataWorkerError: a worker died."""
     try:
         return next(raws)
-    except (ConnectionError, FileNotFoundError, EOFError) as error:  # its batch cannot be fetched any more
-        raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
+    except (ConnectionError, FileNotFoundError, EOFError) as error:  # the worker's batch can no longer be fetched
+        raise DataWorkerError("exited unexpectedly") from error
+    except RuntimeError as error:
+        raise worker_death(error) or error from error
 
 
 def _unwrapped(raw: Raw | Fault) -> Raw:

@@ -16,40 +16,41 @@ from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradie
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..errors import GankitError
-from .rendezvous import rendezvous, on_cpu, require_torchrun
-from .rank_failures import detect_lost_ranks
-from .rank_failures import OtherProcessError
 from .processes import Processes
+from .rank_failures import OtherProcessError, detect_lost_ranks
+from .rendezvous import rendezvous, require_torchrun, uses_cpu
 
 T = TypeVar("T")
-MOST_NUMBERS = 4  # that `largest` takes: who waits does not know how many the first process gives
-PATIENCE = timedelta(days=1)  # for the first process to download, to evaluate, to draw
+MAX_NUMBERS = 4  # that `max_over_ranks` takes: a waiting rank does not know how many rank 0 will send
+TIMEOUT = timedelta(days=1)  # for downloads, evaluations and drawing on rank 0
 
 
 class ProcessGroup(Processes):
-    """This process among several.
+    """This process in a group of several.
 
-    The networks are never wrapped: what differs between processes is averaged here, flattened into one tensor.
+    Networks are not wrapped. Gradients and buffers are flattened into one tensor and averaged with one reduction.
 
     Args:
         device: the recipe's ``train.device``.
 
     Raises:
-        GankitError: the environment is not torchrun's, or this process has no device.
+        GankitError: torchrun's environment is incomplete, or this process has no device.
     """
 
     def __init__(self, device: str) -> None:
         require_torchrun()
-        cpu = on_cpu(device)
+        cpu = uses_cpu(device)
         with detect_lost_ranks():
             state = PartialState(cpu=cpu, **rendezvous())
-            # of its own, on the CPU: what processes tell each other between steps waits for no device
-            self._hosts: Any = distributed.new_group(backend="gloo", timeout=PATIENCE)
+            # A separate CPU group: messages between steps must not wait for the device.
+            self._cpu_group: Any = distributed.new_group(backend="gloo", timeout=TIMEOUT)
         self.rank, self.world_size = state.process_index, state.num_processes
         self.local_rank = state.local_process_index
         self.device = torch.device("cpu") if cpu else torch.device("cuda", self.local_rank)
         self._others_wait = False
-        if cpu:  # gloo's threads abort a process that ends beside them; on CUDA this could wait for processes long gone
+        if (
+            cpu
+        ):  # gloo's threads abort a process that exits with an open group; on CUDA, closing could wait for dead ranks
             atexit.register(self.close)
 
     def mean(self, value: Tensor) -> Tensor:
@@ -58,39 +59,39 @@ class ProcessGroup(Processes):
                 return all_reduce_with_gradient(value.clone()) / self.world_size  # type: ignore[no-any-return]
             return reduce(value.detach(), "mean")  # type: ignore[no-any-return]
 
-    def share(self, whole: Tensor) -> Tensor:
-        return whole.tensor_split(self.world_size)[self.rank]
+    def local_rows(self, rows: Tensor) -> Tensor:
+        return rows.tensor_split(self.world_size)[self.rank]
 
-    def whole(self, share: Tensor | None) -> Tensor | None:
-        if share is None:
+    def all_gather(self, rows: Tensor | None) -> Tensor | None:
+        if rows is None:
             return None
         with detect_lost_ranks():
-            return gather(share.contiguous())  # type: ignore[no-any-return]
+            return gather(rows.contiguous())  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         if not parameters:
             return
         present = [float(p.grad is not None) for p in parameters]
-        there = torch.tensor(present).to(parameters[0].device, parameters[0].dtype, non_blocking=True)
+        present_here = torch.tensor(present).to(parameters[0].device, parameters[0].dtype, non_blocking=True)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        *means, anywhere = self._means([*gradients, there])
-        # only who lacks one has to ask the device whether others have it: after lazy penalties, now and then
-        wanted = [True] * len(parameters) if all(present) else (anywhere > 0).tolist()
+        *means, present_share = self._mean_tensors([*gradients, present_here])
+        # Only a rank that lacks a gradient reads the result from the device, now and then after lazy penalties.
+        wanted = [True] * len(parameters) if all(present) else (present_share > 0).tolist()
         for parameter, own, mean, want in zip(parameters, gradients, means, wanted, strict=True):
-            parameter.grad = own.copy_(mean) if want else None  # copied, for the layout of its own
+            parameter.grad = own.copy_(mean) if want else None  # copied, to keep the gradient's own memory layout
 
     @torch.no_grad()
-    def align(self, networks: Iterable[nn.Module]) -> None:
+    def average_buffers(self, networks: Iterable[nn.Module]) -> None:
         averaged: list[Tensor] = []
         copied: list[Tensor] = []
         for module in (module for network in networks for module in network.modules()):
             floats = [buffer for buffer in module.buffers(recurse=False) if buffer.is_floating_point()]
             (averaged if isinstance(module, _BatchNorm) else copied).extend(floats)
         if averaged:
-            _assign(averaged, self._means(averaged))
+            _assign(averaged, self._mean_tensors(averaged))
         if copied:
-            _assign(copied, self._of_the_first(copied))
+            _assign(copied, self._broadcast_tensors(copied))
 
     @torch.no_grad()
     def broadcast_parameters(self, networks: Iterable[nn.Module]) -> None:
@@ -98,20 +99,20 @@ class ProcessGroup(Processes):
         by_dtype: dict[torch.dtype, list[Tensor]] = {}
         for tensor in tensors:
             by_dtype.setdefault(tensor.dtype, []).append(tensor)
-        for alike in by_dtype.values():
-            _assign(alike, self._of_the_first(alike))
+        for same_dtype in by_dtype.values():
+            _assign(same_dtype, self._broadcast_tensors(same_dtype))
 
-    def synchronized(self, network: nn.Module) -> nn.Module:
+    def convert_batchnorm(self, network: nn.Module) -> nn.Module:
         if self.device is None or self.device.type != "cuda":
             return network
         return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return]
 
-    def largest(self, *numbers: int) -> list[int]:
+    def max_over_ranks(self, *numbers: int) -> list[int]:
         while True:
-            asked, *largest = self._largest(False, *numbers)
-            if not asked:
+            work_requested, *largest = self._reduce_max(False, *numbers)
+            if not work_requested:
                 return largest[: len(numbers)]
-            self._do_part()
+            self._run_share()
 
     @contextmanager
     def while_other_ranks_wait(self) -> Iterator[None]:
@@ -121,19 +122,19 @@ class ProcessGroup(Processes):
         finally:
             self._others_wait = before
 
-    def everywhere(self, work: Callable[..., T], *words: Any) -> list[T]:
+    def run_on_all_ranks(self, work: Callable[..., T], *args: Any) -> list[T]:
         if not self._others_wait:
-            return [work(self.host, 0, 1, *words)]
-        self._largest(True)
-        return self._do_part(work, *words)
+            return [work(self.host, 0, 1, *args)]
+        self._reduce_max(True)
+        return self._run_share(work, *args)
 
     def all_gather_object(self, value: T) -> list[T]:
         values: list[Any] = [None] * self.world_size
         with detect_lost_ranks():
-            distributed.all_gather_object(values, value, group=self._hosts)
+            distributed.all_gather_object(values, value, group=self._cpu_group)
         return values
 
-    def first(self, function: Callable[[], T]) -> T:
+    def on_rank_zero(self, function: Callable[[], T]) -> T:
         result: T | None = None
         error: Exception | None = None
         if self.rank == 0:
@@ -142,83 +143,83 @@ class ProcessGroup(Processes):
                     result = function()
             except Exception as raised:
                 error = raised
-        self.largest()
-        self._all_well(error)
+        self.max_over_ranks()
+        self._require_success(error)
         return self.all_gather_object(result)[0]  # type: ignore[return-value]
 
     def rank_zero_first(self, function: Callable[[], None]) -> None:
-        own = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
-        for turn in range(3):
+        own_round = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
+        for current_round in range(3):
             error: Exception | None = None
-            if own == turn:
+            if own_round == current_round:
                 try:
                     function()
                 except Exception as raised:
                     error = raised
-            self._all_well(error)
+            self._require_success(error)
 
     def close(self) -> None:
         if distributed.is_initialized():
             PartialState().destroy_process_group()
 
-    def _largest(self, asked: bool, *numbers: int) -> list[int]:
-        """Whether the first process asks for help, and the numbers."""
-        values = torch.tensor([asked, *numbers, *[0] * (MOST_NUMBERS - len(numbers))], dtype=torch.int64)
+    def _reduce_max(self, work_requested: bool, *numbers: int) -> list[int]:
+        """Whether rank 0 requests work, followed by the maximum of each number."""
+        values = torch.tensor([work_requested, *numbers, *[0] * (MAX_NUMBERS - len(numbers))], dtype=torch.int64)
         with detect_lost_ranks():
-            distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._hosts)
+            distributed.all_reduce(values, distributed.ReduceOp.MAX, group=self._cpu_group)
         return values.tolist()
 
-    def _do_part(self, *asked: Any) -> list[Any]:
-        """This process's part of what the first one has asked for; there, everyone's."""
-        task = [asked]
+    def _run_share(self, *request: Any) -> list[Any]:
+        """Run this rank's share of the work that rank 0 requested; return all results on rank 0."""
+        message = [request]
         with detect_lost_ranks():
-            distributed.broadcast_object_list(task, src=0, group=self._hosts)
-        work, *words = task[0]
+            distributed.broadcast_object_list(message, src=0, group=self._cpu_group)
+        work, *args = message[0]
         result: Any = None
         error: Exception | None = None
         try:
-            result = work(self.host, self.rank, self.world_size, *words)
+            result = work(self.host, self.rank, self.world_size, *args)
         except Exception as raised:
             error = raised
-        done: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
+        outcomes: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
         with detect_lost_ranks():
-            distributed.gather_object((result, _said(error)), done, dst=0, group=self._hosts)
-        if done is None:
+            distributed.gather_object((result, _description(error)), outcomes, dst=0, group=self._cpu_group)
+        if outcomes is None:
             return []
         if error is not None:
             raise error
-        for rank, (_, failure) in enumerate(done):
+        for rank, (_, failure) in enumerate(outcomes):
             if failure is not None:
                 raise GankitError(f"process {rank} failed: {failure}")
-        return [result for result, _ in done]
+        return [result for result, _ in outcomes]
 
-    def _all_well(self, error: Exception | None) -> None:
-        """Raises: this process's own error, or OtherProcessError where another has one."""
-        said = self.all_gather_object(_said(error))
+    def _require_success(self, error: Exception | None) -> None:
+        """Raises: this rank's own error, or OtherProcessError if another rank has one."""
+        failures = self.all_gather_object(_description(error))
         if error is not None:
             raise error
-        for rank, failure in enumerate(said):
+        for rank, failure in enumerate(failures):
             if failure is not None:
                 raise OtherProcessError(f"process {rank} failed: {failure}")
 
-    def _means(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def _mean_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         with detect_lost_ranks():
-            return _unflattened(reduce(_flattened(tensors), "mean"), tensors)
+            return _unflatten(reduce(_flatten(tensors), "mean"), tensors)
 
-    def _of_the_first(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+    def _broadcast_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         with detect_lost_ranks():
-            return _unflattened(broadcast(_flattened(tensors)), tensors)
+            return _unflatten(broadcast(_flatten(tensors)), tensors)
 
 
-def _said(error: Exception | None) -> str | None:
+def _description(error: Exception | None) -> str | None:
     return None if error is None else f"{type(error).__name__}: {error}"
 
 
-def _flattened(tensors: Sequence[Tensor]) -> Tensor:
+def _flatten(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
 
 
-def _unflattened(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+def _unflatten(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     parts = flat.split([tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 

@@ -1,8 +1,7 @@
-"""The processes that train one run together: here, one alone; `together` has several."""
+"""The interface to the processes of a run, and its implementation for a single process."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeVar
@@ -10,27 +9,19 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..errors import GankitError
+from ..interfaces import Scalars
 
 T = TypeVar("T")
 
 
-class OtherProcessError(GankitError):
-    """Another process of the run has failed, and has said why itself."""
-
-
-class LostProcessError(GankitError):
-    """Another process of the run has ended or cannot be reached."""
-
-
 class Processes:
-    """One process, which shares with nobody.
+    """A single process; `ProcessGroup` is the same interface for several.
 
     Attributes:
-        rank: of this process among all, from 0; the first writes what there is to write.
-        world_size: how many there are.
-        device: of this process; None where the recipe chooses it.
-        host: what work from the first process is done with, in each: its trainer.
+        rank: the index of this process, from 0. Rank 0 writes all files.
+        world_size: the number of processes.
+        device: the device of this process; None where the recipe chooses it.
+        host: this rank's trainer, which `run_on_all_ranks` passes to its work.
     """
 
     rank = 0
@@ -39,100 +30,80 @@ class Processes:
     host: Any = None
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over all processes; a gradient goes through it."""
+        """The mean over all ranks, differentiable."""
         return value
 
-    def share(self, whole: Tensor) -> Tensor:
-        """This process's equal share of the rows that one process would have."""
-        return whole
+    def mean_scalars(self, scalars: Scalars, dtype: torch.dtype) -> Scalars:
+        """The mean of each scalar over all ranks, with one reduction in ``dtype``."""
+        if self.world_size == 1 or not scalars:
+            return scalars
+        means = self.mean(torch.stack([value.detach().to(dtype) for value in scalars.values()]))
+        return dict(zip(scalars, means.unbind(), strict=True))
 
-    def whole(self, share: Tensor | None) -> Tensor | None:
-        """The rows of all processes, of which each gives its share; None of None."""
-        return share
+    def local_rows(self, rows: Tensor) -> Tensor:
+        """This rank's equal share of the rows of a tensor."""
+        return rows
+
+    def all_gather(self, rows: Tensor | None) -> Tensor | None:
+        """The rows of all ranks, concatenated in rank order; None for None."""
+        return rows
 
     def average_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Each gradient becomes its mean over the processes; of those that lack it, it is zero.
+        """Replace each gradient by its mean over the ranks, counting missing gradients as zero.
 
-        What has a gradient nowhere still has none.
+        A parameter that has no gradient on any rank keeps none.
         """
 
-    def align(self, networks: Iterable[nn.Module]) -> None:
-        """BatchNorm's statistics become their means over the processes, and other buffers the first process's."""
+    def average_buffers(self, networks: Iterable[nn.Module]) -> None:
+        """Average BatchNorm's statistics over the ranks, and copy other floating-point buffers from rank 0."""
 
     def broadcast_parameters(self, networks: Iterable[nn.Module]) -> None:
-        """All weights and buffers become the first process's."""
+        """Copy all parameters and buffers from rank 0."""
 
-    def synchronized(self, network: nn.Module) -> nn.Module:
-        """The network with its BatchNorm over the batches of all processes, where the device can do that."""
+    def convert_batchnorm(self, network: nn.Module) -> nn.Module:
+        """The network with BatchNorm synchronized over the ranks, on devices that support it."""
         return network
 
-    def largest(self, *numbers: int) -> list[int]:
-        """The largest of each over the processes; the device is not waited for.
+    def max_over_ranks(self, *numbers: int) -> list[int]:
+        """The maximum of each number over the ranks; does not wait for the device.
 
-        Who waits here for the first process does its share of what `everywhere` asks for meanwhile.
+        A rank that waits here for rank 0 runs its share of `run_on_all_ranks` in the meantime.
         """
         return list(numbers)
 
     def while_other_ranks_wait(self) -> AbstractContextManager[None]:
-        """Where the first process works while all others wait for it in `largest`, and can be asked for help."""
+        """A block in which rank 0 works while the others wait in `max_over_ranks`, ready for `run_on_all_ranks`."""
         return nullcontext()
 
-    def everywhere(self, work: Callable[..., T], *words: Any) -> list[T]:
-        """In the first process: what ``work(host, part, parts, *words)`` gives in each, by rank.
+    def run_on_all_ranks(self, work: Callable[..., T], *args: Any) -> list[T]:
+        """Call ``work(host, rank, world_size, *args)`` on every rank and return the results by rank, on rank 0.
 
-        The others do their parts where they wait; elsewhere the first process does all of it alone, as one part.
+        Where the other ranks are not waiting, rank 0 calls ``work(host, 0, 1, *args)`` alone.
 
         Args:
-            work: a function of a module's own, so that it has a name by which the others find it.
-            words: plain data.
+            work: a module-level function, which the other ranks import by its name.
+            args: plain data.
 
         Raises:
-            GankitError: it failed in another process.
+            GankitError: the work failed on another rank.
         """
-        return [work(self.host, 0, 1, *words)]
+        return [work(self.host, 0, 1, *args)]
 
     def all_gather_object(self, value: T) -> list[T]:
-        """A small value of each process, by rank."""
+        """A small picklable value of each rank, by rank."""
         return [value]
 
-    def first(self, function: Callable[[], T]) -> T:
-        """What the first process's ``function`` gives. Raises: OtherProcessError: it failed there."""
+    def on_rank_zero(self, function: Callable[[], T]) -> T:
+        """The result of ``function`` on rank 0, on all ranks. Raises: OtherProcessError: it failed on rank 0."""
         return function()
 
     def rank_zero_first(self, function: Callable[[], None]) -> None:
-        """Call ``function`` in the first process, then in the first of each other machine, then in all the rest.
+        """Call ``function`` on rank 0, then on the first rank of each other machine, then on all other ranks.
 
         Raises:
-            OtherProcessError: it failed in another process.
+            OtherProcessError: it failed on another rank.
         """
         function()
 
     def close(self) -> None:
-        """Part from the others."""
-
-
-def launch_id() -> str | None:
-    """What torchrun calls this start of the run (``--rdzv-id``), whichever attempt it is; None without torchrun."""
-    return os.environ.get("TORCHELASTIC_RUN_ID")
-
-
-def join_processes(device: str) -> Processes:
-    """The processes that torchrun has started, this one among them.
-
-    Args:
-        device: the recipe's ``train.device``.
-
-    Raises:
-        GankitError: Accelerate is not installed, the environment is not torchrun's, or a device is missing.
-    """
-    if int(os.environ.get("WORLD_SIZE") or 1) == 1:
-        return Processes()
-    try:
-        from .process_group import ProcessGroup
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "accelerate":
-            raise
-        raise GankitError(
-            "several processes (WORLD_SIZE is above 1) need Hugging Face Accelerate: pip install 'gankit[distributed]'"
-        ) from None
-    return ProcessGroup(device)
+        """Leave the process group."""

@@ -1,16 +1,16 @@
-"""An evaluation from beginning to end."""
+"""Evaluate a run, a checkpoint or a folder of images."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from .record import Evaluation
 from ..interfaces import Dataset
+from ..runs.file_names import RECIPE
 from ..runtime import Runtime
-from ..runs.run_directory import RECIPE
-from .scorer import Scorer, Report, build, silent
-from .request import Request, choose_real, choose_scorers, with_logits
-from .generated_images import checkpoint_of, open_subject, run_of
+from .generated_images import checkpoint_of, open_generated_images, run_of
+from .record import Evaluation
+from .request import Request, names_with_logits, select_real, select_scorers
+from .scorer import Report, Scorer, build, silent
 
 
 def evaluate(
@@ -20,24 +20,24 @@ def evaluate(
 
     Args:
         source: a run directory (its newest checkpoint), a checkpoint, or a folder of images.
-        request: by which metrics and features, on how many images.
-        runtime: with the components; None makes one of the installed plugins.
-        report: is told of the progress.
+        request: the metrics, the features and the number of images.
+        runtime: with the components; None creates one with the installed plugins.
+        report: called with the progress.
 
     Raises:
-        GankitError: the request names what is not there, or the images do not fit it; one sentence says what to do.
+        GankitError: the request names something that does not exist, or the images do not fit it.
     """
     runtime, source = runtime or Runtime(), Path(source)
     registries = runtime.registries
-    scorers = choose_scorers(registries, request)
+    scorers = select_scorers(registries, request)
     device = request.find_device()
-    kind = "a folder of images" if checkpoint_of(source) is None else "a checkpoint outside of its run"
+    kind = "a folder of images" if checkpoint_of(source) is None else "a checkpoint outside its run"
     run = run_of(source)
-    own_recipe = None if run is None else run / RECIPE
-    chosen = choose_real(registries, request, own_recipe, f"{source}: {kind}")
-    dataset: Dataset = build(chosen)
-    subject = open_subject(runtime, source, request, dataset.spec.channels, chosen.entry.name, device)
-    judge = Scorer(scorers, request, device, with_logits(registries))
+    run_recipe = None if run is None else run / RECIPE
+    selected = select_real(registries, request, run_recipe, f"{source}: {kind}")
+    dataset: Dataset = build(selected)
+    images = open_generated_images(runtime, source, request, dataset.spec.channels, selected.entry.name, device)
+    scorer = Scorer(scorers, request, device, names_with_logits(registries))
     dataset.prepare()
-    judge.study(chosen, dataset, subject.size, report)
-    return judge.score(subject, report)
+    scorer.read_real_images(selected.entry.name, selected.plain_params(), dataset, images.size, report)
+    return scorer.score(images, report)

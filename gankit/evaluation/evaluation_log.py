@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import GankitError
-from ..runs.json_lines import JsonLines
 from ..messages import truncate
+from ..runs.json_lines import JsonLines, read_log
 from .record import Evaluation
 
-EVALUATIONS = "evaluations.jsonl"
-MAX_BYTES = 2**27
 MAX_EVALUATIONS_BYTES = 2**24
 
 
@@ -39,21 +35,9 @@ def read_evaluations(path: Path) -> list[Evaluation]:
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = truncate(".".join(map(str, fault["loc"])))
-        raise GankitError(f"{path}: a line is no evaluation: {where}: {truncate(fault['msg'], 200)}; delete it") from None
-
-
-def read_log(path: Path, most: int = MAX_BYTES) -> Iterator[dict[str, Any]]:
-    """The objects of a log, one by one.
-
-    Raises:
-        GankitError: a line is no JSON, or the file cannot be read or is larger than ``most`` bytes.
-    """
-    try:
-        if path.exists() and path.stat().st_size > most:
-            raise GankitError(f"{path}: is larger than {most:,} bytes; shorten it")
-        yield from JsonLines.read(path)
-    except (OSError, ValueError) as error:
-        raise GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
+        raise GankitError(
+            f"{path}: a line is no evaluation: {where}: {truncate(fault['msg'], 200)}; delete it"
+        ) from None
 
 
 def _whole_bytes(path: Path) -> int | None:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..data.decoding import MODE_OF, decode_image, open_image
+from ..data.image_cache import DECODERS
 from ..data.image_files import IMAGE_SUFFIXES, Folder
 from ..data.order import Order
 from ..data.resize import resize
-from ..data.image_cache import DECODERS
 from ..errors import DataError
 from .extractor import BATCH
 

@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 
 from ..data.resize import resize
+from ..device.seeding import EVALUATE
 from ..errors import CheckpointError, GankitError
+from ..recipe.validation import validate
+from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.file_names import CHECKPOINTS, MANIFEST, RECIPE
+from ..runtime import Runtime
+from ..sampling.trained_generator import TrainedGenerator
 from .extractor import BATCH, exactly
 from .folder_images import FolderImages
 from .record import Subject
-from ..sampling.trained_generator import TrainedGenerator
-from ..runtime import generator_from
-from ..runtime import Runtime
-from ..runs.checkpoint import FOLDER, MANIFEST, Checkpoint, find_checkpoint
-from ..runs.run_directory import RECIPE
-from ..device.seeding import EVALUATE
-from ..recipe.validation import validate
 from .request import Request
 
 
@@ -85,7 +84,7 @@ class ImagesOfFolder(FolderImages):
         self.about = Subject(kind="folder", path=str(source))
 
 
-def open_subject(
+def open_generated_images(
     runtime: Runtime, source: Path, request: Request, channels: int, real: str, device: torch.device
 ) -> GeneratedImages | ImagesOfFolder:
     """What is to be evaluated.
@@ -102,7 +101,7 @@ def open_subject(
     if checkpoint is None:
         return ImagesOfFolder(source, channels, request)
     opened = Checkpoint.open(checkpoint)
-    generator = generator_from(runtime, checkpoint, str(device), ema=request.ema)
+    generator = runtime.load_generator(checkpoint, str(device), ema=request.ema)
     require_channels(str(checkpoint), generator.image.channels, channels, real)
     run = run_of(source)
     about = Subject(
@@ -130,7 +129,7 @@ def require_channels(what: str, own: int, others: int, real: str) -> None:
 
 def checkpoint_of(source: Path) -> Path | None:
     """The checkpoint that ``source`` means; None for a folder of other files. Raises: CheckpointError: neither."""
-    if (source / MANIFEST).is_file() or (source / RECIPE).is_file() or (source / FOLDER).is_dir():
+    if (source / MANIFEST).is_file() or (source / RECIPE).is_file() or (source / CHECKPOINTS).is_dir():
         return find_checkpoint(source)
     if source.is_dir():
         return None

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.order import Order
 from ..data.image_cache import DECODERS, CachedSource, Indices, StreamedSource
+from ..data.order import Order
 from ..errors import DataError
 from ..interfaces import Dataset, ImageSpec
 from .extractor import BATCH

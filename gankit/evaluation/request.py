@@ -9,16 +9,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..assembly.selection import Selected
-from ..recipe.located_document import Document
-from ..recipe.overrides import apply_overrides
+from ..assembly.selection import select
+from ..device.find_device import find_device
 from ..errors import GankitError, Problem, RecipeError
-from ..recipe.model import Component, Recipe, Train
-from ..registry import Registries
 from ..messages import did_you_mean
-from ..device.engine import Engine
+from ..recipe.located_document import Document, KeyPath
+from ..recipe.model import Component, Recipe
+from ..recipe.overrides import apply_overrides
 from ..recipe.validation import validate
-from ..recipe.located_document import KeyPath
+from ..registry import Registries, Selected
 
 PRECISION = "fp32"
 
@@ -75,13 +74,7 @@ class Request:
 
     def find_device(self) -> torch.device:
         """Where to compute. Raises: GankitError: there is no such device."""
-        train, problems = validate(Train, {"steps": 1, "device": self.device, "precision": PRECISION}, None, ("train",))
-        try:
-            if train is None:
-                raise RecipeError(problems)
-            return Engine(train).device
-        except GankitError as error:  # which speaks of a recipe's key
-            raise GankitError(str(error).replace("train.device", "--device")) from None
+        return find_device(self.device, "--device")
 
 
 class Scorers(NamedTuple):
@@ -91,7 +84,7 @@ class Scorers(NamedTuple):
     features: Selected
 
 
-def choose_scorers(registries: Registries, request: Request) -> Scorers:
+def select_scorers(registries: Registries, request: Request) -> Scorers:
     """The metrics and the extractor. Raises: RecipeError with every fault of their names and parameters."""
     given = request.params
     document = Document(dict(given) if isinstance(given, Mapping) else {})
@@ -108,26 +101,24 @@ def choose_scorers(registries: Registries, request: Request) -> Scorers:
             problems.append(document.problem((key,), f"no metric and no features of this evaluation{hint}"))
     chosen = []
     for registry, name in (*((registries.metrics, name) for name in names), (registries.features, request.features)):
-        try:
-            entry = registry.get(name)
-        except KeyError as error:
-            problems.append(Problem("", registry.kind, str(error.args[0])))
+        if name not in registry:
+            problems.append(Problem("", registry.kind, registry.unknown(name)))
             continue
-        params, faults = validate(entry.schema, document.data.get(name, {}), document, (name,))
+        selected, faults = select(registry, name, document.data.get(name, {}), document, (name,))
         problems += faults
-        if params is not None:
-            chosen.append(Selected(entry, params))
+        if selected is not None:
+            chosen.append(selected)
     if problems:
         raise RecipeError(problems)
     return Scorers(chosen[:-1], chosen[-1])
 
 
-def with_logits(registries: Registries) -> list[str]:
+def names_with_logits(registries: Registries) -> list[str]:
     """Names of the extractors that have logits, as far as their classes tell."""
     return [entry.name for entry in registries.features if hasattr(entry.factory, "logits")]
 
 
-def choose_real(registries: Registries, request: Request, run_recipe: Path | None, what: str) -> Selected:
+def select_real(registries: Registries, request: Request, run_recipe: Path | None, what: str) -> Selected:
     """The data set of the real images: the one that is named, a recipe's, or the run's own.
 
     Args:
@@ -155,16 +146,12 @@ def choose_real(registries: Registries, request: Request, run_recipe: Path | Non
         )
     if component is None or problems:
         raise RecipeError(problems)
-    return choose_dataset(registries, component, document, path)
+    return select_dataset(registries, component, document, path)
 
 
-def choose_dataset(registries: Registries, component: Component, document: Document, path: KeyPath) -> Selected:
-    """The data set that a component of a document is. Raises: RecipeError: there is none such."""
-    try:
-        entry = registries.datasets.get(component.name)
-    except KeyError as error:
-        raise RecipeError([document.problem((*path, "name"), str(error.args[0]))]) from None
-    params, problems = validate(entry.schema, component.params, document, path)
-    if params is None:
+def select_dataset(registries: Registries, component: Component, document: Document, path: KeyPath) -> Selected:
+    """The dataset that a component of a document names. Raises: RecipeError: it does not exist."""
+    selected, problems = select(registries.datasets, component.name, component.params, document, path)
+    if selected is None:
         raise RecipeError(problems)
-    return Selected(entry, params)
+    return selected

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..assembly.selection import Selected
+from ..device.seeding import EVALUATE, seeded
 from ..errors import GankitError
-from .feature_cache import features_folder, features_of
+from ..interfaces import Dataset, ImageSpec, Metric
+from ..registry import Selected
 from .extractor import BATCH, Extractor
+from .feature_cache import features_folder, features_of
+from .generated_images import Generated
 from .metrics import Columns, measure, require_counts, require_values
 from .real_images import RealImages
 from .record import Evaluation, Image, Measure, Real
-from ..interfaces import Dataset, ImageSpec, Metric
-from ..device.seeding import EVALUATE, seeded
 from .request import PRECISION, Request, Scorers
-from .generated_images import Generated
 
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
 
@@ -69,21 +69,29 @@ class Scorer:
         with self._apart():
             require_values(self.extractor, self._metrics(), others)
 
-    def study(self, chosen: Selected, dataset: Dataset, size: tuple[int, int], report: Report = silent) -> None:
-        """Look at the real images.
+    def read_real_images(
+        self,
+        name: str,
+        params: Mapping[str, Any],
+        dataset: Dataset,
+        size: tuple[int, int],
+        report: Report = silent,
+    ) -> None:
+        """Compute the features of the real images, or read them from the cache.
 
         Args:
-            chosen: their data set.
-            dataset: itself, prepared.
-            size: height and width of all images in this evaluation.
-            report: is told of the progress.
+            name: of the dataset.
+            params: of the dataset, as JSON data.
+            dataset: prepared.
+            size: height and width of all images in this evaluation, in pixels.
+            report: called with the progress.
 
         Raises:
             GankitError: there are too few, or one cannot be read.
         """
         image = ImageSpec(*size, dataset.spec.channels)
         wanted = self._request.real_samples or self._request.samples
-        real = RealImages(chosen.entry.name, chosen.params.model_dump(mode="json"), dataset, image, wanted)
+        real = RealImages(name, params, dataset, image, wanted)
         with self._apart():
             require_counts(self._metrics(), real.count, self._request.samples)
             features = features_of(

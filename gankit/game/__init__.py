@@ -1,0 +1,1 @@
+"""The adversarial game: the networks, what losses see in a turn, and one training step."""

@@ -1,0 +1,1 @@
+"""The time, memory and floating-point operations of a training step."""

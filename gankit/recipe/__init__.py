@@ -1,0 +1,1 @@
+"""The recipe: its model, YAML that keeps line numbers, inheritance, overrides and validation. Imports no torch."""

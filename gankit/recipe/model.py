@@ -25,12 +25,14 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from . import yaml_with_lines as yaml_text
-from .located_document import LENGTHS, Document, lengths_in
-from .inheritance import read_document
 from ..errors import Problem, RecipeError
 from ..schedule import Scheduled
+from . import yaml_with_lines
+from .inheritance import read_document
+from .located_document import LENGTHS, Document, lengths_in
 from .validation import validate
+
+DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
 
 
 class _Section(BaseModel):
@@ -88,9 +90,6 @@ class Image(_Section):
     """``size``: one side, or [height, width], in pixels."""
 
     size: Annotated[tuple[Side, Side], _OneForBoth()]
-
-
-Components = Annotated[tuple[Component, ...], Field(max_length=32)]  # each is built and tried
 
 
 class LatentSpec(Component):
@@ -153,7 +152,7 @@ class Train(_Section):
     discriminator_steps: PositiveInt = 1
     precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
     tf32: bool = True
-    device: Annotated[str, _matching(r"auto|cpu|mps|cuda(:\d{1,3})?", "auto, cpu, mps, cuda or cuda:N")] = "auto"
+    device: Annotated[str, _matching(DEVICE, "auto, cpu, mps, cuda or cuda:N")] = "auto"
     fresh_fakes: bool = False
     microbatch: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
@@ -203,12 +202,12 @@ class Recipe(_Section):
     generator: Component
     discriminator: Component
     loss: Component
-    regularizers: Components = ()
-    augmentations: Annotated[tuple[Component, ...], Field(max_length=8)] = ()
+    regularizers: tuple[Component, ...] = ()
+    augmentations: tuple[Component, ...] = ()
     optimizers: Optimizers
     train: Train
     ema: EMA | None = None
-    callbacks: Components = ()
+    callbacks: tuple[Component, ...] = ()
     initialize: Path | None = None
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
@@ -253,7 +252,7 @@ class Recipe(_Section):
         """The recipe as YAML that loads to an equal recipe."""
         data = self.model_dump(mode="json")
         data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
-        return yaml_text.write(data)
+        return yaml_with_lines.write(data)
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same, wherever they were read."""

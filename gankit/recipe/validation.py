@@ -11,11 +11,10 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from .located_document import Document
 from ..errors import Problem
 from ..messages import did_you_mean
 from ..schedule import Schedule
-from .located_document import KeyPath
+from .located_document import Document, KeyPath
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -11,13 +11,12 @@ from typing import Any
 import yaml
 
 from ..errors import Problem, RecipeError
+from ..messages import truncate
+from .located_document import Document, KeyPath, dotted
 
-KeyPath = tuple[str | int, ...]
 MAX_BYTES = 250_000
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
-MAX_BITS = 1024  # of a whole number; a float has no more
-LONGEST_WORD = 100  # of a key or a path in a message
 
 _BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
 _INT = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+)")
@@ -77,8 +76,8 @@ for _name, _pattern, _first in _SCALARS:
         )
 
 
-def read(text: str, name: str) -> Reading:
-    """The value of a YAML text, with places in the file called ``name``. Raises: RecipeError."""
+def read(text: str, name: str) -> Document:
+    """The document in a YAML text, with places in the file called ``name``. Raises: RecipeError."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
@@ -95,10 +94,10 @@ def read(text: str, name: str) -> Reading:
         raise RecipeError(
             [Problem(place, "", f"invalid YAML: the character U+{error.character:04X} is not allowed")]
         ) from None
-    reading = Reading(name)
+    reader = _Reader(name)
     if node is not None:
-        reading.data = reading.value(node, ())
-    return reading
+        reader.document.data = reader.value(node, ())
+    return reader.document
 
 
 def write(data: Any) -> str:
@@ -106,21 +105,11 @@ def write(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
-class Reading:
-    """Turns a node tree into data, counting what it visits so that aliases cannot multiply (a "YAML bomb").
-
-    Attributes:
-        data: mappings, lists and scalars; None for an empty text.
-        keys: ``file:line:column`` of each mapping key, by path.
-        values: the same of each value.
-        problems: faults that do not stop the reading, such as a key given twice.
-    """
+class _Reader:
+    """Converts a node tree into data. It counts the values it visits, so that aliases cannot multiply (a YAML bomb)."""
 
     def __init__(self, name: str) -> None:
-        self.data: Any = None
-        self.keys: dict[KeyPath, str] = {}
-        self.values: dict[KeyPath, str] = {}
-        self.problems: list[Problem] = []
+        self.document = Document(None)
         self._name = name
         self._visited = 0
         self._scalars = _Loader("")
@@ -130,7 +119,7 @@ class Reading:
         self._visited += 1
         if self._visited > MAX_VALUES or len(path) > MAX_DEPTH:
             raise RecipeError([Problem(place, "", f"{_too_much(len(path))}; are there aliases?")])
-        self.values[path] = place
+        self.document.values[path] = place
         if node.tag not in _TAGS:
             raise RecipeError([Problem(place, dotted(path), f"the tag {node.tag!r} is not allowed: recipes are data")])
         if isinstance(node, yaml.MappingNode):
@@ -138,8 +127,8 @@ class Reading:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         try:
-            return _countable(self._scalars.construct_object(node))
-        except (yaml.YAMLError, ValueError, LookupError, OverflowError):
+            return self._scalars.construct_object(node)
+        except (yaml.YAMLError, ValueError, LookupError):
             kind = node.tag.rpartition(":")[2]
             raise RecipeError([Problem(place, dotted(path), f"{_short(node.value)} is no valid {kind}")]) from None
 
@@ -151,15 +140,17 @@ class Reading:
                 raise RecipeError([Problem(place, dotted(path), "a key must be a word")])
             key = key_node.value
             if key_node.tag == "tag:yaml.org,2002:merge":
-                self.problems.append(Problem(place, dotted(path), "merge keys ('<<') are not allowed; use 'extends'"))
+                self.document.problems.append(
+                    Problem(place, dotted(path), "merge keys ('<<') are not allowed; use 'extends'")
+                )
             elif key in data:
-                first = self.keys[*path, key]
-                self.problems.append(Problem(place, dotted((*path, key)), f"given twice (first {first})"))
+                first = self.document.keys[*path, key]
+                self.document.problems.append(Problem(place, dotted((*path, key)), f"given twice (first {first})"))
             elif ":" in key.rstrip(":") and not key_node.style and _is_absent(value_node):
                 message = f"{_short(key)} is one word to YAML; a space has to follow the colon"
-                self.problems.append(Problem(place, dotted(path), message))
+                self.document.problems.append(Problem(place, dotted(path), message))
             else:
-                self.keys[*path, key] = place
+                self.document.keys[*path, key] = place
                 data[key] = self.value(value_node, (*path, key))
         return data
 
@@ -167,26 +158,9 @@ class Reading:
         return f"{self._name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
-def _countable(value: Any) -> Any:
-    """The value. Raises: OverflowError: it is a whole number that Python would not write in decimal digits."""
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise OverflowError
-    return value
-
-
 def _is_absent(node: yaml.Node) -> bool:
     """Whether nothing at all stands in its place."""
     return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
-
-
-def dotted(path: KeyPath) -> str:
-    """``('callbacks', 0, 'every')`` as ``callbacks.0.every``; what no recipe has is cut."""
-    return truncate(".".join(truncate(str(part)) for part in path), 10 * LONGEST_WORD)
-
-
-def truncate(text: str, length: int = LONGEST_WORD) -> str:
-    """The text, or its beginning where it is longer."""
-    return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def _invalid(error: yaml.MarkedYAMLError, name: str) -> Problem:

@@ -1,0 +1,1 @@
+"""Reports on runs: a summary of their files, diagnosis, comparison and curves."""

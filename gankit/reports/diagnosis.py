@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..runs.checkpoint import checkpoints
-from ..runs.run_directory import EVENTS
+from ..events import Ended, Failed, Finding, Recovered, Resumed, RolledBack, Started
 from ..messages import truncate
+from ..runs.file_names import EVENTS, METRICS, checkpoints
 from ..runs.json_lines import read_log
 from .run_summary import LONGEST as LONGEST_MESSAGE
-from .run_summary import METRICS, RunSummary, read_metrics, read_run, whole
+from .run_summary import RunSummary, read_metrics, read_run, whole
 
 NOT_FINITE = "not_finite"
 LONGEST = 120  # characters of an error in the history; the ending has all of it
@@ -68,7 +68,7 @@ def diagnose(directory: Path) -> Diagnosis:
     return Diagnosis(
         facts=facts,
         ending=_ending(facts, directory),
-        history=[sentence for event in events if (sentence := _told(event))],
+        history=[sentence for event in events if (sentence := _history_line(event))],
         troubles=sorted(troubles, key=lambda trouble: trouble.since),
         next_step=_next_step(facts, directory),
     )
@@ -79,14 +79,14 @@ def _troubles(events: Iterable[Mapping[str, Any]]) -> Iterable[RunProblem]:
     open_ones: dict[str, RunProblem] = {}
     for event in events:
         kind, step = truncate(str(event.get("finding"))), whole(event.get("step", 0))
-        if event.get("event") == "finding":
+        if event.get("event") == Finding.kind:
             known = open_ones.get(kind, RunProblem(kind, "", step, times=0))
             open_ones[kind] = replace(
                 known, message=truncate(str(event.get("message", kind)), LONGEST_MESSAGE), times=known.times + 1
             )
-        elif event.get("event") == "recovered" and kind in open_ones:
+        elif event.get("event") == Recovered.kind and kind in open_ones:
             yield replace(open_ones.pop(kind), until=step)
-        elif event.get("event") == "rolled_back" and NOT_FINITE in open_ones:
+        elif event.get("event") == RolledBack.kind and NOT_FINITE in open_ones:
             yield replace(open_ones.pop(NOT_FINITE), until=whole(event.get("from_step", step)))
     yield from open_ones.values()
 
@@ -113,32 +113,28 @@ def _is_finite(value: Any) -> bool:
         return True
 
 
-def _told(event: Mapping[str, Any]) -> str | None:
-    """An event as a part of the run's history."""
+def _history_line(event: Mapping[str, Any]) -> str | None:
+    """An event as a line of the run's history; None for events that are not part of it."""
     step, at = whole(event.get("step", 0)), truncate(str(event.get("at", "")))
-    match event.get("event"):
-        case "started":
-            said = "started"
-        case "resumed":
-            said = f"resumed after step {step:,}"
-        case "ended":
-            said = f"ended at step {step:,}: {_shortened(str(event.get('reason')))}"
-        case "failed":
-            said = f"failed after step {step:,}: {_shortened(str(event.get('error')).removeprefix('failed: '))}"
-        case "rolled_back":
-            said = f"went back from step {whole(event.get('from_step', step)):,} to step {step:,}"
-            without = event.get("without")
-            left_out = len(without) if isinstance(without, list) else 0
-            said += f", leaving out a batch of {left_out} images" if left_out else ""
-        case "not_saved":
-            said = f"no checkpoint of step {step:,}: {_shortened(str(event.get('reason')))}"
-        case "not_judged":
-            said = f"health looks no further from step {step:,} on at {_shortened(str(event.get('reason')))}"
-        case "not_compiled":
-            said = f"not compiled: {_shortened(str(event.get('reason')))}"
-        case _:
-            return None
-    return f"{at}  {said}"
+    kind = event.get("event")
+    if kind == Started.kind:
+        text = "started"
+    elif kind == Resumed.kind:
+        text = f"resumed after step {step:,}"
+    elif kind == Ended.kind:
+        text = f"ended at step {step:,}: {_shortened(str(event.get('reason')))}"
+    elif kind == Failed.kind:
+        text = f"failed after step {step:,}: {_shortened(str(event.get('error')).removeprefix('failed: '))}"
+    elif kind == RolledBack.kind:
+        text = f"returned from step {whole(event.get('from_step', step)):,} to step {step:,}"
+        without = event.get("without")
+        skipped = len(without) if isinstance(without, list) else 0
+        text += f", skipping a batch of {skipped} images" if skipped else ""
+    elif kind not in (Finding.kind, Recovered.kind) and (message := event.get("message", event.get("reason"))):
+        text = f"{truncate(str(kind)).replace('_', ' ')} at step {step:,}: {_shortened(str(message))}"
+    else:
+        return None
+    return f"{at}  {text}"
 
 
 def _shortened(text: str) -> str:

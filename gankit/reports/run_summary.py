@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GankitError
-from ..recipe.model import Recipe
-from ..runs.run_directory import RECIPE, read_record
-from ..messages import truncate
-from ..evaluation.evaluation_log import EVALUATIONS, read_evaluations
-from ..runs.json_lines import read_log
+from ..evaluation.evaluation_log import read_evaluations
 from ..evaluation.record import Evaluation
+from ..messages import truncate
+from ..recipe.model import Recipe
+from ..runs.file_names import EVALUATIONS, METRICS, RECIPE
+from ..runs.json_lines import read_log
+from ..runs.run_directory import read_record
 
-METRICS = "metrics.jsonl"
 MAX_METRICS_BYTES = 2**30  # a line every ten steps for three weeks, twenty steps a second
 LONGEST = 2000  # characters of what a file says
 LARGEST = 2**62  # counts and seconds beyond are none

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,19 +19,17 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
+from ..data.workers import worker_death
+from ..device.out_of_memory import is_out_of_memory
 from ..errors import CheckpointError
 from ..files import open_regular
+from ..messages import one_line
+from .file_names import CHECKPOINTS, MANIFEST, RECIPE, STATE, checkpoint_name, checkpoints, is_checkpoint_name
 from .json_lines import read_object
-from ..data.workers import dead_worker
-from ..device.out_of_memory import is_out_of_memory
 from .plain_data import load_plain_data, require_plain_data
 from .weights import load_weights, save_weights
 
 FORMAT = 1
-FOLDER = "checkpoints"
-NAME = re.compile(r"step-\d{8,}")
-MANIFEST = "manifest.json"
-STATE = "state.pt"
 MAX_MANIFEST_BYTES = 10_000_000
 
 
@@ -49,8 +46,8 @@ def save_checkpoint(
         CheckpointError: it could not be written, or ``state`` holds more than plain data and tensors.
     """
     require_plain_data(state, "state")
-    folder = run_directory / FOLDER
-    final = folder / f"step-{step:08d}"
+    folder = run_directory / CHECKPOINTS
+    final = folder / checkpoint_name(step)
     temporary, removed = folder / f".{final.name}.{os.getpid()}", folder / f".{final.name}.removed"
     try:
         for leftover in folder.glob(".step-*"):  # of a run that was killed
@@ -70,9 +67,9 @@ def save_checkpoint(
         temporary.rename(final)
         _to_disk(folder)
     except (OSError, RuntimeError, SafetensorError) as error:  # a full disk, as torch and safetensors report it too
-        if dead_worker(error) or is_out_of_memory(error):
+        if worker_death(error) or is_out_of_memory(error):
             raise
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = getattr(error, "strerror", None) or one_line(error)
         raise CheckpointError(f"{final}: cannot be written: {reason}; earlier ones are whole") from None
     finally:
         for leftover in (temporary, removed):
@@ -139,15 +136,6 @@ class Checkpoint:
         return state
 
 
-def checkpoints(run_directory: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
-    folder = run_directory / FOLDER
-    found = [
-        path for path in folder.glob("step-*") if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
-    ]
-    return sorted(found, key=lambda path: int(path.name[5:]))
-
-
 def find_checkpoint(path: Path) -> Path:
     """``path`` if it is a checkpoint, or the newest one of the run directory that it is. Raises: CheckpointError."""
     if (path / MANIFEST).is_file():
@@ -156,18 +144,20 @@ def find_checkpoint(path: Path) -> Path:
         return found[-1]
     if not path.exists():
         raise CheckpointError(f"{path}: no such run or checkpoint")
-    if (path / FOLDER).is_dir() or (path / "recipe.yaml").is_file():
+    if (path / CHECKPOINTS).is_dir() or (path / RECIPE).is_file():
         raise CheckpointError(f"{path}: this run has no checkpoint yet")
     raise CheckpointError(f"{path}: is no run directory and no checkpoint")
 
 
-def all_of_run(folder: Path, run: str | None) -> bool:
+def holds_only_run(folder: Path, run: str | None) -> bool:
     """Whether a folder holds checkpoints of this run, as their manifests tell, and nothing else."""
     inside = [path for path in folder.iterdir() if not path.name.startswith(".step-")]  # what a kill left
     if not inside or run is None:
         return False
     try:
-        return all(NAME.fullmatch(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside)
+        return all(
+            is_checkpoint_name(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside
+        )
     except CheckpointError:
         return False
 

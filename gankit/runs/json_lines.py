@@ -15,6 +15,7 @@ from ..errors import GankitError
 from ..files import open_regular
 
 MAX_LINE = 2**22  # bytes
+MAX_BYTES = 2**27
 MAX_DEPTH = 40
 
 
@@ -113,6 +114,20 @@ class JsonLines:
             yield
         except OSError as error:
             raise GankitError(f"{self.path}: cannot be written: {error.strerror or error}") from error
+
+
+def read_log(path: Path, most: int = MAX_BYTES) -> Iterator[dict[str, Any]]:
+    """The objects of a log, one by one.
+
+    Raises:
+        GankitError: a line is no JSON, or the file cannot be read or is larger than ``most`` bytes.
+    """
+    try:
+        if path.exists() and path.stat().st_size > most:
+            raise GankitError(f"{path}: is larger than {most:,} bytes; shorten it")
+        yield from JsonLines.read(path)
+    except (OSError, ValueError) as error:
+        raise GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
 
 
 def _plain(value: Any) -> Any:

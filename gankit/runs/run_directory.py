@@ -8,18 +8,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import GankitError
-from ..files import open_regular, whole_file
-from .json_lines import MAX_LINE, JsonLines, parse_object, read_object
-from ..recipe.model import Recipe
-from .checkpoint import FOLDER as CHECKPOINTS
-from .checkpoint import all_of_run
 from ..distributed.rendezvous import launch_id
+from ..errors import GankitError
+from ..events import Event
+from ..files import open_regular, whole_file
+from ..recipe.model import Recipe
+from .checkpoint import holds_only_run
+from .file_names import CHECKPOINTS, EVENTS, RECIPE, RECORD
+from .json_lines import MAX_LINE, JsonLines, parse_object, read_object
 
-RECIPE = "recipe.yaml"
 MAX_RECORD_BYTES = 2**22
-RECORD = "run.json"
-EVENTS = "events.jsonl"
 
 
 def require_free(wanted: Path) -> None:
@@ -53,14 +51,14 @@ def _require_own(link: Path, run: Any) -> None:
     target = link.resolve()
     if not target.is_dir():
         raise GankitError(f"{link}: leads to {target}, which is not there; bring it back")
-    if not isinstance(run, str) or not all_of_run(target, run):
+    if not isinstance(run, str) or not holds_only_run(target, run):
         raise GankitError(
             f"{link}: leads out of the run directory, to {target}, and what is there is not this run's checkpoints "
             "alone; a run writes nowhere else. Move all of its checkpoints there and nothing more, or put them back"
         )
 
 
-def claim(wanted: Path | None, name: str) -> Path:
+def claim_directory(wanted: Path | None, name: str) -> Path:
     """Make the directory of a new run: ``wanted`` itself, or ``results/NAME``, ``results/NAME-2``, ...
 
     Raises:
@@ -87,7 +85,7 @@ def claim(wanted: Path | None, name: str) -> Path:
         raise GankitError(f"{wanted or 'results'}: cannot be made: {error.strerror or error}") from None
 
 
-class Records:
+class RunRecords:
     """``recipe.yaml``, ``run.json`` and ``events.jsonl`` of a run.
 
     Args:
@@ -115,9 +113,9 @@ class Records:
         events = directory / EVENTS
         self.events = JsonLines(events, keep_bytes=_length_up_to(step, events, events_bytes))
 
-    def log(self, event: Mapping[str, Any], step: int) -> None:
+    def log(self, event: Event, step: int) -> None:
         """Append to ``events.jsonl``."""
-        self.events.append({"at": _now(), "step": step, **event})
+        self.events.append({"at": _now(), "step": step, **event.record()})
 
     def end(self, reason: str, step: int, images: int, seconds: float) -> None:
         """Write how the run ended."""
@@ -130,10 +128,10 @@ class Records:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
 
 
-class NoRecords:
+class NoRunRecords:
     """What keeps the records of a run in a process that writes none."""
 
-    def log(self, event: Mapping[str, Any], step: int) -> None: ...
+    def log(self, event: Event, step: int) -> None: ...
 
     def end(self, reason: str, step: int, images: int, seconds: float) -> None: ...
 

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..messages import one_line
 
 TIED = "tied:"  # in the file's metadata: this name shares the tensor of that one
 
@@ -44,5 +45,4 @@ def load_weights(network: nn.Module, file: Path) -> None:
                 tensors[tied.removeprefix(TIED)] = tensors[kept]
         network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise CheckpointError(f"{file}: does not fit this network: {reason[:400]}") from None
+        raise CheckpointError(f"{file}: does not fit this network: {one_line(error)[:400]}") from None

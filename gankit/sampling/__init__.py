@@ -1,0 +1,1 @@
+"""Sampling: images from a generator, interpolation, image grids, and the trained generator of a checkpoint."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
-from ..interfaces import ImageSpec, Latent
 from ..device.seeding import LABELS, SAMPLE, seeded
+from ..interfaces import ImageSpec, Latent
 
 CHUNK = 64
 

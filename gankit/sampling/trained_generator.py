@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from ..assembly.selection import Selected
 from ..data.resize import to_uint8
-from ..errors import CheckpointError
-from ..assembly.build_limits import bounded
 from ..interfaces import ImageSpec, Latent
-from ..registry import Params, Registry, signature_schema
-from ..runtime import Runtime
-from ..runs.checkpoint import MANIFEST, Checkpoint, find_checkpoint
+from ..recipe.validation import validate
+from ..registry import Params, signature_schema
 from .interpolation import walk
 from .samples import draw, images_of, sample_images
-from ..training.schedules import ComponentSchedule
-from ..recipe.validation import validate
-from ..messages import truncate
 
 MAX_ELEMENTS = 2**31  # of the images drawn at once, which are 8 GiB until they are quantised
 
@@ -121,78 +112,3 @@ class TrainedGenerator:
         if params is None:
             raise ValueError("; ".join(f"sampling option '{problem.path}': {problem.message}" for problem in problems))
         return params.at(0)
-
-
-def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str = "cpu") -> TrainedGenerator:
-    """The generator of a run's newest checkpoint, or of one checkpoint: the EMA's where there is one.
-
-    Args:
-        path: a run directory or a checkpoint.
-        plugins: as for `gankit.Runtime`; needed where the architecture came by ``--plugin``.
-        device: where it shall run.
-
-    Raises:
-        CheckpointError: there is none, it is damaged or altered, or its architecture is not registered.
-    """
-    return generator_from(Runtime(plugins), path, device)
-
-
-def generator_from(runtime: Runtime, path: str | Path, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
-    """As `load_generator`, with a runtime that is there already; without ``ema``, G itself and not its average."""
-    folder = find_checkpoint(Path(path))
-    checkpoint = Checkpoint.open(folder)
-    manifest = checkpoint.manifest
-    try:
-        image = _image(manifest["image"])
-        latent_dim = int(manifest["latent"]["dim"])
-        classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
-        frequencies = _shares(manifest["frequencies"], image.classes) if image.classes else None
-        registries = runtime.registries
-        latent = _choose(registries.latents, manifest["latent"]).build(latent_dim)
-        with torch.random.fork_rng(devices=[]):  # first weights are drawn, and then replaced
-            chosen = _choose(registries.generators, manifest["generator"])
-            name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
-            network = bounded(lambda: chosen.build(image, latent_dim), checkpoint.bytes_of(name))
-        ComponentSchedule(network, chosen.params).advance(int(manifest["images"]))
-    except CheckpointError as error:
-        recorded = manifest.get("plugins")
-        missing = ", ".join(runtime.missing_plugins(recorded)) if isinstance(recorded, dict) else ""
-        hint = f"; it was trained with plugin {missing}: pass it (--plugin)" if missing else ""
-        raise CheckpointError(f"{folder}: {error}{hint}") from None
-    except Exception as error:  # a manifest is a stranger's data
-        fault = (
-            f"no {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {' '.join(str(error).split())}"
-        )
-        raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {truncate(fault, 400)}") from None
-    checkpoint.load_network(name, network)
-    network.to(device).eval().requires_grad_(False)
-    return TrainedGenerator(network, latent, image, classes, frequencies, folder, name == "generator_ema")
-
-
-def _image(given: Mapping[str, Any]) -> ImageSpec:
-    image = ImageSpec(**given)
-    bounds = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
-    for name, (low, high) in bounds.items():
-        value = getattr(image, name)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"image.{name} is {value!r}, not {low} to {high}")
-    return image
-
-
-def _shares(given: Sequence[Any], classes: int) -> list[float]:
-    shares = [float(share) for share in given]
-    if len(shares) != classes or not all(0 <= share < math.inf for share in shares) or not sum(shares):
-        raise ValueError(f"frequencies are not {classes} shares")
-    return shares
-
-
-def _choose(registry: Registry[Any], given: Mapping[str, Any]) -> Selected:
-    name = str(given["name"])
-    try:
-        entry = registry.get(name)
-    except KeyError as error:
-        raise CheckpointError(str(error.args[0])) from None
-    params, problems = validate(entry.schema, given.get("params", {}))
-    if params is None:
-        raise CheckpointError(f"{registry.singular} '{entry.name}': {'; '.join(map(str, problems))}")
-    return Selected(entry, params)

@@ -1,0 +1,1 @@
+"""Training: the trainer, its loop and step, callbacks, schedules, EMA, train state and recovery."""

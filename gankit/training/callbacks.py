@@ -1,24 +1,31 @@
-"""Callbacks, called in turn; their names, and their states."""
+"""The callbacks of a run: their names, calls and states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..errors import GankitError
 from ..interfaces import CALLBACK_METHODS, Run
 
+CALLBACKS, CHECKPOINTS = "callbacks", "writing checkpoints"
+
 
 class Callbacks:
-    """The callbacks of a run, in order, each under a name of its own."""
+    """The callbacks of a run in order, each under a unique name.
+
+    Attributes:
+        end_phase: called with the callback's name after each call, for profiling.
+    """
 
     def __init__(self, named: Iterable[tuple[str, Any]] = ()) -> None:
+        self.end_phase: Callable[[str], None] = lambda phase: None
         self._named: dict[str, Any] = {}
         for name, callback in named:
             self.add(name, callback)
 
     def add(self, name: str, callback: Any) -> None:
-        """Append a callback. Raises: GankitError: it has no ``on_*`` method, or one that nobody calls."""
+        """Append a callback. Raises: GankitError: it has no ``on_*`` method, or an unknown one."""
         methods = [method for method in dir(callback) if method.startswith("on_")]
         unknown = sorted(set(methods) - set(CALLBACK_METHODS))
         if unknown or not methods:
@@ -29,26 +36,28 @@ class Callbacks:
         self._named[name if number == 1 else f"{name}#{number}"] = callback
 
     def call(self, method: str, run: Run) -> None:
-        """Call ``method`` of each that has it. What one raises has a note that says which it was."""
+        """Call ``method`` of each callback that has it. An error gets a note that names the callback."""
+        self.end_phase(CHECKPOINTS if method == "on_checkpoint" else CALLBACKS)
         for name, callback in self.items():
             _call(name, callback, method, run)
+            self.end_phase(name)
 
     def call_all(self, method: str, run: Run) -> list[Exception]:
-        """The same, of all of them whatever the others raise. Returns that."""
-        raised = []
+        """Call ``method`` of every callback, even after errors. Returns the errors."""
+        errors = []
         for name, callback in self.items():
             try:
                 _call(name, callback, method, run)
             except Exception as error:
-                raised.append(error)
-        return raised
+                errors.append(error)
+        return errors
 
     def stateful(self) -> dict[str, Any]:
-        """Those that have something to remember, by name."""
+        """The callbacks that have a state, by name."""
         return {name: callback for name, callback in self._named.items() if hasattr(callback, "state_dict")}
 
     def items(self) -> Iterator[tuple[str, Any]]:
-        """Each with its name, in order."""
+        """Names and callbacks, in order."""
         return iter(self._named.items())
 
     def __iter__(self) -> Iterator[Any]:
@@ -65,9 +74,9 @@ def _call(name: str, callback: Any, method: str, run: Run) -> None:
         raise
 
 
-def require_state_dict_pair(component: Any, what: str) -> None:
-    """Raises: GankitError: it can say its state or take one up, but not both."""
-    halves = ("state_dict", "load_state_dict")
-    has = [half for half in halves if hasattr(component, half)]
-    if len(has) == 1:
-        raise GankitError(f"{what}: has {has[0]} alone; to be checkpointed it needs {' and '.join(halves)}")
+def require_state_dict_pair(component: Any, name: str) -> None:
+    """Raises: GankitError: it has only one of ``state_dict`` and ``load_state_dict``."""
+    pair = ("state_dict", "load_state_dict")
+    present = [method for method in pair if hasattr(component, method)]
+    if len(present) == 1:
+        raise GankitError(f"{name}: has only {present[0]}; a state in checkpoints needs {' and '.join(pair)}")

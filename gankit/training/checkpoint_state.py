@@ -1,4 +1,4 @@
-"""Where a run stands, taken out of its parts and put into them again."""
+"""The state of a run for a checkpoint: collected from the setup, and restored into it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch import nn
 
 from ..errors import CheckpointError
 from ..runs.checkpoint import Checkpoint
-from .setup import TrainingSetup
 from .schedules import OptimizerSchedule
+from .setup import TrainingSetup
 
 
 class InitialState:
-    """A run's first state, kept in memory until there is a checkpoint: it is read like one.
+    """The first state of a run, kept in memory until there is a checkpoint. It is read like a checkpoint.
 
     Args:
         networks: whose weights are copied.
-        state: what a checkpoint would hold beside them.
+        state: everything else that a checkpoint would hold.
     """
 
     path = None
@@ -39,59 +39,58 @@ class InitialState:
         return copy.deepcopy(self._state)
 
 
-def collect_state(parts: TrainingSetup) -> dict[str, Any]:
-    """All of a checkpoint that neither the networks nor the run's own records have."""
+def collect_state(setup: TrainingSetup) -> dict[str, Any]:
+    """The state of counters, components and callbacks: a checkpoint without networks and log positions."""
     return {
-        "training": parts.state.counters(),
-        "components": {name: dict(part.state_dict()) for name, part in _stateful(parts).items()},
-        "callbacks": {name: callback.state_dict() for name, callback in parts.callbacks.stateful().items()},
+        "training": setup.state.counters(),
+        "components": {name: dict(part.state_dict()) for name, part in _stateful(setup).items()},
+        "callbacks": {name: callback.state_dict() for name, callback in setup.callbacks.stateful().items()},
     }
 
 
-def restore_state(parts: TrainingSetup, source: Checkpoint | InitialState) -> Mapping[str, Any]:
-    """Networks, counters and components become what was saved; callbacks stay as they are.
+def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Mapping[str, Any]:
+    """Restore networks, counters and components, but not callbacks.
 
     Returns:
-        All that was saved beside the networks.
+        Everything that was saved except for the networks.
 
     Raises:
-        CheckpointError: it is damaged, or another recipe's.
+        CheckpointError: the checkpoint is damaged, or does not fit the recipe.
     """
-    for name, network in parts.state.networks().items():
+    for name, network in setup.state.networks().items():
         source.load_network(name, network)
     saved = source.load_state()
-    parts.state.load_counters(saved.get("training", {}))
-    _load(_stateful(parts), saved.get("components", {}), source.path)
-    for schedule in parts.schedules:
+    setup.state.load_counters(saved.get("training", {}))
+    _load(_stateful(setup), saved.get("components", {}), source.path)
+    for schedule in setup.schedules:
         if isinstance(schedule, OptimizerSchedule):
-            schedule.started = False  # the optimizers have the saved settings now, and the recipe may have others
+            schedule.started = False  # the optimizers hold the saved settings now; the recipe's may differ
     return saved
 
 
-def restore_callbacks(parts: TrainingSetup, saved: Mapping[str, Any], path: Path | None) -> None:
-    """Callbacks become what was saved. Raises: CheckpointError: it does not fit them."""
-    _load(parts.callbacks.stateful(), saved.get("callbacks", {}), path)
+def restore_callbacks(setup: TrainingSetup, saved: Mapping[str, Any], path: Path | None) -> None:
+    """Restore the callbacks. Raises: CheckpointError: a saved state does not fit its callback."""
+    _load(setup.callbacks.stateful(), saved.get("callbacks", {}), path)
 
 
-def missing_states(parts: TrainingSetup, saved: Mapping[str, Any]) -> Iterator[str]:
-    """Names of components and callbacks of which nothing was saved, and which begin anew."""
-    for kind, holders in (("components", _stateful(parts)), ("callbacks", parts.callbacks.stateful())):
+def missing_states(setup: TrainingSetup, saved: Mapping[str, Any]) -> Iterator[str]:
+    """The names of components and callbacks that have no saved state and start anew."""
+    for kind, holders in (("components", _stateful(setup)), ("callbacks", setup.callbacks.stateful())):
         yield from (name for name in holders if name not in saved.get(kind, {}))
 
 
-def _stateful(parts: TrainingSetup) -> dict[str, Any]:
-    """The components that have something to remember."""
-    return {name: part for name, part in parts.components.items() if hasattr(part, "state_dict")}
+def _stateful(setup: TrainingSetup) -> dict[str, Any]:
+    return {name: part for name, part in setup.components.items() if hasattr(part, "state_dict")}
 
 
 def _load(holders: Mapping[str, Any], saved: Any, path: Path | None) -> None:
     if not isinstance(saved, Mapping):
-        raise CheckpointError(f"{path}: its states are a {type(saved).__name__}, and not by name")
+        raise CheckpointError(f"{path}: its states are a {type(saved).__name__}; they should be a mapping by name")
     for name, holder in holders.items():
         if name not in saved:
             continue
         try:
             holder.load_state_dict(saved[name])
-        except Exception as error:  # what is saved is a stranger's data
+        except Exception as error:  # the state may come from an untrusted file
             reason = f"{type(error).__name__}: {error}"
             raise CheckpointError(f"{path}: the state of '{name}' does not fit: {reason}") from None

@@ -1,4 +1,4 @@
-"""The moving average of G (arXiv 1710.10196, sec. 4), with a half-life in images."""
+"""The exponential moving average of G (arXiv 1710.10196, sec. 4), with a half-life in images."""
 
 from __future__ import annotations
 
@@ -7,39 +7,41 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+TensorPairs = list[tuple[Tensor, Tensor]]
+
 
 class GeneratorEMA(AveragedModel):
     """An average that starts as a copy of ``generator``; its ``module`` is a generator in eval mode.
 
-    Parameters and BatchNorm's statistics are averaged, and every other buffer is copied.
+    Parameters and BatchNorm's statistics are averaged. All other buffers are copied.
 
     Attributes:
-        kept: how much of the old average stays at the next update; the trainer sets it before each.
+        decay: the share of the old average that the next update keeps; the trainer sets it before each update.
     """
 
     def __init__(self, generator: nn.Module) -> None:
         super().__init__(generator, use_buffers=True)
-        self.kept = 0.0
+        self.decay = 0.0
         self.requires_grad_(False)
         self.eval()
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """The next update; the first one copies. Unlike torch's own, it does not wait for the device."""
-        averaged, copied = _pairs(self.module, model)
-        if self.n_averaged == 0:  # which stays on the CPU
+        """Update the average; the first update copies. Unlike torch's method, it does not wait for the device."""
+        averaged, copied = _tensor_pairs(self.module, model)
+        if self.n_averaged == 0:  # a tensor that stays on the CPU
             copied, averaged = copied + averaged, []
         for own, current in copied:
             own.copy_(current)
         if averaged:
-            get_ema_multi_avg_fn(self.kept)([own for own, _ in averaged], [current for _, current in averaged], 0)
+            get_ema_multi_avg_fn(self.decay)([own for own, _ in averaged], [current for _, current in averaged], 0)
         self.n_averaged += 1
 
 
 def ema_decay(batch_images: int, images: int, half_life: float, ramp_up: float | None) -> float:
-    """The share of the old average that stays after ``batch_images`` more.
+    """The share of the old average that remains after ``batch_images`` more images.
 
-    The half-life is at most ``ramp_up`` times the images seen, so that an early average forgets its start
+    The half-life is at most ``ramp_up`` times the images seen, so that an early average forgets the initial weights
     (arXiv 1912.04958, official settings).
     """
     if ramp_up is not None:
@@ -47,12 +49,12 @@ def ema_decay(batch_images: int, images: int, half_life: float, ramp_up: float |
     return float(0.5 ** (batch_images / max(half_life, 1e-8)))
 
 
-def _pairs(average: nn.Module, model: nn.Module) -> tuple[list[tuple[Tensor, Tensor]], list[tuple[Tensor, Tensor]]]:
-    """Tensors of the average and of the model: those to average, and those to copy."""
-    averaged: list[tuple[Tensor, Tensor]] = [*zip(average.parameters(), model.parameters(), strict=True)]
-    copied: list[tuple[Tensor, Tensor]] = []
+def _tensor_pairs(average: nn.Module, model: nn.Module) -> tuple[TensorPairs, TensorPairs]:
+    """Pairs of tensors of the average and of the model: those to average, and those to copy."""
+    averaged: TensorPairs = [*zip(average.parameters(), model.parameters(), strict=True)]
+    copied: TensorPairs = []
     for own, current in zip(average.modules(), model.modules(), strict=True):
         for pair in zip(own.buffers(recurse=False), current.buffers(recurse=False), strict=True):
-            smooth = isinstance(own, _BatchNorm) and pair[0].is_floating_point()
-            (averaged if smooth else copied).append(pair)
+            is_statistic = isinstance(own, _BatchNorm) and pair[0].is_floating_point()
+            (averaged if is_statistic else copied).append(pair)
     return averaged, copied

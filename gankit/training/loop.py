@@ -1,170 +1,161 @@
-"""Step after step, with callbacks that watch; and how a run ends."""
+"""The training loop: steps, callbacks, checkpoints, and how a run ends."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
-from ..interfaces import Run, Scalars
-from ..data.workers import dead_worker
-from .failures import explain_failure
-from .run_recorder import RunRecorder
-from .setup import TrainingSetup
-from .recovery import Recovery
-from .step import StepRunner
 from ..anomaly.detect import NonFiniteDetector
+from ..data.workers import worker_death
+from ..events import Ended, Failed, NotCompiled
+from ..interfaces import Run, Scalars
+from .failures import explain_failure
+from .progress import Progress
+from .recovery import Recovery
+from .run_recorder import RunRecorder
 from .run_requests import RunRequests
+from .setup import TrainingSetup
+from .step import StepRunner
 
-TIME_LIMIT = "time limit (train.max_hours)"  # how a run ends that took as long as it may
-
-
-class Playable(Run, Protocol):
-    """A run as callbacks are given it, and one step of it."""
-
-    scalars: Scalars
-    ending: str | None
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run is as long as its recipe says."""
-
-    def step(self) -> Scalars:
-        """Play one step, and no callback."""
+TIME_LIMIT = "time limit (train.max_hours)"  # the ending of a run that reached it
+DONE = "done"
 
 
 class TrainingLoop:
-    """Plays a run to its end.
+    """Trains a run to its end.
 
     Args:
-        run: what is played, and what callbacks are given.
-        parts: of the run.
-        stepper: that plays the run's steps.
-        keeper: of the run's directory.
+        setup: of the run.
+        progress: of the run.
+        steps: runs its steps.
+        recorder: of its directory.
 
     Attributes:
-        watch: remembers what was NaN or infinite.
-        wishes: what the run has been asked for, and has not done yet.
+        scalars: of the last step.
+        ending: why the run ended; None before the end.
+        detector: records NaN and infinity.
+        requests: to stop, save or recover after the current step.
     """
 
-    def __init__(self, run: Playable, parts: TrainingSetup, stepper: StepRunner, keeper: RunRecorder) -> None:
-        self._run, self._state = run, parts.state
-        self._game, self._loader, self._callbacks = parts.game, parts.loader, parts.callbacks
-        self._processes = parts.game.engine.processes
-        self._stepper, self._keeper = stepper, keeper
-        self.watch = NonFiniteDetector(parts.state, parts.game.engine.device)
-        self.wishes = RunRequests(self._processes)
-        self._recovery = Recovery(parts, stepper, keeper, self.watch)
-        self._began = 0.0  # by the clock that only goes forward
+    def __init__(self, setup: TrainingSetup, progress: Progress, steps: StepRunner, recorder: RunRecorder) -> None:
+        self.scalars: Scalars = {}
+        self.ending: str | None = None
+        self.detector = NonFiniteDetector(setup.state, setup.engine.device)
+        self.requests = RunRequests(setup.processes)
+        self._setup, self._progress, self._steps, self._recorder = setup, progress, steps, recorder
+        self._state, self._callbacks, self._processes = setup.state, setup.callbacks, setup.processes
+        self._recovery = Recovery(setup, steps, recorder, self.detector)
+        self._started = 0.0  # monotonic time
 
-    def steps(self) -> Iterator[Scalars]:
-        """Play step after step, callbacks and all. Leaving early ends the run as an interruption does."""
-        if self._run.finished:
+    def train(self, run: Run) -> Iterator[Scalars]:
+        """Run step after step with callbacks, which receive ``run``. Leaving the iterator early interrupts the run."""
+        if self._progress.finished:
             return
-        self._keeper.begin()
+        self._recorder.start()
         try:
-            self._keeper.remember()
-            self._tell("on_run_start")
-            self._began = time.monotonic()
-            before = self._keeper.seconds
-            self.wishes.agree()
-            while not self._run.finished and self.wishes.ending is None:
-                self._play()
-                self._keeper.seconds = before + time.monotonic() - self._began
-                self._show()
-                if self._went_back():
+            self._recorder.keep_initial_state()
+            self._call("on_run_start", run)
+            self._started = time.monotonic()
+            seconds_before = self._recorder.seconds
+            self.requests.synchronize()
+            while not self._progress.finished and self.requests.stop_reason is None:
+                self._step()
+                self._recorder.seconds = seconds_before + time.monotonic() - self._started
+                self._after_step(run)
+                if self._recovered(run):
                     continue
-                self._save_if_wanted()
-                yield self._run.scalars
+                self._save_if_requested(run)
+                yield self.scalars
         except GeneratorExit:
-            self._end("left early")
+            self._end(run, "left early")
             raise
         except BaseException as error:
-            self._fail(error)
-        self._end("done" if self._run.finished else str(self.wishes.ending))
+            self._fail(run, error)
+        self._end(run, DONE if self._progress.finished else str(self.requests.stop_reason))
 
-    def _play(self) -> None:
-        """One step, and a look at what it did."""
-        run, state = self._run, self._state
-        self.watch.weights(state.step + 1)
-        run.scalars = run.step()
-        self.watch.figures(run.scalars, state.step)
-        if run.finished:  # what the last update broke, no further step would show
-            self.watch.weights(state.step + 1)
-        compiled = self._game.compiled
-        while compiled is not None and compiled.findings:
-            self._keeper.log({"event": "not_compiled", "reason": compiled.findings.pop(0)})
+    def _step(self) -> None:
+        """Run one step and check it for NaN and infinity."""
+        state, compiled = self._state, self._setup.game.compiled
+        self.detector.check_weights(state.step + 1)
+        self.scalars = self._steps.step()
+        self.detector.check_scalars(self.scalars, state.step)
+        if self._progress.finished:  # no further step would check the last update
+            self.detector.check_weights(state.step + 1)
+        while compiled is not None and compiled.warnings:
+            self._recorder.log(NotCompiled(compiled.warnings.pop(0)))
 
-    def _show(self) -> None:
-        """Callbacks see the step; then the processes agree on how to go on, which is where the others wait."""
+    def _after_step(self, run: Run) -> None:
+        """Call the callbacks on rank 0, then synchronize requests, which is where the other ranks wait."""
         try:
             if self._processes.rank == 0:
                 with self._processes.while_other_ranks_wait():
-                    self._callbacks.call("on_step_end", self._run)
-                    if self._state.images // self._loader.count > self._run.epoch:
-                        self._callbacks.call("on_epoch_end", self._run)
+                    self._callbacks.call("on_step_end", run)
+                    if self._progress.epoch_ended:
+                        self._callbacks.call("on_epoch_end", run)
         except Exception:
-            self.wishes.agree(failed=True)
+            self.requests.synchronize(failed=True)
             raise
-        if time.monotonic() - self._began >= 3600 * (self._run.recipe.train.max_hours or math.inf):
-            self.wishes.stop(TIME_LIMIT)
-        self.wishes.agree()
+        if time.monotonic() - self._started >= 3600 * (self._setup.recipe.train.max_hours or math.inf):
+            self.requests.stop(TIME_LIMIT)
+        self.requests.synchronize()
 
-    def _went_back(self) -> bool:
-        """Whether that was wanted, and something was broken."""
-        go_on, self.wishes.recover = self.wishes.recover, None
+    def _recovered(self, run: Run) -> bool:
+        """Recover if that is requested. Returns: whether the run returned to a checkpoint."""
+        go_on, self.requests.recover = self.requests.recover, None
         if go_on is None or not self._recovery.recover(go_on):
             return False
-        self.wishes.save = False  # it was the broken step that was to be saved
-        self._tell("on_run_start")
+        self.requests.save = False  # the request was for the step that failed
+        self._call("on_run_start", run)
         return True
 
-    def _save_if_wanted(self) -> None:
-        wanted, self.wishes.save = self.wishes.save, False
-        if wanted and self._keeper.save():
-            self._recovery.saved()
-            self._tell("on_checkpoint")
+    def _save_if_requested(self, run: Run) -> None:
+        requested, self.requests.save = self.requests.save, False
+        if requested and self._recorder.save():
+            self._recovery.checkpoint_saved()
+            self._call("on_checkpoint", run)
 
-    def _tell(self, method: str) -> None:
-        """Call ``method`` of the callbacks, which live in the first process alone; the others wait."""
-        self._processes.first(lambda: self._callbacks.call(method, self._run))
+    def _call(self, method: str, run: Run) -> None:
+        """Call a method of all callbacks on rank 0; the other ranks wait."""
+        self._processes.on_rank_zero(lambda: self._callbacks.call(method, run))
 
-    def _end(self, reason: str) -> None:
-        self._run.ending = reason
+    def _end(self, run: Run, reason: str) -> None:
+        self.ending = reason
         try:
-            self._keeper.log({"event": "ended", "reason": reason})
-            self._tell("on_run_end")
-            if self.wishes.ending is not None:
-                self.wishes.save = True
-            self.wishes.agree_to_save()
-            self._save_if_wanted()
-            self._keeper.end(reason)
+            self._recorder.log(Ended(reason))
+            self._call("on_run_end", run)
+            if self.requests.stop_reason is not None:
+                self.requests.save = True
+            self.requests.synchronize_save()
+            self._save_if_requested(run)
+            self._recorder.end(reason)
         except BaseException as error:
-            self._fail(error)
-        self._stepper.let_go()
-        self._processes.largest()  # who is done first waits for the first process, which still wrote
+            self._fail(run, error)
+        self._steps.drop_prefetched()
+        self._processes.max_over_ranks()  # wait for rank 0, which may still be writing
 
-    def _fail(self, error: BaseException) -> NoReturn:
-        """Say what happened; what was saved before stays the newest checkpoint, for a broken step is none."""
-        run, doing = self._run, f"step {self._state.step + 1:,}"
-        told = explain_failure(error, run.recipe, self._game.engine, doing, run.directory)
-        run.ending = ending = f"failed: {type(error).__name__}: {told}"
-        event = {"event": "failed", "error": ending, "notes": list(getattr(error, "__notes__", ()))}
-        raised = _raised_by(lambda: self._keeper.log(event))
+    def _fail(self, run: Run, error: BaseException) -> NoReturn:
+        """Record the error and raise it. No checkpoint is written: the state may be in the middle of a step."""
+        activity = f"step {self._state.step + 1:,}"
+        explained = explain_failure(error, self._setup.recipe, self._setup.engine, activity, self._recorder.directory)
+        ending = f"failed: {type(error).__name__}: {explained}"
+        self.ending = ending
+        event = Failed(ending, list(getattr(error, "__notes__", ())))
+        further = _errors_of(lambda: self._recorder.log(event))
         if self._processes.rank == 0:
-            raised += self._callbacks.call_all("on_exception", run)
-        self._stepper.let_go()
-        raised += _raised_by(lambda: self._keeper.end(ending))
-        for another in raised:  # where the disk is full, saying so fails as well
-            if not (dead_worker(error) and dead_worker(another)):  # which torch says to whatever runs
-                told.add_note(f"then {type(another).__name__}: {another}")
-        if told is error:
+            further += self._callbacks.call_all("on_exception", run)
+        self._steps.drop_prefetched()
+        further += _errors_of(lambda: self._recorder.end(ending))
+        for another in further:  # with a full disk, recording the error fails as well
+            if not (worker_death(error) and worker_death(another)):  # torch raises it in whatever code is running
+                explained.add_note(f"then {type(another).__name__}: {another}")
+        if explained is error:
             raise error
-        raise told from error
+        raise explained from error
 
 
-def _raised_by(function: Callable[[], None]) -> list[Exception]:
+def _errors_of(function: Callable[[], None]) -> list[Exception]:
     try:
         function()
     except Exception as error:

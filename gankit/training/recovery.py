@@ -1,90 +1,96 @@
-"""When a figure is not finite: go back to where all was whole, play the steps again, and find out what broke."""
+"""Recovery from NaN or infinity: return to the last checkpoint, replay the steps, and find the cause."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ..errors import GankitError
-from ..interfaces import NotFinite
-from ..anomaly.report import AnomalyReport, with_batch
-from .run_recorder import RunRecorder
-from ..anomaly.locate_layer import NonFiniteFoundError, probe_layers
-from .setup import TrainingSetup
-from ..distributed.rank_failures import OtherProcessError
-from .checkpoint_state import restore_callbacks
-from .step import StepRunner
 from ..anomaly.detect import NonFiniteDetector
+from ..anomaly.locate_layer import NonFiniteFoundError, checking_every_layer
+from ..anomaly.report import AnomalyReport, with_batch
+from ..distributed.rank_failures import OtherProcessError
+from ..errors import GankitError
+from ..events import RolledBack
+from ..interfaces import NotFinite
+from .checkpoint_state import restore_callbacks
+from .run_recorder import RunRecorder
+from .setup import TrainingSetup
+from .step import StepRunner
 
-MOST_RECOVERIES = 3  # from one checkpoint: what breaks again without the batch is not the batch's fault
-GO_ON = "name {name: health, on_nan: roll_back} among the recipe's callbacks"
+MAX_RECOVERIES = 3  # from one checkpoint; if NaN returns without the batch, the batch is not the cause
+CONTINUE = "add {name: health, on_nan: roll_back} to the recipe's callbacks"
 
 
 class Recovery:
-    """Takes a run back to its last checkpoint, or to its start. Several processes do so together, and find the same."""
+    """Returns a run to its last checkpoint, or to its start. Several processes do so together."""
 
-    def __init__(self, parts: TrainingSetup, stepper: StepRunner, keeper: RunRecorder, watch: NonFiniteDetector) -> None:
-        self._parts, self._state = parts, parts.state
-        self._processes = parts.game.engine.processes
-        self._stepper, self._keeper, self._watch = stepper, keeper, watch
-        self._broken_step, self._count = 0, 0  # since a checkpoint beyond that step
+    def __init__(
+        self, setup: TrainingSetup, steps: StepRunner, recorder: RunRecorder, detector: NonFiniteDetector
+    ) -> None:
+        self._setup, self._state, self._processes = setup, setup.state, setup.processes
+        self._steps, self._recorder, self._detector = steps, recorder, detector
+        self._failed_step, self._count = 0, 0  # recoveries since a checkpoint beyond that step
 
-    def saved(self) -> None:
-        """There is a new checkpoint."""
-        if self._state.step > self._broken_step:
+    def checkpoint_saved(self) -> None:
+        """Take note of a new checkpoint."""
+        if self._state.step > self._failed_step:
             self._count = 0
 
     def recover(self, go_on: bool) -> bool:
-        """Find out what broke, and go back, if there is anything broken. Returns: whether it went back.
+        """Find the cause of a NaN or infinity, if there is one, and return to the last checkpoint.
+
+        Args:
+            go_on: whether the run continues from there.
+
+        Returns:
+            Whether the run returned to a checkpoint.
 
         Raises:
-            GankitError: the run is not to go on, or cannot.
+            GankitError: the run is not to continue, or cannot.
         """
-        seen = self._processes.first(self._watch.first)
-        if seen is None:
+        noticed = self._processes.on_rank_zero(self._detector.first)
+        if noticed is None:
             return False
-        broken_at = self._state.step
-        self._broken_step = max(self._broken_step, broken_at)
-        fault = self._investigate(seen)
-        self._stepper.let_go()
-        saved = self._keeper.rewind()
-        self._watch.forget()
+        noticed_at = self._state.step
+        self._failed_step = max(self._failed_step, noticed_at)
+        report = self._replay(noticed)
+        self._steps.drop_prefetched()
+        saved = self._recorder.roll_back()
+        self._detector.reset()
         self._count += 1
-        self._keeper.log(fault.event(fatal=not go_on or self._count > MOST_RECOVERIES))
-        leads = self._processes.rank == 0
-        told = GankitError if leads else OtherProcessError
+        self._recorder.log(report.finding(fatal=not go_on or self._count > MAX_RECOVERIES))
+        is_rank_zero = self._processes.rank == 0
+        error_class = GankitError if is_rank_zero else OtherProcessError
         if not go_on:
-            raise told(f"{fault}. For a run that goes back and on by itself, {GO_ON}")
-        if self._count > MOST_RECOVERIES:
-            raise told(f"{fault}. It went back to step {self._state.step:,} {MOST_RECOVERIES} times already")
-        left_out: tuple[int, ...] = ()
-        if fault.spot is not None and fault.batch is not None:
-            self._state.skipped.append(fault.batch)
-            left_out = fault.indices
-        self._keeper.log({"event": "rolled_back", "from_step": broken_at, "without": list(left_out)})
-        if leads:
-            restore_callbacks(self._parts, saved, self._keeper.checkpoint)
+            raise error_class(f"{report}. To let such a run return to its checkpoint and continue, {CONTINUE}")
+        if self._count > MAX_RECOVERIES:
+            raise error_class(f"{report}. The run has returned to step {self._state.step:,} {MAX_RECOVERIES} times")
+        skipped: tuple[int, ...] = ()
+        if report.value is not None and report.batch is not None:
+            self._state.skipped.append(report.batch)
+            skipped = report.indices
+        self._recorder.log(RolledBack(from_step=noticed_at, without=list(skipped)))
+        if is_rank_zero:
+            restore_callbacks(self._setup, saved, self._recorder.checkpoint)
         return True
 
-    def _investigate(self, seen: NotFinite) -> AnomalyReport:
-        """Play again what led to ``seen``, from the last state that was whole; the run stays where that ends."""
-        state, step = self._state, self._stepper.step
-        self._stepper.let_go()
-        self._keeper.rewind()
-        since = state.step
-        if since >= seen.step:
-            return AnomalyReport(seen, since, seen.step, None)
-        while state.step < seen.step - 2:  # a weight may have broken in the step before the one that showed it
+    def _replay(self, noticed: NotFinite) -> AnomalyReport:
+        """Replay the steps that led to ``noticed`` from the last saved state; the run stays where the replay ends."""
+        state, step = self._state, self._steps.step
+        self._steps.drop_prefetched()
+        self._recorder.roll_back()
+        start = state.step
+        report = AnomalyReport(noticed, start, noticed.step, None)
+        if start >= noticed.step:
+            return report
+        while state.step < noticed.step - 2:  # a weight may have become NaN in the step before it was noticed
             step()
-        fault = AnomalyReport(seen, since, seen.step, None)
         try:
-            with probe_layers(self._parts.game, state) as see:
-                while state.step < seen.step:
-                    see(step())
+            with checking_every_layer(self._setup.game, state) as check_scalars:
+                while state.step < noticed.step:
+                    check_scalars(step())
         except NonFiniteFoundError as found:
-            fault = replace(fault, step=state.step + 1, spot=found.spot)
-        batch = self._stepper.drawn
-        if batch is None:
-            return fault
-        return with_batch(
-            fault, self._parts.loader, batch, self._keeper.directory if self._processes.rank == 0 else None
-        )
+            report = replace(report, step=state.step + 1, value=found.value)
+        if self._steps.last_batch is None:
+            return report
+        directory = self._recorder.directory if self._processes.rank == 0 else None
+        return with_batch(report, self._setup.loader, self._steps.last_batch, directory)

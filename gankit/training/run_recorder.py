@@ -1,4 +1,4 @@
-"""Keeps a run on the disk, and brings it back to what was kept."""
+"""Writes a run to its directory: records, events and checkpoints; and restores the run from its checkpoints."""
 
 from __future__ import annotations
 
@@ -6,60 +6,60 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import CheckpointError, GankitError
-from ..runs.checkpoint import Checkpoint, save_checkpoint
-from ..runs.run_directory import NoRecords, Records, claim
-from .setup import TrainingSetup
-from .checkpoint_state import InitialState, collect_state, restore_state, restore_callbacks, missing_states
 from ..anomaly.detect import not_finite_in
+from ..errors import CheckpointError, GankitError
+from ..events import Event, NotSaved, Resumed, Started
+from ..runs.checkpoint import Checkpoint, save_checkpoint
+from ..runs.run_directory import NoRunRecords, RunRecords, claim_directory
+from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
+from .setup import TrainingSetup
 
 
 class RunRecorder:
-    """A run's directory: its records, events and checkpoints. Of several processes, the first alone writes.
+    """The run directory of a run. Only rank 0 writes.
 
     Args:
-        parts: of the run.
-        directory: None takes the next free one under ``results/``.
+        setup: of the run.
+        directory: None uses the next free one under ``results/``.
 
     Attributes:
-        checkpoint: the newest one of this run.
-        seconds: that training has taken.
-        listeners: told of each event.
+        checkpoint: the newest checkpoint of this run.
+        seconds: the duration of training so far.
+        listeners: called with each event.
     """
 
-    def __init__(self, parts: TrainingSetup, directory: Path | None) -> None:
+    def __init__(self, setup: TrainingSetup, directory: Path | None) -> None:
         self.checkpoint: Path | None = None
         self.seconds = 0.0
-        self.listeners: list[Callable[[Mapping[str, Any]], None]] = []
-        self._parts, self._state = parts, parts.state
-        self._processes = parts.game.engine.processes
+        self.listeners: list[Callable[[Event], None]] = []
+        self._setup, self._state, self._processes = setup, setup.state, setup.processes
         self._directory = directory
-        self._written: Records | NoRecords | None = None
+        self._open_records: RunRecords | NoRunRecords | None = None
         self._resumed = False
-        self._without_state: list[str] = []
+        self._missing_states: list[str] = []
         self._events_bytes = 0
         self._saved_step: int | None = None
-        self._beginning: InitialState | None = None  # to go back to, until there is a checkpoint
+        self._initial_state: InitialState | None = None  # to roll back to, until there is a checkpoint
 
     @property
     def directory(self) -> Path:
-        """The run directory. Raises: GankitError: the run has not begun and was given none."""
+        """The run directory. Raises: GankitError: the run has not started and was given no directory."""
         if self._directory is None:
-            raise GankitError("the run has not begun: it has no directory yet")
+            raise GankitError("the run has not started: it has no directory yet")
         return self._directory
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
-        """Go on in the directory of an earlier run: from its checkpoint, or from the start where it has none.
+        """Continue an earlier run: from its checkpoint, or from the start if it has none.
 
         Raises:
-            CheckpointError: the checkpoint is another recipe's.
+            CheckpointError: the checkpoint does not fit the recipe.
         """
         self._resumed = True
         if checkpoint is None:
             return
-        saved = restore_state(self._parts, checkpoint)
-        restore_callbacks(self._parts, saved, checkpoint.path)
-        self._without_state = [*missing_states(self._parts, saved)]
+        saved = restore_state(self._setup, checkpoint)
+        restore_callbacks(self._setup, saved, checkpoint.path)
+        self._missing_states = [*missing_states(self._setup, saved)]
         try:
             self._events_bytes = int(saved.get("events_bytes", 0))
             self.seconds = float(saved.get("seconds", 0.0))
@@ -67,90 +67,91 @@ class RunRecorder:
             raise CheckpointError(f"{checkpoint.path}: its state does not fit: {error}") from None
         self.checkpoint, self._saved_step = checkpoint.path, self._state.step
 
-    def begin(self) -> None:
-        """Make the directory or take it up again, and open its records.
+    def start(self) -> None:
+        """Create or reopen the directory, and open its records.
 
         Raises:
-            GankitError: they were open before, cannot be, or processes have resumed from different steps.
+            GankitError: the run has started before, the records cannot be opened, or processes resumed from different
+                steps.
         """
-        if self._written is not None:
+        if self._open_records is not None:
             raise GankitError("this trainer has run already; resume its directory with a new one")
-        self._require_one_place()
+        self._require_same_step()
         if not self._resumed:
-            self._directory = self._processes.first(lambda: claim(self._directory, self._parts.recipe.name))
-        self._written = NoRecords()
-        self._processes.first(self._open_records)
-        anew = {"without_state": self._without_state} if self._without_state else {}
-        self.log({"event": "resumed" if self._resumed else "started", **anew})
+            name = self._setup.recipe.name
+            self._directory = self._processes.on_rank_zero(lambda: claim_directory(self._directory, name))
+        self._open_records = NoRunRecords()
+        self._processes.on_rank_zero(self._open)
+        self.log(Resumed(self._missing_states or None) if self._resumed else Started())
 
-    def remember(self) -> None:
-        """Where there is no checkpoint to go back to, keep in memory what is now."""
+    def keep_initial_state(self) -> None:
+        """Keep the current state in memory if there is no checkpoint to roll back to."""
         if self.checkpoint is None:
-            self._beginning = InitialState(self._state.networks(), collect_state(self._parts))
+            self._initial_state = InitialState(self._state.networks(), collect_state(self._setup))
 
-    def log(self, event: Mapping[str, Any]) -> None:
-        """Append to ``events.jsonl``. Raises: GankitError: the run has not begun."""
+    def log(self, event: Event) -> None:
+        """Append to ``events.jsonl``. Raises: GankitError: the run has not started."""
         self._records.log(event, self._state.step)
         for listener in self.listeners:
             listener(event)
 
     def save(self) -> bool:
-        """Write a checkpoint, unless this step has one or is broken. Returns: whether there is a new one."""
-        if self._saved_step == self._state.step or (written := self._processes.first(self._save)) is None:
+        """Write a checkpoint, unless this step has one or holds NaN or infinity. Returns: whether it was written."""
+        if self._saved_step == self._state.step or (path := self._processes.on_rank_zero(self._save)) is None:
             return False
-        self.checkpoint, self._saved_step, self._beginning = written, self._state.step, None
+        self.checkpoint, self._saved_step, self._initial_state = path, self._state.step, None
         return True
 
-    def rewind(self) -> Mapping[str, Any]:
-        """Be again as at the newest checkpoint, or at the start where there is none; callbacks stay as they are.
+    def roll_back(self) -> Mapping[str, Any]:
+        """Restore the newest checkpoint, or the initial state if there is none; callbacks stay as they are.
 
         Returns:
-            All that was saved beside the networks.
+            Everything that was saved except for the networks.
 
         Raises:
-            CheckpointError: the checkpoint is damaged or gone.
+            CheckpointError: the checkpoint is damaged or missing.
         """
-        source = self._beginning if self.checkpoint is None else Checkpoint.open(self.checkpoint)
+        source = self._initial_state if self.checkpoint is None else Checkpoint.open(self.checkpoint)
         if source is None:
-            raise CheckpointError("the run has not begun: there is nothing to go back to")
-        skipped = self._state.skipped  # what broke the run since then would break it again
-        saved = restore_state(self._parts, source)
+            raise CheckpointError("the run has not started: there is no state to return to")
+        skipped = self._state.skipped  # batches skipped since then must stay skipped
+        saved = restore_state(self._setup, source)
         self._state.skipped = skipped
         return saved
 
     def end(self, reason: str) -> None:
-        """Write how the run ended, and close its records."""
+        """Record how the run ended, and close the records."""
         self._records.end(reason, self._state.step, self._state.images, self.seconds)
 
     @property
-    def _records(self) -> Records | NoRecords:
-        if self._written is None:
-            raise GankitError("the run has not begun: it has no events yet")
-        return self._written
+    def _records(self) -> RunRecords | NoRunRecords:
+        if self._open_records is None:
+            raise GankitError("the run has not started: it has no events yet")
+        return self._open_records
 
-    def _open_records(self) -> None:
-        about, step = self._parts.about, self._state.step
-        self._written = Records(self.directory, self._parts.recipe, about, self._events_bytes, step)
+    def _open(self) -> None:
+        about, step = self._setup.about, self._state.step
+        self._open_records = RunRecords(self.directory, self._setup.recipe, about, self._events_bytes, step)
 
-    def _require_one_place(self) -> None:
+    def _require_same_step(self) -> None:
         """Raises: GankitError: processes have resumed from different steps."""
         steps = self._processes.all_gather_object(self._state.step)
         if len(set(steps)) > 1:
             raise GankitError(
-                f"the processes have found checkpoints of different steps ({', '.join(map(str, steps))}, by rank): "
-                "a run directory must lie on a file system that all machines share"
+                f"the processes found checkpoints of different steps ({', '.join(map(str, steps))}, by rank): "
+                "a run directory must be on a file system that all machines share"
             )
 
     def _save(self) -> Path | None:
-        """A checkpoint, or None where what would be in it is broken."""
+        """The path of a new checkpoint, or None if a weight is NaN or infinite."""
         networks = self._state.networks()
-        if (broken := not_finite_in(networks)) is not None:
-            self.log(
-                {"event": "not_saved", "reason": f"{broken} is NaN or infinite: the last checkpoint stays the newest"}
-            )
+        if (weight := not_finite_in(networks)) is not None:
+            self.log(NotSaved(f"{weight} is NaN or infinite: the last checkpoint stays the newest"))
             return None
-        assert isinstance(self._written, Records)
-        state = {**collect_state(self._parts), "events_bytes": self._written.events.sync(), "seconds": self.seconds}
-        about = {**self._parts.passport, "run": self._written.about["started_at"], "images": self._state.images}
+        assert isinstance(self._open_records, RunRecords)
+        events_bytes = self._open_records.events.sync()
+        state = {**collect_state(self._setup), "events_bytes": events_bytes, "seconds": self.seconds}
+        run = self._open_records.about["started_at"]
+        about = {**self._setup.manifest, "run": run, "images": self._state.images}
         self.checkpoint = save_checkpoint(self.directory, self._state.step, networks, state, about)
         return self.checkpoint

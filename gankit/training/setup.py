@@ -1,4 +1,4 @@
-"""What a trainer is made of."""
+"""Everything that a trainer is built from."""
 
 from __future__ import annotations
 
@@ -7,36 +7,41 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..data.loader import Loader
+from ..device.engine import Engine
+from ..distributed.processes import Processes
+from ..game.game import Game, PhaseHook
 from ..interfaces import GameRules, ImageSpec
+from ..recipe.checked import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
 from .callbacks import Callbacks
-from ..game.game import Game
 from .schedules import ComponentSchedule, OptimizerSchedule
 from .train_state import TrainState
 
 
 @dataclass
 class TrainingSetup:
-    """What `gankit.Runtime` assembles a trainer from.
+    """The parts of a run, assembled from a checked recipe by `gankit.Runtime`.
 
     Attributes:
-        recipe: resolved: every default filled in.
+        checked: the recipe with its components.
         image: size, channels and classes of the run.
         classes: names of the labels; None unless conditional.
-        frequencies: share of each class in the data; None unless conditional.
-        rules: plays one step.
-        components: those that may have a state of their own, by name.
-        about: of the run, for ``run.json``.
-        passport: all that sampling needs, for a checkpoint's manifest.
+        frequencies: the share of each class in the data; None unless conditional.
+        rules: the registered game, which plays a step.
+        components: the components that may have state, by name.
+        about: the entries of ``run.json``: versions, plugins, device.
+        manifest: the entries of a checkpoint's manifest that sampling needs.
         registries: all components of the runtime, for callbacks that build some.
     """
 
-    recipe: Recipe
+    checked: CheckedRecipe
     image: ImageSpec
     classes: tuple[str, ...] | None
     frequencies: list[float] | None
     loader: Loader
+    engine: Engine
+    processes: Processes
     rules: GameRules
     game: Game
     state: TrainState
@@ -44,5 +49,14 @@ class TrainingSetup:
     components: Mapping[str, Any]
     callbacks: Callbacks
     about: Mapping[str, Any] = field(default_factory=dict)
-    passport: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     registries: Registries = field(default_factory=Registries)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe with every default filled in."""
+        return self.checked.recipe
+
+    def on_phase_end(self, hook: PhaseHook) -> None:
+        """Call ``hook(phase)`` at the end of each phase of a step and after each callback."""
+        self.game.end_phase = self.callbacks.end_phase = hook

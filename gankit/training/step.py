@@ -1,4 +1,4 @@
-"""Plays a step: its schedules, its batches, its random numbers, and the average of G that follows it."""
+"""One training step: schedules, batches, random state, the game, and the EMA of G."""
 
 from __future__ import annotations
 
@@ -6,29 +6,32 @@ from collections.abc import Iterator
 
 from ..interfaces import Batch, Scalars
 from ..schedule import at_images
+from .callbacks import CALLBACKS
 from .ema import ema_decay
+from .progress import Progress
 from .setup import TrainingSetup
+
+DATA, EMA, OTHER = "data", "EMA", "other"
 
 
 class StepRunner:
-    """Plays one step after another, and knows of no callback and no file.
+    """Runs one step after another. Callbacks and files are the loop's business.
 
     Attributes:
-        drawn: position and length of the last batch; None before there was one.
-        images_a_step: real images that the last step showed to D; before the first, that one is to.
+        last_batch: position in the data order and length of the last batch; None before the first.
     """
 
-    def __init__(self, parts: TrainingSetup) -> None:
-        self.drawn: tuple[int, int] | None = None
-        self.images_a_step = parts.recipe.loader.batch_size * parts.recipe.train.discriminator_steps
-        self._parts = parts
+    def __init__(self, setup: TrainingSetup, progress: Progress) -> None:
+        self.last_batch: tuple[int, int] | None = None
+        self._setup, self._progress = setup, progress
         self._stream: Iterator[Batch] | None = None
 
     def step(self) -> Scalars:
-        """Play one step. One that fails leaves the counters as they were."""
-        parts, state = self._parts, self._parts.state
-        processes = parts.game.engine.processes
-        for schedule in parts.schedules:
+        """Run one step. A step that fails leaves the counters unchanged."""
+        setup, state = self._setup, self._setup.state
+        end_phase = setup.game.end_phase
+        end_phase(CALLBACKS)
+        for schedule in setup.schedules:
             schedule.advance(state.images)
         images, position = 0, state.position
 
@@ -36,38 +39,42 @@ class StepRunner:
             nonlocal images, position
             while True:
                 if self._stream is None:
-                    self._stream = parts.loader.stream(position)
+                    self._stream = setup.loader.stream(position)
+                end_phase(OTHER)
                 batch = next(self._stream)
-                size = len(batch.images) * processes.world_size
-                self.drawn = position, size
+                end_phase(DATA)
+                size = len(batch.images) * setup.processes.world_size
+                self.last_batch = position, size
                 position += size
-                if state.skips(*self.drawn):
+                if state.skips(*self.last_batch):
                     continue
                 images += size
                 yield batch
 
         try:
-            with parts.game.step_scope(parts.recipe.seed, state.step):
-                scalars = parts.rules.step(parts.game, batches(), state)
+            with setup.game.step_scope(setup.recipe.seed, state.step):
+                scalars = setup.rules.step(setup.game, batches(), state)
         except BaseException:
-            self.let_go()  # the step may be played again, on the same images
+            self.drop_prefetched()  # the step may run again, on the same images
             raise
-        processes.align((state.generator, state.discriminator))
+        setup.processes.average_buffers((state.generator, state.discriminator))
         state.step += 1
         state.images += images
         state.position = position
-        self.images_a_step = images or self.images_a_step
-        self._average(images)
+        self._progress.images_per_step = images or self._progress.images_per_step
+        end_phase(OTHER)
+        self._update_ema(images)
         return scalars
 
-    def let_go(self) -> None:
-        """Of the batches that are being read ahead; the next step reads them from where the state then is."""
+    def drop_prefetched(self) -> None:
+        """Discard batches that were read ahead; the next step reads from the state's position."""
         self._stream = None
 
-    def _average(self, images: int) -> None:
-        """G has moved on by a step of so many images, and its average follows."""
-        state, settings = self._parts.state, self._parts.recipe.ema
+    def _update_ema(self, images: int) -> None:
+        """Update the EMA after a step of ``images`` real images."""
+        state, settings = self._setup.state, self._setup.recipe.ema
         if state.ema is not None and settings is not None:
             half_life = at_images(settings.half_life_images, state.images)
-            state.ema.kept = ema_decay(images, state.images, half_life, settings.ramp_up)
+            state.ema.decay = ema_decay(images, state.images, half_life, settings.ramp_up)
             state.ema.update_parameters(state.generator)
+            self._setup.game.end_phase(EMA)

@@ -1,4 +1,4 @@
-"""Where training stands: the networks, their optimizers, and how far it has come."""
+"""The state of training: the networks, their optimizers and the counters of the run."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError
+from ..interfaces import PLAYERS, Player
+from ..messages import one_line
 from .ema import GeneratorEMA
-from ..interfaces import Player
 
-SHAPED = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
-PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
+# entries of an optimizer's state that have the shape of the parameter
+PARAMETER_SHAPED = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
 
 
 @dataclass
@@ -22,12 +23,12 @@ class TrainState:
     """Networks, optimizers and counters.
 
     Attributes:
-        ema: the average of G, whose ``module`` is a generator; None without one.
+        ema: the EMA of G, whose ``module`` is a generator; None without an EMA.
         step: updates of G.
         images: real images shown to D.
         turns: turns that each player has taken; lazy regularizers count these.
-        position: in the data's endless order, of the next batch.
-        skipped: position and length of batches that are not to be used, since they broke the run.
+        position: of the next batch in the endless data order.
+        skipped: position and length of batches that are not used again, because they led to NaN or infinity.
     """
 
     generator: nn.Module
@@ -42,7 +43,7 @@ class TrainState:
 
     @property
     def sampler(self) -> nn.Module:
-        """The generator that samples come from: the EMA's where there is one."""
+        """The generator that samples are drawn from: the EMA's if there is one."""
         return self.generator if self.ema is None else self.ema.module
 
     def networks(self) -> dict[str, nn.Module]:
@@ -51,11 +52,11 @@ class TrainState:
         return networks if self.ema is None else networks | {"generator_ema": self.ema.module}
 
     def skips(self, position: int, length: int) -> bool:
-        """Whether images of this batch are not to be used."""
+        """Whether the batch at this position overlaps a skipped batch."""
         return any(start < position + length and position < start + count for start, count in self.skipped)
 
     def counters(self) -> dict[str, Any]:
-        """All but the networks, as plain data and tensors."""
+        """Everything except for the networks, as plain data and tensors."""
         return {
             "step": self.step,
             "images": self.images,
@@ -67,35 +68,34 @@ class TrainState:
         }
 
     def load_counters(self, saved: Mapping[str, Any]) -> None:
-        """Take up what `counters` gave. Raises: CheckpointError."""
+        """Restore the result of `counters`. Raises: CheckpointError."""
         try:
             for player, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(saved["optimizers"][player])
-                _require_shapes(optimizer)
+                _require_parameter_shapes(optimizer)
             self.step, self.images = _count(saved["step"]), _count(saved["images"])
             self.turns = {player: _count(saved["turns"][player]) for player in PLAYERS}
             self.position = _count(saved.get("position", saved["images"]))
             self.skipped = [(_count(start), _count(count)) for start, count in saved.get("skipped", ())]
             if self.ema is not None:
                 self.ema.n_averaged.fill_(_count(saved["ema_updates"] or 0))
-        except Exception as error:  # the state is a stranger's data
-            reason = " ".join(str(error).split()) or type(error).__name__
+        except Exception as error:  # the state may come from an untrusted file
             raise CheckpointError(
-                f"the checkpoint's state does not fit these networks and optimizers: {reason[:400]}"
+                f"the checkpoint's state does not fit these networks and optimizers: {one_line(error)[:400]}"
             ) from None
 
 
 def _count(value: Any) -> int:
     count = int(value)
     if not 0 <= count < 2**63:
-        raise ValueError(f"{count} is no count of anything")
+        raise ValueError(f"{count} is not a valid count")
     return count
 
 
-def _require_shapes(optimizer: torch.optim.Optimizer) -> None:
-    """Raises: ValueError: what torch's optimizers keep in the shape of the parameter has another."""
+def _require_parameter_shapes(optimizer: torch.optim.Optimizer) -> None:
+    """Raises: ValueError: an entry of the optimizer's state does not have the shape of its parameter."""
     for parameter, state in optimizer.state.items():
-        for name in SHAPED.intersection(state):
+        for name in PARAMETER_SHAPED.intersection(state):
             shape = getattr(state[name], "shape", None)
             if state[name] is not None and shape != parameter.shape:
                 raise ValueError(f"'{name}' has the shape {shape} for a parameter of {list(parameter.shape)}")

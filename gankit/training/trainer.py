@@ -1,59 +1,87 @@
-"""The trainer: a run as its user and its callbacks know it."""
+"""The trainer: a run as its user and its callbacks see it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.resize import to_uint8
-from ..interfaces import Dataset, NotFinite, Scalars
-from ..registry import Registries
-from ..runs.checkpoint import Checkpoint, checkpoints
-from .run_recorder import RunRecorder
-from .loop import TrainingLoop
-from .setup import TrainingSetup
 from ..device.seeding import AUGMENT, seeded
+from ..events import Event, as_event
+from ..game.game import Game
+from ..interfaces import Dataset, ImageSpec, NotFinite, Scalars
+from ..recipe.model import Recipe
+from ..registry import Registries
+from ..runs.checkpoint import Checkpoint
+from ..runs.file_names import checkpoints
 from ..sampling.samples import generate_images
+from .generator_copy import GeneratorCopy
+from .loop import TrainingLoop
+from .progress import Progress
+from .run_recorder import RunRecorder
+from .setup import TrainingSetup
 from .step import StepRunner
+
+T = TypeVar("T")
 
 
 class Trainer:
-    """A run, ready to go: `fit` it, iterate over it, or `step` by hand.
+    """A run that is ready to train: call `fit`, iterate over it, or call `step` yourself.
 
     Args:
-        parts: from `gankit.Runtime.assemble`.
-        run_dir: the run's directory; None takes the next free one under ``results/``.
+        setup: from `gankit.Runtime.assemble`.
+        run_dir: the run directory; None uses the next free one under ``results/``.
     """
 
-    def __init__(self, parts: TrainingSetup, run_dir: Path | None = None) -> None:
-        self.parts = parts
-        self.recipe, self.state = parts.recipe, parts.state
-        self.classes = parts.classes
-        self.callbacks = parts.callbacks
-        self.processes = parts.game.engine.processes
+    def __init__(self, setup: TrainingSetup, run_dir: Path | None = None) -> None:
+        self.setup, self.state, self.callbacks = setup, setup.state, setup.callbacks
+        self.processes = setup.processes
         self.processes.host = self
-        self.scalars: Scalars = {}
-        self.ending: str | None = None
-        self.kept: dict[str, Any] = {}  # what work for all processes needs again, by whom it is for
-        self._stepper = StepRunner(parts)
-        self._keeper = RunRecorder(parts, run_dir)
-        self._loop = TrainingLoop(self, parts, self._stepper, self._keeper)
+        self.per_rank: dict[str, Any] = {}
+        self.progress = Progress(setup.recipe, setup.loader.count, setup.state)
+        self._steps = StepRunner(setup, self.progress)
+        self._recorder = RunRecorder(setup, run_dir)
+        self._loop = TrainingLoop(setup, self.progress, self._steps, self._recorder)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe with every default filled in."""
+        return self.setup.recipe
+
+    @property
+    def game(self) -> Game:
+        """The networks and components that a step works with."""
+        return self.setup.game
+
+    @property
+    def image(self) -> ImageSpec:
+        """Size, channels and classes of the run's images."""
+        return self.setup.image
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names of a conditional run, else None."""
+        return self.setup.classes
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+        return self.setup.engine.device
 
     @property
     def directory(self) -> Path:
-        """The run directory. Raises: GankitError: the run has not begun and was given none."""
-        return self._keeper.directory
+        """The run directory. Raises: GankitError: the run has not started and was given no directory."""
+        return self._recorder.directory
 
     @property
     def checkpoint(self) -> Path | None:
         """The newest checkpoint of this run."""
-        return self._keeper.checkpoint
+        return self._recorder.checkpoint
 
     @property
     def checkpoints(self) -> list[Path]:
@@ -61,13 +89,13 @@ class Trainer:
         return checkpoints(self.directory)
 
     @property
-    def listeners(self) -> list[Callable[[Mapping[str, Any]], None]]:
-        """Told of each event."""
-        return self._keeper.listeners
+    def listeners(self) -> list[Callable[[Event], None]]:
+        """Functions that are called with each event."""
+        return self._recorder.listeners
 
     @property
     def world_size(self) -> int:
-        """Processes that train this run together."""
+        """The number of processes that train this run."""
         return self.processes.world_size
 
     @property
@@ -76,107 +104,130 @@ class Trainer:
         return self.state.images
 
     @property
-    def drawn(self) -> tuple[int, int] | None:
-        """Position in the data's order and length of the last batch; None before there was one."""
-        return self._stepper.drawn
+    def scalars(self) -> Scalars:
+        """The scalars of the last step; reading one waits for the device."""
+        return self._loop.scalars
+
+    @property
+    def ending(self) -> str | None:
+        """Why the run ended: ``done``, the reason of `stop`, or the error; None before the end."""
+        return self._loop.ending
+
+    @property
+    def last_batch(self) -> tuple[int, int] | None:
+        """Position in the data order and length of the last batch; None before the first."""
+        return self._steps.last_batch
 
     @property
     def epoch(self) -> int:
         """The epoch, from 0, in which the last step began."""
-        return max(0, self.state.images - self._stepper.images_a_step) // self.parts.loader.count
+        return self.progress.epoch
 
     @property
     def total_steps(self) -> int:
-        """The step at which the run is done, at as many images a step as the last one took."""
-        train = self.recipe.train
-        if train.steps is not None:
-            return train.steps
-        images = train.images if train.images is not None else (train.epochs or 0) * self.parts.loader.count
-        return self.state.step + max(0, math.ceil((images - self.state.images) / self._stepper.images_a_step))
+        """The step at which the run ends, assuming that further steps use as many images as the last one."""
+        return self.progress.total_steps
 
     @property
     def finished(self) -> bool:
-        """Whether the run is as long as its recipe says."""
-        return self.state.step >= self.total_steps
+        """Whether the run has reached the length that its recipe sets."""
+        return self.progress.finished
 
     @property
     def dataset(self) -> Dataset:
         """The real images, prepared."""
-        return self.parts.loader.dataset
+        return self.setup.loader.dataset
 
     @property
     def registries(self) -> Registries:
-        """The components that the run could choose from, by kind and name."""
-        return self.parts.registries
+        """All registered components."""
+        return self.setup.registries
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
-        """Go on in the directory of an earlier run: from its checkpoint, or from the start where it has none.
+        """Continue an earlier run in its directory: from its checkpoint, or from the start if it has none.
 
         Raises:
-            CheckpointError: the checkpoint is another recipe's.
+            CheckpointError: the checkpoint does not fit the recipe.
         """
-        self._keeper.restore(checkpoint)
-        self._stepper.let_go()
+        self._recorder.restore(checkpoint)
+        self._steps.drop_prefetched()
 
     def step(self) -> Scalars:
-        """Play one step, and no callback."""
-        return self._stepper.step()
+        """Run one step without callbacks."""
+        return self._steps.step()
 
     def fit(self) -> None:
-        """Train to the end, callbacks and all. A finished run stays as it is."""
+        """Train to the end, with callbacks. A finished run stays as it is."""
         for _ in self:
             pass
 
     def __iter__(self) -> Iterator[Scalars]:
-        """Train step by step, callbacks and all, yielding each step's scalars.
+        """Train step by step, with callbacks, and yield each step's scalars.
 
-        Leaving the loop early ends the run as an interruption does: callbacks are told, and save.
+        Leaving the loop early ends the run like an interruption: callbacks are called, and the run is saved.
         """
-        return self._loop.steps()
+        return self._loop.train(self)
 
     def stop(self, reason: str) -> None:
-        """End the run after the step that is being played, with a checkpoint to go on from.
+        """End the run after the current step, with a checkpoint to resume from.
 
-        Of several processes, any one may say so.
+        With several processes, any of them may call it.
         """
-        self._loop.wishes.stop(reason)
+        self._loop.requests.stop(reason)
 
     def save(self) -> None:
         """Write a checkpoint once every callback has seen this step."""
-        self._loop.wishes.save = True
+        self._loop.requests.save = True
 
     def recover(self, go_on: bool) -> None:
-        """Once every callback has seen this step: replay from the last checkpoint, and find out what broke.
+        """Once every callback has seen this step: return to the last checkpoint, replay, and log the cause of a NaN.
 
-        The finding is logged. Then the run goes on from that checkpoint without the batch that broke it, or it ends.
+        Args:
+            go_on: continue from that checkpoint without the batch that led to the NaN; otherwise the run ends.
         """
-        self._loop.wishes.recover = go_on
+        self._loop.requests.recover = go_on
 
-    def log(self, event: Mapping[str, Any]) -> None:
-        """Append a finding to ``events.jsonl``."""
-        self._keeper.log(event)
+    def log(self, event: Event | Mapping[str, Any]) -> None:
+        """Append an event to ``events.jsonl``."""
+        self._recorder.log(as_event(event))
 
     def not_finite(self) -> NotFinite | None:
-        """What was NaN or infinite first in this run, if anything; waits for the device."""
-        return self._loop.watch.first()
+        """The first NaN or infinity of this run, if there was one; waits for the device."""
+        return self._loop.detector.first()
 
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
-        """Generated images, uint8 [count c h w]: the same for the same seed, from the EMA where there is one."""
+        """Generated images, uint8 [count c h w]: the same for the same seed, from the EMA if there is one."""
         return to_uint8(self.generate(count, seed, labels, **options))
 
     def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
-        """What `sample` quantises: the images as G made them, fp32 [count c h w] on the CPU, not cut to [-1, 1]."""
-        parts = self.parts
-        latent, image = parts.game.latent, parts.image
-        return generate_images(self.state.sampler, latent, image, count, seed, labels, parts.frequencies, options)
+        """The images of `sample` before quantisation: fp32 [count c h w] on the CPU, not clamped to [-1, 1]."""
+        setup = self.setup
+        latent, image, frequencies = setup.game.latent, setup.image, setup.frequencies
+        return generate_images(self.state.sampler, latent, image, count, seed, labels, frequencies, options)
+
+    def copy_generator(self, device: torch.device, ema: bool = True) -> GeneratorCopy:
+        """A copy of G on ``device`` that its ``update()`` brings up to date; of the EMA if ``ema`` is set and there is one."""
+        return GeneratorCopy(self.setup, device, ema, self.directory)
+
+    def run_on_all_ranks(self, work: Callable[..., T], *args: Any) -> list[T]:
+        """Call ``work(run, rank, world_size, *args)`` on every rank, from a callback; returns the results by rank.
+
+        Args:
+            work: a module-level function.
+            args: plain data.
+
+        Raises:
+            GankitError: the work failed on another rank.
+        """
+        return self.processes.run_on_all_ranks(work, *args)
 
     @torch.no_grad()
     def augment(self, images: Tensor, seed: int = 0) -> Tensor:
-        """What D would see now of ``images`` [n c h w] in [-1, 1]: through the run's augmentations, fp32 on the CPU."""
-        engine = self.parts.game.engine
+        """``images`` [n c h w] in [-1, 1] as D would see them now, through the augmentations: fp32 on the CPU."""
+        engine = self.setup.engine
         with seeded(np.random.SeedSequence(seed, spawn_key=(AUGMENT,)), engine.device):
-            return self.parts.game.augment(images.to(engine.device, engine.dtype)).float().cpu()
+            return self.setup.game.augment(images.to(engine.device, engine.dtype)).float().cpu()
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
-        """The first real images of the run, uint8 [count c h w]; of these classes where given."""
-        return self.parts.loader.real(count, labels)
+        """The first real images of the run, uint8 [count c h w]; of the given classes if ``labels`` are given."""
+        return self.setup.loader.real(count, labels)

@@ -1,9 +1,9 @@
-"""Seconds as people read them."""
+"""Durations in minutes and seconds."""
 
 from __future__ import annotations
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``7:05``, or ``1:07:05`` from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -1,0 +1,85 @@
+"""Build a trained generator from a checkpoint: without recipe, dataset or discriminator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ..errors import CheckpointError
+from ..interfaces import ImageSpec
+from ..messages import one_line, truncate
+from ..recipe.located_document import Document
+from ..registry import Registries, Registry, Selected
+from ..runs.checkpoint import Checkpoint
+from ..runs.file_names import MANIFEST
+from ..sampling.trained_generator import TrainedGenerator
+from ..training.schedules import ComponentSchedule
+from .build_limits import build_within
+from .selection import select
+
+
+class UnknownComponentError(CheckpointError):
+    """The checkpoint names a component that is not registered, or parameters that it does not take."""
+
+
+def build_trained_generator(
+    checkpoint: Checkpoint, registries: Registries, device: str = "cpu", ema: bool = True
+) -> TrainedGenerator:
+    """The generator of a checkpoint: the EMA's if ``ema`` is set and the checkpoint has one.
+
+    Raises:
+        UnknownComponentError: its architecture or latent distribution is not registered.
+        CheckpointError: the checkpoint is damaged, or does not describe a generator.
+    """
+    folder, manifest = checkpoint.path, checkpoint.manifest
+    try:
+        image = _image(manifest["image"])
+        latent_dim = int(manifest["latent"]["dim"])
+        classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
+        frequencies = _frequencies(manifest["frequencies"], image.classes) if image.classes else None
+        latent = _select(registries.latents, manifest["latent"]).build(latent_dim)
+        selected = _select(registries.generators, manifest["generator"])
+        name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+            network = build_within(lambda: selected.build(image, latent_dim), checkpoint.bytes_of(name))
+        ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
+    except UnknownComponentError as error:
+        raise UnknownComponentError(f"{folder}: {error}") from None
+    except Exception as error:  # the manifest may come from an untrusted file
+        fault = f"it lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {one_line(error)}"
+        raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {truncate(fault, 400)}") from None
+    checkpoint.load_network(name, network)
+    network.to(device).eval().requires_grad_(False)
+    return TrainedGenerator(
+        network, latent, image, classes, frequencies, checkpoint=folder, ema=name == "generator_ema"
+    )
+
+
+def _image(description: Mapping[str, Any]) -> ImageSpec:
+    image = ImageSpec(**description)
+    bounds = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
+    for name, (low, high) in bounds.items():
+        value = getattr(image, name)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"image.{name} is {value!r}, not {low} to {high}")
+    return image
+
+
+def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:
+    frequencies = [float(share) for share in shares]
+    if len(frequencies) != classes or not all(0 <= share < math.inf for share in frequencies) or not sum(frequencies):
+        raise ValueError(f"frequencies are not {classes} shares")
+    return frequencies
+
+
+def _select(registry: Registry[Any], description: Mapping[str, Any]) -> Selected:
+    name = str(description["name"])
+    selected, problems = select(registry, name, description.get("params", {}), Document({}), ())
+    if selected is None:
+        faults = "; ".join(problem.message if name not in registry else str(problem) for problem in problems)
+        prefix = f"{registry.singular} '{name}': " if name in registry else ""
+        raise UnknownComponentError(f"{prefix}{faults}")
+    return selected

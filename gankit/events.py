@@ -1,0 +1,168 @@
+"""The events of a run: each is one line of ``events.jsonl``, with the time and the step added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a run. Plugins derive their own events from it.
+
+    The record of an event holds its ``kind`` under ``event`` and every field that is not None.
+    """
+
+    kind: ClassVar[str]
+
+    def record(self) -> dict[str, Any]:
+        """The event as a JSON object."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {"event": self.kind, **{name: value for name, value in values.items() if value is not None}}
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The run began."""
+
+    kind: ClassVar[str] = "started"
+
+
+@dataclass(frozen=True)
+class Resumed(Event):
+    """The run continued from a checkpoint, or from the start if it had none.
+
+    Attributes:
+        without_state: components and callbacks that the checkpoint held no state for; None if there are none.
+    """
+
+    kind: ClassVar[str] = "resumed"
+    without_state: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Ended(Event):
+    """The run ended: ``done``, or the reason why it was stopped."""
+
+    kind: ClassVar[str] = "ended"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """An error ended the run.
+
+    Attributes:
+        error: its class and message.
+        notes: added to the error on its way, such as the callback that raised it.
+    """
+
+    kind: ClassVar[str] = "failed"
+    error: str
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class RolledBack(Event):
+    """The run returned to its last checkpoint because of NaN or infinity.
+
+    Attributes:
+        from_step: the step it returned from.
+        without: dataset indices of the images that are skipped from now on.
+    """
+
+    kind: ClassVar[str] = "rolled_back"
+    from_step: int
+    without: Sequence[int]
+
+
+@dataclass(frozen=True)
+class NotSaved(Event):
+    """A checkpoint was not written."""
+
+    kind: ClassVar[str] = "not_saved"
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotCompiled(Event):
+    """A part of the step runs uncompiled although ``train.compile`` is set."""
+
+    kind: ClassVar[str] = "not_compiled"
+    reason: str
+
+
+@dataclass(frozen=True)
+class Finding(Event):
+    """A problem of the training.
+
+    Attributes:
+        finding: its name, such as ``mode_collapse``.
+        message: one or two sentences: the observation with its figures, and what to try.
+        figures: all numbers that the finding is based on.
+        step: where the problem is, if that is not the current step.
+        fatal: whether the run ends because of it, with an error that has the same message.
+    """
+
+    kind: ClassVar[str] = "finding"
+    finding: str
+    message: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
+    fatal: bool | None = None
+
+
+@dataclass(frozen=True)
+class Recovered(Event):
+    """A finding no longer holds.
+
+    Attributes:
+        finding: its name.
+        message: a sentence for the user.
+    """
+
+    kind: ClassVar[str] = "recovered"
+    finding: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Evaluated(Event):
+    """The run was scored; ``scores`` by name."""
+
+    kind: ClassVar[str] = "evaluated"
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """A message for the user, printed as a warning and shown by ``gankit doctor``.
+
+    Attributes:
+        name: the event's kind in its record.
+        message: one sentence.
+        details: further entries of the record.
+    """
+
+    name: str
+    message: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        return {"event": self.name, "message": self.message, **self.details}
+
+
+@dataclass(frozen=True)
+class OtherEvent(Event):
+    """An event given as a mapping, recorded as it is."""
+
+    content: Mapping[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        return dict(self.content)
+
+
+def as_event(event: Event | Mapping[str, Any]) -> Event:
+    """The event itself, or a mapping as an event."""
+    return event if isinstance(event, Event) else OtherEvent(event)

@@ -1,0 +1,131 @@
+"""How a turn runs D and differentiates it: eagerly, or compiled.
+
+Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width. All images here are augmented already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..interfaces import DiscriminatorOutput
+from .compiled_networks import Buffers, CompiledNetworks
+from .outputs import total_of_logits
+
+Side = Literal["real", "fake"]
+"""The two batches of a turn, whose outputs of D are computed once."""
+
+
+class EagerDiscriminator:
+    """D in one turn.
+
+    Args:
+        discriminator: D.
+        labels: of the turn [n], or None.
+        autocast: the precision of the turn; losses and penalties, which call D, run in full precision.
+
+    Attributes:
+        outputs: D's outputs for the turn's own batches, as far as they are computed.
+    """
+
+    def __init__(
+        self, discriminator: nn.Module, labels: Tensor | None, autocast: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self.outputs: dict[Side, DiscriminatorOutput] = {}
+        self._discriminator, self._labels, self._autocast = discriminator, labels, autocast
+
+    def judge(self, images: Tensor, labels: Tensor | None = None, side: Side | None = None) -> DiscriminatorOutput:
+        """D's output for images [n c h w]; computed once for each ``side``."""
+        if side is not None and side in self.outputs:
+            return self.outputs[side]
+        output = self._run(images, self._labels if labels is None else labels, side)
+        if side is not None:
+            self.outputs[side] = output
+        return output
+
+    def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
+        """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""
+        return _differentiate(self.judge(augmented, side=side), images)
+
+    def _run(self, images: Tensor, labels: Tensor | None, side: Side | None) -> DiscriminatorOutput:
+        with self._autocast():
+            return self._discriminator(images, labels)
+
+
+class CompiledDiscriminator(EagerDiscriminator):
+    """D in one turn, compiled where its derivatives allow it.
+
+    Compiled functions cannot be differentiated twice. They also return zeros where D has no gradient at all, which
+    would let the optimizer's momentum move parameters that a penalty does not depend on. So turns of penalties alone
+    run D eagerly, and so do turns with penalties whose gradient cannot be compiled.
+
+    Args:
+        discriminator: D.
+        labels: of the turn [n], or None.
+        autocast: the precision of the turn.
+        compiled: the compiled networks.
+        loss: whether the turn has a loss.
+        penalties: whether the turn has penalties.
+    """
+
+    def __init__(
+        self,
+        discriminator: nn.Module,
+        labels: Tensor | None,
+        autocast: Callable[[], AbstractContextManager[None]],
+        *,
+        compiled: CompiledNetworks,
+        loss: bool,
+        penalties: bool,
+    ) -> None:
+        super().__init__(discriminator, labels, autocast)
+        self._compiled, self._loss, self._penalties = compiled, loss, penalties
+        self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch
+
+    def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
+        compiled = None if not self._loss and side in self.outputs else self._gradient(augmented, side)
+        if compiled is not None:
+            if augmented is images:
+                return compiled
+            return torch.autograd.grad(augmented, images, compiled, create_graph=True)[0]
+        if side is not None and self._runs_eagerly:
+            return super().gradient(images, augmented, side)
+        return _differentiate(super()._run(augmented, self._labels, None), images)
+
+    @property
+    def _runs_eagerly(self) -> bool:
+        return not self._loss or (self._penalties and not self._compiled.supports_penalties)
+
+    def _run(self, images: Tensor, labels: Tensor | None, side: Side | None) -> DiscriminatorOutput:
+        if self._runs_eagerly:
+            return super()._run(images, labels, side)
+        if side is not None and self._penalties:
+            self._buffers[side] = self._compiled.copy_buffers()
+        with self._autocast():
+            return self._compiled.discriminator(images, labels)
+
+    def _gradient(self, augmented: Tensor, side: Side | None) -> Tensor | None:
+        """The compiled gradient with respect to ``augmented``; None if D's gradient cannot be compiled."""
+        with_output = side is not None and self._loss
+        buffers = None if side is None else self._buffers.get(side)
+        with self._autocast():
+            found = self._compiled.gradient(augmented, self._labels, buffers, with_output)
+        if found is not None:
+            gradient, output = found
+            if side is not None and with_output:
+                self.outputs.setdefault(side, output)
+            return gradient
+        if self._penalties and self._buffers:  # compiled outputs of this turn cannot serve penalties: run them again
+            self._compiled.restore_buffers(next(iter(self._buffers.values())))
+            for known in self._buffers:
+                del self.outputs[known]
+            self._buffers.clear()
+        return None
+
+
+def _differentiate(output: DiscriminatorOutput, images: Tensor) -> Tensor:
+    return torch.autograd.grad(total_of_logits(output), images, create_graph=True)[0]

@@ -1,0 +1,21 @@
+"""A network without parameter gradients, for a while."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Disable gradients of the network's parameters inside the block; parameters that had none stay without."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

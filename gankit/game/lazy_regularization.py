@@ -1,0 +1,35 @@
+"""Which regularizers are due in a turn: each every ``interval`` turns (lazy regularization, arXiv 1912.04958)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..interfaces import Player
+
+
+class DueRegularizers(NamedTuple):
+    """The regularizers that are due in a turn, by name.
+
+    Attributes:
+        joint: with an interval of 1, which join the player's loss.
+        lazy: with a longer interval, each of which takes an optimizer step of its own, scaled by its interval.
+    """
+
+    joint: dict[str, Any]
+    lazy: dict[str, Any]
+
+
+def due_regularizers(regularizers: Mapping[str, Any], player: Player, turn: int) -> DueRegularizers:
+    """The regularizers of ``player`` that are due in its turn number ``turn``, counted from 0."""
+    due = {name: r for name, r in regularizers.items() if hasattr(r, player) and turn % r.interval == 0}
+    return DueRegularizers(
+        joint={name: r for name, r in due.items() if r.interval == 1},
+        lazy={name: r for name, r in due.items() if r.interval > 1},
+    )
+
+
+def reported_name(name: str, regularizer: Any, player: Player) -> str:
+    """The name of a regularizer's scalar; it includes the player if the regularizer has a term for both."""
+    has_both = hasattr(regularizer, "discriminator") and hasattr(regularizer, "generator")
+    return f"{player}_{name}" if has_both else name

@@ -1,0 +1,34 @@
+"""Outputs of D: its heads, and batches of outputs. Shapes: ``n`` images of the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..interfaces import DiscriminatorOutput
+
+
+def heads_of(output: DiscriminatorOutput) -> list[Tensor]:
+    """The logits [n ...] of each head, in fp32 at least."""
+    logits = output["logits"] if isinstance(output, Mapping) else output
+    heads = list(logits) if isinstance(logits, (list, tuple)) else [logits]
+    return [head if head.dtype == torch.float64 else head.float() for head in heads]
+
+
+def total_of_logits(output: DiscriminatorOutput) -> Tensor:
+    """The sum of all logits of all heads, a scalar: the function that gradient penalties differentiate."""
+    return torch.stack([head.sum() for head in heads_of(output)]).sum()
+
+
+def concatenate(values: list[Any]) -> Any:
+    """Tensors, or containers of tensors, concatenated along the batch and detached."""
+    first = values[0]
+    if isinstance(first, Tensor):
+        return torch.cat([value.detach() for value in values])
+    if isinstance(first, Mapping):
+        return {key: concatenate([value[key] for value in values]) for key in first}
+    joined = [concatenate(list(items)) for items in zip(*values, strict=True)]
+    return type(first)(*joined) if hasattr(first, "_fields") else joined

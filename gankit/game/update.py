@@ -1,0 +1,129 @@
+"""One optimizer step of a player on its loss and regularizers, in microbatches and over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..interfaces import Batch, Loss, Player, Scalars, State
+from .discriminator_calls import Side
+from .game import Fakes, Game
+from .lazy_regularization import reported_name
+from .noise import BatchNoise
+from .turn import PlayerTurn
+
+PHASES: dict[Player, str] = {"discriminator": "D's turn", "generator": "G's turn"}
+OPTIMIZER = "optimizer"
+SIDES: tuple[Side, ...] = ("real", "fake")
+
+
+def update(
+    game: Game,
+    state: State,
+    player: Player,
+    batch: Batch,
+    *,
+    fakes: Fakes | None = None,
+    regularizers: dict[str, Any],
+    loss: bool = False,
+    scale: float = 1.0,
+) -> Scalars:
+    """One optimizer step of ``player``.
+
+    Args:
+        batch: the real images of this rank.
+        fakes: generated for this batch already; generated when needed where None.
+        regularizers: that join the update, by name.
+        loss: whether the player's loss joins the update.
+        scale: of the gradient: the interval of a lazy regularizer.
+
+    Returns:
+        The value of each term and D's mean logits, as means over all ranks.
+    """
+    network, optimizer = getattr(game, player), state.optimizers[player]
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer.zero_grad(set_to_none=True)
+    sums: Scalars = {}
+    turns: list[PlayerTurn] = []
+    noise, start = BatchNoise(game, len(batch.images), batch.labels), 0
+    for part in microbatches(batch, game.microbatch):
+        part_noise, start = noise.microbatch(start, len(part.images)), start + len(part.images)
+        share = len(part.images) / len(batch.images)
+        # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
+        with game.engine.autocast(), game.engine.full_precision():
+            turn = PlayerTurn(
+                game,
+                player,
+                part,
+                images_seen=state.images,
+                fakes=fakes,
+                noise=part_noise,
+                loss=loss,
+                penalties=bool(regularizers),
+            )
+            # penalties go first: a compiled penalty computes the logits of its images as well
+            penalties = {
+                reported_name(name, regularizer, player): getattr(regularizer, player)(turn)
+                for name, regularizer in regularizers.items()
+            }
+            terms = ({f"{player}_loss": loss_over_heads(game.loss, turn)} if loss else {}) | penalties
+        total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
+        (total * (scale * share)).backward(inputs=parameters)
+        for name, value in (terms | (mean_logits(turn) if loss else {})).items():
+            sums[name] = sums.get(name, 0) + value.detach() * share
+        turns.append(turn)
+    game.processes.average_gradients(parameters)
+    if game.clip_gradient is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
+    game.end_phase(PHASES[player])
+    optimizer.step()
+    game.end_phase(OPTIMIZER)
+    if loss:
+        sums |= call_after(game, turns)
+    return game.processes.mean_scalars(sums, game.engine.dtype)
+
+
+def loss_over_heads(loss: Loss, turn: PlayerTurn) -> Tensor:
+    """The player's loss, evaluated for each head of D and summed."""
+    of_player: Callable[[PlayerTurn], Tensor] = getattr(loss, turn.player)
+    return torch.stack([of_player(view).reshape(()) for view in turn.each_head()]).sum()
+
+
+def mean_logits(turn: PlayerTurn) -> Scalars:
+    """D's mean logits on the reals and fakes of its own turn, as far as they were computed."""
+    if turn.player == "generator":
+        return {}
+    return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in SIDES if turn.has_output(side)}
+
+
+def call_after(game: Game, parts: list[PlayerTurn]) -> Scalars:
+    """Call ``after`` of every component that has it, with the turn of the whole batch; return their scalars."""
+    scalars: Scalars = {}
+    components = (
+        game.loss,
+        *game.regularizers.values(),
+        *game.augmentations,
+        game.latent,
+        game.generator,
+        game.discriminator,
+        game.rules,
+    )
+    with_after = [component for component in components if hasattr(component, "after")]
+    if with_after:
+        with torch.no_grad():
+            whole = PlayerTurn.joined(parts)
+            for component in with_after:
+                scalars |= component.after(whole) or {}
+    return scalars
+
+
+def microbatches(batch: Batch, size: int | None) -> list[Batch]:
+    """The batch in parts of at most ``size`` images."""
+    if size is None or size >= len(batch.images):
+        return [batch]
+    images = batch.images.split(size)
+    labels = batch.labels.split(size) if batch.labels is not None else [None] * len(images)
+    return [Batch(*part) for part in zip(images, labels, strict=True)]

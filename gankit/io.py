@@ -1,0 +1,24 @@
+"""Files for plugins: atomic writes, the data folder, image files, decoding, safe zips, logs and image grids."""
+
+from .data.decoding import DecodeError, decode_image, open_image
+from .data.image_files import IMAGE_SUFFIXES, ImageFiles, open_image_files
+from .data.safe_zip import open_zip
+from .files import data_root, whole_file
+from .runs.json_lines import JsonLines
+from .sampling.image_grid import make_grid, save_animation, save_grid
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "DecodeError",
+    "ImageFiles",
+    "JsonLines",
+    "data_root",
+    "decode_image",
+    "make_grid",
+    "open_image",
+    "open_image_files",
+    "open_zip",
+    "save_animation",
+    "save_grid",
+    "whole_file",
+]

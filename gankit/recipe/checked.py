@@ -1,0 +1,38 @@
+"""The result of checking a recipe: what a run is assembled, sampled and scored from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..registry import Selected
+from .located_document import KeyPath
+from .model import Recipe
+
+
+@dataclass(frozen=True)
+class CheckedRecipe:
+    """A recipe whose components are registered and have valid parameters.
+
+    Attributes:
+        recipe: with every default of its components filled in. Its document has the places for messages.
+        components: the selected components with their checked parameters, by their path in the recipe.
+        not_tried: the networks and augmentations that the meta device cannot run, with the reason. They are tried
+            before the first step instead.
+    """
+
+    recipe: Recipe
+    components: dict[KeyPath, Selected]
+    not_tried: dict[KeyPath, str] = field(default_factory=dict)
+
+    def __getitem__(self, path: str | KeyPath) -> Selected:
+        """The component at a path such as ``"generator"`` or ``("optimizers", "generator")``."""
+        return self.components[(path,) if isinstance(path, str) else path]
+
+    def of_section(self, section: str) -> dict[KeyPath, Selected]:
+        """The components below a top-level key, such as ``regularizers``."""
+        return {path: selected for path, selected in self.components.items() if path[0] == section}
+
+    def build(self, path: str | KeyPath, *context: Any) -> Any:
+        """The component at ``path``, built with the positional arguments ``context``."""
+        return self[path].build(*context)

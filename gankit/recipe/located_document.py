@@ -1,0 +1,122 @@
+"""A recipe's data with the ``file:line:column`` of every key and value, kept while documents are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import Problem
+from ..messages import MAX_WORD, truncate
+
+KeyPath = tuple[str | int, ...]
+"""The keys and list indices that lead to a value, such as ``("callbacks", 0, "every")``."""
+
+LENGTHS = ("epochs", "steps", "images")
+"""The keys of ``train`` that set the length of the run; a recipe gives exactly one."""
+
+
+@dataclass
+class Document:
+    """Plain data and the place of every key and value in it.
+
+    Attributes:
+        data: mappings, lists and scalars.
+        keys: ``file:line:column`` of each mapping key, by path.
+        values: ``file:line:column`` of each value, by path.
+        problems: faults that did not stop the reader, such as a duplicate key.
+    """
+
+    data: Any
+    keys: dict[KeyPath, str] = field(default_factory=dict)
+    values: dict[KeyPath, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, path: KeyPath, of_key: bool = False) -> str:
+        """The place of the value (or key) at ``path``, or of the nearest enclosing value that has one."""
+        if of_key and path in self.keys:
+            return self.keys[path]
+        for end in range(len(path), -1, -1):
+            if found := self.values.get(path[:end]):
+                return found
+        return ""
+
+    def problem(self, path: KeyPath, message: str, of_key: bool = False) -> Problem:
+        """A `Problem` located at ``path``."""
+        return Problem(self.place(path, of_key), dotted(path), message)
+
+    def merge(self, child: Document) -> None:
+        """Merge ``child`` into this document: mappings are merged, other values are replaced.
+
+        A component with another name replaces the whole component, and a training length replaces the other lengths.
+        """
+        self.problems += child.problems
+        self._merge_mapping((), self.data, child.data, child)
+
+    def override(self, path: KeyPath, holder: Any, value: Any, place: str) -> None:
+        """Merge ``value``, given at ``place``, into the item at ``path`` of ``holder``, a mapping or a list."""
+        child = Document({})
+        for inner in _paths(value, path):
+            child.keys[inner] = child.values[inner] = place
+        self._merge_item(path, holder, value, child)
+
+    def _merge_mapping(self, path: KeyPath, old: dict[str, Any], new: Mapping[str, Any], child: Document) -> None:
+        if path == ("train",) and lengths_in(new):
+            for length in LENGTHS:
+                old.pop(length, None)
+        for key, value in new.items():
+            self._merge_item((*path, key), old, value, child)
+
+    def _merge_item(self, path: KeyPath, holder: Any, value: Any, child: Document) -> None:
+        key = path[-1]
+        before = item_at(holder, key)
+        if isinstance(before, dict) and isinstance(value, str) and before.get("name") == value:
+            value = {"name": value}  # ``loss: bce`` is short for ``loss: {name: bce}``
+        elif isinstance(before, str) and isinstance(value, dict):
+            before = {"name": before}
+            self.values[*path, "name"] = self.values.get(path, "")
+            self.values[path] = child.values.get(path, "")
+        if path in child.keys:
+            self.keys[path] = child.keys[path]
+        if _can_merge(before, value):
+            holder[key] = before
+            self._merge_mapping(path, before, value, child)
+        else:
+            holder[key] = value
+            for mine, theirs in ((self.keys, child.keys), (self.values, child.values)):
+                for removed in _paths(before, path):
+                    if removed != path:
+                        mine.pop(removed, None)
+                mine.update({new: theirs[new] for new in _paths(value, path) if new in theirs})
+
+
+def dotted(path: KeyPath) -> str:
+    """``("callbacks", 0, "every")`` as ``callbacks.0.every``, shortened where it is too long for a message."""
+    return truncate(".".join(truncate(str(part)) for part in path), 10 * MAX_WORD)
+
+
+def lengths_in(train: Any) -> list[str]:
+    """The training lengths that a ``train`` section gives."""
+    return [length for length in LENGTHS if isinstance(train, Mapping) and train.get(length) is not None]
+
+
+def item_at(holder: Any, key: str | int) -> Any:
+    """The item of a mapping or list, or None if it is missing or ``holder`` is neither."""
+    if isinstance(holder, dict):
+        return holder.get(str(key))
+    return holder[key] if isinstance(holder, list) and isinstance(key, int) else None
+
+
+def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:
+    """The path of a value and of everything inside it."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inner:
+        yield from _paths(item, (*path, key))
+
+
+def _can_merge(before: Any, value: Any) -> bool:
+    """Whether both are mappings, but not two components with different names."""
+    if not isinstance(before, dict) or not isinstance(value, dict):
+        return False
+    return "name" not in value or before.get("name", value["name"]) == value["name"]

@@ -1,0 +1,38 @@
+"""The names of the files and folders in a run directory."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+RECIPE = "recipe.yaml"
+RECORD = "run.json"
+EVENTS = "events.jsonl"
+METRICS = "metrics.jsonl"
+EVALUATIONS = "evaluations.jsonl"
+CHECKPOINTS = "checkpoints"
+MANIFEST = "manifest.json"
+STATE = "state.pt"
+
+_CHECKPOINT = re.compile(r"step-\d{8,}")
+
+
+def checkpoint_name(step: int) -> str:
+    """The folder name of the checkpoint of a step: ``step-00007800``."""
+    return f"step-{step:08d}"
+
+
+def is_checkpoint_name(name: str) -> bool:
+    """Whether a folder name is that of a checkpoint."""
+    return _CHECKPOINT.fullmatch(name) is not None
+
+
+def checkpoints(run_directory: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    folder = run_directory / CHECKPOINTS
+    found = [
+        path
+        for path in folder.glob("step-*")
+        if is_checkpoint_name(path.name) and path.is_dir() and not path.is_symlink()
+    ]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))

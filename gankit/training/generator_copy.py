@@ -1,0 +1,38 @@
+"""A copy of the generator that is being trained, in a network of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from ..sampling.trained_generator import TrainedGenerator
+from .schedules import ComponentSchedule
+from .setup import TrainingSetup
+
+
+class GeneratorCopy(TrainedGenerator):
+    """A generator with the weights of a run at its last `update`.
+
+    It is built like a generator from a checkpoint, because the last bits of its images depend on the memory layout of
+    its weights.
+    """
+
+    def __init__(self, setup: TrainingSetup, device: torch.device, ema: bool, directory: Path) -> None:
+        self._setup = setup
+        selected = setup.checked["generator"]
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+            network = selected.build(setup.image, setup.recipe.latent.dim)
+        network.to(device).eval().requires_grad_(False)
+        ema = ema and setup.state.ema is not None
+        super().__init__(
+            network, setup.game.latent, setup.image, setup.classes, setup.frequencies, checkpoint=directory, ema=ema
+        )
+        self._schedule = ComponentSchedule(network, selected.params)
+
+    def update(self) -> None:
+        """Copy the current weights and scheduled parameters of the run."""
+        state = self._setup.state
+        source = state.sampler if self.ema else state.generator
+        self.module.load_state_dict(source.state_dict())
+        self._schedule.advance(state.images)
