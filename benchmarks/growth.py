@@ -56,7 +56,7 @@ def measure(batch: int, image: int, width: int, device: str, steps: int) -> Poin
     ]
     with tempfile.TemporaryDirectory() as folder:
         trainer = runtime.assemble(runtime.load(RECIPE, overrides), Path(folder) / "run")
-        engine = trainer.parts.game.engine
+        engine = trainer.setup.engine
         playing = iter(trainer)
         for _ in range(1 + steps // 4):
             next(playing)

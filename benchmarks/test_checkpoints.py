@@ -39,7 +39,7 @@ def test_save(trained, compare, benchmark, tmp_path):
     def ours():
         shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
         networks, state = trained.state.networks(), {"training": trained.state.counters()}
-        written.append(save_checkpoint(tmp_path, 1, networks, state, trained.parts.passport))
+        written.append(save_checkpoint(tmp_path, 1, networks, state, trained.setup.manifest))
 
     compare(ours, lambda: torch_save(trained, tmp_path / "plain.pt"), against="torch.save of the same, and fsync")
     benchmark.extra_info["mebibytes"] = round(sum(f.stat().st_size for f in written[-1].iterdir()) / 2**20, 1)
@@ -47,7 +47,7 @@ def test_save(trained, compare, benchmark, tmp_path):
 
 def test_load(trained, compare, tmp_path):
     networks, state = trained.state.networks(), {"training": trained.state.counters()}
-    path = save_checkpoint(tmp_path, 1, networks, state, trained.parts.passport)
+    path = save_checkpoint(tmp_path, 1, networks, state, trained.setup.manifest)
     torch_save(trained, tmp_path / "plain.pt")
 
     def ours():

@@ -29,7 +29,7 @@ def test_loader(source, assemble, some_pictures, compare, amount, device, benchm
     path = {"folder": some_pictures.folder, "zip": some_pictures.zip}.get(kind)
     data = f"{{name: image_folder, path: {path}}}" if path else f"{{name: cifar10, root: {some_pictures.root}}}"
     settings = [f"dataset={data}", f"loader.cache={cache}", f"loader.workers={workers}"]
-    loader = assemble("dcgan_cifar10", *settings).parts.loader
+    loader = assemble("dcgan_cifar10", *settings).setup.loader
     plain = endless(ImageFolder(str(some_pictures.folder), TRANSFORM), device)
     # so many that what workers have read ahead does not count
     batches = 2 if amount.quick else 64

@@ -8,7 +8,7 @@ import torch
 from plain_loop import HandWritten
 
 from gankit.cli.progress import Lines
-from gankit.recipe.model.model import Train
+from gankit.recipe.model import Train
 
 SAME_KERNELS = ["train.kernels=torch"] if "kernels" in Train.model_fields else []
 
@@ -23,11 +23,11 @@ def test_step_with_log_against_a_hand_written_loop(assemble, compare, benchmark,
     trainer.callbacks.add("progress", Lines())
     by_hand = HandWritten(
         *(copy.deepcopy(network) for network in (trainer.state.generator, trainer.state.discriminator)),
-        images=trainer.parts.loader.dataset.tensors()[0],
+        images=trainer.setup.loader.dataset.tensors()[0],
         size=64,
         batch_size=64,
         device=device,
-        bf16=trainer.parts.game.engine.precision == "bf16",
+        bf16=trainer.setup.engine.precision == "bf16",
     )
     assert_same_first_step(trainer, by_hand)
     playing = iter(trainer)
@@ -47,19 +47,19 @@ def test_step_with_log_against_a_hand_written_loop(assemble, compare, benchmark,
         overhead = [round(100 * (1 / speedup - 1), 2) for speedup in (benchmark.extra_info["speedup"], high, low)]
         benchmark.extra_info["overhead_percent"] = overhead[0]
         benchmark.extra_info["overhead_percent_interval"] = overhead[1:]
-    benchmark.extra_info["precision"] = trainer.parts.game.engine.precision
+    benchmark.extra_info["precision"] = trainer.setup.engine.precision
 
 
 def assert_same_first_step(trainer, by_hand):
     """On copies of both: from the same weights, images and latents come the same losses."""
-    game = trainer.parts.game
+    game = trainer.game
     with game.engine.step_scope(trainer.recipe.seed, 0) as seed:
         random = torch.Generator(game.engine.device).manual_seed(seed)
         latents = game.latent.sample(64, None, random)
     one, other = copy.deepcopy(by_hand), copy.deepcopy(by_hand)
-    indices, _ = trainer.parts.loader.order.at(0, 64)
+    indices, _ = trainer.setup.loader.order.at(0, 64)
     real = one.batch(torch.from_numpy(indices))
-    torch.testing.assert_close(real, trainer.parts.loader.at(0, 64).images)
+    torch.testing.assert_close(real, trainer.setup.loader.at(0, 64).images)
     loss_d, loss_g = one.learn(real, latents)
     scalars = trainer.step()
     torch.testing.assert_close(scalars["discriminator_loss"], loss_d, rtol=1e-2, atol=1e-2)

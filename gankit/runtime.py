@@ -47,7 +47,15 @@ class Runtime:
         if discover:
             self._loader.discover()
         for plugin in plugins:
-            self._loader.load(plugin)
+            self.load_plugin(plugin)
+
+    def load_plugin(self, plugin: Any) -> None:
+        """Load one more plugin: a module or object with hooks, the path of a ``.py`` file, or a module's name.
+
+        Raises:
+            PluginError: it cannot be loaded.
+        """
+        self._loader.load(plugin)
 
     @property
     def registries(self) -> Registries:

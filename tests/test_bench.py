@@ -19,7 +19,7 @@ import gankit
 from gankit.game import game
 from gankit.profiling.flops import count_flops, matrix_flops
 from gankit.profiling.memory import peak_memory
-from gankit.profiling.step_profile import PARTS, Stopwatch, profile
+from gankit.profiling.step_profile import PARTS, Stopwatch, profile_steps
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
@@ -80,9 +80,9 @@ def small_matrices(monkeypatch):
 def test_the_parts_are_what_takes_the_time(trainer, clock, monkeypatch):
     """Each part is slowed by an amount of its own, and just that amount turns up in it."""
     t = trainer(ema={"half_life_images": 100}, train={"steps": 3, "device": "cpu", "discriminator_steps": 2})
-    clock.slow(t.parts.loader.source, "read", 1)
-    clock.slow(t.parts.game.loss, "discriminator", 20)
-    clock.slow(t.parts.game.loss, "generator", 300)
+    clock.slow(t.setup.loader.source, "read", 1)
+    clock.slow(t.game.loss, "discriminator", 20)
+    clock.slow(t.game.loss, "generator", 300)
     for optimizer in t.state.optimizers.values():
         optimizer.register_step_pre_hook(lambda *_: clock.pass_by(4000))
     clock.slow(t.state.ema, "update_parameters", 50_000)
@@ -92,7 +92,7 @@ def test_the_parts_are_what_takes_the_time(trainer, clock, monkeypatch):
     monkeypatch.setattr(game, "due_regularizers", lambda *turn: (clock.pass_by(7_000_000), due(*turn))[1])
     clock.slow(t, "step", 80_000_000)
     clock.slow(t._loop, "_save_if_wanted", 900_000_000)
-    watched = profile(t, steps=5, warm_up=2)
+    watched = profile_steps(t, steps=5, warm_up=2)
     once = {name: seconds / 5 for name, seconds in watched.parts.items()}
     assert once == {
         "data": 2,
@@ -111,7 +111,7 @@ def test_the_parts_are_what_takes_the_time(trainer, clock, monkeypatch):
 def test_the_parts_add_up_to_the_whole(trainer):
     t = trainer()
     began = time.perf_counter()
-    watched = profile(t, steps=3, warm_up=0)
+    watched = profile_steps(t, steps=3, warm_up=0)
     whole = time.perf_counter() - began
     assert sum(watched.parts.values()) == pytest.approx(watched.seconds)
     assert 0 < watched.seconds < whole
@@ -121,8 +121,8 @@ def test_the_parts_add_up_to_the_whole(trainer):
 
 def test_the_trainer_is_as_it_was_afterwards(trainer):
     t = trainer(ema={"half_life_images": 100})
-    profile(t, steps=2, warm_up=1)
-    holders = [t, t.parts.loader, t.callbacks, t.state.ema, *t.state.optimizers.values()]
+    profile_steps(t, steps=2, warm_up=1)
+    holders = [t, t.setup.loader, t.callbacks, t.state.ema, *t.state.optimizers.values()]
     assert not any({"step", "stream", "call", "update_parameters"} & set(vars(holder)) for holder in holders)
     assert t.ending == "left early"
 
@@ -131,7 +131,7 @@ def test_the_trainer_is_as_it_was_afterwards(trainer):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_on_a_device_the_speed_is_measured_by_itself(trainer):
     t = trainer(train={"steps": 3, "device": "cuda", "precision": "bf16"})
-    watched = profile(t, steps=5, warm_up=5)
+    watched = profile_steps(t, steps=5, warm_up=5)
     assert 0 < watched.seconds <= sum(watched.parts.values()) * 1.5  # whose parts each wait for the device
     assert watched.images == 40
     assert 0 < watched.peak_bytes <= torch.cuda.max_memory_allocated()  # which the matrices add to afterwards
@@ -200,7 +200,7 @@ def test_the_peak_is_that_of_a_matrix_product(trainer, clock, monkeypatch):
 
     monkeypatch.setattr("gankit.profiling.flops.time", clock)
     monkeypatch.setattr(torch, "mm", mm)
-    engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).parts.game.engine
+    engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).setup.engine
     assert matrix_flops(engine) == pytest.approx(64 * 64 * (2 * 64) / 0.004)
 
 

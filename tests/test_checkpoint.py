@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from torch import nn
 
 from gankit import CheckpointError
-from gankit.runs.checkpoint import Checkpoint, checkpoints, find_checkpoint, save_checkpoint
+from gankit.runs.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
+from gankit.runs.file_names import checkpoints
 
 Pair = namedtuple("Pair", "a b")
 

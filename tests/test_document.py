@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gankit.recipe.model import yaml_with_lines as yaml_text
-from gankit.recipe.model.inheritance import parse, read_document
-from gankit.recipe.model.overrides import read_options
+from gankit.recipe.inheritance import parse, read_document
+from gankit.recipe.overrides import read_options
 from gankit.errors import RecipeError
 
 

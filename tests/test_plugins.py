@@ -231,10 +231,10 @@ class TestBroken:
         runtime = bare(tiny_plugin)
         before = names(runtime)
         with pytest.raises(PluginError, match="ValueError: and then"):
-            runtime._plugins.load(half)
+            runtime.load_plugin(half)
         assert names(runtime) == before
         assert [loaded.name for loaded in runtime.plugins] == ["tiny_plugin"]
-        runtime._plugins.load(plugin(GOOD.format(name="half")))  # mended
+        runtime.load_plugin(plugin(GOOD.format(name="half")))  # mended
         assert "half" in runtime.registries.losses
 
     @pytest.mark.parametrize("order", [(0, 1), (1, 0)])

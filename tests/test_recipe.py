@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import gankit
 from gankit import Recipe, RecipeError
-from gankit.recipe.model.inheritance import parse
+from gankit.recipe.inheritance import parse
 
 DCGAN = Path(__file__).parent.parent / "recipes" / "dcgan_cifar10.yaml"
 PLUGINS = ["gankit_dcgan", "gankit_cifar10", "gankit_losses", "gankit_optimizers", "gankit_callbacks"]

@@ -68,5 +68,5 @@ def test_dcgan_cifar10_is_the_reference(runtime, data):
     for optimizer in trainer.state.optimizers.values():
         assert isinstance(optimizer, torch.optim.Adam)
         assert (optimizer.param_groups[0]["lr"], tuple(optimizer.param_groups[0]["betas"])) == (2e-4, (0.5, 0.999))
-    assert trainer.parts.loader.at(0, 4).images.shape == (4, 3, 64, 64)
+    assert trainer.setup.loader.at(0, 4).images.shape == (4, 3, 64, 64)
     assert trainer.total_steps == 25 * 20 // 4

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import gankit
 from gankit import ImageSpec
-from gankit.assembly.build_limits import bounded
+from gankit.assembly.build_limits import build_within
 from gankit.assembly.dry_run import try_augmentation, try_discriminator, try_generator, try_optimizer
 
 # their networks are small enough to be tried on the CPU; on the meta device, torch takes its compiler along
@@ -126,7 +126,7 @@ class TestWhereItRuns:
         with pytest.raises(ValueError, match="more than 20,000 operations"):
             try_generator(endless, IMAGE, 4)
         with pytest.raises(ValueError, match="more than 20,000 operations"):
-            bounded(endless, 10**6)
+            build_within(endless, 10**6)
 
     def test_what_the_cpu_cannot_run_may_be_right_elsewhere(self):
         class Elsewhere(nn.Module):

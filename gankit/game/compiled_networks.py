@@ -112,7 +112,7 @@ def _gradient(discriminator: nn.Module) -> Callable[..., Any]:
             return total_of_logits(output), (output, own)
 
         of_images, (output, own) = torch.func.grad(total, has_aux=True)(images)
-        # The caller copies the buffers to D: a copy in here would be saved for backward, and the next call overwrites it.
+        # The caller copies the buffers to D: backward would need a copy made here, and the next call overwrites it.
         return of_images, output if with_output else None, own if before is None else {}
 
     return gradient

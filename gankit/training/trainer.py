@@ -206,7 +206,7 @@ class Trainer:
         return generate_images(self.state.sampler, latent, image, count, seed, labels, frequencies, options)
 
     def copy_generator(self, device: torch.device, ema: bool = True) -> GeneratorCopy:
-        """A copy of G on ``device`` that its ``update()`` brings up to date; of the EMA if ``ema`` is set and there is one."""
+        """A copy of G on ``device``, updated by its ``update()``; of the EMA if ``ema`` is set and there is one."""
         return GeneratorCopy(self.setup, device, ema, self.directory)
 
     def run_on_all_ranks(self, work: Callable[..., T], *args: Any) -> list[T]:

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 import gankit
-from gankit.runs.checkpoint import Checkpoint, checkpoints
+from gankit.runs.checkpoint import Checkpoint
+from gankit.runs.file_names import checkpoints
 
 CLOCKS = ("seconds", "images_per_second")
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import gankit
-from gankit.runs.run_directory import Records
+from gankit.runs.run_directory import RunRecords
 
 FULL = "No space left on device"
 PARTS = {
@@ -227,7 +227,7 @@ def test_events_of_the_checkpoints_step_stay(runtime, recipe, tmp_path):
 
 def test_records_that_cannot_be_written(tmp_path, recipe):
     with pytest.raises(gankit.GankitError, match="nowhere: cannot be written: No such file or directory"):
-        Records(tmp_path / "nowhere", gankit.Recipe.load(recipe), {})
+        RunRecords(tmp_path / "nowhere", gankit.Recipe.load(recipe), {})
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("folder", 2), ("file", 0)])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from gankit.runs.checkpoint import Checkpoint, checkpoints
+from gankit.runs.checkpoint import Checkpoint
+from gankit.runs.file_names import checkpoints
 
 pytestmark = pytest.mark.dist
 

@@ -83,9 +83,9 @@ def test_batch_norm_is_synchronised_on_cuda():
     together = object.__new__(ProcessGroup)
     together.device = torch.device("cuda", 1)
     weight = network[1].weight
-    converted = together.synchronized(network)
+    converted = together.convert_batchnorm(network)
     assert isinstance(converted[1], nn.SyncBatchNorm)
     assert converted[1].weight is weight
     together.device = torch.device("cpu")
     plain = nn.Sequential(nn.BatchNorm2d(4))
-    assert type(together.synchronized(plain)[0]) is nn.BatchNorm2d
+    assert type(together.convert_batchnorm(plain)[0]) is nn.BatchNorm2d

@@ -21,7 +21,8 @@ import pytest
 import yaml
 
 import gankit
-from gankit.runs.checkpoint import Checkpoint, checkpoints
+from gankit.runs.checkpoint import Checkpoint
+from gankit.runs.file_names import checkpoints
 
 CRASHES = Path(__file__).parents[1] / "crashes"
 MINUTES = float(os.environ.get("GANKIT_SOAK_MINUTES", "30"))

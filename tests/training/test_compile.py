@@ -138,7 +138,7 @@ def traced_by(backend):
 
 @pytest.fixture
 def assemble(runtime, recipe):
-    runtime._plugins.load(Parts())
+    runtime.load_plugin(Parts())
 
     def make(compile=True, run_dir=None, **changes):
         train = {"compile": compile, **changes.pop("train", {})}
@@ -196,7 +196,7 @@ R1, R2 = {"name": "r1", "gamma": 1.0}, {"name": "r2", "gamma": 1.0}
 )  # fmt: skip
 @pytest.mark.usefixtures("backend")
 def test_convolutions(assemble, changes):
-    assert assert_same_steps(assemble, **changes).parts.game.compiled.findings == []
+    assert assert_same_steps(assemble, **changes).game.compiled.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_penalties(assemble, peculiarity, regularizers):
     """Several heads, a mapping, and whatever changes when D looks at an image."""
     critic = {"name": "critic", "peculiarity": peculiarity}
     trainer = assert_same_steps(assemble, **PLAIN, discriminator=critic, regularizers=regularizers)
-    assert trainer.parts.game.compiled.findings == []
+    assert trainer.game.compiled.warnings == []
 
 
 @pytest.mark.parametrize("regularizers", [[R1], [R1, R2]])
@@ -227,7 +227,7 @@ def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, 
     monkeypatch.setattr(torch, "compile", traced_by("aot_eager_decomp_partition"))
     critic = {"name": "critic", "peculiarity": "spectral norm of a convolution"}
     trainer = assert_same_steps(assemble, **PLAIN, discriminator=critic, regularizers=regularizers)
-    assert trainer.parts.game.compiled.findings == []
+    assert trainer.game.compiled.warnings == []
 
 
 @pytest.mark.usefixtures("backend")
@@ -405,12 +405,12 @@ class TestCudaGraphs:
         assert all(bool(value.isfinite()) for value in scalars.values())
 
     def test_what_is_kept_is_not_written_over(self, assemble, runtime):
-        runtime._plugins.load(Keeping())
+        runtime.load_plugin(Keeping())
         trainer = assemble(**(ALL | {"regularizers": [{"name": "keeper"}]}), train={"device": "cuda"})
         history = [trainer.step() for _ in range(8)]
         values = [{name: value.clone() for name, value in scalars.items()} for scalars in history]
         trainer.step()
-        kept = trainer.parts.game.regularizers["keeper"].kept
+        kept = trainer.game.regularizers["keeper"].kept
         assert all(torch.equal(tensor, copy) for tensor, copy in kept)
         assert all(
             torch.equal(scalars[name], value[name])

@@ -28,7 +28,7 @@ def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied()
         with torch.no_grad():
             for value in network.state_dict().values():
                 value.add_(torch.randn(value.shape).mul(5).to(value.dtype))
-        average.kept = 0.75
+        average.decay = 0.75
         average.update_parameters(network)
         for name, value in network.state_dict().items():
             if name in ("scale", "count") or not value.is_floating_point() or update == 0:

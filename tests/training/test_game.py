@@ -83,7 +83,7 @@ class Parts:
 
 @pytest.fixture
 def assemble(runtime, recipe):
-    runtime._plugins.load(Parts())
+    runtime.load_plugin(Parts())
 
     def make(**changes):
         plain = {"generator": {"name": "plain"}, "discriminator": {"name": "plain"}}
@@ -95,7 +95,7 @@ def assemble(runtime, recipe):
 def test_what_each_player_sees(assemble):
     trainer = assemble(loss={"name": "probe"}, train={"discriminator_steps": 2})
     trainer.step()
-    assert trainer.parts.game.loss.seen == [
+    assert trainer.game.loss.seen == [
         ("discriminator", False, False, False),
         ("discriminator", False, False, False),
         ("generator", True, True, False),
@@ -109,14 +109,14 @@ def test_what_each_player_sees(assemble):
 def test_fresh_fakes_draws_anew_for_the_generator(assemble, fresh, draws):
     trainer = assemble(train={"fresh_fakes": fresh})
     trainer.step()
-    assert len(trainer.parts.game.latent.drawn) == draws
+    assert len(trainer.game.latent.drawn) == draws
 
 
 def test_a_regularizer_of_interval_one_joins_the_loss(assemble):
     plain, with_it = assemble(), assemble(regularizers=[{"name": "counter"}])
     for trainer in (plain, with_it):
         trainer.state.optimizers["discriminator"] = torch.optim.SGD(trainer.state.discriminator.parameters(), lr=0.5)
-        trainer.parts.schedules = []
+        trainer.setup.schedules = []
         scalars = trainer.step()
     difference = with_it.state.discriminator.out.bias - plain.state.discriminator.out.bias
     assert float(difference.detach()) == pytest.approx(-0.5, abs=1e-6)
@@ -127,7 +127,7 @@ def test_a_lazy_regularizer_takes_its_own_step_times_the_interval(assemble):
     plain, lazy = assemble(), assemble(regularizers=[{"name": "counter", "interval": 3}])
     for trainer in (plain, lazy):
         trainer.state.optimizers["discriminator"] = torch.optim.SGD(trainer.state.discriminator.parameters(), lr=0.5)
-        trainer.parts.schedules = []
+        trainer.setup.schedules = []
         trainer.step()
     difference = lazy.state.discriminator.out.bias - plain.state.discriminator.out.bias
     assert float(difference.detach()) == pytest.approx(-1.5, abs=1e-6)
@@ -138,8 +138,8 @@ def test_a_lazy_regularizer_takes_its_own_step_times_the_interval(assemble):
 def test_leaves_are_made_only_when_a_penalty_is_due(assemble):
     trainer = assemble(loss={"name": "probe"}, regularizers=[{"name": "both"}])
     trainer.step()
-    assert trainer.parts.game.loss.seen[0] == ("discriminator", False, False, True)
-    assert trainer.parts.game.regularizers["both"].calls == [("discriminator", True, True), ("generator", False, True)]
+    assert trainer.game.loss.seen[0] == ("discriminator", False, False, True)
+    assert trainer.game.regularizers["both"].calls == [("discriminator", True, True), ("generator", False, True)]
     figures = {"discriminator_loss", "generator_loss", "real_logits", "fake_logits"}
     assert set(trainer.step()) == figures | {"discriminator_both", "generator_both"}
 
@@ -148,17 +148,17 @@ def test_the_augmentation_stands_before_all_that_d_sees(assemble):
     trainer = assemble(augmentations=[{"name": "doubling"}, {"name": "doubling"}], loss={"name": "probe"})
     d = copy.deepcopy(trainer.state.discriminator)
     scalars = trainer.step()
-    expected = d(trainer.parts.loader.at(0, 8).images * 4).mean()
+    expected = d(trainer.setup.loader.at(0, 8).images * 4).mean()
     assert float(scalars["real_logits"]) == pytest.approx(float(expected.detach()), abs=1e-6)
-    assert trainer.parts.game.augmentations[0].afters == ["discriminator", "generator"]
+    assert trainer.game.augmentations[0].afters == ["discriminator", "generator"]
 
 
 def test_heads_are_lossed_one_by_one_and_summed(assemble):
     trainer = assemble(discriminator={"name": "plain", "heads": 3}, loss={"name": "bce"})
-    d, batch = copy.deepcopy(trainer.state.discriminator), trainer.parts.loader.at(0, 8).images
+    d, batch = copy.deepcopy(trainer.state.discriminator), trainer.setup.loader.at(0, 8).images
     g = copy.deepcopy(trainer.state.generator)
     scalars = trainer.step()
-    fake = g(trainer.parts.game.latent.drawn[0])
+    fake = g(trainer.game.latent.drawn[0])
     expected = sum(
         nn.functional.softplus(-real).mean() + nn.functional.softplus(made).mean()
         for real, made in zip(d(batch), d(fake), strict=True)
@@ -171,7 +171,7 @@ def test_microbatches_add_up_to_the_batch(assemble, runtime, recipe):
     outcomes = []
     for size in (None, 3):
         trainer = assemble(train={"microbatch": size, "precision": "fp64", "fresh_fakes": True})
-        latent = trainer.parts.game.latent
+        latent = trainer.game.latent
         fixed = torch.randn(8, 8, generator=torch.Generator().manual_seed(5))
         position = [0]
 
@@ -220,7 +220,7 @@ def test_another_game_is_another_component(runtime, recipe):
         def register(self, registries):
             registries.games.add("only_g", OnlyG)
 
-    runtime._plugins.load(Rules())
+    runtime.load_plugin(Rules())
     trainer = runtime.assemble(recipe(train={"game": {"name": "only_g", "rounds": 3}}))
     assert float(trainer.step()["rounds"]) == 3
     assert trainer.state.images == 24
@@ -250,7 +250,7 @@ def with_follower(runtime, assemble):
         def register(self, registries):
             registries.losses.add("follower", Follower)
 
-    runtime._plugins.load(Plugin())
+    runtime.load_plugin(Plugin())
     return lambda **changes: assemble(loss={"name": "follower"}, **changes)
 
 
@@ -258,8 +258,8 @@ def test_after_sees_the_whole_turn_where_it_was_played_in_parts(with_follower):
     trainer = with_follower(train={"microbatch": 3, "precision": "fp64"}, conditional=True)
     d = copy.deepcopy(trainer.state.discriminator)
     trainer.step()
-    turn = trainer.parts.game.loss.turns[0]
-    batch = trainer.parts.loader.at(0, 8)
+    turn = trainer.game.loss.turns[0]
+    batch = trainer.setup.loader.at(0, 8)
     assert torch.equal(turn.real, batch.images)
     assert torch.equal(turn.labels, batch.labels)
     assert torch.allclose(turn.real_logits, d(batch.images))
@@ -282,7 +282,7 @@ def test_latents_are_those_of_the_fakes_with_many_heads(with_follower, fresh):
     trainer = with_follower(**made)
     g = copy.deepcopy(trainer.state.generator)
     trainer.step()
-    for turn in trainer.parts.game.loss.turns[:2]:
+    for turn in trainer.game.loss.turns[:2]:
         assert torch.allclose(turn.fake, g(turn.latents), atol=1e-6)
 
 
@@ -291,7 +291,7 @@ def test_losses_and_penalties_compute_in_full_precision(with_follower):
     hidden = []
     trainer.state.discriminator.hidden.register_forward_hook(lambda module, args, out: hidden.append(out.dtype))
     scalars = trainer.step()
-    assert trainer.parts.game.loss.dtype == torch.float32
+    assert trainer.game.loss.dtype == torch.float32
     assert set(hidden) == {torch.bfloat16}, "the networks do not"
     assert all(value.dtype == torch.float32 and bool(value.isfinite()) for value in scalars.values())
 
@@ -315,7 +315,7 @@ def test_more_images_than_a_batch_can_be_generated(assemble):
             return turn.fake.mean()
 
     trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
-    trainer.parts.game.regularizers["many"] = Many()
+    trainer.game.regularizers["many"] = Many()
     trainer.step()
 
 
@@ -331,5 +331,5 @@ def test_latents_can_be_drawn_without_images(assemble):
             return turn.generate(z[1]).mean()
 
     trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
-    trainer.parts.game.regularizers["drawn"] = Drawn()
+    trainer.game.regularizers["drawn"] = Drawn()
     assert "drawn" in trainer.step()

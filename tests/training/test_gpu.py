@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gankit.runtime import generator_from
 from gankit.runs.checkpoint import find_checkpoint
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -37,7 +36,7 @@ def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
     assert next(trainer.state.generator.parameters()).device.type == "cuda"
     assert all(bool(torch.isfinite(value)) for value in trainer.scalars.values())
     checkpoint = find_checkpoint(tmp_path / "run")
-    on_cpu = generator_from(runtime, checkpoint, "cpu").sample(8, seed=1)
+    on_cpu = runtime.load_generator(checkpoint, "cpu").sample(8, seed=1)
     assert int((on_cpu.int() - trainer.sample(8, seed=1).int()).abs().max()) <= 2
 
 

@@ -88,7 +88,7 @@ class Faults:
 
 @pytest.fixture
 def runtime(runtime: gankit.Runtime) -> gankit.Runtime:
-    runtime._plugins.load(Faults())
+    runtime.load_plugin(Faults())
     return runtime
 
 
@@ -109,7 +109,7 @@ def events(directory, kind):
 def marked_step(trainer):
     """The step whose batch has image 21, and that batch's indices."""
     for step in range(12):
-        indices = trainer.parts.loader.order.at(8 * step, 8)[0].tolist()
+        indices = trainer.setup.loader.order.at(8 * step, 8)[0].tolist()
         if 21 in indices:
             return step + 1, indices
     raise AssertionError
@@ -185,7 +185,7 @@ def test_a_weight_broken_from_outside_is_named(runtime, recipe, tmp_path, go_on,
         assert trainer.state.position == 64
         (event,) = events(tmp_path / "run", "finding")
         assert event["figures"]["noticed_in"] == ["generator layers.0.weight"]
-        assert event["figures"]["indices"] == trainer.parts.loader.order.at(40, 8)[0].tolist()
+        assert event["figures"]["indices"] == trainer.setup.loader.order.at(40, 8)[0].tolist()
         assert (event["step"], event["fatal"]) == (6, False)
     else:
         with pytest.raises(gankit.GankitError, match=message):
@@ -209,7 +209,7 @@ def test_what_breaks_always_ends_the_run(runtime, recipe, tmp_path):
         def register(self, registries):
             registries.discriminators.add("dividing", Dividing)
 
-    runtime._plugins.load(Plugin())
+    runtime.load_plugin(Plugin())
     trainer = runtime.assemble(
         recipe(discriminator="dividing", callbacks=[{"name": "caretaker", "go_on": True}], train={"steps": 12}),
         tmp_path / "run",
@@ -282,7 +282,7 @@ def test_what_the_last_step_breaks_is_found(runtime, recipe, tmp_path):
     def breaking(parameters: list[nn.Parameter], *, lr: float = 1e-4) -> torch.optim.Optimizer:
         return Breaking(parameters, lr=lr)
 
-    runtime._plugins.load(Plugin())
+    runtime.load_plugin(Plugin())
     optimizers = {"generator": {"name": "breaking"}, "discriminator": {"name": "adam", "lr": 2e-4}}
     trainer = runtime.assemble(recipe(optimizers=optimizers, callbacks=[{"name": "caretaker"}]), tmp_path / "run")
     with pytest.raises(gankit.GankitError, match="generator .* became NaN or infinite at step 5"):

@@ -16,7 +16,7 @@ import torch
 
 import gankit
 from gankit.runs.json_lines import JsonLines
-from gankit.runs.checkpoint import checkpoints
+from gankit.runs.file_names import checkpoints
 
 EVERYTHING = {
     "conditional": True,
@@ -227,17 +227,17 @@ def test_states_follow_their_components(runtime, recipe, tmp_path):
             registries.regularizers.add("one", Remembering)
             registries.regularizers.add("two", Remembering)
 
-    runtime._plugins.load(Plugin())
+    runtime.load_plugin(Plugin())
     parts = [{"name": "one"}, {"name": "two", "by": 10}]
     made = recipe(regularizers=parts, callbacks=[{"name": "checkpoint"}], train={"steps": 3})
     runtime.assemble(made, tmp_path / "run").fit()
     turned = runtime.resume(tmp_path / "run", ["regularizers=[two, one, r1]", "train.steps=4"])
-    totals = {name: part.total for name, part in turned.parts.game.regularizers.items() if name != "r1"}
+    totals = {name: part.total for name, part in turned.game.regularizers.items() if name != "r1"}
     assert totals == {"two": 30, "one": 3}
     added = runtime.resume(
         tmp_path / "run", ["regularizers=[one, one]", "augmentations=[diffaugment]", "train.steps=4"]
     )
-    assert [part.total for part in added.parts.game.regularizers.values()] == [3, 0]
+    assert [part.total for part in added.game.regularizers.values()] == [3, 0]
     added.fit()
     resumed = [event for event in JsonLines.read(tmp_path / "run/events.jsonl") if event["event"] == "resumed"]
     assert resumed[0]["without_state"] == ["regularizers.one#2", "augmentations.diffaugment"]

@@ -101,7 +101,7 @@ def test_sampling_options_are_checked(runtime, recipe, tmp_path):
         def register(self, registries):
             registries.generators.add("optional", Optional)
 
-    runtime._plugins.load(Plugin())
+    runtime.load_plugin(Plugin())
     made = recipe(
         generator={"name": "optional"}, latent={"name": "normal", "dim": 8}, callbacks=[{"name": "checkpoint"}]
     )

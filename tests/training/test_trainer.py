@@ -171,16 +171,16 @@ def test_conditional_labels_reach_everybody(runtime, recipe):
         network = getattr(trainer.state, name)
         network.register_forward_pre_hook(lambda module, args, name=name: seen.update({name: args[1]}))
     trainer.step()
-    expected = trainer.parts.loader.at(0, 8).labels
+    expected = trainer.setup.loader.at(0, 8).labels
     assert torch.equal(seen["generator"], expected)
     assert torch.equal(seen["discriminator"], expected)
     assert trainer.classes == ("a", "b", "c", "d")
-    assert trainer.parts.frequencies == [0.25] * 4
+    assert trainer.setup.frequencies == [0.25] * 4
 
 
 def test_unconditional_runs_have_no_labels(runtime, recipe):
     trainer = runtime.assemble(recipe())
-    assert trainer.parts.loader.at(0, 8).labels is None
+    assert trainer.setup.loader.at(0, 8).labels is None
     assert trainer.classes is None
 
 
@@ -197,7 +197,7 @@ def test_scheduled_parameters_follow_the_images(runtime, recipe):
     for _ in range(3):
         trainer.step()
         group = trainer.state.optimizers["discriminator"].param_groups[0]
-        seen.append((trainer.parts.game.regularizers["r1"].gamma, group["lr"], group["betas"]))
+        seen.append((trainer.game.regularizers["r1"].gamma, group["lr"], group["betas"]))
     assert seen == [(1.0, 0.02, (0.0, 0.9)), (0.5, 0.01, (0.0, pytest.approx(0.945))), (0.0, 0.0, (0.0, 0.99))]
 
 
@@ -211,7 +211,7 @@ def test_networks_may_group_their_parameters(runtime, recipe):
     from gankit.assembly.optimizers import build_optimizers
     from gankit.assembly.selection import choose
 
-    choices, _ = choose(trainer.recipe.model_dump(), trainer.recipe.document, runtime.registries)
+    choices, _ = select_components(trainer.recipe.model_dump(), trainer.recipe.document, runtime.registries)
     networks = {"generator": network, "discriminator": trainer.state.discriminator}
     optimizers, schedules = build_optimizers(trainer.recipe, networks, choices)
     for schedule in schedules:
@@ -257,7 +257,7 @@ def test_any_size_and_channels(runtime, recipe, tmp_path, size, channels):
 
     plain = {"generator": {"name": "plain"}, "discriminator": {"name": "plain"}}
     made = recipe(image={"size": size}, dataset={"name": "flat"}, callbacks=[{"name": "sample_images"}], **plain)
-    runtime._plugins.load(Data())
+    runtime.load_plugin(Data())
     trainer = runtime.assemble(made, tmp_path / "run")
     trainer.fit()
     height, width = (size, size) if isinstance(size, int) else size
@@ -291,7 +291,7 @@ class Hooked:
 
 
 def test_a_networks_scheduled_parameters_move_and_the_averages_too(runtime, recipe):
-    runtime._plugins.load(Hooked(generators=("fading", Fading)))
+    runtime.load_plugin(Hooked(generators=("fading", Fading)))
     fade = {"start": 0.0, "end": 1.0, "over_images": 16}
     ema = {"half_life_images": {"start": 0, "end": 100, "over_images": 1000}}
     trainer = runtime.assemble(recipe(generator={"name": "fading", "fade": fade}, ema=ema))
@@ -331,7 +331,7 @@ class HalfState:
     ],
 )
 def test_what_would_be_silently_lost_is_refused(runtime, recipe, loss, message):
-    runtime._plugins.load(Hooked(losses=("odd", loss)))
+    runtime.load_plugin(Hooked(losses=("odd", loss)))
     with pytest.raises(gankit.RecipeError, match=message):
         runtime.assemble(recipe(loss={"name": "odd"}))
 
@@ -350,7 +350,7 @@ class Greedy:
 
 
 def test_a_game_of_its_own_trains_as_many_images_as_it_is_told(runtime, recipe, tmp_path):
-    runtime._plugins.load(Hooked(games=("greedy", Greedy)))
+    runtime.load_plugin(Hooked(games=("greedy", Greedy)))
     made = recipe(train={"steps": None, "epochs": 2, "game": {"name": "greedy"}})
     trainer = runtime.assemble(made, tmp_path / "run")
     trainer.fit()
@@ -358,14 +358,14 @@ def test_a_game_of_its_own_trains_as_many_images_as_it_is_told(runtime, recipe, 
 
 
 def test_a_failed_step_can_be_played_again(runtime, recipe):
-    runtime._plugins.load(Hooked(games=("greedy", Greedy)))
+    runtime.load_plugin(Hooked(games=("greedy", Greedy)))
     made = recipe(train={"game": {"name": "greedy"}})
     expected = runtime.assemble(made).step()["sum"]
     trainer = runtime.assemble(made)
-    trainer.parts.rules.fails = True
+    trainer.setup.rules.fails = True
     with pytest.raises(ZeroDivisionError):
         trainer.step()
-    trainer.parts.rules.fails = False
+    trainer.setup.rules.fails = False
     assert torch.equal(trainer.step()["sum"], expected)
 
 

@@ -383,7 +383,7 @@ def test_the_average_of_a_generator() -> None:
         for parameter in generator.parameters():
             parameter.add_(torch.randn_like(parameter))
     generator(torch.randn(8, 8), torch.arange(8) % 3)
-    average.kept = 0.75
+    average.decay = 0.75
     average.update_parameters(generator)
     for name, value in average.module.state_dict().items():
         now = generator.state_dict()[name]

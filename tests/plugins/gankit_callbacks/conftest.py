@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gankit.runs.checkpoint import checkpoints
+from gankit.runs.file_names import checkpoints
 
 
 class FakeRun:

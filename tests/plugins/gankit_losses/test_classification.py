@@ -121,7 +121,7 @@ def test_without_a_weight_the_fakes_are_left_alone() -> None:
     turn = turn_of("discriminator")
     for regularizer, _ in CASES:
         regularizer.discriminator(turn)
-    assert not turn.computed("fake_output")
+    assert not turn.has_output("fake")
 
 
 @pytest.mark.parametrize(("regularizer", "formula"), CASES, ids=IDS)

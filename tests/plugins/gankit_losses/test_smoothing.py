@@ -73,7 +73,7 @@ def test_consistency_of_what_sees_no_difference() -> None:
     assert Consistency(fake_weight=10).discriminator(turn).item() == 0
     unused = turn_of(lambda images: images.sum((1, 2, 3)))
     Consistency().discriminator(unused)
-    assert not unused.computed("fake_output")
+    assert not unused.has_output("fake")
     assert Consistency(weight=0).discriminator(turn).item() == 0
 
 
@@ -170,7 +170,7 @@ def test_dragan_looks_about_the_reals() -> None:
     torch.manual_seed(0)
     turn = turn_of(discriminator, real, real)
     DRAGAN(spread=0.7).discriminator(turn)
-    assert not turn.computed("fake_output")
+    assert not turn.has_output("fake")
     (mixed,) = seen
     noise = (mixed - real).flatten(1) / (0.7 * real.std(correction=0))
     furthest = noise.amax(1)  # about each image's own proportion
@@ -224,7 +224,7 @@ def test_lecam_in_parts_is_lecam_as_a_whole() -> None:
         }
         trainer = gankit.Runtime().assemble(gankit.Recipe.parse(recipe))
         values = [float(trainer.step()["lecam"]) for _ in range(3)]
-        (regularizer,) = trainer.parts.game.regularizers.values()
+        (regularizer,) = trainer.game.regularizers.values()
         averages.append([float(regularizer.real), float(regularizer.begun), values[0]])
     assert averages[0] == pytest.approx(averages[1], rel=1e-3)
 
@@ -244,5 +244,5 @@ def test_resuming_keeps_the_averages(tmp_path: Any) -> None:
         whole.state.discriminator.parameters(), resumed.state.discriminator.parameters(), strict=True
     ):
         assert torch.equal(one, other)
-    one, other = (trainer.parts.game.regularizers["lecam"] for trainer in (whole, resumed))
+    one, other = (trainer.game.regularizers["lecam"] for trainer in (whole, resumed))
     assert (one.real, one.fake) == (other.real, other.fake)

@@ -57,7 +57,7 @@ def test_penalties_reuse_the_forward_passes_of_the_loss(tmp_path: Path) -> None:
 def test_every_number_of_the_burn_in_follows_its_schedule(tmp_path: Path) -> None:
     trainer = assemble(tmp_path)
     state, kept = trainer.state, []
-    penalties = list(trainer.parts.game.regularizers.values())
+    penalties = list(trainer.game.regularizers.values())
 
     def numbers() -> list[float]:
         groups = [optimizer.param_groups[0] for optimizer in state.optimizers.values()]
@@ -66,7 +66,7 @@ def test_every_number_of_the_burn_in_follows_its_schedule(tmp_path: Path) -> Non
 
     for step in range(8):
         trainer.step()
-        kept.append(state.ema.kept)
+        kept.append(state.ema.decay)
         if step in (0, 2):  # played after none, and after half of the images of the burn-in
             share = step / 4
             mean = [a + (b - a) * share for a, b in ((2e-4, 5e-5), (0, 0), (0.9, 0.99))]
@@ -112,7 +112,7 @@ def test_learns_shapes(tmp_path: Path) -> None:
         train={"steps": 400, "device": "cpu"},
         ema={"half_life_images": 1000},
     )
-    reals, others = trainer.parts.loader.at(0, 2000).images, trainer.parts.loader.at(2000, 2000).images
+    reals, others = trainer.setup.loader.at(0, 2000).images, trainer.setup.loader.at(2000, 2000).images
     reals, others = ((images + 1) * 127.5 for images in (reals, others))
     untrained = distance(reals, trainer.sample(2000, seed=0))
     trainer.fit()

@@ -5,7 +5,7 @@ import torch
 
 import gankit
 import gankit_resnet
-from gankit.runs.checkpoint import checkpoints
+from gankit.runs.file_names import checkpoints
 
 
 def recipe(**sections):

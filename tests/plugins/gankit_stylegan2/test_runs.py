@@ -88,7 +88,7 @@ def test_it_compiles(runtime: gankit.Runtime, recipe: Path) -> None:
     trainer = runtime.assemble(runtime.load(recipe, changes))
     for _ in range(2):
         assert all(bool(value.isfinite()) for value in trainer.step().values())
-    assert trainer.parts.game.compiled.penalties  # R1 too, in one piece
+    assert trainer.game.compiled.supports_penalties  # R1 too, in one piece
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_it_learns_shapes(runtime: gankit.Runtime, recipe: Path) -> None:
         "train={steps: 400, precision: fp32}",
     ]
     trainer = runtime.assemble(runtime.load(recipe, changes))
-    real = (trainer.parts.loader.at(0, 512).images + 1) * 127.5
+    real = (trainer.setup.loader.at(0, 512).images + 1) * 127.5
     assert distance(real[:256], real[256:]) < 0.1
     assert distance(trainer.sample(512), real) > 4
     for _ in range(400):
