@@ -209,11 +209,9 @@ def test_networks_may_group_their_parameters(runtime, recipe):
         {"params": list(network.parameters())[1:], "lr": 0.5},
     ]
     from gankit.assembly.optimizers import build_optimizers
-    from gankit.assembly.selection import choose
 
-    choices, _ = select_components(trainer.recipe.model_dump(), trainer.recipe.document, runtime.registries)
     networks = {"generator": network, "discriminator": trainer.state.discriminator}
-    optimizers, schedules = build_optimizers(trainer.recipe, networks, choices)
+    optimizers, schedules = build_optimizers(runtime.check(trainer.recipe), networks)
     for schedule in schedules:
         schedule.advance(0)
     assert [group["lr"] for group in optimizers["generator"].param_groups] == [pytest.approx(2e-5), 0.5]
@@ -323,10 +321,10 @@ class HalfState:
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (LearningLoss, "loss: LearningLoss: no optimizer would train its parameter 'weight': put what learns into"),
+        (LearningLoss, "loss: LearningLoss: no optimizer would train its parameter 'weight': move it into"),
         (
             HalfState,
-            "loss: HalfState: has state_dict alone; to be checkpointed it needs state_dict and load_state_dict",
+            "loss: HalfState: has only state_dict; a state in checkpoints needs state_dict and load_state_dict",
         ),
     ],
 )
