@@ -525,7 +525,7 @@ def test_best_value_by_value():
 
 
 def test_the_documented_line_is_a_recipes():
-    line = re.search(r"^ *(- \{name: evaluate, .*\})$", (ROOT / "README.md").read_text(), re.M)
+    line = re.search(r"^ *(- \{name: evaluate, .*\})$", (ROOT / "docs/evaluation.md").read_text(), re.M)
     assert line is not None
     recipe = gankit.Recipe.load(ROOT / "recipes/quickstart.yaml", [f"callbacks={yaml.safe_load(line[1])}"])
     gankit.Runtime().check(recipe)
