@@ -168,7 +168,9 @@ def test_yaml_examples(example):
         runtime.check(gankit.Recipe.parse(example))
         return
     places = {"lr": "optimizers.generator.lr"}
-    overrides = [f"{places.get(key, key)}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in example.items()]
+    overrides = [
+        f"{places.get(key, key)}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in example.items()
+    ]
     runtime.load(ROOT / "recipes/quickstart.yaml", overrides)
 
 
@@ -191,7 +193,9 @@ def table() -> str:
 
 def test_recipe_keys_are_documented():
     text = (ROOT / "docs/recipes.md").read_text(encoding="utf-8")
-    documented = {name for row in re.findall(r"^\| (`.*?) \|", text, flags=re.M) for name in re.findall(r"`(\w+)`", row)}
+    documented = {
+        name for row in re.findall(r"^\| (`.*?) \|", text, flags=re.M) for name in re.findall(r"`(\w+)`", row)
+    }
     fields = gankit.Recipe.model_fields
     keys = set(fields) | {key for name in ("loader", "train") for key in fields[name].annotation.model_fields}
     assert documented == keys | {"extends"}
