@@ -1,8 +1,8 @@
-"""Options, data and reporting of the benchmarks.
+"""Options, data and reports of the benchmarks.
 
     pytest benchmarks/ --device cpu --benchmark-json=benchmarks.json
 
-What is compared runs alternately in one run and is reported as a ratio; nothing is asserted about time.
+Both sides of a comparison run alternately in one process and are reported as a ratio. No benchmark asserts a time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))  # the benchmarks' own modules, which are no package
+sys.path.insert(0, str(Path(__file__).parent))  # the benchmarks are not a package
 
-import stand_in
-from comparing import compare_with
-from pictures import Pictures, find_pictures
+import noise_dataset
+from cifar10_files import ImageSet, find_images
+from paired_timing import compare_with
 
 import gankit
 
@@ -33,10 +33,10 @@ FIGURES = pytest.StashKey[list[tuple[str, dict[str, Any]]]]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gankit benchmarks")
     group.addoption("--device", choices=["cpu", "cuda"], default="cpu", help="where to train (default: cpu)")
-    group.addoption("--rounds", type=int, default=20, help="measurements, or pairs of them (default: 20)")
-    group.addoption("--window", type=int, default=20, help="training steps in one measurement (default: 20)")
-    group.addoption("--memory-steps", type=int, default=300, help="steps in which memory is watched (default: 300)")
-    group.addoption("--quick", action="store_true", help="only see that everything works: few steps, little data")
+    group.addoption("--rounds", type=int, default=20, help="measurements, or pairs of measurements (default: 20)")
+    group.addoption("--window", type=int, default=20, help="training steps per measurement (default: 20)")
+    group.addoption("--memory-steps", type=int, default=300, help="steps over which memory is measured (default: 300)")
+    group.addoption("--quick", action="store_true", help="only test that every benchmark runs: few steps, little data")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,24 +65,24 @@ def amount(pytestconfig: pytest.Config) -> Amount:
 def device(pytestconfig: pytest.Config) -> torch.device:
     name = pytestconfig.getoption("device")
     if name == "cuda" and not torch.cuda.is_available():
-        pytest.skip("there is no CUDA device")
+        pytest.skip("no CUDA device found")
     return torch.device(name)
 
 
 @pytest.fixture(scope="session")
 def synchronize(device: torch.device) -> Callable[[], None]:
-    """Waits for the device."""
+    """Wait for the device."""
     return torch.cuda.synchronize if device.type == "cuda" else lambda: None
 
 
 @pytest.fixture(scope="session")
 def runtime() -> gankit.Runtime:
-    return gankit.Runtime(plugins=[stand_in])
+    return gankit.Runtime(plugins=[noise_dataset])
 
 
 @pytest.fixture
 def assemble(runtime: gankit.Runtime, device: torch.device, tmp_path: Path) -> Callable[..., gankit.Trainer]:
-    """``assemble("dcgan_cifar10", *overrides)``: a trainer of a shipped recipe on this device."""
+    """``assemble("dcgan_cifar10", *overrides)`` returns a trainer of a shipped recipe on this device."""
 
     numbers = itertools.count()
 
@@ -94,21 +94,21 @@ def assemble(runtime: gankit.Runtime, device: torch.device, tmp_path: Path) -> C
 
 
 @pytest.fixture(scope="session")
-def cifar10(amount: Amount, tmp_path_factory: pytest.TempPathFactory) -> Pictures:
-    """CIFAR-10's training images, as many and as large ones where there are none."""
+def cifar10(amount: Amount, tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    """CIFAR-10's training images, or synthetic images of the same number and size if CIFAR-10 is missing."""
     root = Path(os.environ.get("GANKIT_DATA_DIR") or "data").absolute()
-    return find_pictures(root, tmp_path_factory.mktemp("cifar10"), 1_000 if amount.quick else 50_000)
+    return find_images(root, tmp_path_factory.mktemp("cifar10"), 1_000 if amount.quick else 50_000)
 
 
 @pytest.fixture(scope="session")
-def some_pictures(cifar10: Pictures, amount: Amount, tmp_path_factory: pytest.TempPathFactory) -> Pictures:
-    """Enough of them to read from."""
-    return cifar10.part(500 if amount.quick else 5_000, tmp_path_factory.mktemp("pictures"))
+def image_subset(cifar10: ImageSet, amount: Amount, tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
+    """A subset of the images, for benchmarks that read files."""
+    return cifar10.part(500 if amount.quick else 5_000, tmp_path_factory.mktemp("images"))
 
 
 @pytest.fixture
 def compare(benchmark: Any, amount: Amount, synchronize: Callable[[], None]) -> Callable[..., None]:
-    """``compare(ours, other, against="what other is", images=n)``: both by turns, and their ratio with an interval."""
+    """``compare(ours, other, against="description", images=n)`` times both in pairs and reports the ratio."""
     return compare_with(benchmark, amount.rounds, synchronize)
 
 
@@ -125,5 +125,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if config.stash[FIGURES]:
         terminalreporter.section("figures (as in the JSON's extra_info)")
     for name, figures in config.stash[FIGURES]:
-        said = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures.items())
-        terminalreporter.write_line(f"{name}\n    {said}")
+        line = "; ".join(f"{key.replace('_', ' ')} {value}" for key, value in figures.items())
+        terminalreporter.write_line(f"{name}\n    {line}")

@@ -1,10 +1,10 @@
-"""DCGAN in one plain script, written as such scripts usually are: what gankit is measured against.
+"""DCGAN in one plain script, written in the usual way. gankit is measured against it.
 
     python benchmarks/plain_dcgan.py FOLDER --steps 100
 
-A folder of image files, one folder a class, is read by torchvision and PIL in two worker processes. Everything is
-fp32, both networks learn with plain Adam, D ends in a sigmoid, and the losses are fetched and printed at each step.
-Nothing in it is made slow on purpose, and nothing is made fast.
+torchvision and PIL read image files, one folder per class, in two worker processes. Everything is fp32, both networks
+use plain Adam, D ends in a sigmoid, and the losses are printed at each step. The script is neither slowed down nor
+optimized.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def initialize(module: nn.Module) -> None:
 
 
 def train(folder: Path, out: Path, device: str = "cpu", batch_size: int = 64, workers: int = 2) -> Iterator[int]:
-    """Train for ever, and yield the number of steps after each."""
+    """Train without end, and yield the number of steps after each step."""
     transform = T.Compose(
         [T.Resize(IMAGE_SIZE), T.CenterCrop(IMAGE_SIZE), T.ToTensor(), T.Normalize((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))]
     )
@@ -108,7 +108,7 @@ def train(folder: Path, out: Path, device: str = "cpu", batch_size: int = 64, wo
             real = images.to(device)
             n = real.size(0)
 
-            # D learns that these are real ...
+            # train D on real images
             netD.zero_grad()
             label = torch.full((n,), REAL, device=device)
             output = netD(real)
@@ -116,7 +116,7 @@ def train(folder: Path, out: Path, device: str = "cpu", batch_size: int = 64, wo
             loss_real.backward()
             on_real = output.mean().item()
 
-            # ... and those are not
+            # train D on fakes
             fake = netG(torch.randn(n, LATENT_DIM, 1, 1, device=device))
             label.fill_(FAKE)
             output = netD(fake.detach())
@@ -126,7 +126,7 @@ def train(folder: Path, out: Path, device: str = "cpu", batch_size: int = 64, wo
             loss_d = loss_real + loss_fake
             optimizerD.step()
 
-            # G learns to be taken for real
+            # train G
             netG.zero_grad()
             label.fill_(REAL)
             output = netD(fake)
@@ -143,19 +143,19 @@ def train(folder: Path, out: Path, device: str = "cpu", batch_size: int = 64, wo
             if step % 100 == 0:
                 save_image(real, out / "real_samples.png", normalize=True)
                 with torch.no_grad():
-                    pictures = netG(fixed_noise)
-                save_image(pictures, out / f"fake_samples_epoch_{epoch:03d}.png", normalize=True)
+                    samples = netG(fixed_noise)
+                save_image(samples, out / f"fake_samples_epoch_{epoch:03d}.png", normalize=True)
             step += 1
             yield step
         epoch += 1
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train a DCGAN on a folder of images, and say how fast.")
-    parser.add_argument("folder", type=Path, help="with one folder of image files a class")
+    parser = argparse.ArgumentParser(description="Train a DCGAN on a folder of images and print the speed.")
+    parser.add_argument("folder", type=Path, help="a folder with one folder of image files per class")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, default=Path(), help="where pictures go (default: here)")
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for images (default: current folder)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()

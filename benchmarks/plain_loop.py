@@ -1,8 +1,8 @@
-"""The training step written by hand as fast as gankit's own is meant to be, and nothing around it.
+"""A hand-written training step with the optimizations of gankit's step, and nothing around it.
 
-The same numerics and layout: bf16 autocast where asked for, channels_last, images in memory as uint8 and resized as
-they are used, one generator forward for both turns, D's weights frozen in G's turn, fused Adam. No seeds, no figures,
-no log, no callbacks, no checks: whatever gankit takes longer is what all that costs.
+It has the same numerics and layout: optional bf16 autocast, channels_last, uint8 images in memory that are resized on
+use, one generator forward pass for both updates, frozen D weights in the update of G, fused Adam. It lacks seeds,
+metrics, logs, callbacks and checks, so the difference to gankit's step is the overhead of these features.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 
 class HandWritten:
-    """A DCGAN in training.
+    """Trains a DCGAN.
 
     Args:
         generator: latents [n 100] to images [n c h w] in [-1, 1].

@@ -1,4 +1,4 @@
-"""What D sees, augmented: forward and backward, against the same written plainly with tensors."""
+"""Augmentations, forward and backward, against plain implementations with tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of `recipes/dcgan_cifar10.yaml`: written to the disk and read again, against `torch.save` and back."""
+"""Writing and reading checkpoints of `recipes/dcgan_cifar10.yaml`, against `torch.save` and `torch.load`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gankit.runs.checkpoint import Checkpoint, save_checkpoint
 
 @pytest.fixture
 def trained(assemble):
-    trainer = assemble("dcgan_cifar10", "dataset={name: stand_in, count: 64}")
-    trainer.step()  # which gives the optimizers their states
+    trainer = assemble("dcgan_cifar10", "dataset={name: noise, count: 64}")
+    trainer.step()  # creates the optimizer states
     return trainer
 
 
@@ -33,7 +33,7 @@ def torch_save(trainer, path):
 
 
 def test_save(trained, compare, benchmark, tmp_path):
-    """Ours also checks that it can be read without unpickling, has SHA-256 of each file, and appears all at once."""
+    """gankit also checks that the state is plain data, computes SHA-256 of each file and writes atomically."""
     written = []
 
     def ours():

@@ -1,4 +1,4 @@
-"""The DCGAN of `recipes/dcgan_cifar10.yaml`, all included, against a plain script on the same pictures."""
+"""A complete run of `recipes/dcgan_cifar10.yaml` against a plain script on the same images."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ import os
 
 import pytest
 from conftest import RECIPES
-from contestant import Contestant
-from entries import ours, plain
+from training_process import TrainingProcess
+from training_programs import train_gankit, train_plain
 
 BATCH = 64
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="a signal makes one process wait for the other")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="stopping a process by a signal needs POSIX")
 
 
 def test_dcgan_cifar10_against_the_plain_script(benchmark, compare, cifar10, device, amount, tmp_path):
-    """Reading, training, figures, log, grids, curves and checkpoints, as `gankit run` does them by default.
+    """Data loading, training, metrics, log, image grids, curves and checkpoints, as in `gankit run`.
 
-    The curves, which are drawn at most every 30 seconds, are drawn more often here than in a run by itself: the clock
-    goes on while gankit stands still.
+    Curves are drawn at most every 30 seconds. This clock continues while the process is stopped, so gankit draws
+    curves more often here than in a normal run.
     """
     overrides = [f"dataset.root={cifar10.root}", f"train.device={device}"]
     recipe = RECIPES / "dcgan_cifar10.yaml"
+    own = (train_gankit, recipe, overrides, tmp_path / "ours")
+    other = (train_plain, cifar10.folder, tmp_path / "plain", str(device))
     with (
-        Contestant(ours, recipe, overrides, tmp_path / "ours", log=tmp_path / "ours.txt") as gankit_run,
-        Contestant(plain, cifar10.folder, tmp_path / "plain", str(device), log=tmp_path / "plain.txt") as script,
+        TrainingProcess(*own, log=tmp_path / "ours.txt") as gankit_run,
+        TrainingProcess(*other, log=tmp_path / "plain.txt") as script,
     ):
         compare(
-            lambda: gankit_run.play(amount.window),
-            lambda: script.play(amount.window),
+            lambda: gankit_run.train(amount.window),
+            lambda: script.train(amount.window),
             against="plain_dcgan.py: image files, PIL, 2 workers, fp32, losses printed each step",
             images=BATCH * amount.window,
         )

@@ -1,4 +1,4 @@
-"""The faster convolutions, each at the sizes at which DCGAN uses it and in its whole step, against torch's own."""
+"""gankit's convolutions against torch's: single layers with the sizes of DCGAN, and whole steps."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LAYERS = {
 @pytest.mark.parametrize("name", LAYERS)
 def test_convolution(name, compare, device):
     if device.type != "cpu":
-        pytest.skip("they are for the CPU")
+        pytest.skip("these convolutions are used on the CPU only")
     make, (channels, side) = LAYERS[name]
     own = make().bfloat16().to(memory_format=torch.channels_last)
     torchs = copy.deepcopy(own)
@@ -44,8 +44,8 @@ def test_convolution(name, compare, device):
 
 @pytest.mark.parametrize("way", ["train.kernels=auto", "train.compile=true"])
 def test_whole_step(way, assemble, compare):
-    """In the precision that suits the device; what compiles does so before anything is measured."""
-    settings = ["callbacks=[]", "dataset={name: stand_in, count: 4096, side: 32}"]
+    """Uses the default precision of the device. Compilation happens before the measurement."""
+    settings = ["callbacks=[]", "dataset={name: noise, count: 4096, side: 32}"]
     own = assemble("dcgan_cifar10", *settings, way)
     torchs = assemble("dcgan_cifar10", *settings, "train.kernels=torch")
     own.step()

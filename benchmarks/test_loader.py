@@ -1,4 +1,4 @@
-"""Batches of real images: from memory, and decoded each time, against torchvision's way."""
+"""Batches of real images, from memory or decoded each time, against torchvision's `ImageFolder`."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ SOURCES = {
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_loader(source, assemble, some_pictures, compare, amount, device, benchmark):
-    """As many batches as come out of the set in two epochs, at most; the images are 32 px, and wanted at 64."""
+def test_loader(source, assemble, image_subset, compare, amount, device, benchmark):
+    """Reads at most two epochs. Images of 32 px are resized to 64 px."""
     cache, kind, workers = SOURCES[source]
-    path = {"folder": some_pictures.folder, "zip": some_pictures.zip}.get(kind)
-    data = f"{{name: image_folder, path: {path}}}" if path else f"{{name: cifar10, root: {some_pictures.root}}}"
+    path = {"folder": image_subset.folder, "zip": image_subset.zip}.get(kind)
+    data = f"{{name: image_folder, path: {path}}}" if path else f"{{name: cifar10, root: {image_subset.root}}}"
     settings = [f"dataset={data}", f"loader.cache={cache}", f"loader.workers={workers}"]
     loader = assemble("dcgan_cifar10", *settings).setup.loader
-    plain = endless(ImageFolder(str(some_pictures.folder), TRANSFORM), device)
-    # so many that what workers have read ahead does not count
+    plain = endless(ImageFolder(str(image_subset.folder), TRANSFORM), device)
+    # enough batches to make prefetched ones negligible
     batches = 2 if amount.quick else 64
     stream = loader.stream(0)
 
     def ours():
         for batch in islice(stream, batches):
-            batch.images.sum()  # used, as far as that it is there
+            batch.images.sum()  # makes sure that the batch has been computed
 
     def torchvision():
         for images in islice(plain, batches):
@@ -51,7 +51,7 @@ def test_loader(source, assemble, some_pictures, compare, amount, device, benchm
         images=BATCH * batches,
         rounds=min(amount.rounds, 10),
     )
-    benchmark.extra_info["data"] = some_pictures.name
+    benchmark.extra_info["data"] = image_subset.name
 
 
 def endless(dataset, device):

@@ -1,4 +1,4 @@
-"""Memory: how much at most, against the plain script with its workers, and whether it grows."""
+"""Peak memory against the plain script with its workers, and growth of memory over the steps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import RECIPES
-from contestant import Contestant, PeakMemory
-from entries import ours, plain
+from training_process import PeakMemory, TrainingProcess
+from training_programs import train_gankit, train_plain
 
 MEBIBYTE = 2**20
 LOOKS = 10
@@ -19,25 +19,25 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_peak_against_the_plain_script(benchmark, cifar10, device, amount, tmp_path):
-    """Each from its start on, one after the other, all of its processes together."""
+    """Measures each side from its start, one after the other, summed over its processes."""
     overrides = [f"dataset.root={cifar10.root}", f"train.device={device}"]
     recipe = RECIPES / "dcgan_cifar10.yaml"
-    cifar10.folder  # noqa: B018  # unpacked before anything is measured
+    cifar10.folder  # noqa: B018  # unpacks the images before the measurement
     info = benchmark.extra_info
 
     def measure(name, *entry):
-        with Contestant(*entry, log=tmp_path / f"{name}.txt") as contestant, PeakMemory(contestant) as memory:
-            played = contestant.play(1)
-            played = contestant.play(amount.window)
+        with TrainingProcess(*entry, log=tmp_path / f"{name}.txt") as process, PeakMemory(process) as memory:
+            process.train(1)
+            window = process.train(amount.window)
         info[f"{name}_peak_resident_mebibytes"] = round(memory.peak["Rss"] / MEBIBYTE)
         info[f"{name}_peak_proportional_mebibytes"] = round(memory.peak["Pss"] / MEBIBYTE)
         if device.type == "cuda":
-            info[f"{name}_peak_device_mebibytes"] = round(played.device_bytes / MEBIBYTE)
+            info[f"{name}_peak_device_mebibytes"] = round(window.device_bytes / MEBIBYTE)
         return memory.peak["Pss"]
 
     def both():
-        one = measure("gankit", ours, recipe, overrides, tmp_path / "ours")
-        other = measure("plain", plain, cifar10.folder, tmp_path / "plain", str(device))
+        one = measure("gankit", train_gankit, recipe, overrides, tmp_path / "ours")
+        other = measure("plain", train_plain, cifar10.folder, tmp_path / "plain", str(device))
         info["ratio_of_proportional_peaks"] = round(one / other, 3)
         assert one > 0
         assert other > 0
@@ -47,22 +47,22 @@ def test_peak_against_the_plain_script(benchmark, cifar10, device, amount, tmp_p
 
 
 def test_memory_is_flat(benchmark, device, amount, tmp_path):
-    """A small DCGAN with all the callbacks of its recipe: what grows with the steps grows in it as in a large one."""
-    data = "dataset={name: stand_in}"
+    """A small DCGAN with all callbacks of its recipe: a leak per step is as large as with large networks."""
+    data = "dataset={name: noise}"
     overrides = [f"train.device={device}", data, *SMALL]
     recipe = RECIPES / "dcgan_cifar10.yaml"
     steps = max(1, amount.memory_steps // LOOKS)
     seen = []
-    with Contestant(ours, recipe, overrides, tmp_path / "ours", log=tmp_path / "ours.txt") as contestant:
-        contestant.play(steps)  # the first tenth fills caches
+    with TrainingProcess(train_gankit, recipe, overrides, tmp_path / "ours", log=tmp_path / "ours.txt") as process:
+        process.train(steps)  # the first tenth fills caches
 
         def look():
-            contestant.play(steps)
-            seen.append(contestant.memory()["Rss"])
+            process.train(steps)
+            seen.append(process.memory()["Rss"])
 
         benchmark.pedantic(look, rounds=LOOKS - 1)
     grown = seen[-1] - seen[0]
     benchmark.extra_info["steps"] = [steps * (1 + n) for n in range(1, LOOKS)]
     benchmark.extra_info["resident_mebibytes"] = [round(size / MEBIBYTE, 1) for size in seen]
     benchmark.extra_info["growth_mebibytes"] = round(grown / MEBIBYTE, 1)
-    assert grown < max(16 * MEBIBYTE, 0.02 * seen[0]), "memory grows with the steps"
+    assert grown < max(16 * MEBIBYTE, 0.02 * seen[0]), f"memory has grown by {grown / MEBIBYTE:.1f} MiB over the steps"

@@ -1,4 +1,4 @@
-"""What the framework costs: its step with progress and log against a loop written by hand."""
+"""The overhead of gankit: its step with progress and log, against a hand-written loop."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SAME_KERNELS = ["train.kernels=torch"] if "kernels" in Train.model_fields else [
 def test_step_with_log_against_a_hand_written_loop(assemble, compare, benchmark, amount, device):
     trainer = assemble(
         "dcgan_cifar10",
-        "callbacks=[]",  # the log of metrics is always on
-        "dataset={name: stand_in, count: 4096, side: 32}",
+        "callbacks=[]",  # the metrics log is always on
+        "dataset={name: noise, count: 4096, side: 32}",
         *SAME_KERNELS,
     )
     trainer.callbacks.add("progress", Lines())
@@ -30,18 +30,18 @@ def test_step_with_log_against_a_hand_written_loop(assemble, compare, benchmark,
         bf16=trainer.setup.engine.precision == "bf16",
     )
     assert_same_first_step(trainer, by_hand)
-    playing = iter(trainer)
+    training = iter(trainer)
 
     def ours():
         for _ in range(amount.window):
-            next(playing)
+            next(training)
 
     def theirs():
         for _ in range(amount.window):
             by_hand.step()
 
     compare(ours, theirs, against="plain_loop.py: the same step by hand, data in memory", images=64 * amount.window)
-    playing.close()
+    training.close()
     if "speedup" in benchmark.extra_info:
         low, high = benchmark.extra_info["speedup_interval"]
         overhead = [round(100 * (1 / speedup - 1), 2) for speedup in (benchmark.extra_info["speedup"], high, low)]
@@ -51,7 +51,7 @@ def test_step_with_log_against_a_hand_written_loop(assemble, compare, benchmark,
 
 
 def assert_same_first_step(trainer, by_hand):
-    """On copies of both: from the same weights, images and latents come the same losses."""
+    """Check, on copies, that the same weights, images and latents give the same losses."""
     game = trainer.game
     with game.engine.step_scope(trainer.recipe.seed, 0) as seed:
         random = torch.Generator(game.engine.device).manual_seed(seed)
@@ -71,5 +71,5 @@ def assert_same_first_step(trainer, by_hand):
         moved = [p - q for p, q in zip(network.parameters(), before.parameters(), strict=True)]
         by_hand_moved = [p - q for p, q in zip(after.parameters(), before.parameters(), strict=True)]
         for ours, theirs in zip(moved, by_hand_moved, strict=True):
-            # bf16 may turn the sign of the smallest gradients, and with it a whole first step of Adam
+            # bf16 may flip the sign of the smallest gradients, and Adam's first step depends on the sign only
             assert ((ours - theirs).abs() < 1e-5).float().mean() > 0.9

@@ -1,4 +1,4 @@
-"""From a recipe to a trainer: reading and checking it, and putting everything together."""
+"""Loading and checking recipes, and assembling trainers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_load_and_check(name, runtime, compare):
 
 
 def test_assemble(runtime, compare, device):
-    recipe = runtime.load(RECIPES / "dcgan_cifar10.yaml", ["dataset={name: stand_in}", f"train.device={device}"])
+    recipe = runtime.load(RECIPES / "dcgan_cifar10.yaml", ["dataset={name: noise}", f"train.device={device}"])
 
     def plain():
         for network in (Generator(), Discriminator()):

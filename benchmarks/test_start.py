@@ -1,4 +1,4 @@
-"""How long a command takes to answer, against a Python that only imports torch."""
+"""The time that a command takes, against a Python process that only imports torch."""
 
 from __future__ import annotations
 

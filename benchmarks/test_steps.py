@@ -1,16 +1,16 @@
-"""The training step of every recipe, in fp32, and in bf16 against fp32."""
+"""The training step of every recipe, in fp32 and in bf16."""
 
 from __future__ import annotations
 
 import pytest
 from conftest import RECIPES
-from stand_in import in_place_of
+from noise_dataset import noise_instead_of
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", sorted(path.stem for path in RECIPES.glob("*.yaml")))
 def test_step(name, precision, assemble, runtime, amount, compare, benchmark, synchronize):
-    data = in_place_of(runtime.load(RECIPES / f"{name}.yaml").dataset.name)
+    data = noise_instead_of(runtime.load(RECIPES / f"{name}.yaml").dataset.name)
     trainer = assemble(name, f"train.precision={precision}", *data)
     images = trainer.recipe.loader.batch_size * trainer.recipe.train.discriminator_steps
 

@@ -302,8 +302,8 @@ def test_every_benchmark_works(tmp_path):
 
 
 @pytest.mark.slow
-def test_growth(tmp_path):
-    command = [sys.executable, ROOT / "benchmarks/growth.py", "--quick", "--out", tmp_path / "growth.png"]
+def test_scaling(tmp_path):
+    command = [sys.executable, ROOT / "benchmarks/scaling.py", "--quick", "--out", tmp_path / "scaling.png"]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert said.count("| **") == 6
-    assert (tmp_path / "growth.png").stat().st_size > 10_000
+    assert (tmp_path / "scaling.png").stat().st_size > 10_000

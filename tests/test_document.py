@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gankit.recipe.model import yaml_with_lines as yaml_text
-from gankit.recipe.inheritance import parse, read_document
-from gankit.recipe.overrides import read_options
 from gankit.errors import RecipeError
+from gankit.recipe.inheritance import parse, read_document
+from gankit.recipe.model import yaml_with_lines as yaml_text
+from gankit.recipe.overrides import read_options
 
 
 @pytest.fixture(autouse=True)

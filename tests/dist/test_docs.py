@@ -1,10 +1,11 @@
-"""The scripts of docs/distributed.md, with what a cluster has replaced by the least that does the same."""
+"""The commands and scripts of docs/distributed.md, with minimal substitutes for the programs of a cluster."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -34,7 +35,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def job(tmp_path, written, surroundings):
-    """``job(restarts) -> process``: the batch script of a job on one machine with two processes."""
+    """``job(restarts) -> process``: starts the batch script as a job on one machine with two processes."""
     optimizers = {"generator": {"name": "adam"}, "discriminator": {"name": "slow"}}
     written(
         optimizers=optimizers,
@@ -43,7 +44,7 @@ def job(tmp_path, written, surroundings):
     )
     programs = {
         "srun": '#!/bin/bash\nexec "$@"\n',
-        "scontrol": f'#!/bin/bash\n[ "$1" = show ] && echo 127.0.0.1 || echo "$@" >> {tmp_path}/asked.txt\n',
+        "scontrol": f'#!/bin/bash\n[ "$1" = show ] && echo 127.0.0.1 || echo "$@" >> {tmp_path}/requeued.txt\n',
         "torchrun": f'#!/bin/bash\nexec {sys.executable} -m torch.distributed.run "$@"\n',
     }
     for name, text in programs.items():
@@ -77,38 +78,61 @@ def job(tmp_path, written, surroundings):
     return start
 
 
-def test_slurm_s_script_stops_in_time_and_goes_on(tmp_path, job):
+def test_slurm_script_saves_before_the_time_limit_and_resumes(tmp_path, job):
     assert subprocess.run(["bash", "-n", "job.sh"], cwd=tmp_path, check=False).returncode == 0
-    run, asked = tmp_path / "run", tmp_path / "asked.txt"
+    run, requeued = tmp_path / "run", tmp_path / "requeued.txt"
     first = job(restarts=0)
     deadline = time.monotonic() + SECONDS
     while not list(run.glob("checkpoints/step-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
     first.send_signal(signal.SIGUSR1)
-    said, _ = first.communicate(timeout=SECONDS)
+    output, _ = first.communicate(timeout=SECONDS)
     assert first.returncode != 0
-    assert "stopped after step" in said
-    assert asked.read_text() == "requeue 7\n"
+    assert "stopped after step" in output
+    assert requeued.read_text() == "requeue 7\n"
     ended = json.loads((run / "run.json").read_text())["ended"]
     assert ended["reason"] == "SIGUSR1"
     assert ended["step"] < 30
     assert sorted(run.glob("checkpoints/step-*"))[-1].name == f"step-{ended['step']:08d}"
-    asked.unlink()
+    requeued.unlink()
     second = job(restarts=1)
-    said, _ = second.communicate(timeout=SECONDS)
-    assert second.returncode == 0, said
-    assert not asked.exists()
+    output, _ = second.communicate(timeout=SECONDS)
+    assert second.returncode == 0, output
+    assert not requeued.exists()
     assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").open()] == list(range(1, 31))
 
 
-def test_slurm_s_script_queues_no_failure_again(tmp_path, job):
+def test_slurm_script_does_not_requeue_a_failed_job(tmp_path, job):
     (tmp_path / "recipe.yaml").write_text("name: nothing")
     failed = job(restarts=0)
-    said, _ = failed.communicate(timeout=SECONDS)
+    output, _ = failed.communicate(timeout=SECONDS)
     assert failed.returncode != 0
-    assert "missing" in said
-    assert not (tmp_path / "asked.txt").exists()
+    assert "missing" in output
+    assert not (tmp_path / "requeued.txt").exists()
 
 
-def test_ray_s_script_is_python():
+def test_ray_script_compiles():
     compile(block("python"), "ray", "exec")
+
+
+def test_torchrun_commands(tmp_path, surroundings):
+    """Run with two processes, then resume with four, as documented, with fewer steps and a smaller model."""
+    root = DOCS.parents[1]
+    shutil.copytree(root / "recipes", tmp_path / "recipes")
+    run, resume = re.findall(r"^torchrun (--nproc-per-node \d -m gankit .*)$", DOCS.read_text(), re.MULTILINE)
+    small = "dataset.count=64 loader.batch_size=8 generator.width=4 discriminator.width=4 train.device=cpu"
+    for words in (f"{run} train.steps=2 {small}", f"{resume} train.steps=3"):
+        command = [sys.executable, "-m", "torch.distributed.run", "--master-port", str(free_port()), *words.split()]
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=surroundings(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=2 * SECONDS,
+        )
+        assert done.returncode == 0, done.stdout
+    ended = json.loads((tmp_path / "results/two/run.json").read_text())
+    assert (ended["ended"]["step"], ended["world_size"]) == (3, 4)

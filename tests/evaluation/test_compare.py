@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gankit.reports.comparison import Column, columns, explain, recipe_differences
-from gankit.reports.curves import score_curves, thinned
 from gankit.evaluation.evaluation_log import read_evaluations
 from gankit.evaluation.record import Evaluation
+from gankit.reports.comparison import Column, columns, explain, recipe_differences
+from gankit.reports.curves import score_curves, thinned
 from gankit.reports.run_summary import read_run
 
 SCORERS = Path(__file__).parent / "scorers_plugin.py"

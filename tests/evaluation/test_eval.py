@@ -12,9 +12,9 @@ import torch
 import yaml
 
 import gankit
+from gankit.evaluation.evaluate import evaluate
 from gankit.evaluation.evaluation_log import read_evaluations
 from gankit.evaluation.record import Evaluation, differences
-from gankit.evaluation.evaluate import evaluate
 from gankit.evaluation.request import Request
 
 SCORERS = Path(__file__).parent / "scorers_plugin.py"

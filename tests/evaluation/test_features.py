@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import gankit
-from gankit.evaluation.feature_cache import features_of
 from gankit.evaluation.extractor import BATCH, Extractor
+from gankit.evaluation.feature_cache import features_of
 from gankit.evaluation.metrics import measure, require_values
 from gankit.evaluation.real_images import RealImages
 

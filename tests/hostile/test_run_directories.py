@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import gankit
-from gankit.reports.diagnosis import diagnose
 from gankit.evaluation.evaluation_log import append_evaluation
 from gankit.evaluation.record import Evaluation
+from gankit.reports.diagnosis import diagnose
 from gankit.reports.run_summary import read_run
 
 Within = Callable[[float, int], AbstractContextManager[None]]

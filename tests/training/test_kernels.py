@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from gankit.device.patch_convolutions import Correlate, Gather, Geometry, Spread
 from gankit.device.fast_convolutions import FastConv2d, FastConvTranspose2d, use_fast_convolutions
+from gankit.device.patch_convolutions import Correlate, Gather, Geometry, Spread
 
 
 def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import gankit
-from gankit.training.loop import TIME_LIMIT
-from gankit.distributed.processes import Processes
 from gankit.distributed.join import join_processes
+from gankit.distributed.processes import Processes
+from gankit.training.loop import TIME_LIMIT
 
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
 

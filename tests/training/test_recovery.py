@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 import gankit
-from gankit.interfaces import NotFinite
 from gankit.anomaly.detect import NonFiniteDetector
+from gankit.interfaces import NotFinite
 
 
 class Fuse(nn.Module):

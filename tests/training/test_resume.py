@@ -15,8 +15,8 @@ import pytest
 import torch
 
 import gankit
-from gankit.runs.json_lines import JsonLines
 from gankit.runs.file_names import checkpoints
+from gankit.runs.json_lines import JsonLines
 
 EVERYTHING = {
     "conditional": True,

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.backends import cuda, cudnn
 
-from gankit.device.engine import Engine
 from gankit.device.cuda_settings import cuda_settings
+from gankit.device.engine import Engine
 
 HOSTS = {
     "untouched": lambda: None,

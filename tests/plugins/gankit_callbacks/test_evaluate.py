@@ -18,8 +18,8 @@ import torch
 import yaml
 
 import gankit
-from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
 from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
 from gankit_callbacks import best_checkpoint
 from gankit_callbacks.evaluate import Best, Evaluate
 
@@ -525,7 +525,7 @@ def test_best_value_by_value():
 
 
 def test_the_documented_line_is_a_recipes():
-    line = re.search(r"^ *(- \{name: evaluate, .*\})$", (ROOT / "README.md").read_text(), re.M)
+    line = re.search(r"^ *(- \{name: evaluate, .*\})$", (ROOT / "docs/evaluation.md").read_text(), re.M)
     assert line is not None
     recipe = gankit.Recipe.load(ROOT / "recipes/quickstart.yaml", [f"callbacks={yaml.safe_load(line[1])}"])
     gankit.Runtime().check(recipe)

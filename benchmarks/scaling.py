@@ -1,9 +1,9 @@
-"""How speed and memory grow with the batch, the image and the networks: DCGAN through gankit.
+"""How speed and memory scale with batch size, image size and network width, for DCGAN.
 
-    python benchmarks/growth.py --device cpu --out growth.png
+    python benchmarks/scaling.py --device cpu --out scaling.png
 
-One of the three is varied at a time. Each point is a process of its own, so that its peak of memory is its own.
-Prints a table in Markdown and draws a plot.
+Varies one of the three at a time. Each point runs in a new process, so that its peak memory is independent of the
+others. Prints a Markdown table and draws a plot.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RECIPE = Path(__file__).parents[1] / "recipes/dcgan_cifar10.yaml"
 CENTRE = {"batch": 64, "image": 64, "width": 64}
 VARIED = {"batch": (16, 32, 64, 128, 256), "image": (32, 64, 96, 128), "width": (32, 64, 96, 128)}
 VARIED_QUICKLY = {"batch": (16, 64), "image": (32, 64), "width": (32, 64)}
-LABELS = {"batch": "batch size (images)", "image": "image size (pixels a side)", "width": "width (channels)"}
+LABELS = {"batch": "batch size (images)", "image": "image size (pixels per side)", "width": "width (channels)"}
 BLUE, ORANGE, INK, PALE = "#0072B2", "#D55E00", "#333333", "#dddddd"
 
 
@@ -37,13 +37,13 @@ class Point(NamedTuple):
 
 
 def measure(batch: int, image: int, width: int, device: str, steps: int) -> Point:
-    """In this process, which should have done nothing else. The data is small, so that memory is the training's."""
-    import stand_in
+    """Measure in this process, which must be new. The dataset is small, so the memory is that of training."""
+    import noise_dataset
 
     import gankit
     from gankit.profiling.memory import peak_memory
 
-    runtime = gankit.Runtime(plugins=[stand_in])
+    runtime = gankit.Runtime(plugins=[noise_dataset])
     overrides = [
         f"loader.batch_size={batch}",
         f"image.size={image}",
@@ -52,26 +52,26 @@ def measure(batch: int, image: int, width: int, device: str, steps: int) -> Poin
         f"train.device={device}",
         "train.steps=1000000",
         "callbacks=[]",
-        "dataset={name: stand_in, count: 2048, side: 32}",
+        "dataset={name: noise, count: 2048, side: 32}",
     ]
     with tempfile.TemporaryDirectory() as folder:
         trainer = runtime.assemble(runtime.load(RECIPE, overrides), Path(folder) / "run")
         engine = trainer.setup.engine
-        playing = iter(trainer)
+        training = iter(trainer)
         for _ in range(1 + steps // 4):
-            next(playing)
+            next(training)
         engine.synchronize()
         began = time.perf_counter()
         for _ in range(steps):
-            next(playing)
+            next(training)
         engine.synchronize()
         rate = batch * steps / (time.perf_counter() - began)
-        playing.close()  # type: ignore[attr-defined]
+        training.close()  # type: ignore[attr-defined]
     return Point(batch, image, width, round(rate, 1), round(peak_memory(engine.device) / 2**20), engine.precision)
 
 
-def measure_apart(settings: dict[str, int], device: str, steps: int) -> Point:
-    """In a process of its own."""
+def measure_in_new_process(settings: dict[str, int], device: str, steps: int) -> Point:
+    """Measure in a new process."""
     words = [f"--{name}={value}" for name, value in settings.items()]
     command = [sys.executable, __file__, "--point", *words, f"--device={device}", f"--steps={steps}"]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -90,7 +90,7 @@ def table(points: dict[str, list[Point]], device: str) -> str:
 
 
 def draw(points: dict[str, list[Point]], device: str, path: Path) -> None:
-    """Speed above, memory below; a column for each of what is varied."""
+    """Draw speed (top) and memory (bottom), with one column per varied setting."""
     from matplotlib.figure import Figure
     from matplotlib.patheffects import withStroke
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
@@ -138,7 +138,7 @@ def draw(points: dict[str, list[Point]], device: str, path: Path) -> None:
     precision = next(point.precision for column in points.values() for point in column)
     centre = ", ".join(f"{name} {value}" for name, value in CENTRE.items())
     figure.suptitle(
-        f"DCGAN on {device} in {precision}: one varied at a time around {centre} (grey)",
+        f"DCGAN on {device} in {precision}: one setting varied at a time around {centre} (grey)",
         x=0.01,
         ha="left",
         fontsize=11,
@@ -150,9 +150,9 @@ def draw(points: dict[str, list[Point]], device: str, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--steps", type=int, default=20, help="steps to measure at each point (default: 20)")
-    parser.add_argument("--quick", action="store_true", help="a few points and steps, to see that it works")
-    parser.add_argument("--out", type=Path, default=Path("growth.png"), help="the plot (default: growth.png)")
+    parser.add_argument("--steps", type=int, default=20, help="measured steps per point (default: 20)")
+    parser.add_argument("--quick", action="store_true", help="only test that the script runs: few points and steps")
+    parser.add_argument("--out", type=Path, default=Path("scaling.png"), help="the plot (default: scaling.png)")
     parser.add_argument("--point", action="store_true", help=argparse.SUPPRESS)
     for name, value in CENTRE.items():
         parser.add_argument(f"--{name}", type=int, default=value, help=argparse.SUPPRESS)
@@ -169,7 +169,7 @@ def main() -> None:
             settings = {**CENTRE, varied: value}
             key = tuple(settings.values())
             if key not in known:
-                known[key] = measure_apart(settings, given.device, steps)
+                known[key] = measure_in_new_process(settings, given.device, steps)
                 print(f"{settings}: {known[key].images_per_second:,} images/s", file=sys.stderr, flush=True)
             points[varied].append(known[key])
     print(table(points, given.device))

@@ -1,6 +1,6 @@
-"""A training in processes of its own, which plays when told to and stands entirely still otherwise.
+"""Training in a separate process group, which is stopped by a signal between two measurements.
 
-Standing still takes a signal: the workers of a `DataLoader` would go on reading ahead on their rival's time.
+Without the signal, the workers of a `DataLoader` would keep prefetching while the other side is measured.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ from typing import Any, NamedTuple
 
 import torch
 
-GIVE_UP_SECONDS = 3600
+TIMEOUT_SECONDS = 3600
 
 
-class Played(NamedTuple):
-    """What a window of steps took: seconds, and the most bytes allocated on the device so far."""
+class Window(NamedTuple):
+    """Cost of a window of steps: seconds, and the peak of allocated device memory so far, in bytes."""
 
     seconds: float
     device_bytes: int
 
 
-class Contestant:
-    """``entry(*args)`` in a new process: an iterator that trains one step at each ``next``.
+class TrainingProcess:
+    """Runs ``entry(*args)`` in a new process. ``entry`` returns an iterator that trains one step per ``next``.
 
     Args:
-        log: where all that it prints goes.
+        entry: a function that can be pickled.
+        args: its arguments.
+        log: the file that receives the output of the process.
     """
 
     def __init__(self, entry: Callable[..., Iterator[object]], *args: Any, log: Path) -> None:
@@ -46,11 +48,11 @@ class Contestant:
         self._ask("ready")
         self.pause()
 
-    def play(self, steps: int) -> Played:
+    def train(self, steps: int) -> Window:
         self.resume()
-        played: Played = self._ask(steps)
+        window: Window = self._ask(steps)
         self.pause()
-        return played
+        return window
 
     def pause(self) -> None:
         os.killpg(self._pid, signal.SIGSTOP)
@@ -68,11 +70,11 @@ class Contestant:
             os.killpg(self._pid, signal.SIGKILL)
 
     def memory(self) -> dict[str, int]:
-        """Bytes now, summed over its processes: resident, and proportional (shared pages shared out)."""
+        """Current memory of the process group in bytes: resident (``Rss``) and proportional (``Pss``)."""
         found = [_memory_of(process) for process in _processes_of_session(self._pid)]
         return {kind: sum(one.get(kind, 0) for one in found) for kind in ("Rss", "Pss")}
 
-    def __enter__(self) -> Contestant:
+    def __enter__(self) -> TrainingProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -83,24 +85,24 @@ class Contestant:
         assert self._process.pid is not None
         return self._process.pid
 
-    def _ask(self, what: object) -> Any:
-        self._pipe.send(what)
-        if not self._pipe.poll(GIVE_UP_SECONDS):
-            raise RuntimeError("no answer from the other process")
+    def _ask(self, request: object) -> Any:
+        self._pipe.send(request)
+        if not self._pipe.poll(TIMEOUT_SECONDS):
+            raise RuntimeError(f"the training process did not answer within {TIMEOUT_SECONDS} s")
         answer = self._pipe.recv()
         if isinstance(answer, str):
-            raise RuntimeError(f"the other process failed:\n{answer}")
+            raise RuntimeError(f"the training process failed:\n{answer}")
         return answer
 
 
 class PeakMemory:
-    """The most memory that a contestant is seen to have, looked at ten times a second."""
+    """Samples the memory of a training process ten times per second and keeps the maximum."""
 
-    def __init__(self, contestant: Contestant) -> None:
+    def __init__(self, process: TrainingProcess) -> None:
         self.peak = {"Rss": 0, "Pss": 0}
-        self._contestant = contestant
+        self._process = process
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._thread = threading.Thread(target=self._sample)
 
     def __enter__(self) -> PeakMemory:
         self._thread.start()
@@ -110,39 +112,39 @@ class PeakMemory:
         self._done.set()
         self._thread.join()
 
-    def _watch(self) -> None:
+    def _sample(self) -> None:
         while not self._done.wait(0.1):
-            for kind, size in self._contestant.memory().items():
+            for kind, size in self._process.memory().items():
                 self.peak[kind] = max(self.peak[kind], size)
 
 
 def _serve(pipe: Connection, log: Path, entry: Callable[..., Iterator[object]], args: tuple[Any, ...]) -> None:
-    os.setsid()  # so that its workers can be stopped with it
+    os.setsid()  # a new process group, so that signals reach its workers too
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
-    playing = None
+    training = None
     try:
-        playing = entry(*args)
+        training = entry(*args)
         while (steps := pipe.recv()) is not None:
-            pipe.send(_play(playing, steps) if isinstance(steps, int) else Played(0, 0))
+            pipe.send(_train(training, steps) if isinstance(steps, int) else Window(0, 0))
     except EOFError:
         pass
     except BaseException:
         pipe.send(traceback.format_exc())
     finally:
-        if hasattr(playing, "close"):
-            playing.close()
+        if hasattr(training, "close"):
+            training.close()
 
 
-def _play(playing: Iterator[object], steps: int) -> Played:
+def _train(training: Iterator[object], steps: int) -> Window:
     cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     began = time.perf_counter()
     for _ in range(steps):
-        next(playing)
+        next(training)
     if cuda:
         torch.cuda.synchronize()
-    return Played(time.perf_counter() - began, torch.cuda.max_memory_allocated() if cuda else 0)
+    return Window(time.perf_counter() - began, torch.cuda.max_memory_allocated() if cuda else 0)
 
 
 def _processes_of_session(session: int) -> list[int]:
@@ -157,7 +159,7 @@ def _processes_of_session(session: int) -> list[int]:
 
 
 def _memory_of(process: int) -> dict[str, int]:
-    """Bytes, by name."""
+    """Bytes by name."""
     with suppress(OSError):
         lines = (line.split() for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:])
         return {words[0].rstrip(":"): 1024 * int(words[1]) for words in lines if len(words) == 3}

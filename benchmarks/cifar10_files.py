@@ -1,4 +1,4 @@
-"""CIFAR-10 as files, or as many made-up pictures of the same size where it is not at hand."""
+"""CIFAR-10 as image files, or the same number of synthetic images of the same size if it is missing."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ ZIP = "cifar10-train.zip"
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures in a zip, and, once asked for, in a folder.
+class ImageSet:
+    """Images in a zip file and, on first use of ``folder``, in a folder.
 
     Attributes:
-        name: ``cifar10``, or ``synthetic``.
-        root: the folder of the zip, for ``dataset.root``.
-        scratch: where the folder is made.
+        name: ``cifar10`` or ``synthetic``.
+        root: the folder that contains the zip file, for ``dataset.root``.
+        scratch: where the image folder is created.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Pictures:
 
     @cached_property
     def folder(self) -> Path:
-        """The same files, one folder a class."""
+        """The same files, with one folder per class."""
         folder = self.scratch / "folder"
         with zipfile.ZipFile(self.zip) as archive:
             archive.extractall(folder)
         return folder
 
-    def part(self, count: int, scratch: Path) -> Pictures:
-        """The first ``count``, the same number of each class."""
+    def part(self, count: int, scratch: Path) -> ImageSet:
+        """The first ``count`` images, with the same number per class."""
         with zipfile.ZipFile(self.zip) as archive:
             names = sorted(name for name in archive.namelist() if not name.endswith("/"))
             chosen = [
@@ -53,13 +53,13 @@ class Pictures:
                 for name in islice((n for n in names if n.startswith(f"{label}/")), count // len(CLASSES))
             ]
             _write(scratch / ZIP, ((name, archive.read(name)) for name in chosen))
-        return Pictures(self.name, scratch, scratch)
+        return ImageSet(self.name, scratch, scratch)
 
 
-def find_pictures(root: Path, scratch: Path, count: int) -> Pictures:
-    """CIFAR-10 in ``root``, as a zip or as torchvision keeps it; else synthetic pictures. At most ``count``."""
+def find_images(root: Path, scratch: Path, count: int) -> ImageSet:
+    """Find CIFAR-10 in ``root``, as a zip or in torchvision's format, or create synthetic images. At most ``count``."""
     if (root / ZIP).is_file():
-        found = Pictures("cifar10", root, scratch)
+        found = ImageSet("cifar10", root, scratch)
         return found if count >= 50_000 else found.part(count, scratch)
     each = count // len(CLASSES)
     if (root / "cifar-10-batches-py").is_dir():
@@ -68,11 +68,11 @@ def find_pictures(root: Path, scratch: Path, count: int) -> Pictures:
         data = CIFAR10(root, train=True)
         chosen = [(label, i) for label in range(10) for i in np.flatnonzero(np.equal(data.targets, label))[:each]]
         _write(scratch / ZIP, ((f"{CLASSES[label]}/{i:05d}.png", _encode(data.data[i], "PNG")) for label, i in chosen))
-        return Pictures("cifar10", scratch, scratch)
+        return ImageSet("cifar10", scratch, scratch)
     random = np.random.default_rng(0)
     names = (f"{label}/{number:04d}.jpg" for label in CLASSES for number in range(each))
     _write(scratch / ZIP, ((name, _encode(_smooth_noise(random), "JPEG")) for name in names))
-    return Pictures("synthetic", scratch, scratch)
+    return ImageSet("synthetic", scratch, scratch)
 
 
 def _write(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
@@ -82,7 +82,7 @@ def _write(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 
 def _smooth_noise(random: np.random.Generator) -> np.ndarray:
-    """As smooth as photographs are, so that it takes as long to decode: uint8 [32 32 3]."""
+    """An image, uint8 [32 32 3], as smooth as a photograph, so that decoding takes as long."""
     coarse = Image.fromarray(random.integers(0, 256, (8, 8, 3), dtype=np.uint8))
     return np.asarray(coarse.resize((32, 32), Image.Resampling.BILINEAR))
 

@@ -1,4 +1,4 @@
-"""Two things measured by turns, so that what slows the machine for a while slows both."""
+"""Time two functions in interleaved pairs, so that a temporary slowdown of the machine affects both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RESAMPLES = 2000
 
 
 def compare_with(benchmark: Any, rounds: int, synchronize: Callable[[], None]) -> Callable[..., None]:
-    """The comparison that the fixture ``compare`` gives."""
+    """Create the function that the fixture ``compare`` returns."""
 
     def compare(
         ours: Callable[[], object],
@@ -22,7 +22,7 @@ def compare_with(benchmark: Any, rounds: int, synchronize: Callable[[], None]) -
         images: int | None = None,
         rounds: int = rounds,
     ) -> None:
-        """Run both once, then ``rounds`` pairs of them, begun by turns; ``images`` is how many each handles."""
+        """Run both once, then ``rounds`` pairs, alternating which side goes first. ``images``: images per call."""
         own: list[float] = []
         others: list[float] = []
 
@@ -34,7 +34,7 @@ def compare_with(benchmark: Any, rounds: int, synchronize: Callable[[], None]) -
             seconds.append(time.perf_counter() - began)
 
         def before_own() -> None:
-            """The other's part of the last pair, where gankit began that one, and of the next, where it does not."""
+            """Run the other side: to complete a pair that gankit began, and first in every second pair."""
             if len(others) < len(own):
                 timed(other, others)
             if len(own) % 2 == 0:
@@ -51,10 +51,10 @@ def compare_with(benchmark: Any, rounds: int, synchronize: Callable[[], None]) -
 
 
 def figures(own: Sequence[float], others: Sequence[float], against: str, images: int | None = None) -> dict[str, Any]:
-    """What a comparison reports; a ``speedup`` of 2 means half the seconds.
+    """Summarize a comparison. A ``speedup`` of 2 means that gankit takes half the time.
 
-    ``speedup`` is the median over pairs, ``speedup_of_sums`` that of all seconds together, in which what happens now
-    and then, such as drawing a picture, has its share. Intervals hold in 95 of 100 such runs (bootstrap over pairs).
+    ``speedup`` is the median over pairs. ``speedup_of_sums`` is the ratio of the total times, which also include
+    occasional work such as drawing images. The intervals are 95% confidence intervals (bootstrap over pairs).
     """
     one, two = np.array(own), np.array(others)
     random = np.random.default_rng(0)
@@ -78,5 +78,5 @@ def figures(own: Sequence[float], others: Sequence[float], against: str, images:
 
 
 def _rounded(value: float) -> float:
-    """Five digits."""
+    """Round to five significant digits."""
     return float(f"{value:.5g}")

@@ -1,4 +1,4 @@
-"""A data set of random pictures of any size, in place of one that would have to be downloaded or read."""
+"""A dataset of random images, which replaces datasets that need a download or files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import gankit
 SIZES = {"cifar10": (32, 3, 10), "mnist": (28, 1, 10), "fashion_mnist": (28, 1, 10), "image_folder": (64, 3, 0)}
 
 
-class StandIn:
-    """Noise in memory."""
+class NoiseDataset:
+    """Uniform noise in memory."""
 
     split = "train"
 
@@ -42,14 +42,14 @@ class StandIn:
         return self.images[index], int(self.tensors()[1][index])
 
 
-def in_place_of(dataset: str) -> list[str]:
-    """The override that puts noise of the same size in place of a data set; none where it needs no files."""
+def noise_instead_of(dataset: str) -> list[str]:
+    """Overrides that replace a dataset by noise of the same size. Empty if the dataset needs no files."""
     if dataset not in SIZES:
         return []
     side, channels, classes = SIZES[dataset]
-    return [f"dataset={{name: stand_in, side: {side}, channels: {channels}, classes: {classes}}}"]
+    return [f"dataset={{name: noise, side: {side}, channels: {channels}, classes: {classes}}}"]
 
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    registries.datasets.add("stand_in", StandIn)
+    registries.datasets.add("noise", NoiseDataset)
