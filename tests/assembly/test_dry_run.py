@@ -1,0 +1,219 @@
+"""Dry runs: what they find on the meta device, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gankit
+from gankit import ImageSpec
+from gankit.assembly.build_limits import build_within
+from gankit.assembly.dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator, try_optimizer
+
+IMAGE = ImageSpec(8, 8, 3)
+
+
+class Generator(nn.Module):
+    """A linear layer; ``devices`` records where it ran."""
+
+    def __init__(self, devices: list[str], size: int = 8) -> None:
+        super().__init__()
+        self.devices, self.size = devices, size
+        self.linear = nn.Linear(4, 3 * size * size)
+
+    def forward(self, z: Tensor, labels: Tensor | None) -> Tensor:
+        self.devices.append(z.device.type)
+        return self.linear(z).view(-1, 3, self.size, self.size)
+
+
+class ReadsValues(nn.Module):
+    """A discriminator that reads the value of a tensor, which the meta device does not have."""
+
+    def __init__(self, image: ImageSpec) -> None:
+        super().__init__()
+        self.linear = nn.Linear(image.channels * image.height * image.width, 1)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        scale = float(images.detach().abs().mean()) + 1.0
+        return self.linear(images.flatten(1)).flatten() * scale
+
+
+class ReadsValuesAndFails(ReadsValues):
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        return super().forward(images[:, :1], labels)
+
+
+class Plugin:
+    @gankit.hookimpl
+    def register(self, registries: gankit.Registries) -> None:
+        registries.discriminators.add("reads_values", ReadsValues)
+        registries.discriminators.add("fails", ReadsValuesAndFails)
+
+
+def test_networks_run_on_the_meta_device():
+    devices: list[str] = []
+    network = try_generator(lambda: Generator(devices), IMAGE, 4)
+    assert devices == ["meta"]
+    assert {p.device.type for p in network.parameters()} == {"meta"}
+
+
+def test_large_networks_and_images_are_never_allocated():
+    script = """
+    import resource, sys, torch
+    from torch import nn
+    from gankit import ImageSpec
+    from gankit.assembly.dry_run import try_discriminator
+
+    class Large(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.large = nn.Parameter(torch.randn(2**15, 2**15))  # 4 GiB
+        def forward(self, images, labels):
+            return images.flatten(1)[:, 0]
+
+    def peak():  # bytes on macOS, KiB elsewhere
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+    before = peak()
+    try_discriminator(Large, ImageSpec(2**14, 2**14, 3))
+    print(peak() - before < 2**30)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["True"]
+
+
+def test_too_many_parameters_are_refused():
+    def build(side: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(side, side, bias=False), nn.Unflatten(1, (3, 8, 8)))
+
+    with pytest.raises(ValueError, match=r"has 100,000,147,984 parameters; the limit is 100,000,000,000"):
+        try_generator(lambda: build(316_228), ImageSpec(8, 8, 3), 4)
+    with pytest.raises(RuntimeError, match="reduction dim"):  # 99,999,857,529 parameters are accepted
+        try_generator(lambda: build(316_227), ImageSpec(8, 8, 3), 4)
+
+
+def test_faults_of_a_network():
+    with pytest.raises(ValueError, match=r"returns \[2, 3, 4, 4\] for two latents; .* are \[2, 3, 8, 8\]"):
+        try_generator(lambda: Generator([], size=4), IMAGE, 4)
+    with pytest.raises(RuntimeError, match="reduction dim"):
+        try_generator(lambda: Generator([]), IMAGE, 5)
+    with pytest.raises(ValueError, match="returns a list, which is not a torch.nn.Module"):
+        try_augmentation(lambda: [None], IMAGE)
+    with pytest.raises(ValueError, match=r"returns \[2, 1, 8, 8\] for images \[2, 3, 8, 8\]; it must keep the shape"):
+        try_augmentation(lambda: nn.Conv2d(3, 1, 1), IMAGE)
+    with pytest.raises(ValueError, match=r"returns \[3, 8, 8\] for two images; expected logits \[2 ...\]"):
+        try_discriminator(lambda: Indexed(), IMAGE)
+
+
+class Indexed(nn.Module):
+    def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+        return images[0]
+
+
+class TestNotTried:
+    """A network that the meta device cannot run is reported by a check and tried before the first step."""
+
+    def test_it_is_told_apart_from_a_fault(self):
+        with pytest.raises(NotTriedError, match="meta"):
+            try_discriminator(lambda: ReadsValues(IMAGE), IMAGE)
+
+    @pytest.fixture
+    def recipe(self, tiny_runtime, tiny_recipe, tmp_path):
+        tiny_runtime.load_plugin(Plugin())
+        return lambda name: tiny_runtime.load(tiny_recipe(tmp_path, discriminator={"name": name}))
+
+    def test_it_trains(self, tiny_runtime, recipe, tmp_path):
+        checked = recipe("reads_values")
+        assert list(checked.not_tried) == [("discriminator",)]
+        trainer = tiny_runtime.assemble(checked, tmp_path / "run")
+        trainer.fit()
+        assert trainer.state.step == 3
+
+    def test_a_fault_is_found_before_the_first_step(self, tiny_runtime, recipe, tmp_path):
+        checked = recipe("fails")
+        with pytest.raises(gankit.RecipeError, match=r"discriminator: fails on two inputs: RuntimeError: .*multiplied"):
+            tiny_runtime.assemble(checked, tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+    def test_the_command_line_says_so(self, cli, tiny_recipe, tmp_path):
+        plugin = tmp_path / "plugin.py"
+        plugin.write_text(
+            "import gankit, torch\n"
+            "class D(torch.nn.Module):\n"
+            "    def __init__(self, image: gankit.ImageSpec) -> None:\n"
+            "        super().__init__()\n"
+            "        self.scale = torch.nn.Parameter(torch.ones(1))\n"
+            "    def forward(self, images, labels=None):\n"
+            "        return self.scale * float(images.mean()) + images.flatten(1).sum(1)\n"
+            "@gankit.hookimpl\n"
+            "def register(registries):\n"
+            "    registries.discriminators.add('reads_values', D)\n"
+        )
+        recipe = tiny_recipe(tmp_path, discriminator={"name": "reads_values"})
+        tiny = gankit.__path__[0] + "/../tests/tiny_plugin.py"
+        said = cli("check", recipe, "--plugin", tiny, "--plugin", plugin)
+        assert said.code == 0, said.err
+        assert "discriminator: not tried without data" in said.err
+        assert "it is tried before the first step" in said.err
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_dry_run_leaves_nothing_behind(fault):
+    class Random(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            if fault:
+                raise ValueError("no")
+            return images + torch.randn_like(images)
+
+    before = torch.get_rng_state(), torch.get_num_threads(), torch.is_grad_enabled()
+    try:
+        try_augmentation(Random, IMAGE)
+    except ValueError:
+        assert fault
+    after = torch.get_rng_state(), torch.get_num_threads(), torch.is_grad_enabled()
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
+    assert torch.zeros(1).device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda p: torch.optim.SGD(p, nesterov=True), "Nesterov momentum requires a momentum"),
+        (lambda p: torch.optim.Adam(p, betas=(0.5, 1.0)), "Invalid beta parameter at index 1: 1.0"),
+        (lambda p: torch.optim.Adam(p, fused=True, foreach=True), "`fused` and `foreach` cannot be `True` together"),
+        (lambda p: torch.optim.SGD([{"params": p}, {"params": p}]), "some parameters appear in more than one"),
+        (lambda p: torch.optim.SGD([]), "empty parameter list"),
+        (lambda p: p, "returns a list, which is not a torch.optim.Optimizer"),
+    ],
+)
+def test_faults_of_an_optimizer(build, message):
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        try_optimizer(build)
+
+
+class TestLimitsOnStoredNetworks:
+    """A checkpoint's description may come from a stranger: the size of the network must fit its stored weights."""
+
+    @pytest.mark.parametrize("width", [1, 2**10])
+    def test_endless_layers_are_refused(self, width):
+        def endless() -> nn.Module:
+            return nn.Sequential(*(nn.Linear(width, width) for _ in range(10**9)))
+
+        with pytest.raises((ValueError, MemoryError), match=r"more than 20,000 calls|weights are described"):
+            build_within(endless, 10**6)
+
+    def test_weights_without_a_file_are_refused(self):
+        with pytest.raises(MemoryError, match=r"268,451,840 weights are described, and 1,000 bytes stored"):
+            build_within(lambda: nn.Linear(2**14, 2**14), 1000)
+
+    def test_weights_that_are_stored_are_built(self):
+        torch.manual_seed(0)
+        expected = nn.Linear(2**10, 2**10).weight
+        torch.manual_seed(0)
+        assert torch.equal(build_within(lambda: nn.Linear(2**10, 2**10), 4 * 2**20).weight, expected)
