@@ -89,6 +89,7 @@ def assemble(runtime, recipe):
         plain = {"generator": {"name": "plain"}, "discriminator": {"name": "plain"}}
         return runtime.assemble(recipe(**(plain | changes)))
 
+    make.runtime, make.recipe = runtime, recipe
     return make
 
 
@@ -338,3 +339,69 @@ def test_latents_can_be_drawn_without_generating_images(assemble):
     assert "drawn" in trainer.step()
     assert drawn == [1 + 3], "the fakes of the step, and the three draws of the regularizer"
     assert len(trainer.game.latent.drawn) == 4
+
+
+def test_more_images_than_labels_repeat_the_labels(assemble):
+    seen: list[list[int]] = []
+
+    class Labelled(nn.Module):
+        def __init__(self, image, latent_dim):
+            super().__init__()
+            self.image, self.linear = image, nn.Linear(latent_dim, image.channels * image.height * image.width)
+
+        def forward(self, z, labels=None):
+            seen.append(labels.tolist())
+            return self.linear(z).view(-1, self.image.channels, self.image.height, self.image.width)
+
+    class Many:
+        interval = 1
+
+        def generator(self, turn):
+            return turn.generate(count=20).mean()
+
+    class Plugin:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.generators.add("labelled", Labelled)
+            registries.regularizers.add("many", Many)
+
+    runtime, recipe = assemble.runtime, assemble.recipe
+    runtime.load_plugin(Plugin())
+    changes = {"generator": {"name": "labelled"}, "discriminator": {"name": "plain"}, "regularizers": ["many"]}
+    trainer = runtime.assemble(recipe(conditional=True, **changes))
+    labels = trainer.setup.loader.at(0, 8).labels.tolist()
+    assert len(set(labels)) > 1
+    seen.clear()  # the dry run has called the generator
+    trainer.step()
+    assert seen[0] == labels
+    assert seen[-1] == [*labels, *labels, *labels[:4]]
+
+
+def test_a_lazy_penalty_of_the_discriminator_sees_the_fakes_of_its_turn(assemble):
+    class Remembering:
+        def __init__(self) -> None:
+            self.fakes: list[torch.Tensor] = []
+
+        def discriminator(self, turn):
+            self.fakes.append(turn.fake.detach().clone())
+            return turn.fake_logits.mean() - turn.real_logits.mean()
+
+        def generator(self, turn):
+            return -turn.fake_logits.mean()
+
+    class Lazy:
+        interval = 2
+
+        def __init__(self) -> None:
+            self.fakes: list[torch.Tensor] = []
+
+        def discriminator(self, turn):
+            self.fakes.append(turn.fake.detach().clone())
+            return turn.gradient(turn.fake).square().sum()
+
+    trainer = assemble()
+    trainer.game.loss, lazy = Remembering(), Lazy()
+    trainer.game.regularizers["lazy"] = lazy
+    trainer.step()
+    assert torch.equal(lazy.fakes[0], trainer.game.loss.fakes[0])
+    assert len(trainer.game.latent.drawn) == 1

@@ -63,3 +63,18 @@ def test_samples_come_from_the_average(runtime, recipe):
     trained = trainer.sample(8, seed=1)
     trainer.state.ema = None
     assert not torch.equal(trainer.sample(8, seed=1), trained)
+
+
+def test_the_ramp_of_a_run_counts_the_images_of_the_step_itself(runtime, recipe):
+    """A run's EMA against one kept by hand: the half-life after a step depends on the images including that step's."""
+    trainer = runtime.assemble(recipe(ema={"half_life_images": 20, "ramp_up": 0.5}))
+    expected: list[torch.Tensor] = []
+    for step in range(1, 6):
+        trainer.step()
+        current = [p.detach().clone() for p in trainer.state.generator.parameters()]
+        decay = 0.5 ** (8 / min(20, 0.5 * 8 * step))
+        if not expected:
+            expected = current
+        expected = [decay * average + (1 - decay) * new for average, new in zip(expected, current, strict=True)]
+        for average, by_hand in zip(trainer.state.ema.module.parameters(), expected, strict=True):
+            torch.testing.assert_close(average, by_hand, rtol=1e-5, atol=1e-7)
