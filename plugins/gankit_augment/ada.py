@@ -1,4 +1,4 @@
-"""Adaptive discriminator augmentation, as published (arXiv 2006.06676)."""
+"""AdaptiveProbability discriminator augmentation, as published (arXiv 2006.06676)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from torch import Tensor
 
 import gankit
 
-from .adaptive import Adaptive, Probability, Target
-from .corruption import cutout, noise
-from .frequency_bands import FrequencyBands
-from .placement import Placement
-from .recoloring import Recoloring
+from .adaptive_probability import AdaptiveProbability, Probability, Target
+from .ada_corruptions import cutout, noise
+from .ada_filter import FrequencyFilter
+from .ada_geometry import GeometricTransform
+from .ada_color import ColorTransform
 
 Policy = Literal["blit", "geom", "color", "filter", "noise", "cutout"]
 
 
-class ADA(Adaptive):
-    """Adaptive discriminator augmentation (arXiv 2006.06676, appendix B): each operation with probability p.
+class ADA(AdaptiveProbability):
+    """AdaptiveProbability discriminator augmentation (arXiv 2006.06676, appendix B): each operation with probability p.
 
     p rises while D tells the reals apart too surely and falls otherwise: every ``interval`` of D's turns, r_t =
     E[sign(D(real))] over them moves p by the images shown since, divided by ``speed``, up where r_t is above ``target``
@@ -59,9 +59,9 @@ class ADA(Adaptive):
         super().__init__(p, target, speed, interval)
         _check(image, policy, share)
         self.policy, self.share = policy, dict(share)
-        self.placement = Placement(image) if {"blit", "geom"} & set(policy) else None
-        self.recoloring = Recoloring(image.channels) if "color" in policy else None
-        self.bands = FrequencyBands(image) if "filter" in policy else None
+        self.placement = GeometricTransform(image) if {"blit", "geom"} & set(policy) else None
+        self.recoloring = ColorTransform(image.channels) if "color" in policy else None
+        self.bands = FrequencyFilter(image) if "filter" in policy else None
 
     def forward(self, images: Tensor) -> Tensor:
         """Images [n c h w] to the same shape."""

@@ -1,4 +1,4 @@
-"""Adaptive pseudo augmentation: fakes among the reals, as many as D is too sure of (arXiv 2111.06849)."""
+"""AdaptiveProbability pseudo augmentation: fakes among the reals, as many as D is too sure of (arXiv 2111.06849)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pydantic import PositiveInt
 
 import gankit
 
-from .adaptive import Adaptive, Probability, Target
+from .adaptive_probability import AdaptiveProbability, Probability, Target
 
 
-class APA(Adaptive):
-    """Adaptive pseudo augmentation (arXiv 2111.06849): the usual game, with fakes shown to D as reals.
+class APA(AdaptiveProbability):
+    """AdaptiveProbability pseudo augmentation (arXiv 2111.06849): the usual game, with fakes shown to D as reals.
 
     Each real of D's turns is replaced by a fresh fake, made for its label, with probability p, which follows D's
     logits on what it is shown as real, as ADA's does; it is reported as ``apa_p``. For little data, alone or beside

@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy, normalize, relu
 
 import gankit
 
-from .outputs import labels_of, require_outputs, required
+from .discriminator_outputs import labels_of, require_outputs, required
 
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 Cosine = Annotated[float, Field(ge=-1, le=1)]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import gankit
 
-from .outputs import all_logits
+from .discriminator_outputs import all_logits
 
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import gankit
 
-from .outputs import full_precision
+from .discriminator_outputs import full_precision
 
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 

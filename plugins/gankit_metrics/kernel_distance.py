@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from .collected import Collected, at_least
-from .libraries import library
+from .feature_buffer import FeatureBuffer, require_images
+from .optional_imports import import_optional
 
 
 class KernelDistance:
@@ -34,24 +34,24 @@ class KernelDistance:
         subset_size: Annotated[int, Field(ge=2)] = 1000,
         seed: Annotated[int, Field(ge=0, lt=2**32)] = 2020,
     ) -> None:
-        self._library = library("torch_fidelity.metric_kid", "torch-fidelity", "metric 'kid'")
+        self._library = import_optional("torch_fidelity.metric_kid", "torch-fidelity", "metric 'kid'")
         self.subsets = subsets
         self.subset_size = subset_size
         self.seed = seed
-        self._collected = Collected()
+        self._features = FeatureBuffer()
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: fewer images than a subset has."""
         for side, given in {"real": real, "generated": generated}.items():
-            at_least(self.subset_size, side, given, "give more, or lower `subset_size`")
+            require_images(self.subset_size, side, given, "give more, or lower `subset_size`")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""
-        self._collected.add(values, real)
+        self._features.add(values, real)
 
     def compute(self) -> dict[str, float]:
         """The distance. Raises: ValueError: fewer images than a subset has."""
-        real, fake = self._collected.of(True), self._collected.of(False)
+        real, fake = self._features.of(True), self._features.of(False)
         self.require(len(real), len(fake))
         scores = self._library.kid_features_to_metric(
             fake.double(),  # the distance is a small difference of large sums

@@ -9,8 +9,8 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from .collected import Collected, at_least
-from .libraries import library
+from .feature_buffer import FeatureBuffer, require_images
+from .optional_imports import import_optional
 
 ROWS = 1000
 """Images of one side whose distances to all of the other are held at a time: 200 MB for 50,000."""
@@ -34,23 +34,23 @@ class PRDC:
     better: Mapping[str, str] = dict.fromkeys(("precision", "recall", "density", "coverage"), "higher")
 
     def __init__(self, *, k: PositiveInt = 3, density_k: PositiveInt = 5) -> None:
-        self._library = library("torch_fidelity.metric_prc", "torch-fidelity", "metric 'prdc'")
+        self._library = import_optional("torch_fidelity.metric_prc", "torch-fidelity", "metric 'prdc'")
         self.k = k
         self.density_k = density_k
-        self._collected = Collected()
+        self._features = FeatureBuffer()
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: an image has fewer neighbours than are asked for."""
-        at_least(max(self.k, self.density_k) + 1, "real", real, "give more, or lower `k` and `density_k`")
-        at_least(self.k + 1, "generated", generated, "give more, or lower `k`")
+        require_images(max(self.k, self.density_k) + 1, "real", real, "give more, or lower `k` and `density_k`")
+        require_images(self.k + 1, "generated", generated, "give more, or lower `k`")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""
-        self._collected.add(values, real)
+        self._features.add(values, real)
 
     def compute(self) -> dict[str, float]:
         """The four scores. Raises: ValueError: an image has fewer neighbours than are asked for."""
-        real, fake = self._collected.of(True), self._collected.of(False)
+        real, fake = self._features.of(True), self._features.of(False)
         self.require(len(real), len(fake))
         scores = self._library.prc_features_to_metric(
             fake, real, prc_neighborhood=self.k, prc_batch_size=ROWS, save_cpu_ram=True, verbose=False

@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 import gankit
 
-from .layout import keep_layouts
+from .memory_layout import keep_layouts
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]

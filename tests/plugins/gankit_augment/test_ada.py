@@ -16,7 +16,7 @@ import gankit_augment
 from gankit.testing import check_augmentation, make_turn
 from gankit_augment import resample, transforms
 from gankit_augment.ada import ADA
-from gankit_augment.recoloring import Recoloring
+from gankit_augment.ada_color import ColorTransform
 
 POLICIES = ("blit", "geom", "color", "filter", "noise", "cutout")
 F64 = torch.float64
@@ -110,7 +110,7 @@ def test_geometry_follows_p(p: float) -> None:
 def test_colors_follow_p(p: float) -> None:
     torch.manual_seed(0)
     images = torch.empty(6000, 3, 1, 1, dtype=F64)
-    matrix, active = Recoloring(3).to(F64).draw(images, torch.tensor(p, dtype=F64))
+    matrix, active = ColorTransform(3).to(F64).draw(images, torch.tensor(p, dtype=F64))
     near = {"abs": 4 * 0.5 / math.sqrt(6000)}
     linear, offset = matrix[:, :3, :3], matrix[:, :3, 3]
     grey = linear.sum(2).mean(1)  # what becomes of luma: contrast, inverted or not

@@ -12,8 +12,8 @@ from torch.nn.functional import affine_grid, grid_sample
 
 import gankit
 from gankit_augment import corruption, placement, recoloring, transforms
-from gankit_augment.frequency_bands import FrequencyBands, filter_bank
-from gankit_augment.resample import Resample
+from gankit_augment.ada_filter import FrequencyFilter, filter_bank
+from gankit_augment.affine_resampling import AffineResampling
 from gankit_augment.wavelets import SYM2, SYM6
 
 F64 = torch.float64
@@ -79,17 +79,17 @@ def test_resampling_is_the_published_procedure(size: tuple[int, int]) -> None:
     one = torch.ones((), dtype=F64)
     matrix = transforms.draw_blits(images, one)[0] @ transforms.draw_geometry(images, one)[0]
     matrix[0] = transforms.shift(ones(1, 30), ones(1, -2))[0]  # beyond what is mirrored
-    found = Resample(gankit.ImageSpec(*size, 2))(images, matrix)
+    found = AffineResampling(gankit.ImageSpec(*size, 2))(images, matrix)
     expected = np.stack([published(i, m) for i, m in zip(images.numpy(), matrix.numpy(), strict=True)])
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
-    elsewhere = Resample(gankit.ImageSpec(*size, 2))
+    elsewhere = AffineResampling(gankit.ImageSpec(*size, 2))
     whole = elsewhere.through(images, *elsewhere.positions(matrix, images))  # as on other devices
     np.testing.assert_allclose(whole.numpy(), expected, rtol=0, atol=1e-12)
 
 
 def test_resampling_of_what_does_not_move() -> None:
     images = noise_images(3, 3, 16, 12)
-    found = Resample(gankit.ImageSpec(16, 12, 3))(images, torch.eye(3, dtype=F64).expand(3, 3, 3))
+    found = AffineResampling(gankit.ImageSpec(16, 12, 3))(images, torch.eye(3, dtype=F64).expand(3, 3, 3))
     torch.testing.assert_close(found, images, rtol=0, atol=1e-10)
 
 
@@ -153,7 +153,7 @@ def test_geometry_moves_a_picture(case: str) -> None:
     side = 32
     span = torch.arange(side, dtype=F64) - (side - 1) / 2
     x, y = span[None].expand(side, side), span[:, None].expand(side, side)
-    found = Resample(gankit.ImageSpec(side, side, 1))(picture(x, y)[None, None], matrix)[0, 0]
+    found = AffineResampling(gankit.ImageSpec(side, side, 1))(picture(x, y)[None, None], matrix)[0, 0]
     # the linear map that `moved` is, solved for where each pixel comes from
     origin = torch.tensor(moved(0.0, 0.0))
     linear = torch.stack([torch.tensor(moved(1.0, 0.0)) - origin, torch.tensor(moved(0.0, 1.0)) - origin], 1).to(F64)
@@ -169,7 +169,7 @@ def colored(matrix: Tensor, channels: int = 3) -> tuple[Tensor, Tensor]:
     return images, recoloring.apply_colors(images, matrix.to(F64))
 
 
-LUMA = recoloring.Recoloring(3).luma
+LUMA = recoloring.ColorTransform(3).luma
 
 
 def test_brightness_and_contrast() -> None:
@@ -227,7 +227,7 @@ def test_filter_bank_splits_octaves() -> None:
 def test_frequency_bands_are_a_filter_of_mirrored_images(size: tuple[int, int]) -> None:
     images = noise_images(1, 2, *size)
     gains = torch.tensor([[1.5, 0.3, 2.0, 0.7]], dtype=F64)
-    found = FrequencyBands(gankit.ImageSpec(*size, 2)).apply_gains(images, gains)
+    found = FrequencyFilter(gankit.ImageSpec(*size, 2)).apply_gains(images, gains)
     taps = gains[0].numpy() @ filter_bank()
     half = len(taps) // 2
     wide = np.pad(images[0].numpy(), ((0, 0), (half, half), (half, half)), mode="reflect")
@@ -239,7 +239,7 @@ def test_frequency_bands_are_a_filter_of_mirrored_images(size: tuple[int, int]) 
 def test_gains_keep_the_expected_power() -> None:
     torch.manual_seed(0)
     images = torch.empty(2000, 1, 8, 8, dtype=F64)
-    bands = FrequencyBands(gankit.ImageSpec(8, 8, 1))
+    bands = FrequencyFilter(gankit.ImageSpec(8, 8, 1))
     gains, active = bands.draw(images, torch.tensor(0.2, dtype=F64))
     assert active.double().mean().item() == pytest.approx(1 - 0.8**4, abs=0.05)
     torch.testing.assert_close(gains[~active], torch.ones_like(gains[~active]))

@@ -271,7 +271,7 @@ class TestPatience:
         given += [math.nan] * 6
         trainer = make(callback={"every": 1, "metrics": ["given"], "patience": 3})
         trainer.fit()
-        assert trainer.ending == "given_colours was no finite number in 3 evaluations"
+        assert trainer.ending == "given_colours was NaN or infinite in 3 evaluations"
         assert not Path("run/best").exists()
 
     def test_null_never_ends_it(self, make, given):
@@ -432,7 +432,7 @@ FAULTS = {
     "few": ({"metrics": ["given"], "samples": 1}, "metric 'given': 2 generated images are needed, and 1 were given"),
     "found out": ({"samples": 1}, "metric 'gap': needs 2 generated images or more; got 1"),
     "twice": ({"metrics": ["gap", "same"]}, "'same' gives a score 'gap_colours', which another one gave"),
-    "best_by": ({"best_by": "fd"}, "best_by: no metric of this evaluation gives 'fd'; they give gap_colours, gap_count_colours"),
+    "best_by": ({"best_by": "fd"}, "best_by: no metric of this evaluation computes 'fd'; choose one of gap_colours, gap_count_colours"),
     "better": ({"best_by": "gap_count_colours"}, r"'gap_count_colours' are better; choose another one \(gap_colours\), or say"),
 }  # fmt: skip
 

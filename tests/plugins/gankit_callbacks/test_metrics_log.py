@@ -9,7 +9,7 @@ import torch
 import gankit
 import gankit_callbacks
 from gankit_callbacks.metrics_log import MetricsLog
-from gankit_callbacks.scalars import as_floats
+from gankit_callbacks.scalars_to_floats import scalars_to_floats
 
 
 def lines(run: Any) -> list[dict[str, Any]]:
@@ -151,13 +151,13 @@ def test_figures_of_any_precision_come_off_the_device_in_one_piece() -> None:
         "whole": torch.tensor(3),
         "graph": torch.tensor(2.0, requires_grad=True),
     }
-    floats = as_floats(scalars)
+    floats = scalars_to_floats(scalars)
     assert list(floats) == list(scalars)
     assert floats["double"] == 0.1
     assert floats["single"] == pytest.approx(0.1, rel=1e-7)
     assert (floats["half"], floats["whole"], floats["graph"]) == (0.5, 3.0, 2.0)
     assert all(type(value) is float for value in floats.values())
-    assert as_floats({}) == {}
+    assert scalars_to_floats({}) == {}
 
 
 def test_every_run_has_a_log_and_none_has_two() -> None:

@@ -13,12 +13,13 @@ from torch import nn
 import gankit
 import gankit_health
 from gankit.jsonl import JsonLines
-from gankit_health.balance import LENGTH, GradientWatch, saturated
 from gankit_health.callback import Health
-from gankit_health.findings import Finding, Standing, percent
-from gankit_health.gradients import GradientNorms
-from gankit_health.weights import norm, prints
-from gankit_health.window import FIGURES, Window, fetched
+from gankit_health.discriminator_saturation import WINDOW, discriminator_saturation
+from gankit_health.findings import Finding, FindingLog, percent
+from gankit_health.gradient_checks import GradientChecks
+from gankit_health.gradient_norms import GradientNorms
+from gankit_health.recent_scalars import NAMES, RecentScalars, to_floats
+from gankit_health.weight_changes import norm, tensor_sums
 
 
 def said(events):
@@ -27,42 +28,42 @@ def said(events):
 
 class TestStanding:
     def test_a_sure_finding_is_said_at_once_and_once(self):
-        standing, sure = Standing(), [Finding("a", "A.", {"x": 1}, sure=True)]
-        (event,) = standing.judge(["a"], sure)
+        standing, sure = FindingLog(), [Finding("a", "A.", {"x": 1}, sure=True)]
+        (event,) = standing.update(["a"], sure)
         assert event == {"event": "finding", "finding": "a", "message": "A.", "figures": {"x": 1}}
-        assert standing.judge(["a"], sure) == []
+        assert standing.update(["a"], sure) == []
         assert "a" in standing
 
     def test_another_needs_a_second_look_in_a_row(self):
-        standing, doubt = Standing(), [Finding("a", "A.")]
-        assert standing.judge(["a"], doubt) == []
+        standing, doubt = FindingLog(), [Finding("a", "A.")]
+        assert standing.update(["a"], doubt) == []
         assert standing.suspects(["a"])
-        assert standing.judge(["a"], []) == []
+        assert standing.update(["a"], []) == []
         assert not standing.suspects(["a"])
-        assert standing.judge(["a"], doubt) == []
-        assert said(standing.judge(["a"], doubt)) == [("finding", "a")]
+        assert standing.update(["a"], doubt) == []
+        assert said(standing.update(["a"], doubt)) == [("finding", "a")]
 
     def test_what_is_gone_is_said_too_and_may_come_back(self):
-        standing, sure = Standing(), [Finding("a_b", "A.", sure=True)]
-        standing.judge(["a_b"], sure)
-        assert standing.judge(["c"], []) == []  # nobody looked
-        (event,) = standing.judge(["a_b"], [])
+        standing, sure = FindingLog(), [Finding("a_b", "A.", sure=True)]
+        standing.update(["a_b"], sure)
+        assert standing.update(["c"], []) == []  # nobody looked
+        (event,) = standing.update(["a_b"], [])
         assert event == {"event": "recovered", "finding": "a_b", "message": "a b: no longer seen."}
-        assert said(standing.judge(["a_b"], sure)) == [("finding", "a_b")]
+        assert said(standing.update(["a_b"], sure)) == [("finding", "a_b")]
 
     def test_it_goes_on_where_it_stood(self):
-        standing, other = Standing(), Standing()
-        standing.judge(["a", "b"], [Finding("a", "A.", sure=True), Finding("b", "B.")])
+        standing, other = FindingLog(), FindingLog()
+        standing.update(["a", "b"], [Finding("a", "A.", sure=True), Finding("b", "B.")])
         other.load_state_dict(standing.state_dict())
         again = [Finding("a", "A.", sure=True), Finding("b", "B.")]
-        assert said(other.judge(["a", "b"], again)) == [("finding", "b")]
+        assert said(other.update(["a", "b"], again)) == [("finding", "b")]
 
     def test_a_run_that_went_back_does_not_repeat_itself(self):
-        standing, sure = Standing(), [Finding("a", "A.", sure=True)]
+        standing, sure = FindingLog(), [Finding("a", "A.", sure=True)]
         before = standing.state_dict()
-        standing.judge(["a"], sure)
+        standing.update(["a"], sure)
         standing.load_state_dict(before)
-        assert standing.judge(["a"], sure) == []
+        assert standing.update(["a"], sure) == []
 
 
 @pytest.mark.parametrize(
@@ -84,17 +85,17 @@ class Untouchable(torch.Tensor):
 class TestWindow:
     @given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=30), st.integers(1, 10), st.integers(0, 30))
     def test_the_last_values_however_often_they_are_read(self, figures, length, read_at):
-        window = Window(length)
+        window = RecentScalars(length)
         for index, value in enumerate(figures):
             if index == read_at:
                 window.values()
             window.add({"discriminator_loss": torch.tensor(value), "elsewhere": torch.tensor(1.0)})
         assert window.values()["discriminator_loss"] == figures[-length:]
         assert window.values()["real_logits"] == []
-        assert set(window.values()) == set(FIGURES)
+        assert set(window.values()) == set(NAMES)
 
     def test_it_goes_on_where_it_stood(self):
-        window, other = Window(3), Window(3)
+        window, other = RecentScalars(3), RecentScalars(3)
         for value in range(5):
             window.add({"real_logits": torch.tensor(float(value))})
         other.add({"real_logits": torch.tensor(9.0)})
@@ -103,13 +104,13 @@ class TestWindow:
 
     def test_figures_of_many_types_in_one_go(self):
         mixed = [torch.tensor(1.5), torch.tensor(2.5, dtype=torch.float64), torch.ones(1)]
-        assert fetched(mixed) == [1.5, 2.5, 1.0]
+        assert to_floats(mixed) == [1.5, 2.5, 1.0]
 
     def test_adding_does_not_touch_a_figure(self):
         figure = torch.tensor(1.0).as_subclass(Untouchable)
         with pytest.raises(AssertionError, match="between checks"):
             float(figure)
-        Window(5).add(dict.fromkeys(FIGURES, figure))
+        RecentScalars(5).add(dict.fromkeys(NAMES, figure))
 
 
 def test_nothing_is_computed_between_checks(assemble):
@@ -120,12 +121,12 @@ def test_nothing_is_computed_between_checks(assemble):
     health.on_run_start(trainer)
     for _ in range(20):
         next(steps)
-        trainer.scalars = {name: torch.tensor(1.0).as_subclass(Untouchable) for name in FIGURES}
+        trainer.scalars = {name: torch.tensor(1.0).as_subclass(Untouchable) for name in NAMES}
         health.on_step_end(trainer)
     steps.close()
 
 
-def values(d, g=5.0, real=7.0, fake=-7.0, count=LENGTH):
+def values(d, g=5.0, real=7.0, fake=-7.0, count=WINDOW):
     return {
         "discriminator_loss": [d] * count,
         "generator_loss": [g] * count,
@@ -137,7 +138,7 @@ def values(d, g=5.0, real=7.0, fake=-7.0, count=LENGTH):
 class TestSaturation:
     @pytest.mark.parametrize("loss", [0.0, 0.0019, 0.0099])
     def test_a_loss_at_its_floor(self, loss):
-        (finding,) = saturated(values(loss, 9.71))
+        (finding,) = discriminator_saturation(values(loss, 9.71))
         assert finding.kind == "discriminator_saturated"
         assert "below 0.01 in 100% of the last 200 steps" in finding.message
         assert "9.71" in finding.message
@@ -148,18 +149,18 @@ class TestSaturation:
             values(0.02),
             values(-3.8, real=2.0, fake=-1.8),  # a critic that tells them apart
             values(0.001, real=0.2, fake=0.2),  # one that does not yet
-            values(0.001, count=LENGTH - 1),
+            values(0.001, count=WINDOW - 1),
             values(math.nan),
-            {**values(0.001), "discriminator_loss": [0.001] * (LENGTH - 21) + [0.3] * 21},
+            {**values(0.001), "discriminator_loss": [0.001] * (WINDOW - 21) + [0.3] * 21},
         ],
         ids=["learning", "critic", "undecided critic", "too early", "nan", "a tenth of the steps"],
     )
     def test_anything_else(self, figures):
-        assert saturated(figures) == []
+        assert discriminator_saturation(figures) == []
 
     def test_a_game_that_reports_no_logits(self):
         figures = {**values(0.001), "real_logits": [], "fake_logits": []}
-        assert len(saturated(figures)) == 1
+        assert len(discriminator_saturation(figures)) == 1
 
 
 class TestGradientWatch:
@@ -167,12 +168,12 @@ class TestGradientWatch:
         return {"discriminator": (d, d / elements**0.5), "generator": (g, g / elements**0.5)}
 
     def test_healthy_ones(self):
-        watch = GradientWatch()
+        watch = GradientChecks()
         for d, g in ((0.38, 71), (24, 36), (89, 64), (0.7, 90), (78, 9)):
             assert watch.check(self.check(d, g)) == []
 
     def test_a_generator_whose_gradient_vanishes(self):
-        watch = GradientWatch()
+        watch = GradientChecks()
         for _ in range(3):
             watch.check(self.check(1.0, 10.0))
         for _ in range(60):  # however long it lasts
@@ -182,27 +183,27 @@ class TestGradientWatch:
         assert watch.check(self.check(1.0, 5.0)) == []
 
     def test_one_that_never_was(self):
-        (finding,) = GradientWatch().check(self.check(1.0, 0.0))
+        (finding,) = GradientChecks().check(self.check(1.0, 0.0))
         assert finding.kind == "vanishing_gradient"
 
     @pytest.mark.parametrize("player", ["discriminator", "generator"])
     def test_an_explosion(self, player):
-        watch = GradientWatch()
+        watch = GradientChecks()
         for _ in range(3):
             watch.check(self.check(1.0, 1.0))
         (finding,) = watch.check({**self.check(1.0, 1.0), player: (2e4, 1.0)})
         assert finding.kind == f"exploding_{player}_gradient"
         assert "train.clip_gradient" in finding.message
 
-    @pytest.mark.parametrize(("d", "g", "text"), [(1e-4, 60.0, "all but won"), (5e5, 1.0, "steep a discriminator")])
+    @pytest.mark.parametrize(("d", "g", "text"), [(1e-4, 60.0, "almost won"), (5e5, 1.0, "such a steep discriminator")])
     def test_two_that_are_worlds_apart(self, d, g, text):
-        (finding,) = GradientWatch().check(self.check(d, g))
+        (finding,) = GradientChecks().check(self.check(d, g))
         assert finding.kind == "gradient_imbalance"
         assert text in finding.message
         assert finding.figures["ratio"] == pytest.approx(d / g)
 
     def test_a_game_without_optimizers(self):
-        assert GradientWatch().check({}) == []
+        assert GradientChecks().check({}) == []
 
 
 class TestGradientNorms:
@@ -232,7 +233,7 @@ class TestGradientNorms:
         norms.attach(state)
         self.update(state, "discriminator")
         assert norms.read() == {}
-        norms.armed = True
+        norms.enabled = True
         expected = []
         for _ in range(3):
             expected.append(self.update(state, "discriminator"))
@@ -247,12 +248,12 @@ class TestGradientNorms:
         state, norms = self.networks(), GradientNorms()
         norms.attach(state)
         norms.attach(state)
-        norms.armed = True
+        norms.enabled = True
         self.update(state, "generator")
         assert len(norms._norms["generator"]) == 1
         norms.read()
         norms.detach()
-        norms.armed = True
+        norms.enabled = True
         norms.next_step()
         self.update(state, "generator")
         assert norms.read() == {}
@@ -260,19 +261,19 @@ class TestGradientNorms:
 
 def test_prints_see_every_change_of_what_is_trained():
     network = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
-    before = prints(network)
+    before = tensor_sums(network)
     assert norm(before) == pytest.approx(float(nn.utils.get_total_norm(list(network.parameters()))), rel=1e-6)
     network[1].running_mean += 1
-    assert prints(network) == before
+    assert tensor_sums(network) == before
     with torch.no_grad():
         network[0].weight[0] = network[0].weight[0].flip(0)
-    moved = prints(network)
+    moved = tensor_sums(network)
     assert norm(moved) == pytest.approx(norm(before))
     with torch.no_grad():
         network[0].weight[0, 0] += 1e-6
-    assert prints(network) != moved
+    assert tensor_sums(network) != moved
     network.requires_grad_(False)
-    assert prints(network) == []
+    assert tensor_sums(network) == []
 
 
 def test_a_resumed_run_finds_the_same(assemble, runtime, tmp_path):

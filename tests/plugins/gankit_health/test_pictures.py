@@ -13,13 +13,13 @@ from torch.nn.functional import avg_pool2d
 
 from gankit_augment.diffaugment import color, cutout, translation
 from gankit_datasets.shapes import Shapes
-from gankit_health import coverage
-from gankit_health.coverage import Coverage, best_shares, on_simplex
+from gankit_health import missing_modes
+from gankit_health.augmentation_leak import LeakDetector, flat_cells
 from gankit_health.diversity import collapse, nearest, spread
-from gankit_health.features import energy_distance, quantized, reduced
-from gankit_health.leak import Leak, flat_places
-from gankit_health.pictures import Pictures
-from gankit_health.reals import Reals, alike
+from gankit_health.image_checks import ImageChecks
+from gankit_health.image_features import energy_distance, quantized, reduced
+from gankit_health.missing_modes import ModeCoverage, best_shares, on_simplex
+from gankit_health.real_images import RealImages, k_means
 from gankit_health.value_range import Values, value_range, values_of
 
 SIDE = 16
@@ -63,7 +63,7 @@ class AsRun:
 
 @pytest.fixture(scope="module")
 def covered():
-    return Coverage(Reals(AsRun(), 1024).groups)
+    return ModeCoverage(RealImages(AsRun(), 1024).groups)
 
 
 class TestEnergyDistance:
@@ -128,19 +128,19 @@ class TestShares:
 class TestMissingModes:
     def test_nothing_is_missing_in_real_pictures(self, covered, shapes):
         for part in shapes[0][:2560].split(256):
-            assert covered.judge(quantized(part)) == []
+            assert covered.check(quantized(part)) == []
 
     @pytest.mark.parametrize("kind", range(3))
     def test_one_class_only(self, covered, shapes, kind):
         images, labels = shapes
-        (finding,) = covered.judge(quantized(images[labels == kind][:256]))
+        (finding,) = covered.check(quantized(images[labels == kind][:256]))
         assert f"they show one class only, '{KINDS[kind]}', of 3" in finding.message
         assert finding.figures["shares"][KINDS[kind]] == 1
         assert finding.figures["missing_share"] == pytest.approx(2 / 3, abs=0.05)
 
     def test_one_class_missing(self, covered, shapes):
         images, labels = shapes
-        (finding,) = covered.judge(quantized(images[labels != 1][:256]))
+        (finding,) = covered.check(quantized(images[labels != 1][:256]))
         assert "1 of 3 classes are missing: 'square'" in finding.message
 
     @pytest.mark.parametrize(
@@ -155,38 +155,38 @@ class TestMissingModes:
     )
     def test_pictures_unlike_any_real_have_no_shares(self, covered, shapes, spoil):
         torch.manual_seed(0)
-        assert covered.judge(quantized(spoil(shapes[0][:256]))) == []
+        assert covered.check(quantized(spoil(shapes[0][:256]))) == []
 
     def test_without_labels_images_that_look_alike_are_grouped(self):
         images = torch.zeros(400, 3, SIDE, SIDE)
         images[:200, 0], images[200:, 2] = 0.8, 0.8
         images += 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
-        assigned = alike(images.flatten(1), 2)
+        assigned = k_means(images.flatten(1), 2)
         assert len(assigned[:200].unique()) == len(assigned[200:].unique()) == 1
         assert assigned[0] != assigned[200]
-        groups = Reals(AsRun(labelled=False), 1024).groups
+        groups = RealImages(AsRun(labelled=False), 1024).groups
         assert groups.names is None
         assert float(groups.frequencies.sum()) == pytest.approx(1)
 
     def test_without_labels_a_part_of_the_data(self, shapes):
         run = AsRun(labelled=False)
         run.images = torch.where(torch.arange(len(run.images)).view(-1, 1, 1, 1) % 2 == 0, run.images, 255 - run.images)
-        covered = Coverage(Reals(run, 1024).groups)
+        covered = ModeCoverage(RealImages(run, 1024).groups)
         images = shapes[0][:256]
-        assert covered.judge(quantized(torch.cat([images[:128], -images[128:]]))) == []
-        (finding,) = covered.judge(quantized(images))
-        assert finding.kind == coverage.KIND
-        assert "of the real images at most and leave out the rest" in finding.message
+        assert covered.check(quantized(torch.cat([images[:128], -images[128:]]))) == []
+        (finding,) = covered.check(quantized(images))
+        assert finding.kind == missing_modes.KIND
+        assert "of the real images and leave out the rest" in finding.message
         assert finding.figures["missing_share"] == pytest.approx(0.5, abs=0.1)
 
     def test_small_sets_are_not_judged(self):
-        assert Reals(AsRun(count=100, labelled=False), 1024).groups is None
-        assert not Reals(AsRun(count=40), 1024).enough
+        assert RealImages(AsRun(count=100, labelled=False), 1024).groups is None
+        assert not RealImages(AsRun(count=40), 1024).enough
 
 
 @pytest.fixture(scope="module")
 def reals():
-    return Reals(AsRun(), 1024)
+    return RealImages(AsRun(), 1024)
 
 
 class TestCollapse:
@@ -230,7 +230,7 @@ class TestCollapse:
         assert "collapsed to a few images" in finding.message
 
     def test_a_small_set_may_be_known_by_heart(self, shapes):
-        reals = Reals(AsRun(count=300), 1024)
+        reals = RealImages(AsRun(count=300), 1024)
         assert collapse(shapes[0][torch.arange(256) % 12], reals, 0.9, 300)[0] == []
 
 
@@ -248,7 +248,7 @@ class TestValueRange:
             (lambda x: x.relu(), "one_sided_range", "where 60% of the real ones are"),
             (lambda x: -x.sigmoid(), "one_sided_range", "never above 0"),
             (lambda x: 3 * x, "range_overflow", "are beyond +-1.25"),
-            (lambda x: 255 * x.sigmoid() - 100, "range_overflow", "End it with tanh"),
+            (lambda x: 255 * x.sigmoid() - 100, "range_overflow", "End the network with tanh"),
             (lambda x: x.sign(), "range_saturated", "100% are at the ends of the range, where 5.0%"),
             (lambda x: x / 0, "images_not_finite", "100% of their values are NaN or infinite"),
         ],
@@ -279,18 +279,18 @@ POLICIES = {
 def leak(request):
     torch.manual_seed(0)
     augment = POLICIES[request.param]
-    reals = Reals(AsRun(augment=augment), 1024)
-    return Leak(reals, reals.augmented), augment
+    reals = RealImages(AsRun(augment=augment), 1024)
+    return LeakDetector(reals, reals.augmented), augment
 
 
 class TestLeak:
     def test_real_pictures_leak_nothing(self, leak, shapes):
         for part in shapes[0][:1280].split(256):
-            assert leak[0].judge(part) == []
+            assert leak[0].check(part) == []
 
     def test_augmented_pictures_do(self, leak, shapes):
         torch.manual_seed(1)
-        (finding,) = leak[0].judge(leak[1](shapes[0][:256]))
+        (finding,) = leak[0].check(leak[1](shapes[0][:256]))
         assert finding.kind == "augmentation_leak"
 
     @pytest.mark.parametrize(
@@ -300,19 +300,19 @@ class TestLeak:
     )
     def test_poor_pictures_do_not(self, leak, shapes, spoil):
         torch.manual_seed(1)
-        assert leak[0].judge(spoil(shapes[0][:256])) == []
+        assert leak[0].check(spoil(shapes[0][:256])) == []
 
     def test_squares_show_in_poor_pictures_too(self, shapes):
         torch.manual_seed(1)
-        reals = Reals(AsRun(augment=cutout), 1024)
-        (finding,) = Leak(reals, reals.augmented).judge(cutout(avg_pool2d(shapes[0][:256], 5, 1, 2)))
+        reals = RealImages(AsRun(augment=cutout), 1024)
+        (finding,) = LeakDetector(reals, reals.augmented).check(cutout(avg_pool2d(shapes[0][:256], 5, 1, 2)))
         assert finding.figures["value"] == 0
         assert finding.figures["filled"] == pytest.approx(finding.figures["filled_in_augmented"], rel=0.15)
 
     def test_flat_places_by_hand(self):
         images = torch.rand(2, 3, 16, 16) * 0.5 + 0.4
         images[0, :, :4] = -0.5
-        shares = flat_places(images)
+        shares = flat_cells(images)
         assert float(shares[10]) == pytest.approx(2 * 8 / 128)
         assert float(shares.sum()) == pytest.approx(float(shares[10]))
 
@@ -338,5 +338,5 @@ def test_a_picture_that_cannot_be_drawn_is_no_reason_to_fail(assemble):
     trainer.generate = fail
     trainer.listeners.append(logged.append)
     trainer.fit()
-    assert logged[1:-1] == [{"event": "not_judged", "reason": "its pictures: RuntimeError: out of memory"}]
-    assert Pictures.judge(watch._pictures, trainer) == ([], [])
+    assert logged[1:-1] == [{"event": "not_judged", "reason": "its images: RuntimeError: out of memory"}]
+    assert ImageChecks.check(watch._image_checks, trainer) == ([], [])

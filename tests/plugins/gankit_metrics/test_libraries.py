@@ -44,7 +44,7 @@ def test_a_package_that_fails_to_import_says_why(tmp_path, monkeypatch):
     (tmp_path / "broken_library.py").write_text("import its_own_dependency")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(gankit.GankitError, match=r"cannot be imported \(No module named 'its_own_dependency'\)"):
-        libraries.library("broken_library", "broken-library", "metric 'x'")
+        libraries.import_optional("broken_library", "broken-library", "metric 'x'")
 
 
 def test_the_plugin_loads_without_them():

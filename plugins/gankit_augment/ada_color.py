@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .chance import apply_where, chance
+from .random_apply import apply_where, bernoulli
 
 BRIGHTNESS_STD = 0.2
 CONTRAST_STD = 0.5  # of log2
@@ -18,7 +18,7 @@ SATURATION_STD = 1.0  # of log2
 RGB = 3
 
 
-class Recoloring(nn.Module):
+class ColorTransform(nn.Module):
     """Brightness, contrast, inverted luma, hue and saturation.
 
     Images of one channel have neither hue nor saturation; what a grey pixel's color becomes is averaged for them.
@@ -40,17 +40,17 @@ class Recoloring(nn.Module):
 
     def draw(self, images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
         """Matrices [n 4 4], and which of them are drawn [n] rather than left the identity."""
-        brightness, contrast = chance(images, p), chance(images, p)
+        brightness, contrast = bernoulli(images, p), bernoulli(images, p)
         active = brightness | contrast
         normal = torch.randn(2, len(images), dtype=images.dtype, device=images.device)
         matrix = shift(torch.where(brightness, normal[0] * BRIGHTNESS_STD, 0))
         matrix = scale(torch.where(contrast, torch.exp2(normal[1] * CONTRAST_STD), 1)) @ matrix
         luma = self.luma.to(images.dtype)
-        flipped = chance(images, p) & (torch.rand_like(normal[0]) < 0.5)
+        flipped = bernoulli(images, p) & (torch.rand_like(normal[0]) < 0.5)
         active = active | flipped
         matrix = flip(luma, flipped) @ matrix
         if self.channels == RGB:
-            turned, saturated = chance(images, p), chance(images, p)
+            turned, saturated = bernoulli(images, p), bernoulli(images, p)
             active = active | turned | saturated
             angle = (torch.rand_like(normal[0]) * 2 - 1) * math.pi
             matrix = turn(luma, torch.where(turned, angle, 0)) @ matrix

@@ -26,7 +26,7 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def look(network: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+def extract(network: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Features [n f], float32, of images uint8 [n c h w] with 1 or 3 channels, on the images' device.
 
     ``forward`` is given some of them at a time, with 3 channels. Raises: ValueError: other images.
@@ -38,12 +38,12 @@ def look(network: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor
             f"images have 3 channels, or 1 that is repeated to 3; these have {images.shape[1]}: "
             "convert them to RGB, or choose other features"
         )
-    with exactly(network, images.device):
+    with float32_inference(network, images.device):
         return torch.cat([forward(some.expand(-1, 3, -1, -1)) for some in images.split(AT_ONCE)])
 
 
 @contextmanager
-def exactly(network: nn.Module, device: torch.device) -> Iterator[None]:
+def float32_inference(network: nn.Module, device: torch.device) -> Iterator[None]:
     """No gradients, and full float32 whatever precision the caller computes in; ``network`` follows to ``device``."""
     network.to(device)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):

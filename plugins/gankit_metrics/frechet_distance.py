@@ -8,8 +8,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .collected import at_least
-from .libraries import library
+from .feature_buffer import require_images
+from .optional_imports import import_optional
 
 
 class FrechetDistance:
@@ -23,13 +23,13 @@ class FrechetDistance:
     better: Mapping[str, str] = {"fd": "lower"}
 
     def __init__(self) -> None:
-        self._fid = library("torchmetrics.image.fid", "torchmetrics", "metric 'fd'")
+        self._fid = import_optional("torchmetrics.image.fid", "torchmetrics", "metric 'fd'")
         self._metric: Any = None
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: fewer than two images on a side."""
         for side, given in {"real": real, "generated": generated}.items():
-            at_least(2, side, given, "give more; well above the number of features for a score that means much")
+            require_images(2, side, given, "give more; well above the number of features for a score that means much")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .chance import chance
+from .random_apply import bernoulli
 
 NOISE_STD = 0.1  # the scale of the half-normal that each image's own standard deviation is drawn from
 CUTOUT_SIZE = 0.5  # of each side
@@ -16,14 +16,14 @@ CUTOUT_SIZE = 0.5  # of each side
 
 def noise(images: Tensor, p: Tensor) -> Tensor:
     """Add white noise, of a standard deviation drawn for each image."""
-    std = torch.randn(len(images), dtype=images.dtype, device=images.device).abs() * NOISE_STD * chance(images, p)
+    std = torch.randn(len(images), dtype=images.dtype, device=images.device).abs() * NOISE_STD * bernoulli(images, p)
     return images + torch.randn_like(images) * std.view(-1, 1, 1, 1)
 
 
 def cutout(images: Tensor, p: Tensor) -> Tensor:
     """Zero a box of half of each side, whose centre is anywhere in the image; it may reach beyond the border."""
     centre = torch.rand(len(images), 2, dtype=images.dtype, device=images.device)
-    return cut_out(images, centre, chance(images, p))
+    return cut_out(images, centre, bernoulli(images, p))
 
 
 def cut_out(images: Tensor, centre: Tensor, active: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ SLACK = len(SYM6) // 2  # pixels beyond the image that the filters of both ways 
 TOGETHER = 8  # images that are enlarged at once on a CPU: so that they stay in its cache
 
 
-class Resample(nn.Module):
+class AffineResampling(nn.Module):
     """Takes images through affine transformations as published.
 
     They are mirrored at their outermost pixels as far as that goes once, enlarged twice by the low-pass filter of the

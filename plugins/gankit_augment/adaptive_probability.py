@@ -23,7 +23,7 @@ Target = Annotated[Annotated[float, Field(gt=-1, lt=1)] | None, AfterValidator(_
 """Of r_t; a parameter that follows ``p``."""
 
 
-class Adaptive(nn.Module):
+class AdaptiveProbability(nn.Module):
     """Has a probability that follows the sign of D's logits on the reals, or keeps to what it is given.
 
     Every ``interval`` of D's turns, r_t = E[sign(D(real))] over them moves p by the images shown since, divided by

@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-from .chance import chance
+from .random_apply import bernoulli
 
 INTEGER_SHIFT = 0.125  # of each side, either way
 SCALE_STD = 0.2  # of log2
@@ -25,8 +25,8 @@ FRACTIONAL_SHIFT_STD = 0.125  # of each side
 def draw_blits(images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     """Flip, quarter turns and a shift by whole pixels: matrices [n 3 3], and in which of them any was drawn, [n]."""
     height, width = images.shape[2:]
-    mirrored = chance(images, p) & (_uniform(images) < 0)
-    turned, shifted = chance(images, p), chance(images, p)
+    mirrored = bernoulli(images, p) & (_uniform(images) < 0)
+    turned, shifted = bernoulli(images, p), bernoulli(images, p)
     quarters = (torch.rand_like(images[:, 0, 0, 0]) * 4).floor() * turned
     right = (_uniform(images) * INTEGER_SHIFT * width).round() * shifted
     down = (_uniform(images) * INTEGER_SHIFT * height).round() * shifted
@@ -37,7 +37,7 @@ def draw_geometry(images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
     """Scale, rotation, stretch, rotation and shift: matrices [n 3 3], and in which of them any was drawn, [n]."""
     height, width = images.shape[2:]
     one_of_two = 1 - (1 - p).sqrt()  # so that at least one of two rotations is drawn with probability p
-    scaled, before, stretched, after, shifted = (chance(images, chosen) for chosen in (p, one_of_two, p, one_of_two, p))
+    scaled, before, stretched, after, shifted = (bernoulli(images, chosen) for chosen in (p, one_of_two, p, one_of_two, p))
     normal = torch.randn(4, len(images), dtype=images.dtype, device=images.device)
     factor = torch.exp2(normal[0] * SCALE_STD * scaled)
     ratio = torch.exp2(normal[1] * STRETCH_STD * stretched)

@@ -1,4 +1,4 @@
-"""The norms of both players' gradients, in the last few steps before somebody looks."""
+"""Gradient norms of both players, measured in the last steps before a check."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from torch import Tensor
 
 import gankit
 
-from .window import fetched
+from .recent_scalars import to_floats
 
 
 class GradientNorms:
-    """Sees gradients through hooks of the optimizers; computes nothing unless ``armed``.
+    """Measures gradients in pre-step hooks of the optimizers while ``enabled``.
 
-    Of each step it takes a player's first update: in that one, the loss takes part.
+    Only a player's first update in a step counts, since that update includes the loss; lazy penalties have updates of
+    their own.
     """
 
     def __init__(self) -> None:
-        self.armed = False
+        self.enabled = False
         self._norms: dict[str, list[Tensor]] = {}
         self._sizes: dict[str, int] = {}
-        self._seen: set[str] = set()
+        self._measured: set[str] = set()
         self._hooks: list[Any] = []
 
     def attach(self, state: gankit.State) -> None:
-        """Watch the optimizers of ``state``, and no others any more."""
+        """Add hooks to the optimizers of ``state``; earlier hooks are removed."""
         self.detach()
         for player, optimizer in state.optimizers.items():
             self._hooks.append(optimizer.register_step_pre_hook(self._hook(player)))
@@ -38,33 +39,34 @@ class GradientNorms:
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
-        self.armed = False
+        self.enabled = False
 
     def next_step(self) -> None:
-        """The updates that follow are another step's."""
-        self._seen.clear()
+        """Start the next step, in which the first update of each player is measured again."""
+        self._measured.clear()
 
     def read(self) -> dict[str, tuple[float, float]]:
-        """By player, the median norm and the root mean square of its elements, since last read."""
+        """The median norm since the last call, and the root mean square of its gradient's elements, by player."""
         found: dict[str, tuple[float, float]] = {}
         for player, norms in self._norms.items():
-            norm = median(fetched(norms))
+            norm = median(to_floats(norms))
             found[player] = norm, norm / math.sqrt(max(self._sizes[player], 1))
         self._norms.clear()
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        return {"norms": {player: fetched(norms) for player, norms in self._norms.items()}, "sizes": dict(self._sizes)}
+        norms = {player: to_floats(norms) for player, norms in self._norms.items()}
+        return {"norms": norms, "sizes": dict(self._sizes)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._norms = {player: list(map(torch.tensor, norms)) for player, norms in state["norms"].items()}
         self._sizes = dict(state["sizes"])
 
     def _hook(self, player: str) -> Callable[[torch.optim.Optimizer, Any, Any], None]:
-        def look(optimizer: torch.optim.Optimizer, args: Any, kwargs: Mapping[str, Any]) -> None:
-            if not self.armed or player in self._seen:
+        def measure(optimizer: torch.optim.Optimizer, args: Any, kwargs: Mapping[str, Any]) -> None:
+            if not self.enabled or player in self._measured:
                 return
-            self._seen.add(player)
+            self._measured.add(player)
             gradients = [
                 parameter.grad.detach()
                 for group in optimizer.param_groups
@@ -75,4 +77,4 @@ class GradientNorms:
                 self._norms.setdefault(player, []).append(torch.nn.utils.get_total_norm(gradients))
                 self._sizes[player] = sum(gradient.numel() for gradient in gradients)
 
-        return look
+        return measure

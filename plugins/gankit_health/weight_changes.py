@@ -1,4 +1,4 @@
-"""How the weights of both networks change from check to check: not at all, or far too fast."""
+"""Checks of how far both networks' weights move between checks: not at all, or too fast."""
 
 from __future__ import annotations
 
@@ -12,89 +12,92 @@ from torch import nn
 import gankit
 
 from .findings import Finding
-from .window import fetched
+from .recent_scalars import to_floats
 
 SPAN = 100  # steps over which a change is measured, at least
-UNEQUAL = 20.0  # times the other's learning rate, of the same optimizer; two-time-scale training takes up to 10
+UNEQUAL = 20.0  # ratio of learning rates of the same optimizer; two-time-scale training uses up to 10
 
 
 class Bounds(NamedTuple):
-    """What is too fast.
+    """Bounds above which a network changes too fast.
 
     Attributes:
-        drift: part of the norm of the weights, in 100 steps.
-        ratio: times the other network's.
+        drift: change per 100 steps, relative to the norm of the weights.
+        ratio: that change over the other network's.
     """
 
     drift: float
     ratio: float
 
 
-USUAL = Bounds(0.75, 8.0)  # healthy: mostly below 0.2, the smallest networks up to 0.8, and then below 3 times
-TOLD = Bounds(0.3, 2.0)  # where the learning rates say so too
-LASTING = Bounds(0.15, 2.0)  # as the weights grow, the same learning rate moves them by less of their norm
+USUAL = Bounds(0.75, 8.0)  # healthy runs: mostly below 0.2; the smallest networks up to 0.8, with a ratio below 3
+UNEQUAL_RATES = Bounds(0.3, 2.0)  # if the learning rates also differ by `UNEQUAL`
+REPORTED = Bounds(0.15, 2.0)  # of a reported network: as its weights grow, their relative change shrinks
 
 FROZEN = {player: f"frozen_{player}" for player in ("discriminator", "generator")}
 FAST = {player: f"{player}_too_fast" for player in ("discriminator", "generator")}
 
-Prints = list[tuple[float, float]]
+TensorSums = list[tuple[float, float]]
 
 
-def prints(network: nn.Module) -> Prints:
-    """The sum and the norm of each trained tensor: together, as good as a copy to tell whether anything changed."""
+def tensor_sums(network: nn.Module) -> TensorSums:
+    """Sum and norm of each trainable tensor; if both are equal in two checks, the tensor did not change."""
     parameters = [parameter.detach() for parameter in network.parameters() if parameter.requires_grad]
     dtype = torch.float32 if any(parameter.device.type == "mps" for parameter in parameters) else torch.float64
-    figures = [
-        figure
+    sums = [
+        value
         for parameter in parameters
-        for figure in (parameter.sum(dtype=dtype), torch.linalg.vector_norm(parameter, dtype=dtype))
+        for value in (parameter.sum(dtype=dtype), torch.linalg.vector_norm(parameter, dtype=dtype))
     ]
-    values = fetched(figures)
+    values = to_floats(sums)
     return list(zip(values[::2], values[1::2], strict=True))
 
 
-def norm(tensors: Prints) -> float:
-    """Of all weights together."""
+def norm(tensors: TensorSums) -> float:
+    """The norm of all weights."""
     return math.sqrt(sum(part * part for _, part in tensors))
 
 
-class WeightWatch:
+class WeightChanges:
     """Compares the weights with those of the last check, and with those of at least 100 steps before."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Prints] = {}
+        self._last: dict[str, TensorSums] = {}
         self._norms: dict[str, float] = {}
         self._since = 0
 
     def start(self, state: gankit.State) -> None:
-        """Where a new run begins."""
+        """Measure the weights at the start of a run; a resumed run keeps its measurements."""
         if not self._last:
-            self._last = self._look(state)
-            self._norms, self._since = {player: norm(found) for player, found in self._last.items()}, state.step
+            self._last = self._measure(state)
+            self._norms, self._since = {player: norm(sums) for player, sums in self._last.items()}, state.step
 
-    def check(self, state: gankit.State, fast_before: Sequence[str]) -> tuple[tuple[str, ...], list[Finding]]:
-        """What was looked for, and what is wrong since the last check.
+    def check(self, state: gankit.State, standing: Sequence[str]) -> tuple[tuple[str, ...], list[Finding]]:
+        """Compare the weights with the last check.
 
         Args:
             state: of the run.
-            fast_before: the findings of a fast network that still stand; these end at a lower bound.
+            standing: the ``too_fast`` findings that still hold; they end only below a lower bound.
+
+        Returns:
+            The kinds of findings that were looked for, and the findings.
         """
-        now = self._look(state)
+        now = self._measure(state)
         found = [
             _frozen(player, state)
             for player, before in self._last.items()
-            if before and now[player] == before  # a network with nothing to train is none of our business
+            if before and now[player] == before  # a network without trainable weights has no sums
         ]
         self._last = now
-        looked_for = tuple(FROZEN.values())
+        kinds = tuple(FROZEN.values())
         if state.step - self._since >= SPAN:
-            looked_for += tuple(FAST.values())
-            found += self._too_fast(state, {player: norm(tensors) for player, tensors in now.items()}, fast_before)
-        return looked_for, found
+            kinds += tuple(FAST.values())
+            found += self._too_fast(state, {player: norm(tensors) for player, tensors in now.items()}, standing)
+        return kinds, found
 
-    def _too_fast(self, state: gankit.State, now: dict[str, float], before: Sequence[str]) -> list[Finding]:
+    def _too_fast(self, state: gankit.State, now: dict[str, float], standing: Sequence[str]) -> list[Finding]:
         steps = state.step - self._since
-        # squares, since steps of many weights are nearly orthogonal to the weights: norm^2 grows by the way's square
+        # updates of many weights are nearly orthogonal to the weights, so squared norms grow by the squared distance
         rates = {
             player: math.sqrt(max(0.0, now[player] ** 2 - then**2)) / max(then, 1e-12) * SPAN / steps
             for player, then in self._norms.items()
@@ -102,7 +105,9 @@ class WeightWatch:
         self._norms, self._since = now, state.step
         found = []
         for player, other in (("discriminator", "generator"), ("generator", "discriminator")):
-            bounds = LASTING if FAST[player] in before else TOLD if _unequal(state, player, other) else USUAL
+            bounds = (
+                REPORTED if FAST[player] in standing else UNEQUAL_RATES if _unequal(state, player, other) else USUAL
+            )
             if rates[player] >= bounds.drift and rates[player] >= bounds.ratio * rates[other]:
                 found.append(_fast(player, other, rates, state))
         return found
@@ -116,17 +121,20 @@ class WeightWatch:
         self._norms, self._since = dict(state["norms"]), int(state["since"])
 
     @staticmethod
-    def _look(state: gankit.State) -> dict[str, Prints]:
-        return {player: prints(getattr(state, player)) for player in ("discriminator", "generator")}
+    def _measure(state: gankit.State) -> dict[str, TensorSums]:
+        return {player: tensor_sums(getattr(state, player)) for player in ("discriminator", "generator")}
 
 
 def _frozen(player: str, state: gankit.State) -> Finding:
     rate = _learning_rate(state, player)
-    because = "its learning rate is 0" if rate == 0 else "check that its optimizer holds its parameters and steps"
-    fix = f"Set optimizers.{player}.lr above 0." if rate == 0 else "A gradient of 0 does this too."
+    cause, remedy = (
+        ("its learning rate is 0", f"Set optimizers.{player}.lr above 0.")
+        if rate == 0
+        else ("check that its optimizer holds its parameters and steps", "A gradient of 0 has the same effect.")
+    )
     return Finding(
         FROZEN[player],
-        f"The {player}'s weights have not changed at all since the last check: {because}. {fix}",
+        f"The {player}'s weights have not changed at all since the last check: {cause}. {remedy}",
         {"learning_rate": rate},
         sure=True,
     )
@@ -135,24 +143,24 @@ def _frozen(player: str, state: gankit.State) -> Finding:
 def _fast(player: str, other: str, rates: Mapping[str, float], state: gankit.State) -> Finding:
     own, others = _learning_rate(state, player), _learning_rate(state, other)
     given = f", {own:g} against {others:g}," if own is not None and others is not None else ""
-    times = "hardly at all" if rates[other] < 0.01 else f"by {rates[other]:.0%}"
+    other_change = "hardly at all" if rates[other] < 0.01 else f"by {rates[other]:.0%}"
     return Finding(
         FAST[player],
         f"The {player} changes too fast: its weights move by {rates[player]:.0%} of their norm in {SPAN} steps, "
-        f"the {other}'s {times}. Its learning rate{given} is too high: lower optimizers.{player}.lr.",
+        f"the {other}'s {other_change}. Its learning rate{given} is too high: lower optimizers.{player}.lr.",
         {**{f"{name}_drift": rate for name, rate in rates.items()}, "learning_rate": own, "other_rate": others},
         sure=True,
     )
 
 
 def _unequal(state: gankit.State, player: Any, other: Any) -> bool:
-    """Whether the player's learning rate is far above the other's, both in one optimizer's terms."""
+    """Whether both players use the same optimizer, and the player's learning rate is far higher."""
     own, others = _learning_rate(state, player), _learning_rate(state, other)
-    alike = type(state.optimizers[player]) is type(state.optimizers[other])
-    return alike and own is not None and others is not None and own >= UNEQUAL * others > 0
+    same_type = type(state.optimizers[player]) is type(state.optimizers[other])
+    return same_type and own is not None and others is not None and own >= UNEQUAL * others > 0
 
 
 def _learning_rate(state: gankit.State, player: Any) -> float | None:
-    """The largest of the player's groups; None where its optimizer has none."""
+    """The largest learning rate of the player's parameter groups; None if its optimizer has none."""
     rates = [float(group["lr"]) for group in state.optimizers[player].param_groups if "lr" in group]
     return max(rates, default=None)

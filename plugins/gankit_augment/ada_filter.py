@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import gankit
 
-from .chance import apply_where, chance
+from .random_apply import apply_where, bernoulli
 from .wavelets import SYM2, reflected
 
 BANDS = 4  # an octave each, but for the lowest
@@ -20,7 +20,7 @@ GAIN_STD = 1.0  # of log2 of a band's gain
 EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of a natural image's bands, the lowest first: 1/f
 
 
-class FrequencyBands(nn.Module):
+class FrequencyFilter(nn.Module):
     """Draws a gain for each of four bands, and filters images so that their expected power stays what it was.
 
     A filter is a linear map of an image's rows and of its columns, borders mirrored.
@@ -50,7 +50,7 @@ class FrequencyBands(nn.Module):
         gains = torch.ones(len(images), BANDS, dtype=images.dtype, device=images.device)
         active = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         for band in range(BANDS):
-            chosen = chance(images, p)
+            chosen = bernoulli(images, p)
             drawn = torch.ones_like(gains)
             drawn[:, band] = torch.exp2(torch.randn_like(gains[:, band]) * GAIN_STD * chosen)
             gains = gains * drawn / (self.power.to(drawn.dtype) * drawn.square()).sum(1, keepdim=True).sqrt()

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 import gankit
 
-from .chance import apply_where
-from .resample import Resample
-from .transforms import draw_blits, draw_geometry
+from .random_apply import apply_where
+from .affine_resampling import AffineResampling
+from .affine_matrices import draw_blits, draw_geometry
 from .wavelets import reflected
 
 
-class Placement(nn.Module):
+class GeometricTransform(nn.Module):
     """Draws a transformation for each image, and moves its pixels.
 
     Where nothing but blits was drawn, pixels are copied. As published, these too go through the filters of the
@@ -22,7 +22,7 @@ class Placement(nn.Module):
 
     def __init__(self, image: gankit.ImageSpec) -> None:
         super().__init__()
-        self.resample = Resample(image)
+        self.resample = AffineResampling(image)
         # turned by 90 degrees, the pixels of other sizes fall between pixels
         self.blits_are_exact = (image.height - image.width) % 2 == 0
 

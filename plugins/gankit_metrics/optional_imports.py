@@ -8,7 +8,7 @@ from types import ModuleType
 import gankit
 
 
-def library(module: str, package: str, wanted_by: str) -> ModuleType:
+def import_optional(module: str, package: str, wanted_by: str) -> ModuleType:
     """Import ``module`` of ``package`` (as pip calls it) for ``wanted_by``, such as ``metric 'fd'``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The picture of the curves. Uses matplotlib's objects, never `pyplot`, whose figures are global."""
+"""Plots training curves with matplotlib's objects; `pyplot` is avoided because its figures are global."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ import gankit
 
 Floats = NDArray[np.float64]
 
-MOST_POINTS = 2000
-LARGEST = 1e15  # far beyond any useful figure; axes fail on sums of larger ones
+MAX_POINTS = 2000
+MAX_VALUE = 1e15  # far above any useful value; matplotlib's axes fail for larger sums
 DPI = 120
-INK, PALE = "#333333", "#dddddd"
+DARK, LIGHT = "#333333", "#dddddd"
 
 
 class Style(NamedTuple):
-    """How a curve is called and coloured; the colours are Okabe and Ito's, told apart by all eyes."""
+    """Label and color of a curve; the colors are Okabe and Ito's, which color-blind readers can distinguish."""
 
     label: str
     color: str
@@ -37,20 +37,20 @@ FURTHER_COLORS = ("#E69F00", "#56B4E9", "#000000", "#0072B2", "#D55E00", "#009E7
 
 
 def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], name: str, step: int, path: Path) -> None:
-    """Write the curves of run ``name`` up to ``step`` as a PNG.
+    """Write the curves of the run ``name`` up to ``step`` as a PNG.
 
-    A panel each for the losses and for D's output, and a third where there are further figures. Long curves are
-    thinned to 2000 points; figures that are no finite number leave a gap, and the first is marked.
+    The losses and D's output have a panel each, and other scalars share a third. Long curves are thinned to 2000
+    points; NaN and infinity leave a gap, and the first of them is marked.
 
     Args:
-        curves: steps and values, by the figure's name.
+        curves: steps and values by the scalar's name.
     """
-    further = [figure for figure in curves if figure not in LOSSES | OUTPUTS]
-    others = {figure: Style(figure.replace("_", " "), c) for figure, c in zip(further, cycle(FURTHER_COLORS))}
+    further = [name for name in curves if name not in LOSSES | OUTPUTS]
+    others = {name: Style(name.replace("_", " "), c) for name, c in zip(further, cycle(FURTHER_COLORS))}
     panels = [
         ("loss", LOSSES),
         ("D's mean output (logit)", OUTPUTS),
-        *([("further figures", others)] if others else []),
+        *([("further scalars", others)] if others else []),
     ]
     figure = Figure(figsize=(9, 0.7 + 2.7 * len(panels)), dpi=DPI, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -59,12 +59,12 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], nam
         _draw_panel(axes, quantity, {n: (*curves[n], style) for n, style in styles.items() if n in curves})
         for axes, (quantity, styles) in zip(column, panels, strict=True)
     ]
-    column[1].axhline(0, color=INK, linewidth=0.8, linestyle="--", zorder=1)  # real and fake alike to D
+    column[1].axhline(0, color=DARK, linewidth=0.8, linestyle="--", zorder=1)  # equal probability of real and fake
     figure.align_ylabels(column)
-    column[0].set_title(name, loc="left", fontweight="bold", color=INK, parse_math=False)
-    column[0].set_title(f"step {step:,}", loc="right", fontsize="medium", color=INK)
-    smoothed = f"   (faint: as logged; bold: mean over {max(windows)} points)" if max(windows) > 1 else ""
-    column[-1].set_xlabel(f"step{smoothed}", color=INK)
+    column[0].set_title(name, loc="left", fontweight="bold", color=DARK, parse_math=False)
+    column[0].set_title(f"step {step:,}", loc="right", fontsize="medium", color=DARK)
+    smoothed = f"   (faint: logged values; bold: mean over {max(windows)} points)" if max(windows) > 1 else ""
+    column[-1].set_xlabel(f"step{smoothed}", color=DARK)
     column[-1].set_xlim(0, max(step, 1))
     column[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     column[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -73,18 +73,18 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], nam
 
 
 def _draw_panel(axes: Axes, quantity: str, curves: Mapping[str, tuple[Sequence[int], Sequence[float], Style]]) -> int:
-    """Draw the curves of one quantity. Returns over how many points they are smoothed."""
-    axes.set_ylabel(quantity, color=INK)
-    axes.grid(color=PALE, linewidth=0.6)
+    """Draw the curves of one panel. Returns the number of points that they are averaged over."""
+    axes.set_ylabel(quantity, color=DARK)
+    axes.grid(color=LIGHT, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(PALE)
-    axes.tick_params(colors=INK, length=0)
+    axes.spines[["left", "bottom"]].set_color(LIGHT)
+    axes.tick_params(colors=DARK, length=0)
     shown, window = [], 1
-    broken: int | None = None
+    not_finite: int | None = None
     for steps, values, style in curves.values():
-        if (first := _first_broken(steps, values)) is not None:
-            broken = first if broken is None else min(broken, first)
+        if (first := _first_not_finite(steps, values)) is not None:
+            not_finite = first if not_finite is None else min(not_finite, first)
         x, raw = thinned(steps, values)
         window = max(1, len(x) // 50) | 1
         smooth = smoothed(raw, window)
@@ -97,23 +97,25 @@ def _draw_panel(axes: Axes, quantity: str, curves: Mapping[str, tuple[Sequence[i
             x, smooth, color=style.color, linewidth=1.6, label=label, marker="o" if alone else "", clip_on=not alone
         )
         shown += [raw, smooth[-1:]]
-    if broken is not None:
-        axes.axvline(broken, color="#c00000", linestyle=":", linewidth=1.2, label=f"not finite: step {broken:,}")
+    if not_finite is not None:
+        axes.axvline(
+            not_finite, color="#c00000", linestyle=":", linewidth=1.2, label=f"not finite: step {not_finite:,}"
+        )
     axes.set_ylim(*limits(shown))
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelcolor=INK, fontsize="small")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelcolor=DARK, fontsize="small")
     return window
 
 
 def thinned(steps: Sequence[int], values: Sequence[float]) -> tuple[Floats, Floats]:
-    """Every so many points, the last among them, so that at most 2000 stay; infinities become NaN."""
-    stride = -(-len(steps) // MOST_POINTS)
+    """Every k-th point, counted from the last, so that at most 2000 remain; infinity becomes NaN."""
+    stride = -(-len(steps) // MAX_POINTS)
     x, y = (np.asarray(numbers, np.float64)[::-1][::stride][::-1] for numbers in (steps, values))
-    return x, np.where(np.isfinite(y), np.clip(y, -LARGEST, LARGEST), np.nan)
+    return x, np.where(np.isfinite(y), np.clip(y, -MAX_VALUE, MAX_VALUE), np.nan)
 
 
 def smoothed(values: Floats, window: int) -> Floats:
-    """The mean over ``window`` (odd) points around each, fewer at the ends; NaN where the value itself is."""
+    """Centered moving average over ``window`` (odd) points, fewer at the ends; NaN where the value is NaN."""
     known = np.isfinite(values)
     kernel = np.ones(window)
     count = np.convolve(known, kernel, "same")
@@ -122,7 +124,7 @@ def smoothed(values: Floats, window: int) -> Floats:
 
 
 def limits(shown: Sequence[Floats]) -> tuple[float, float]:
-    """What the vertical axis spans: all but the most extreme hundredth, so that a spike does not flatten the rest."""
+    """Limits of the vertical axis: the 1st to the 99th percentile, so that outliers do not flatten the curves."""
     values = np.concatenate([np.zeros(0), *shown])
     values = values[np.isfinite(values)]
     if not len(values):
@@ -134,7 +136,7 @@ def limits(shown: Sequence[Floats]) -> tuple[float, float]:
     return float(low - margin), float(high + margin)
 
 
-def _first_broken(steps: Sequence[int], values: Sequence[float]) -> int | None:
+def _first_not_finite(steps: Sequence[int], values: Sequence[float]) -> int | None:
     """The first step whose value is NaN or infinite."""
     bad = np.flatnonzero(~np.isfinite(np.asarray(values, np.float64)))
     return int(steps[bad[0]]) if len(bad) else None

@@ -1,4 +1,4 @@
-"""Figures of a step, off the device."""
+"""Transfer of a step's scalars from their devices."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 import gankit
 
 
-def as_floats(scalars: gankit.Scalars) -> dict[str, float]:
-    """The figures as numbers, fetched from each device at once: a transfer for each would wait as often."""
+def scalars_to_floats(scalars: gankit.Scalars) -> dict[str, float]:
+    """The scalars as Python floats, with one transfer per device; single transfers would wait for the device each."""
     values: dict[str, float] = {}
     for device in {tensor.device for tensor in scalars.values()}:
         names = [name for name, tensor in scalars.items() if tensor.device == device]

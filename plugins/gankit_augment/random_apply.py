@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def chance(images: Tensor, p: Tensor) -> Tensor:
+def bernoulli(images: Tensor, p: Tensor) -> Tensor:
     """True with probability ``p`` (0-d) for each of ``images``, [n]."""
     return torch.rand(len(images), dtype=images.dtype, device=images.device) < p
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Collected:
+class FeatureBuffer:
     """Features [n f], or logits [n k], of both sides: float32, on the CPU."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Collected:
         return parts[0] if parts else torch.empty(0, 0)
 
 
-def at_least(needed: int, side: str, given: int, remedy: str) -> None:
+def require_images(needed: int, side: str, given: int, remedy: str) -> None:
     """See that there are enough images. Raises: ValueError, which leaves the metric's name to the caller."""
     if given < needed:
         raise ValueError(f"at least {needed} {side} images are needed, and {given} were given: {remedy}")
