@@ -1,4 +1,4 @@
-"""ADA's color operations, composed into one matrix of homogeneous colors (arXiv 2006.06676, appendix B).
+"""ADA's color operations, one matrix on homogeneous colors per image (arXiv 2006.06676, appendix B).
 
 Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width.
 """
@@ -19,9 +19,9 @@ RGB = 3
 
 
 class ColorTransform(nn.Module):
-    """Brightness, contrast, inverted luma, hue and saturation.
+    """Brightness, contrast, luma inversion, hue and saturation.
 
-    Images of one channel have neither hue nor saturation; what a grey pixel's color becomes is averaged for them.
+    Images of one channel skip hue and saturation; their matrix is averaged over the channels of a grey RGB pixel.
     """
 
     luma: Tensor
@@ -39,7 +39,7 @@ class ColorTransform(nn.Module):
         return apply_where(active, apply_colors, images, matrix)
 
     def draw(self, images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Matrices [n 4 4], and which of them are drawn [n] rather than left the identity."""
+        """Draw matrices [n 4 4], and a mask [n] of the images for which any operation was drawn."""
         brightness, contrast = bernoulli(images, p), bernoulli(images, p)
         active = brightness | contrast
         normal = torch.randn(2, len(images), dtype=images.dtype, device=images.device)
@@ -60,11 +60,11 @@ class ColorTransform(nn.Module):
 
 
 def apply_colors(images: Tensor, matrix: Tensor) -> Tensor:
-    """Images [n c h w], one channel or three, each pixel's color mapped by ``matrix`` [n 4 4]."""
+    """Map the colors of images [n c h w] with one or three channels by ``matrix`` [n 4 4]."""
     linear, offset = matrix[:, :RGB, :RGB], matrix[:, :RGB, RGB:]
     if images.shape[1] == 1:
         linear, offset = linear.sum(2, keepdim=True).mean(1, keepdim=True), offset.mean(1, keepdim=True)
-    # not a product of matrices, which CUDA may round to 10 bits
+    # not a matrix product, which CUDA may compute in TF32
     colors = offset[..., None]
     for channel, column in enumerate(linear.unbind(2)):
         colors = colors + column[..., None, None] * images[:, channel : channel + 1]
@@ -80,17 +80,17 @@ def shift(brightness: Tensor) -> Tensor:
 
 def scale(contrast: Tensor) -> Tensor:
     """Multiply each channel by ``contrast`` [n]: [n 4 4]."""
-    return torch.diag_embed(torch.stack([contrast, contrast, contrast, torch.ones_like(contrast)], 1))
+    return torch.diag_embed(_homogeneous(contrast))
 
 
 def flip(luma: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror colors along the ``luma`` axis [4], where ``flipped`` [n]: [n 4 4]."""
+    """Reflect colors along the ``luma`` axis [4] in images that are ``flipped`` [n]: [n 4 4]."""
     along = torch.outer(luma, luma)
     return torch.eye(4, dtype=luma.dtype, device=luma.device) - 2 * along * flipped.to(luma.dtype)[:, None, None]
 
 
 def turn(luma: Tensor, angle: Tensor) -> Tensor:
-    """Turn hues by ``angle`` [n], in radians, about the ``luma`` axis [4] (Rodrigues): [n 4 4]."""
+    """Rotate hues by ``angle`` [n] in radians around the ``luma`` axis [4] (Rodrigues' formula): [n 4 4]."""
     x, y, z, _ = luma.unbind()
     zero = torch.zeros_like(x)
     cross = torch.stack([zero, -z, y, zero, z, zero, -x, zero, -y, x, zero, zero, zero, zero, zero, zero]).view(4, 4)
@@ -99,14 +99,14 @@ def turn(luma: Tensor, angle: Tensor) -> Tensor:
 
 
 def saturate(luma: Tensor, factor: Tensor) -> Tensor:
-    """Multiply the distance from the ``luma`` axis [4] by ``factor`` [n]: [n 4 4]."""
+    """Scale the distance from the ``luma`` axis [4] by ``factor`` [n]: [n 4 4]."""
     along = torch.outer(luma, luma)
-    return along + (_identity(factor) - along) * _but_homogeneous(factor)
+    return along + (_identity(factor) - along) * _homogeneous(factor)[:, :, None]
 
 
-def _but_homogeneous(factor: Tensor) -> Tensor:
-    """``factor`` for the rows of colors, 1 for the homogeneous one: [n 4 1]."""
-    return torch.stack([factor, factor, factor, torch.ones_like(factor)], 1)[:, :, None]
+def _homogeneous(factor: Tensor) -> Tensor:
+    """``factor`` [n] for the three colors, 1 for the homogeneous coordinate: [n 4]."""
+    return torch.stack([factor, factor, factor, torch.ones_like(factor)], 1)
 
 
 def _identity(like: Tensor) -> Tensor:

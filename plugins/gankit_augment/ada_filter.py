@@ -1,4 +1,4 @@
-"""ADA's image-space filtering: four frequency bands, amplified or weakened each (arXiv 2006.06676, appendix B).
+"""ADA's image-space filtering: amplifies or weakens four frequency bands (arXiv 2006.06676, appendix B).
 
 Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width, ``b`` bands, ``t`` taps of a filter.
 """
@@ -15,15 +15,15 @@ import gankit
 from .random_apply import apply_where, bernoulli
 from .wavelets import SYM2, reflected
 
-BANDS = 4  # an octave each, but for the lowest
+BANDS = 4  # of one octave each, except for the lowest
 GAIN_STD = 1.0  # of log2 of a band's gain
-EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of a natural image's bands, the lowest first: 1/f
+EXPECTED_POWER = (10 / 13, 1 / 13, 1 / 13, 1 / 13)  # of the bands of a natural image (1/f spectrum), lowest first
 
 
 class FrequencyFilter(nn.Module):
-    """Draws a gain for each of four bands, and filters images so that their expected power stays what it was.
+    """Filters images with a random gain for each of four bands, normalized to keep the expected power.
 
-    A filter is a linear map of an image's rows and of its columns, borders mirrored.
+    A filter is a linear map of the rows and the columns of an image, with mirrored borders.
     """
 
     along_height: Tensor
@@ -33,19 +33,19 @@ class FrequencyFilter(nn.Module):
     def __init__(self, image: gankit.ImageSpec) -> None:
         super().__init__()
         bank = torch.tensor(filter_bank())
-        self.register_buffer("along_height", _mirroring(bank, image.height), persistent=False)  # [b h h]
-        self.register_buffer("along_width", _mirroring(bank, image.width), persistent=False)  # [b w w]
+        self.register_buffer("along_height", _filter_matrices(bank, image.height), persistent=False)  # [b h h]
+        self.register_buffer("along_width", _filter_matrices(bank, image.width), persistent=False)  # [b w w]
         self.register_buffer("power", torch.tensor(EXPECTED_POWER, dtype=torch.float64), persistent=False)
 
     def forward(self, images: Tensor, p: Tensor) -> Tensor:
-        """Images [n c h w] to the same shape; each band is changed with probability ``p``."""
+        """Images [n c h w] to the same shape; each band's gain is drawn with probability ``p``."""
         gains, active = self.draw(images, p)
         return apply_where(active, self.apply_gains, images, gains)
 
     def draw(self, images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Gains [n b], and for which images any was drawn, [n].
+        """Draw gains [n b], and a mask [n] of the images for which any was drawn.
 
-        Each band's is drawn by itself, and with each of them all are scaled to keep the expected power.
+        After each band's gain is drawn, all gains are normalized to the expected power.
         """
         gains = torch.ones(len(images), BANDS, dtype=images.dtype, device=images.device)
         active = torch.zeros(len(images), dtype=torch.bool, device=images.device)
@@ -58,14 +58,14 @@ class FrequencyFilter(nn.Module):
         return gains, active
 
     def apply_gains(self, images: Tensor, gains: Tensor) -> Tensor:
-        """Images [n c h w], filtered by ``gains`` [n b]."""
+        """Filter images [n c h w] with ``gains`` [n b]."""
         rows = torch.einsum("nb,bij->nij", gains, self.along_height.to(gains.dtype))[:, None]
         columns = torch.einsum("nb,bij->nij", gains, self.along_width.to(gains.dtype))[:, None]
         return rows @ images @ columns.mT
 
 
 def filter_bank() -> NDArray[np.float64]:
-    """A filter for each band, [b t], that together leave a signal as it is (appendix B, H(z) from sym2)."""
+    """Filters [b t] of the bands, which sum to the identity (appendix B, H(z) of sym2)."""
     low: NDArray[np.float64] = np.asarray(SYM2)
     high: NDArray[np.float64] = low * (-1.0) ** np.arange(len(low))
     low, high = np.convolve(low, low[::-1]) / 2, np.convolve(high, high[::-1]) / 2
@@ -79,8 +79,8 @@ def filter_bank() -> NDArray[np.float64]:
     return bank
 
 
-def _mirroring(bank: Tensor, length: int) -> Tensor:
-    """The filters [b t] as maps [b length length] of a row of pixels, mirrored at its ends."""
+def _filter_matrices(bank: Tensor, length: int) -> Tensor:
+    """The filters [b t] as linear maps [b length length] of a row of pixels with mirrored ends."""
     taps = bank.shape[1]
     pixels = torch.arange(length)[:, None] + torch.arange(taps)[None] - taps // 2  # [length t]
     maps = torch.zeros(len(bank), length, length, dtype=bank.dtype)

@@ -1,4 +1,4 @@
-"""ADA's pixel blits and geometric transformations, each image's composed into one (arXiv 2006.06676, appendix B)."""
+"""ADA's pixel blits and geometric transformations, one affine map per image (arXiv 2006.06676, appendix B)."""
 
 from __future__ import annotations
 
@@ -7,29 +7,32 @@ from torch import Tensor, nn
 
 import gankit
 
-from .random_apply import apply_where
-from .affine_resampling import AffineResampling
 from .affine_matrices import draw_blits, draw_geometry
+from .affine_resampling import AffineResampling
+from .random_apply import apply_where
 from .wavelets import reflected
 
 
 class GeometricTransform(nn.Module):
-    """Draws a transformation for each image, and moves its pixels.
+    """Draws an affine transformation for each image and applies it.
 
-    Where nothing but blits was drawn, pixels are copied. As published, these too go through the filters of the
-    resampling, which leave flips and quarter turns slightly soft, since the wavelet is not quite symmetric.
+    If only blits are drawn for an image, its pixels are copied. The authors' code resamples in this case, too, which
+    slightly blurs flips and quarter turns, since the wavelet is not quite symmetric.
     """
 
     def __init__(self, image: gankit.ImageSpec) -> None:
         super().__init__()
         self.resample = AffineResampling(image)
-        # turned by 90 degrees, the pixels of other sizes fall between pixels
+        # otherwise a quarter turn maps pixel centers between pixel centers
         self.blits_are_exact = (image.height - image.width) % 2 == 0
 
     def forward(self, images: Tensor, blit: Tensor | None, geom: Tensor | None) -> Tensor:
-        """Images [n c h w] to the same shape; each of the blits with probability ``blit``, of the rest with ``geom``.
+        """Images [n c h w] to the same shape.
 
-        None leaves them out.
+        Args:
+            images: [n c h w].
+            blit: probability of each blit, 0-d; None for no blits.
+            geom: probability of each geometric transformation, 0-d; None for none.
         """
         matrix = torch.eye(3, dtype=images.dtype, device=images.device).expand(len(images), 3, 3)
         blitted = resampled = torch.zeros(len(images), dtype=torch.bool, device=images.device)
@@ -38,22 +41,17 @@ class GeometricTransform(nn.Module):
         if geom is not None:
             further, resampled = draw_geometry(images, geom)
             matrix = matrix @ further
-        if self.blits_are_exact:
-            if blit is not None:
-                images_blitted = apply_where(blitted & ~resampled, copy_pixels, images, matrix)
-            else:
-                images_blitted = images
-        else:
-            images_blitted, resampled = images, resampled | blitted
-        if geom is None and self.blits_are_exact:
-            return images_blitted
-        return apply_where(resampled, self.resample, images_blitted, matrix)
+        if not self.blits_are_exact:
+            return apply_where(resampled | blitted, self.resample, images, matrix)
+        if blit is not None:
+            images = apply_where(blitted & ~resampled, copy_pixels, images, matrix)
+        return images if geom is None else apply_where(resampled, self.resample, images, matrix)
 
 
 def copy_pixels(images: Tensor, matrix: Tensor) -> Tensor:
-    """Images [n c h w] whose pixels are copied from where ``matrix`` [n 3 3] says, which is from pixel to pixel.
+    """Copy the pixels of images [n c h w] from the positions given by ``matrix`` [n 3 3], which maps pixels to pixels.
 
-    They are mirrored at their outermost pixels, once; beyond that there are zeros.
+    Images are extended by one reflection at their borders, and by zeros beyond.
     """
     n, channels, height, width = images.shape
     x = torch.arange(width, dtype=matrix.dtype, device=matrix.device) - (width - 1) / 2
@@ -64,6 +62,6 @@ def copy_pixels(images: Tensor, matrix: Tensor) -> Tensor:
     index = reflected(row, height) * width + reflected(column, width)
     copied = images.flatten(2).gather(2, index.view(n, 1, -1).expand(-1, channels, -1)).view(images.shape)
     if height == width:
-        return copied  # no blit reaches further
+        return copied  # blits of square images stay within the reflection
     inside = (row > -height) & (row < 2 * height - 1) & (column > -width) & (column < 2 * width - 1)
     return copied * inside[:, None]

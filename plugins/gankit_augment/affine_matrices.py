@@ -1,8 +1,8 @@
-"""Where pixels come from: ADA's moves of the image plane as matrices (arXiv 2006.06676, appendix B).
+"""ADA's random affine transformations of the image plane (arXiv 2006.06676, appendix B).
 
-Each matrix [n 3 3] maps an output position (x to the right, y down, 1), in pixels from the image's centre, to the
-position that it is taken from: the inverse of what happens to the image. So of two operations, the first one's matrix
-stands on the left.
+Each matrix [n 3 3] maps a position in the output (x to the right, y down, 1), in pixels from the image's center, to the
+position in the input that it is sampled from: the inverse of the visible transformation. Of two operations, the matrix
+of the first stands on the left.
 
 Shapes: ``n`` images, ``h`` height, ``w`` width.
 """
@@ -16,14 +16,14 @@ from torch import Tensor
 
 from .random_apply import bernoulli
 
-INTEGER_SHIFT = 0.125  # of each side, either way
+INTEGER_SHIFT = 0.125  # of each side, in both directions
 SCALE_STD = 0.2  # of log2
 STRETCH_STD = 0.2  # of log2
 FRACTIONAL_SHIFT_STD = 0.125  # of each side
 
 
 def draw_blits(images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """Flip, quarter turns and a shift by whole pixels: matrices [n 3 3], and in which of them any was drawn, [n]."""
+    """Draw flip, quarter turn and whole-pixel shift: matrices [n 3 3], and a mask [n] of images with any."""
     height, width = images.shape[2:]
     mirrored = bernoulli(images, p) & (_uniform(images) < 0)
     turned, shifted = bernoulli(images, p), bernoulli(images, p)
@@ -34,10 +34,12 @@ def draw_blits(images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw_geometry(images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale, rotation, stretch, rotation and shift: matrices [n 3 3], and in which of them any was drawn, [n]."""
+    """Draw scale, rotation, stretch, rotation and shift: matrices [n 3 3], and a mask [n] of images with any."""
     height, width = images.shape[2:]
-    one_of_two = 1 - (1 - p).sqrt()  # so that at least one of two rotations is drawn with probability p
-    scaled, before, stretched, after, shifted = (bernoulli(images, chosen) for chosen in (p, one_of_two, p, one_of_two, p))
+    one_of_two = 1 - (1 - p).sqrt()  # at least one of the two rotations is drawn with probability p
+    scaled, before, stretched, after, shifted = (
+        bernoulli(images, chosen) for chosen in (p, one_of_two, p, one_of_two, p)
+    )
     normal = torch.randn(4, len(images), dtype=images.dtype, device=images.device)
     factor = torch.exp2(normal[0] * SCALE_STD * scaled)
     ratio = torch.exp2(normal[1] * STRETCH_STD * stretched)
@@ -53,20 +55,20 @@ def draw_geometry(images: Tensor, p: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def flip(mirrored: Tensor) -> Tensor:
-    """Exchange left and right, where ``mirrored`` [n] is 1 rather than 0: [n 3 3]."""
+    """Mirror the image horizontally if ``mirrored`` [n] is 1, not if it is 0: [n 3 3]."""
     sign = 1 - 2 * mirrored
     return scale(sign, torch.ones_like(sign))
 
 
 def quarter_turn(quarters: Tensor) -> Tensor:
-    """Turn the image by ``quarters`` [n] times 90 degrees, counterclockwise, exactly: [n 3 3]."""
+    """Rotate the image by ``quarters`` [n] times 90 degrees, counterclockwise, exactly: [n 3 3]."""
     cos = (quarters % 2 == 0).to(quarters) * (1 - quarters % 4)
     sin = (quarters % 2 == 1).to(quarters) * (2 - quarters % 4)
     return _matrix(cos, -sin, sin, cos)
 
 
 def rotation(angle: Tensor) -> Tensor:
-    """Turn the image by ``angle`` [n] in radians, counterclockwise: [n 3 3]."""
+    """Rotate the image by ``angle`` [n] in radians, counterclockwise: [n 3 3]."""
     sin, cos = angle.sin(), angle.cos()
     return _matrix(cos, -sin, sin, cos)
 
@@ -78,7 +80,7 @@ def scale(across: Tensor, down: Tensor) -> Tensor:
 
 
 def shift(right: Tensor, down: Tensor) -> Tensor:
-    """Move the image by so many pixels, [n] each: [n 3 3]."""
+    """Move the image by ``right`` and ``down`` [n] pixels: [n 3 3]."""
     one, zero = torch.ones_like(right), torch.zeros_like(right)
     return _matrix(one, zero, zero, one, -right, -down)
 
@@ -93,5 +95,5 @@ def _matrix(
 
 
 def _uniform(images: Tensor) -> Tensor:
-    """A draw from [-1, 1) for each image, [n]."""
+    """Uniform random numbers in [-1, 1) for each image, [n]."""
     return torch.rand(len(images), dtype=images.dtype, device=images.device) * 2 - 1

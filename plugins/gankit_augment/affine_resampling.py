@@ -1,6 +1,6 @@
-"""Resampling of images at any affine transformation, filtered against aliasing (arXiv 2006.06676, appendix B).
+"""Affine resampling of images, filtered against aliasing (arXiv 2006.06676, appendix B).
 
-Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width; ``H`` and ``W`` of the padded images, twice enlarged.
+Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width; ``H`` and ``W`` of the padded, upsampled images.
 """
 
 from __future__ import annotations
@@ -17,45 +17,45 @@ import gankit
 
 from .wavelets import SYM6, reflected
 
-SLACK = len(SYM6) // 2  # pixels beyond the image that the filters of both ways reach
-TOGETHER = 8  # images that are enlarged at once on a CPU: so that they stay in its cache
+SLACK = len(SYM6) // 2  # border pixels that both filters reach
+CHUNK = 8  # images upsampled at a time on a CPU, so that they stay in its cache
 
 
 class AffineResampling(nn.Module):
-    """Takes images through affine transformations as published.
+    """Applies affine transformations to images as published.
 
-    They are mirrored at their outermost pixels as far as that goes once, enlarged twice by the low-pass filter of the
-    wavelet sym6, sampled bilinearly (zeros beyond), and brought back by the same filter, reversed. As the wavelet is
-    orthogonal, an image that does not move comes back as it was. Enlarging and bringing back are linear maps of an
-    image's rows and columns, so that products of matrices compute them, their gradients, and the gradients of these.
+    Images are extended by one reflection, upsampled by 2 with the low-pass filter of the wavelet sym6, sampled
+    bilinearly (zeros beyond), and downsampled with the reversed filter. The wavelet is orthogonal, so the identity
+    leaves an image unchanged. Up- and downsampling are linear maps of an image's rows and columns, so matrix products
+    compute them and their first and second derivatives.
     """
 
-    enlarge_height: Tensor
-    enlarge_width: Tensor
-    reduce_height: Tensor
-    reduce_width: Tensor
+    upsample_height: Tensor
+    upsample_width: Tensor
+    downsample_height: Tensor
+    downsample_width: Tensor
 
     def __init__(self, image: gankit.ImageSpec) -> None:
         super().__init__()
         for name, side in (("height", image.height), ("width", image.width)):
-            self.register_buffer(f"enlarge_{name}", _enlarging(side), persistent=False)  # [H h] and [W w]
-            self.register_buffer(f"reduce_{name}", _reducing(side), persistent=False)  # [h 2h+10]
+            self.register_buffer(f"upsample_{name}", _upsampling(side), persistent=False)  # [H h] and [W w]
+            self.register_buffer(f"downsample_{name}", _downsampling(side), persistent=False)  # [h 2h+10]
 
     def forward(self, images: Tensor, matrix: Tensor) -> Tensor:
-        """Images [n c h w] to the same shape, whose pixels are taken from where ``matrix`` [n 3 3] says."""
+        """Sample images [n c h w] at the positions that ``matrix`` [n 3 3] maps their pixels to."""
         if images.device.type != "cpu":
             return self.through(images, *self.positions(matrix, images))
-        # where values are at hand, nothing is enlarged that nobody asks for: images that ask for similar sizes together
+        # crop the upsampled image to what is needed, together for images that need regions of similar size
         x, y = self.positions(matrix, images)
         spread = (x.amax(1) - x.amin(1) + y.amax(1) - y.amin(1)).amax(1)
         order = spread.argsort()
-        parts = [self.through(images[rows], x[rows], y[rows], cropped=True) for rows in order.split(TOGETHER)]
+        parts = [self.through(images[rows], x[rows], y[rows], cropped=True) for rows in order.split(CHUNK)]
         return torch.cat(parts)[order.argsort()]
 
     def positions(self, matrix: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Where samples are taken, x and y counted in the enlarged images' pixels: the sum of two parts.
+        """Sampling positions x and y in pixels of the upsampled images, as the sum of two terms.
 
-        Of these, one depends on the sample's column, [n 2w+10 2], and one on its row, [n 2h+10 2].
+        The first depends on the sample's column, [n 2w+10 2], the second on its row, [n 2h+10 2].
         """
         height, width = images.shape[2:]
         origin = _pair(3 * (width - 1), 3 * (height - 1), matrix)
@@ -64,27 +64,27 @@ class AffineResampling(nn.Module):
         return of_column, of_row + (2 * matrix[:, None, :2, 2] + origin)
 
     def through(self, images: Tensor, of_column: Tensor, of_row: Tensor, cropped: bool = False) -> Tensor:
-        """Images [n c h w] enlarged, sampled at the sums of the two parts, and brought back."""
-        tall, wide = self.enlarge_height.to(images.dtype), self.enlarge_width.to(images.dtype)
+        """Upsample images [n c h w], sample them at the sums of the two terms, and downsample."""
+        tall, wide = self.upsample_height.to(images.dtype), self.upsample_width.to(images.dtype)
         if cropped:
             low, high = of_column.amin(1) + of_row.amin(1), of_column.amax(1) + of_row.amax(1)
             left, wide = _needed(low[:, 0], high[:, 0], wide)
             top, tall = _needed(low[:, 1], high[:, 1], tall)
             of_row = of_row - torch.stack([left, top], 1)[:, None]
-        enlarged = tall @ images @ wide.mT
-        sampled = sample_bilinearly(enlarged, of_column, of_row)
-        return self.reduce_height.to(images.dtype) @ (sampled @ self.reduce_width.to(images.dtype).T)
+        upsampled = tall @ images @ wide.mT
+        sampled = sample_bilinearly(upsampled, of_column, of_row)
+        return self.downsample_height.to(images.dtype) @ (sampled @ self.downsample_width.to(images.dtype).T)
 
 
 def sample_bilinearly(images: Tensor, of_column: Tensor, of_row: Tensor) -> Tensor:
-    """Images [n c H W] at x and y, counted in pixels, to [n c i j]; zeros lie beyond the images.
+    """Sample images [n c H W] at positions in pixels, to [n c i j]; outside of the images there are zeros.
 
     Args:
         images: any.
-        of_column: the part of x and y that depends on the column of the sample, [n j 2].
-        of_row: the part that depends on its row, [n i 2].
+        of_column: term of x and y that depends on the sample's column, [n j 2].
+        of_row: term of x and y that depends on the sample's row, [n i 2].
     """
-    if torch.are_deterministic_algorithms_enabled():  # which CUDA's grid_sample has no gradient for
+    if torch.are_deterministic_algorithms_enabled():  # on CUDA, grid_sample has no deterministic gradient
         return _gathered(images, *(of_column[:, None] + of_row[:, :, None]).unbind(3))
     size = _pair(images.shape[3], images.shape[2], images)
     grid = (of_column * 2 / size)[:, None] + ((of_row * 2 + 1) / size - 1)[:, :, None]
@@ -93,7 +93,7 @@ def sample_bilinearly(images: Tensor, of_column: Tensor, of_row: Tensor) -> Tens
 
 
 def _gathered(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """The same from positions [n i j] by indices alone: slower."""
+    """As `sample_bilinearly`, from positions [n i j], by indexing: slower but deterministic."""
     height, width = images.shape[2:]
     left, top = x.floor(), y.floor()
     sampled = images.new_zeros(())
@@ -107,7 +107,7 @@ def _gathered(images: Tensor, x: Tensor, y: Tensor) -> Tensor:
 
 
 class _Sampling(torch.autograd.Function):
-    """`grid_sample`, which is linear in the images, with derivatives of any order with respect to these alone."""
+    """`grid_sample` with derivatives of any order with respect to the images, in which it is linear."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ class _Sampling(torch.autograd.Function):
 
 
 class _Transposed(torch.autograd.Function):
-    """The transposed map of `_Sampling`, as linear as that."""
+    """The transpose of `_Sampling`, which is linear as well."""
 
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, grid: Tensor, transposed: Callable[[Tensor], Tensor]) -> Tensor:
@@ -137,30 +137,30 @@ class _Transposed(torch.autograd.Function):
 
 
 def _pair(x: int, y: int, like: Tensor) -> Tensor:
-    """x and y, [2]: computed on the device, for a copy from the host would wait for it."""
+    """x and y as a tensor [2], computed on the device, since a copy from the host would wait for it."""
     return x + (y - x) * torch.arange(2, dtype=like.dtype, device=like.device)
 
 
 def _samples(side: int, like: Tensor) -> Tensor:
-    """Where, in pixels from the centre, samples of a row are wanted: half a pixel apart, [2 side + 10 1]."""
+    """Positions of the samples of a row in pixels from the center, half a pixel apart, [2 side + 10 1]."""
     count = 2 * side + 2 * (SLACK - 1)
     return ((torch.arange(count, dtype=like.dtype, device=like.device) - (side + SLACK - 2)) / 2)[:, None]
 
 
-def _needed(low: Tensor, high: Tensor, enlarging: Tensor) -> tuple[Tensor, Tensor]:
-    """For samples from ``low`` to ``high`` [n], the first row of ``enlarging`` [H h], [n], and as many [n 1 k h]."""
-    last = len(enlarging) - 1
+def _needed(low: Tensor, high: Tensor, upsampling: Tensor) -> tuple[Tensor, Tensor]:
+    """For samples from ``low`` to ``high`` [n]: the first row of ``upsampling`` [H h], [n], and the rows [n 1 k h]."""
+    last = len(upsampling) - 1
     first = low.floor().long().clamp(0, last)
     end = (high.floor().long() + 1).clamp(0, last)
     count = int((end - first).amax()) + 1
     first = first.clamp(max=last + 1 - count)
-    return first, enlarging[first[:, None] + torch.arange(count)][:, None]
+    return first, upsampling[first[:, None] + torch.arange(count)][:, None]
 
 
-def _enlarging(side: int) -> Tensor:
-    """A row of ``side`` pixels to the row mirrored at both ends and enlarged twice: [2(3 side - 2) side].
+def _upsampling(side: int) -> Tensor:
+    """The matrix that reflects a row of ``side`` pixels at both ends and upsamples it: [2(3 side - 2) side].
 
-    Enlarged, there are zeros between the pixels, and output m takes tap k of pixel (m + 5 - k) / 2.
+    Upsampling inserts zeros between the pixels; output m takes tap k of pixel (m + 5 - k) / 2.
     """
     taps = torch.tensor(SYM6, dtype=torch.float64) * math.sqrt(2)
     padded = 3 * side - 2
@@ -170,10 +170,10 @@ def _enlarging(side: int) -> Tensor:
     return torch.zeros(2 * padded, side, dtype=taps.dtype).scatter_add(1, pixel, taps * known)
 
 
-def _reducing(side: int) -> Tensor:
-    """The samples of a row, as many as its pixels' filters reach, to its ``side`` pixels: [side 2 side + 10].
+def _downsampling(side: int) -> Tensor:
+    """The matrix that downsamples the samples of a row, within reach of its filters, to ``side`` pixels.
 
-    The filter is the enlarging one's transpose, so that both together change nothing.
+    Its filter is the transpose of the upsampling filter, so both together are the identity: [side 2 side + 10].
     """
     taps = torch.tensor(SYM6, dtype=torch.float64) / math.sqrt(2)
     sample = 2 * torch.arange(side)[:, None] + torch.arange(len(taps))

@@ -1,4 +1,4 @@
-"""Which images of a batch an operation is applied to, and its application to those alone."""
+"""Random operations on a part of a batch."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ def bernoulli(images: Tensor, p: Tensor) -> Tensor:
     return torch.rand(len(images), dtype=images.dtype, device=images.device) < p
 
 
-def apply_where(active: Tensor, operate: Callable[[Tensor, Tensor], Tensor], images: Tensor, given: Tensor) -> Tensor:
-    """``operate(images, given)`` for the images that are ``active`` [n]; the others stay exactly as they are.
+def apply_where(active: Tensor, function: Callable[[Tensor, Tensor], Tensor], images: Tensor, args: Tensor) -> Tensor:
+    """Apply ``function(images, args)`` to the images that are ``active``; the others are returned unchanged.
 
-    On a CPU the others cost nothing; elsewhere, to leave them out would be to wait for the device.
+    On a CPU only active images are computed; selecting them on other devices would wait for the device.
 
     Args:
-        active: [n].
-        operate: images [m c h w] and parameters [m ...] to images of the same shape, each by itself.
+        active: [n], bool.
+        function: maps images [m c h w] and parameters [m ...] to images of the same shape, independently per image.
         images: [n c h w].
-        given: its parameters [n ...].
+        args: its parameters, [n ...].
     """
     if images.device.type != "cpu":
-        return torch.where(active.view(-1, 1, 1, 1), operate(images, given), images)
+        return torch.where(active.view(-1, 1, 1, 1), function(images, args), images)
     rows = active.nonzero().flatten()
     if len(rows) == len(images):
-        return operate(images, given)
-    return images.index_copy(0, rows, operate(images[rows], given[rows])) if len(rows) else images
+        return function(images, args)
+    return images.index_copy(0, rows, function(images[rows], args[rows])) if len(rows) else images

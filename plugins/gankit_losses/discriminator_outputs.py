@@ -1,4 +1,4 @@
-"""What regularizers read of D's output."""
+"""Access to D's outputs for regularizers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import gankit
 
 
 def all_logits(output: object) -> Tensor:
-    """The logits of all heads side by side, as on a turn: [n ...], fp32 at least."""
+    """The logits of all heads, concatenated as in a turn: [n ...], fp32 or fp64."""
     logits = output["logits"] if isinstance(output, Mapping) else output
     if isinstance(logits, (list, tuple)):
         logits = logits[0] if len(logits) == 1 else torch.cat([head.reshape(len(head), -1) for head in logits], dim=1)
@@ -20,23 +20,23 @@ def all_logits(output: object) -> Tensor:
 
 
 def required(output: object, key: str, regularizer: str) -> Tensor:
-    """What D calls ``key``, fp32 at least.
+    """The tensor ``key`` of D's output, fp32 or fp64.
 
     Raises:
-        GankitError: it does not give that.
+        GankitError: the output lacks it.
     """
     if not isinstance(output, Mapping) or key not in output:
-        gives = f"gives {', '.join(map(repr, output))}" if isinstance(output, Mapping) else "gives logits alone"
+        returned = f"returns {', '.join(map(repr, output))}" if isinstance(output, Mapping) else "returns only logits"
         raise gankit.GankitError(
-            f"regularizer '{regularizer}' needs '{key}' in the discriminator's output, which {gives}; "
-            "choose a discriminator that has it, or the parameter of this one that adds it"
+            f"regularizer '{regularizer}' needs '{key}' in the output of the discriminator, which {returned}; "
+            "choose a discriminator that returns it, or set the parameter of this one that adds it"
         )
     value: Tensor = output[key]
     return full_precision(value)
 
 
 def require_outputs(output: object, keys: Sequence[str], image: gankit.ImageSpec, regularizer: str) -> None:
-    """Raises: GankitError: D's output has not all of ``keys``, or the images have no classes."""
+    """Raises: GankitError: D's output lacks one of ``keys``, or the run is not conditional."""
     if not image.classes:
         raise _unlabelled(regularizer)
     for key in keys:
@@ -55,5 +55,5 @@ def _unlabelled(regularizer: str) -> gankit.GankitError:
 
 
 def full_precision(values: Tensor) -> Tensor:
-    """As they are in fp64, in fp32 otherwise."""
+    """Convert to fp32, unless the values are fp64."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -8,15 +8,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from .feature_buffer import require_images
+from .collected_features import require_images
 from .optional_imports import import_optional
 
 
 class FrechetDistance:
-    """Frechet distance between two normal distributions, those of the real and of the generated features.
+    """Frechet distance between normal distributions fitted to the real and to the generated features.
 
-    ``fd``: squared distance, 0 for equal means and covariances. arXiv 1706.08500, equation 6; computed by torchmetrics
-    from sums in float64, so that memory depends on the number of features and not on that of images.
+    ``fd`` is the squared distance, 0 for equal means and covariances (arXiv 1706.08500, equation 6). Computed by
+    torchmetrics from running sums in float64, so memory does not grow with the number of images.
     """
 
     uses: Literal["features"] = "features"
@@ -29,13 +29,13 @@ class FrechetDistance:
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: fewer than two images on a side."""
         for side, given in {"real": real, "generated": generated}.items():
-            require_images(2, side, given, "give more; well above the number of features for a score that means much")
+            require_images(2, side, given, "give more; a meaningful score needs far more images than features")
 
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""
-        if self._metric is None:  # only now is their number known
+        if self._metric is None:  # the number of features is known only now
             features = _AsGiven(values.shape[1])
-            # one process evaluates: waiting for others to join in would be waiting for ever
+            # no synchronization: only one process evaluates, and the others would never join
             with torch.device("cpu"):
                 self._metric = self._fid.FrechetInceptionDistance(features, sync_on_compute=False)
         self._metric.update(values.detach().to("cpu", torch.float64), real=real)
@@ -50,7 +50,7 @@ class FrechetDistance:
 
 
 class _AsGiven(nn.Module):
-    """Stands where torchmetrics expects a network: the features have been computed already."""
+    """Replaces the network that torchmetrics expects, since the features are computed already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()

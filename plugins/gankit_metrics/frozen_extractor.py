@@ -1,4 +1,4 @@
-"""A trained network that only looks: the same features for the same image, whoever asks."""
+"""Inference with a pretrained network: the same features for the same image in any context."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-AT_ONCE = 64
-"""Images that go through a network together; any number may be given."""
+BATCH_SIZE = 64
+"""Images per forward pass; any number may be given."""
 
 
 def freeze(network: nn.Module) -> nn.Module:
-    """For evaluation alone, in float32, laid out for fast convolutions."""
+    """Prepare for inference: eval mode, float32, no gradients, channels_last."""
     return network.float().eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def fingerprint(network: nn.Module) -> str:
-    """SHA-256, in hexadecimal, over the bytes of all parameters and buffers in the order of the state dict."""
+    """SHA-256 (hexadecimal) over the bytes of all parameters and buffers in the order of the state dict."""
     digest = hashlib.sha256()
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
@@ -27,24 +27,24 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def extract(network: nn.Module, forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Features [n f], float32, of images uint8 [n c h w] with 1 or 3 channels, on the images' device.
+    """Compute features [n f], float32, of images uint8 [n c h w] with 1 or 3 channels, on the images' device.
 
-    ``forward`` is given some of them at a time, with 3 channels. Raises: ValueError: other images.
+    ``forward`` gets batches with 3 channels. Raises: ValueError: images of another type or shape.
     """
     if images.dtype != torch.uint8 or images.dim() != 4:
-        raise ValueError(f"images are uint8 [n c h w]; {images.dtype} {list(images.shape)} was given")
+        raise ValueError(f"images must be uint8 [n c h w], but are {images.dtype} {list(images.shape)}")
     if images.shape[1] not in (1, 3):
         raise ValueError(
-            f"images have 3 channels, or 1 that is repeated to 3; these have {images.shape[1]}: "
+            f"images must have 3 channels, or 1 that is repeated, but have {images.shape[1]}: "
             "convert them to RGB, or choose other features"
         )
     with float32_inference(network, images.device):
-        return torch.cat([forward(some.expand(-1, 3, -1, -1)) for some in images.split(AT_ONCE)])
+        return torch.cat([forward(batch.expand(-1, 3, -1, -1)) for batch in images.split(BATCH_SIZE)])
 
 
 @contextmanager
 def float32_inference(network: nn.Module, device: torch.device) -> Iterator[None]:
-    """No gradients, and full float32 whatever precision the caller computes in; ``network`` follows to ``device``."""
+    """Move ``network`` to ``device`` and run without gradients, in full float32 whatever precision the caller uses."""
     network.to(device)
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Inception-v3 as TensorFlow had it in 2015: what FID, KID and IS are computed with."""
+"""The Inception-v3 of 2015 (TensorFlow), which FID, KID and IS are computed with."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ NAME = "features 'inception'"
 
 
 class Inception:
-    """The 2048 pooled features of the Inception-v3 of 2015, and its 1008 logits without bias, by torch-fidelity.
+    """The 2048 pooled features of the Inception-v3 of 2015 and its 1008 logits without bias, from torch-fidelity.
 
-    Only with the original weights are scores called FID, KID and IS.
+    Scores are called FID, KID and IS only with the original weights.
 
     Args:
-        weights: the file ``weights-inception-2015-12-05-6726825d.pth``; downloaded (96 MB) unless given.
+        weights: path of ``weights-inception-2015-12-05-6726825d.pth``; downloaded (96 MB) by default.
 
     Raises:
-        gankit.GankitError: there are no weights, or they are not this network's.
+        gankit.GankitError: the weights are missing, or belong to another network.
     """
 
     resizer = "bilinear, not antialiased, as TensorFlow 1 does it, to 299 x 299"
@@ -52,7 +52,7 @@ class Inception:
 
 def _build(path: Path) -> nn.Module:
     module = import_optional("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity", NAME)
-    # the library would unpickle whatever the file holds; it is given a copy made of tensors alone
+    # the library would unpickle anything in the file, so it gets a copy that holds only tensors
     tensors = io.BytesIO()
     try:
         torch.save(torch.load(path, map_location="cpu", weights_only=True), tensors)
@@ -64,6 +64,6 @@ def _build(path: Path) -> nn.Module:
     except (OSError, EOFError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         raise gankit.DataError(
-            f"{NAME}: {path} does not hold this network's weights ({reason}); give the path of {FILE}"
+            f"{NAME}: {path} does not contain this network's weights ({reason}); give the path of {FILE}"
         ) from error
     return network

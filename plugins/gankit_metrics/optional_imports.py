@@ -1,4 +1,4 @@
-"""Libraries of the extra ``metrics``: there, or missed by name."""
+"""Imports of the libraries in the extra ``metrics``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import gankit
 
 
 def import_optional(module: str, package: str, wanted_by: str) -> ModuleType:
-    """Import ``module`` of ``package`` (as pip calls it) for ``wanted_by``, such as ``metric 'fd'``.
+    """Import ``module`` from the PyPI package ``package`` for ``wanted_by``, such as ``metric 'fd'``.
 
     Raises:
-        gankit.GankitError: it is not installed, or fails to import.
+        gankit.GankitError: the package is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)

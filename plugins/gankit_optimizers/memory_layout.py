@@ -1,7 +1,7 @@
-"""One memory layout for a weight, its gradient and its running means.
+"""Keeps weights, gradients and optimizer states in the same memory layout.
 
-On the CPU, torch's fused kernels walk the memory of all of them in step and check no strides: where one is
-channels_last and another is not, they update the wrong weights and say nothing.
+On the CPU, torch's fused kernels iterate over the memory of all of them without checking strides: if one is
+channels_last and another is not, they silently update the wrong elements.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ OptimizerT = TypeVar("OptimizerT", bound=torch.optim.Optimizer)
 
 
 def keep_layouts(optimizer: OptimizerT) -> OptimizerT:
-    """Bring gradients into the layout of their weights before each step, and restored running means once loaded."""
+    """Convert gradients to their weights' layout before each step, and the optimizer's state after it is loaded."""
     optimizer.register_step_pre_hook(_align_gradients)
     optimizer.register_load_state_dict_post_hook(_align_state)
     return optimizer

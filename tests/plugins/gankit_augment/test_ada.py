@@ -14,7 +14,7 @@ from torch import Tensor
 import gankit
 import gankit_augment
 from gankit.testing import check_augmentation, make_turn
-from gankit_augment import resample, transforms
+from gankit_augment import affine_matrices, affine_resampling
 from gankit_augment.ada import ADA
 from gankit_augment.ada_color import ColorTransform
 
@@ -69,7 +69,7 @@ def share(flags: Tensor) -> float:
 def test_blits_follow_p(p: float) -> None:
     torch.manual_seed(0)
     images = torch.empty(6000, 3, 32, 64, dtype=F64)
-    matrix, active = transforms.draw_blits(images, torch.tensor(p, dtype=F64))
+    matrix, active = affine_matrices.draw_blits(images, torch.tensor(p, dtype=F64))
     near = {"abs": 4 * 0.5 / math.sqrt(6000)}
     assert share(torch.linalg.det(matrix) < 0) == pytest.approx(p / 2, **near)
     assert share(matrix[:, 0, 0] == 0) == pytest.approx(p / 2, **near)  # an odd number of quarters, of four
@@ -86,7 +86,7 @@ def test_geometry_follows_p(p: float) -> None:
     """The determinant is the scale's alone; singular values tell the stretch, and an angle is left without one."""
     torch.manual_seed(0)
     images = torch.empty(6000, 3, 32, 64, dtype=F64)
-    matrix, active = transforms.draw_geometry(images, torch.tensor(p, dtype=F64))
+    matrix, active = affine_matrices.draw_geometry(images, torch.tensor(p, dtype=F64))
     near = {"abs": 4 * 0.5 / math.sqrt(6000)}
     forward = torch.linalg.inv(matrix)
     log_scale = torch.linalg.det(forward[:, :2, :2]).log2() / 2
@@ -179,7 +179,7 @@ def test_sampling_where_gradients_must_repeat(monkeypatch: pytest.MonkeyPatch) -
     of_column, of_row = torch.randn(4, 5, 2, dtype=F64) * 6, torch.randn(4, 7, 2, dtype=F64) * 6
 
     def outcome() -> list[Tensor]:
-        sampled = resample.sample_bilinearly(images, of_column, of_row)
+        sampled = affine_resampling.sample_bilinearly(images, of_column, of_row)
         return [sampled.detach(), *torch.autograd.grad(sampled.sin().sum(), images)]
 
     usual = outcome()
@@ -199,7 +199,7 @@ def test_conforms(spec: gankit.ImageSpec) -> None:
 @pytest.mark.parametrize("channels", [2, 4])
 def test_other_channels_without_color(channels: int) -> None:
     check_augmentation(ADA, gankit.ImageSpec(8, 8, channels), policy=("blit", "geom"), p=0.8, target=None)
-    with pytest.raises(ValueError, match=f"'color' is made for 1 or 3 channels, and the images have {channels}"):
+    with pytest.raises(ValueError, match=f"'color' needs 1 or 3 channels, but the images have {channels}"):
         ADA(gankit.ImageSpec(8, 8, channels))
 
 
@@ -316,7 +316,7 @@ def test_a_scheduled_p() -> None:
     runtime = gankit.Runtime()
     trainer = runtime.assemble(recipe(augmentations=[{"name": "ada", "target": None, "p": schedule}]))
     assert [round(float(trainer.step()["ada_p"]), 6) for _ in range(7)] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.5]
-    message = "target: p is scheduled, and adapted to target 0.6 too; give target: null, or p as a number"
+    message = "target: p is scheduled, but is also adapted to target 0.6; set target: null, or p to a number"
     for wrong in (
         {"augmentations": [{"name": "ada", "p": schedule}]},
         {"train": RECIPE["train"] | {"game": {"name": "apa", "p": schedule}}},
@@ -364,7 +364,7 @@ def test_schema() -> None:
 
 def test_what_cannot_be_meant_is_refused() -> None:
     spec = gankit.ImageSpec(8, 8, 3)
-    with pytest.raises(ValueError, match=r"policy \['blit', 'blit'\] names one twice"):
+    with pytest.raises(ValueError, match=r"policy \['blit', 'blit'\] has duplicates"):
         ADA(spec, policy=("blit", "blit"))
-    with pytest.raises(ValueError, match=r"share is given for 'color', which policy \['blit'\] lacks"):
+    with pytest.raises(ValueError, match=r"share names 'color', which policy \['blit'\] lacks"):
         ADA(spec, policy=("blit",), share={"color": 0.5})

@@ -301,10 +301,10 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "RandomGamma"}, "RandomGamma: its gradient is infinite on black"),
     ({"name": "Normalize", "mean": 0.5, "std": 0.5}, "Normalize: it does the same to every image"),
     ({"name": "RandomCrop", "size": [8, 8]}, r"RandomCrop: it turns \[3, 16, 16\] images \(c h w\) into \[3, 8, 8\]"),
-    ({"name": "RandomMixUpV2"}, "RandomMixUpV2: it is no augmentation of single images"),
-    ({"name": "RandomAffine3D", "degrees": 3}, "RandomAffine3D: it is no augmentation of single images"),
-    ({"name": "AugmentationSequential"}, "AugmentationSequential: it is no augmentation of single images"),
-    ({"name": "AugmentationBase2D"}, "AugmentationBase2D: it is no augmentation of single images"),
+    ({"name": "RandomMixUpV2"}, "RandomMixUpV2: it does not augment single images"),
+    ({"name": "RandomAffine3D", "degrees": 3}, "RandomAffine3D: it does not augment single images"),
+    ({"name": "AugmentationSequential"}, "AugmentationSequential: it does not augment single images"),
+    ({"name": "AugmentationBase2D"}, "AugmentationBase2D: it does not augment single images"),
 ]  # fmt: skip
 
 
@@ -357,7 +357,7 @@ class Once(torch.autograd.Function):
     ("function", "message"),
     [
         (Once.apply, "RandomOdd: it cannot be differentiated twice with this torch"),
-        (torch.sqrt, "RandomOdd: its gradient is not finite on black, white or flat images"),
+        (torch.sqrt, "RandomOdd: its gradient is NaN or infinite on black, white or flat images"),
         (torch.round, "RandomOdd: its gradient is zero almost everywhere"),
         (Tensor.detach, "RandomOdd: its gradient is zero almost everywhere"),
     ],

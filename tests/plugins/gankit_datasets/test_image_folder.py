@@ -195,7 +195,7 @@ def test_a_long_list_of_broken_files_is_cut(put):
 
 
 def test_nothing_to_find(put):
-    with pytest.raises(gankit.DataError, match=r"images\S* holds no images \(.jpg, .jpeg"):
+    with pytest.raises(gankit.DataError, match=r"images\S* has no images \(.jpg, .jpeg"):
         prepared(put({"notes.txt": b"x"}))
 
 
@@ -308,7 +308,7 @@ def test_splits_share_nothing_and_keep_their_images(put, tmp_path):
 
 
 def test_test_split_of_nothing(tmp_path):
-    with pytest.raises(ValueError, match="split 'test' holds no images while test_fraction is 0; set test_fraction"):
+    with pytest.raises(ValueError, match="split 'test' has no images while test_fraction is 0; set test_fraction"):
         ImageFolder(path=tmp_path, split="test")
 
 

