@@ -275,7 +275,9 @@ def test_no_network_names_every_remedy(factory, server, tmp_path):
 
 def test_download_false(factory, server, tmp_path):
     dataset = factory(server.url)(root=tmp_path / "data", download=False)
-    with pytest.raises(gankit.DataError, match=r"`download: false` forbids downloading it. Either set `download: true`"):
+    with pytest.raises(
+        gankit.DataError, match=r"`download: false` forbids downloading it. Either set `download: true`"
+    ):
         dataset.prepare()
     assert server.asked == []
     assert not (tmp_path / "data").exists()

@@ -160,7 +160,10 @@ def test_what_d_lacks_is_named(name: str, key: str) -> None:
     regularizer = entry.build(entry.schema())
     assert regularizer.interval == 1
     plain: Any = nn.Sequential(nn.Flatten(), nn.Linear(12, 1).double())
-    with pytest.raises(gankit.GankitError, match=f"'{name}' needs '{key}' in the output of the discriminator, which returns only logits"):
+    with pytest.raises(
+        gankit.GankitError,
+        match=f"'{name}' needs '{key}' in the output of the discriminator, which returns only logits",
+    ):
         regularizer.discriminator(turn_of("discriminator", lambda x, y: plain(x)))  # type: ignore[arg-type]
     others: Any = lambda x, y: {"logits": x.sum((1, 2, 3)), "features": x}  # noqa: E731
     with pytest.raises(gankit.GankitError, match=f"'{key}' .* returns 'logits', 'features'; choose a discriminator"):

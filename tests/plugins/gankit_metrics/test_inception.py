@@ -130,7 +130,9 @@ def test_what_arrives_altered_is_not_kept(offline, weights, monkeypatch):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(gankit.DataError, match=r"`weights: .*none.pth` is not a file; give the path of weights-inception"):
+    with pytest.raises(
+        gankit.DataError, match=r"`weights: .*none.pth` is not a file; give the path of weights-inception"
+    ):
         Inception(weights=tmp_path / "none.pth")
 
 
@@ -150,7 +152,9 @@ def test_a_file_of_something_else(content, tmp_path, monkeypatch):
         Path("other.pth").write_bytes(content)
     else:
         torch.save(content, "other.pth")
-    with pytest.raises(gankit.DataError, match=r"other.pth does not contain this network's weights \(.*give the path of"):
+    with pytest.raises(
+        gankit.DataError, match=r"other.pth does not contain this network's weights \(.*give the path of"
+    ):
         Inception(weights=Path("other.pth"))
     assert not Path("trapped").exists()
 
