@@ -34,6 +34,8 @@ class MNIST:
     title = "MNIST"
     folders = ("MNIST/raw", "mnist", ".")
     """Folders under the root that may contain the files; downloads go to the first."""
+    spec = gankit.ImageSpec(28, 28, 1)
+    classes: tuple[str, ...] = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
     def __init__(self, *, root: Path | None = None, split: Split = "train", download: bool = True) -> None:
         self.root = Path(root).expanduser() if root else gankit.data_root()
