@@ -168,7 +168,7 @@ def test_schema() -> None:
             entry.schema.model_validate(wrong)
 
 
-def test_what_cannot_be_meant_is_refused() -> None:
+def test_contradictory_parameters_are_refused() -> None:
     spec = gankit.ImageSpec(8, 8, 3)
     with pytest.raises(ValueError, match=r"policy \['blit', 'blit'\] has duplicates"):
         ADA(spec, policy=("blit", "blit"))

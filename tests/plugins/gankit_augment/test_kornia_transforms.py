@@ -78,7 +78,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(
     ("transform", "message"), REFUSED, ids=lambda value: value["name"] if isinstance(value, dict) else ""
 )
-def test_what_is_refused(transform: dict[str, Any], message: str) -> None:
+def test_refused_transforms(transform: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         kornia_pipeline(transform)
 

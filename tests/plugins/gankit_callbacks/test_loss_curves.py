@@ -117,7 +117,7 @@ def test_figures_that_json_lacks_and_lines_without_a_figure(make_run: Any) -> No
     assert set(curves) == {"r1", "discriminator_loss"}
 
 
-def test_nothing_is_drawn_of_no_figures(make_run: Any) -> None:
+def test_an_empty_log_is_not_plotted(make_run: Any) -> None:
     run = make_run(scalars=lambda step: {})
     list(run.play(LossCurves()))
     assert not list(run.directory.iterdir())

@@ -77,7 +77,7 @@ def test_sound_archive_is_preferred(local, archive, tmp_path, zip_files):
     assert len(dataset) == len(archive.labels["train"])
 
 
-def test_ignores_what_is_no_image(tmp_path, zip_files):
+def test_other_files_are_ignored(tmp_path, zip_files):
     extra = {"README.txt": b"x", "__MACOSX/airplane/._0000.png": b"x", ".hidden/a.png": b"x", "cat/.a.png": b"x"}
     write_zip(tmp_path / "cifar10-train.zip", zip_files | extra)
     assert len(prepared(tmp_path)) == 30

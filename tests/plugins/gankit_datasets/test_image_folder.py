@@ -101,7 +101,7 @@ def test_layouts(put, layout, classes, labels):
     assert [dataset[i][1] for i in range(len(dataset))] == labels == dataset.labels.tolist()
 
 
-def test_ignores_what_is_no_image(put):
+def test_other_files_are_ignored(put):
     others = {
         "notes.txt": b"x",
         ".DS_Store": b"x",

@@ -116,7 +116,7 @@ def test_missing_path(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", "truncated"])
-def test_a_file_that_is_no_zip(tmp_path, content):
+def test_a_file_that_is_not_a_zip(tmp_path, content):
     path = pack(tmp_path / "images.zip", CLASSES)
     path.write_bytes(path.read_bytes()[:-40] if content == "truncated" else content)
     with pytest.raises(gankit.DataError, match=r"images.zip is neither a folder nor a whole zip"):

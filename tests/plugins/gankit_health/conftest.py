@@ -1,4 +1,4 @@
-"""Networks that fail on purpose, and short runs on coloured shapes."""
+"""Networks that fail on purpose, and short runs on colored shapes."""
 
 from __future__ import annotations
 

@@ -27,11 +27,11 @@ def leak(request, image_run):
 
 
 class TestLeak:
-    def test_real_pictures_leak_nothing(self, leak, shapes):
+    def test_real_images_do_not_leak(self, leak, shapes):
         for part in shapes[0][:1280].split(256):
             assert leak[0].check(part) == []
 
-    def test_augmented_pictures_do(self, leak, shapes):
+    def test_augmented_images_leak(self, leak, shapes):
         torch.manual_seed(1)
         (finding,) = leak[0].check(leak[1](shapes[0][:256]))
         assert finding.kind == "augmentation_leak"
@@ -41,18 +41,18 @@ class TestLeak:
         [lambda x: avg_pool2d(x, 5, 1, 2), lambda x: 0.2 * x, lambda x: torch.rand_like(x) * 2 - 1, lambda x: x * 0],
         ids=["blurred", "faint", "noise", "grey"],
     )
-    def test_poor_pictures_do_not(self, leak, shapes, spoil):
+    def test_poor_images_do_not_leak(self, leak, shapes, spoil):
         torch.manual_seed(1)
         assert leak[0].check(spoil(shapes[0][:256])) == []
 
-    def test_squares_show_in_poor_pictures_too(self, shapes, image_run):
+    def test_cutout_is_found_in_poor_images(self, shapes, image_run):
         torch.manual_seed(1)
         reals = RealImages(image_run(augment=cutout), 1024)
         (finding,) = LeakDetector(reals, reals.augmented).check(cutout(avg_pool2d(shapes[0][:256], 5, 1, 2)))
         assert finding.figures["value"] == 0
         assert finding.figures["filled"] == pytest.approx(finding.figures["filled_in_augmented"], rel=0.15)
 
-    def test_flat_places_by_hand(self):
+    def test_flat_cells_by_hand(self):
         images = torch.rand(2, 3, 16, 16) * 0.5 + 0.4
         images[0, :, :4] = -0.5
         shares = flat_cells(images)

@@ -10,7 +10,7 @@ from gankit.jsonl import JsonLines
 from gankit_health.callback import Health
 
 
-def test_a_resumed_run_finds_the_same(assemble, runtime, tmp_path):
+def test_a_resumed_run_has_the_same_findings(assemble, runtime, tmp_path):
     changes = {
         "optimizers.generator.lr": 1e-5,
         "optimizers.discriminator.lr": 0.05,
@@ -55,20 +55,20 @@ class Judged:
 
 
 @pytest.mark.parametrize(("on_nan", "goes_on"), [("stop", False), ("roll_back", True)])
-def test_nan_is_the_runs_to_deal_with(on_nan, goes_on):
+def test_nan_is_handled_by_the_run(on_nan, goes_on):
     run, health = Judged(200), Health(on_nan=on_nan)
     health.on_step_end(run)
     assert run.went is goes_on
 
 
-def test_nan_is_looked_for_at_checks_and_at_the_end():
+def test_nan_is_checked_at_checks_and_at_the_end():
     for step, looks in ((99, False), (100, True), (101, False), (300, True)):
         run = Judged(step)
         Health().on_step_end(run)
         assert (run.went is not None) == looks
 
 
-def test_a_recipe_that_names_it_sets_it_up_itself(runtime, assemble):
+def test_a_recipe_can_configure_the_callback(runtime, assemble):
     trainer = assemble({"callbacks": [{"name": "health", "every": 7}]})
     watches = [callback for callback in trainer.callbacks if isinstance(callback, Health)]
     assert [watch.every for watch in watches] == [7]
@@ -78,7 +78,7 @@ def test_a_recipe_that_names_it_sets_it_up_itself(runtime, assemble):
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 @pytest.mark.parametrize("conditional", [False, True])
-def test_the_smallest_runs_are_left_alone(tiny_plugin, tiny_recipe, tmp_path, channels, conditional):
+def test_the_smallest_runs_have_no_findings(tiny_plugin, tiny_recipe, tmp_path, channels, conditional):
     runtime = gankit.Runtime(plugins=[tiny_plugin, gankit_health], discover=False)
     path = tiny_recipe(
         tmp_path,

@@ -41,6 +41,6 @@ class TestSaturation:
     def test_anything_else(self, figures):
         assert discriminator_saturation(figures) == []
 
-    def test_a_game_that_reports_no_logits(self):
+    def test_without_logits(self):
         figures = {**values(0.001), "real_logits": [], "fake_logits": []}
         assert len(discriminator_saturation(figures)) == 1

@@ -18,7 +18,7 @@ class TestCollapse:
         mean = np.sqrt(np.mean([0.2**2, 1.0**2, 0.8**2]))
         assert nearest(images) == pytest.approx(0.2 / mean, rel=1e-4)
 
-    def test_real_pictures(self, reals, shapes):
+    def test_real_images(self, reals, shapes):
         found, ratio = collapse(shapes[0][:256], reals, 0.9, 5000)
         assert found == []
         assert ratio == pytest.approx(1, abs=0.1)
@@ -34,7 +34,7 @@ class TestCollapse:
             (0.15, 0.9, 5000, False),
         ],
     )
-    def test_pictures_more_alike_than_real_ones(self, reals, shapes, part, most, step, collapsed):
+    def test_images_that_differ_less_than_real_ones(self, reals, shapes, part, most, step, collapsed):
         images = shapes[0][:256]
         similar = images[:1] + part * (images - images.mean(dim=0))
         found, ratio = collapse(similar, reals, most, step)
@@ -44,12 +44,12 @@ class TestCollapse:
             assert f"by {ratio:.1%} of what real images do" in found[0].message
 
     @pytest.mark.parametrize("few", [3, 12, 40])
-    def test_a_few_pictures_again_and_again(self, reals, shapes, few):
+    def test_a_few_repeated_images(self, reals, shapes, few):
         images = shapes[0][torch.arange(256) % few]
         images = images + 0.01 * torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
         ((finding,), _) = collapse(images, reals, 0.9, 300)
         assert "collapsed to a few images" in finding.message
 
-    def test_a_small_set_may_be_known_by_heart(self, shapes, image_run):
+    def test_a_memorized_small_dataset_is_not_a_collapse(self, shapes, image_run):
         reals = RealImages(image_run(count=300), 1024)
         assert collapse(shapes[0][torch.arange(256) % 12], reals, 0.9, 300)[0] == []

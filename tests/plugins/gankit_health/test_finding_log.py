@@ -12,14 +12,14 @@ def said(events):
 
 
 class TestFindingLog:
-    def test_a_sure_finding_is_said_at_once_and_once(self):
+    def test_a_sure_finding_is_reported_immediately_and_once(self):
         standing, sure = FindingLog(), [Finding("a", "A.", {"x": 1}, sure=True)]
         (event,) = standing.update(["a"], sure)
         assert event == {"event": "finding", "finding": "a", "message": "A.", "figures": {"x": 1}}
         assert standing.update(["a"], sure) == []
         assert "a" in standing
 
-    def test_another_needs_a_second_look_in_a_row(self):
+    def test_an_unsure_finding_needs_two_checks_in_a_row(self):
         standing, doubt = FindingLog(), [Finding("a", "A.")]
         assert standing.update(["a"], doubt) == []
         assert standing.suspects(["a"])
@@ -28,7 +28,7 @@ class TestFindingLog:
         assert standing.update(["a"], doubt) == []
         assert said(standing.update(["a"], doubt)) == [("finding", "a")]
 
-    def test_what_is_gone_is_said_too_and_may_come_back(self):
+    def test_the_end_of_a_finding_is_reported_and_it_may_return(self):
         standing, sure = FindingLog(), [Finding("a_b", "A.", sure=True)]
         standing.update(["a_b"], sure)
         assert standing.update(["c"], []) == []  # nobody looked
@@ -36,14 +36,14 @@ class TestFindingLog:
         assert event == {"event": "recovered", "finding": "a_b", "message": "a b: no longer seen."}
         assert said(standing.update(["a_b"], sure)) == [("finding", "a_b")]
 
-    def test_it_goes_on_where_it_stood(self):
+    def test_state_round_trip(self):
         standing, other = FindingLog(), FindingLog()
         standing.update(["a", "b"], [Finding("a", "A.", sure=True), Finding("b", "B.")])
         other.load_state_dict(standing.state_dict())
         again = [Finding("a", "A.", sure=True), Finding("b", "B.")]
         assert said(other.update(["a", "b"], again)) == [("finding", "b")]
 
-    def test_a_run_that_went_back_does_not_repeat_itself(self):
+    def test_a_rolled_back_run_does_not_report_again(self):
         standing, sure = FindingLog(), [Finding("a", "A.", sure=True)]
         before = standing.state_dict()
         standing.update(["a"], sure)

@@ -16,7 +16,7 @@ class TestGradientChecks:
     def check(self, d, g, elements=1e4):
         return {"discriminator": (d, d / elements**0.5), "generator": (g, g / elements**0.5)}
 
-    def test_healthy_ones(self):
+    def test_healthy_gradients(self):
         watch = GradientChecks()
         for d, g in ((0.38, 71), (24, 36), (89, 64), (0.7, 90), (78, 9)):
             assert watch.check(self.check(d, g)) == []
@@ -31,7 +31,7 @@ class TestGradientChecks:
         assert "its norm is 0.0001, where 10 was usual" in finding.message
         assert watch.check(self.check(1.0, 5.0)) == []
 
-    def test_one_that_never_was(self):
+    def test_a_zero_gradient_without_history(self):
         (finding,) = GradientChecks().check(self.check(1.0, 0.0))
         assert finding.kind == "vanishing_gradient"
 
@@ -45,13 +45,13 @@ class TestGradientChecks:
         assert "train.clip_gradient" in finding.message
 
     @pytest.mark.parametrize(("d", "g", "text"), [(1e-4, 60.0, "almost won"), (5e5, 1.0, "such a steep discriminator")])
-    def test_two_that_are_worlds_apart(self, d, g, text):
+    def test_very_different_gradients(self, d, g, text):
         (finding,) = GradientChecks().check(self.check(d, g))
         assert finding.kind == "gradient_imbalance"
         assert text in finding.message
         assert finding.figures["ratio"] == pytest.approx(d / g)
 
-    def test_a_game_without_optimizers(self):
+    def test_without_gradients(self):
         assert GradientChecks().check({}) == []
 
 
@@ -93,7 +93,7 @@ class TestGradientNorms:
         assert size == pytest.approx(found / math.sqrt(5), rel=1e-6)
         assert norms.read() == {}
 
-    def test_it_leaves_the_optimizers_as_they_were(self):
+    def test_detach_removes_the_hooks(self):
         state, norms = self.networks(), GradientNorms()
         norms.attach(state)
         norms.attach(state)

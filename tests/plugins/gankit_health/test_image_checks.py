@@ -29,7 +29,7 @@ class TestEnergyDistance:
         assert min(distances) < 0 < max(distances)
 
 
-def test_large_pictures_are_looked_at_small():
+def test_large_images_are_averaged_down():
     assert reduced(torch.zeros(2, 3, 200, 100)).shape == (2, 3, 64, 64)
     assert reduced(torch.zeros(2, 3, 64, 48)).shape == (2, 3, 64, 48)
     assert quantized(torch.tensor([[[[-3.0, 0.001, 1.2]]]])).flatten().tolist() == pytest.approx(
@@ -37,7 +37,7 @@ def test_large_pictures_are_looked_at_small():
     )
 
 
-def test_a_picture_that_cannot_be_drawn_is_no_reason_to_fail(assemble):
+def test_a_failing_image_check_does_not_stop_the_run(assemble):
     from gankit_health.callback import Health
 
     trainer = assemble({"train.steps": 20, "callbacks": [{"name": "health", "every": 10}]})

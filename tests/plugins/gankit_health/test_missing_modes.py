@@ -64,7 +64,7 @@ class TestShares:
 
 
 class TestMissingModes:
-    def test_nothing_is_missing_in_real_pictures(self, covered, shapes):
+    def test_real_images_miss_nothing(self, covered, shapes):
         for part in shapes[0][:2560].split(256):
             assert covered.check(quantized(part)) == []
 
@@ -91,7 +91,7 @@ class TestMissingModes:
         ],
         ids=["blurred", "faint", "noise", "grey"],
     )
-    def test_pictures_unlike_any_real_have_no_shares(self, covered, shapes, spoil):
+    def test_images_unlike_any_real_have_no_shares(self, covered, shapes, spoil):
         torch.manual_seed(0)
         assert covered.check(quantized(spoil(shapes[0][:256]))) == []
 
@@ -117,6 +117,6 @@ class TestMissingModes:
         assert "of the real images and leave out the rest" in finding.message
         assert finding.figures["missing_share"] == pytest.approx(0.5, abs=0.1)
 
-    def test_small_sets_are_not_judged(self, image_run):
+    def test_small_datasets_are_not_judged(self, image_run):
         assert RealImages(image_run(count=100, labelled=False), 1024).groups is None
         assert not RealImages(image_run(count=40), 1024).enough

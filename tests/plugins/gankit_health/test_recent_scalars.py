@@ -21,7 +21,7 @@ class Untouchable(torch.Tensor):
 
 class TestRecentScalars:
     @given(st.lists(st.floats(-1e6, 1e6, width=32), max_size=30), st.integers(1, 10), st.integers(0, 30))
-    def test_the_last_values_however_often_they_are_read(self, figures, length, read_at):
+    def test_the_last_values_do_not_depend_on_when_they_are_read(self, figures, length, read_at):
         window = RecentScalars(length)
         for index, value in enumerate(figures):
             if index == read_at:
@@ -31,7 +31,7 @@ class TestRecentScalars:
         assert window.values()["real_logits"] == []
         assert set(window.values()) == set(NAMES)
 
-    def test_it_goes_on_where_it_stood(self):
+    def test_state_round_trip(self):
         window, other = RecentScalars(3), RecentScalars(3)
         for value in range(5):
             window.add({"real_logits": torch.tensor(float(value))})
@@ -39,11 +39,11 @@ class TestRecentScalars:
         other.load_state_dict(window.state_dict())
         assert other.values()["real_logits"] == [2.0, 3.0, 4.0]
 
-    def test_figures_of_many_types_in_one_go(self):
+    def test_values_of_several_dtypes(self):
         mixed = [torch.tensor(1.5), torch.tensor(2.5, dtype=torch.float64), torch.ones(1)]
         assert to_floats(mixed) == [1.5, 2.5, 1.0]
 
-    def test_adding_does_not_touch_a_figure(self):
+    def test_add_does_not_use_the_tensors(self):
         figure = torch.tensor(1.0).as_subclass(Untouchable)
         with pytest.raises(AssertionError, match="between checks"):
             float(figure)

@@ -11,7 +11,7 @@ from gankit_health.value_range import Values, value_range, values_of
 class TestValueRange:
     REALS = Values(below=0.6, above=0.4, at_ends=0.05)
 
-    def test_real_pictures(self, shapes):
+    def test_real_images(self, shapes):
         assert value_range(shapes[0][:100], values_of(shapes[0])) == []
         assert values_of(torch.tensor([-1.0, -0.5, 0.0, 0.5])) == Values(0.5, 0.25, 0.25)
 
@@ -27,7 +27,7 @@ class TestValueRange:
             (lambda x: x / 0, "images_not_finite", "100% of their values are NaN or infinite"),
         ],
     )
-    def test_pictures_that_are_off(self, fakes, kind, text):
+    def test_images_outside_of_the_range(self, fakes, kind, text):
         (finding,) = value_range(
             fakes(torch.randn(50, 3, 8, 8, generator=torch.Generator().manual_seed(0))), self.REALS
         )
@@ -35,7 +35,7 @@ class TestValueRange:
         assert text in finding.message
 
     @pytest.mark.parametrize("part", [0.1, 0.5, 1.0])
-    def test_pictures_that_are_not(self, part):
+    def test_images_inside_the_range(self, part):
         noise = torch.randn(50, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         assert value_range(part * noise.tanh(), self.REALS) == []
         assert value_range(part * noise.sigmoid(), Values(0.1, 0.9, 0.3)) == []  # nearly all white anyway

@@ -9,7 +9,7 @@ from torch import nn
 from gankit_health.weight_changes import norm, tensor_sums
 
 
-def test_prints_see_every_change_of_what_is_trained():
+def test_sums_change_with_every_trainable_weight():
     network = nn.Sequential(nn.Linear(3, 5), nn.BatchNorm1d(5))
     before = tensor_sums(network)
     assert norm(before) == pytest.approx(float(nn.utils.get_total_norm(list(network.parameters()))), rel=1e-6)

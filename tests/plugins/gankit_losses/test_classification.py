@@ -153,7 +153,7 @@ def test_one_class_alone_or_one_image_alone(kind: Any) -> None:
     ("name", "key"),
     [("auxiliary_classifier", "class_logits"), ("contrastive", "embedding"), ("d2d_ce", "embedding")],
 )
-def test_what_d_lacks_is_named(name: str, key: str) -> None:
+def test_missing_outputs_of_d_are_named(name: str, key: str) -> None:
     registries = gankit.Registries()
     gankit_losses.register(registries)
     entry = registries.regularizers.get(name)
@@ -178,9 +178,12 @@ def test_what_d_lacks_is_named(name: str, key: str) -> None:
     ("name", "key"),
     [("auxiliary_classifier", "class_logits"), ("contrastive", "embedding"), ("d2d_ce", "embedding")],
 )
-def test_the_check_of_a_recipe_tells_it_too(name: str, key: str) -> None:
+def test_checking_a_recipe_reports_missing_outputs(name: str, key: str) -> None:
     runtime = gankit.Runtime()
-    for recipe, lack in (("dcgan_cifar10_conditional", f"'{key}' in the output of the discriminator"), ("dcgan_cifar10", "labels")):
+    for recipe, lack in (
+        ("dcgan_cifar10_conditional", f"'{key}' in the output of the discriminator"),
+        ("dcgan_cifar10", "labels"),
+    ):
         with pytest.raises(gankit.RecipeError, match=f"regularizers.0: regularizer '{name}' needs {lack}") as error:
             runtime.load(RECIPES / f"{recipe}.yaml", [f"regularizers=[{name}]"])
         assert len(error.value.problems) == 1

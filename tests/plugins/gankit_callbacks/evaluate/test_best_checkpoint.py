@@ -63,18 +63,18 @@ class TestBest:
         assert said.code == 0, said.err
         assert evaluations()[-1].evaluated.checkpoint == kept.name
 
-    def test_it_takes_no_room_while_the_original_is_there(self, make):
+    def test_the_best_checkpoint_is_hard_linked(self, make):
         make(callback={"every": 6}).fit()
         for file in Path("run/best/step-00000006").iterdir():
             assert file.samefile(Path("run/checkpoints/step-00000006", file.name))
 
-    def test_what_is_no_number_is_never_the_best(self, make, given):
+    def test_nan_is_never_the_best_score(self, make, given):
         given += [math.nan, -5.0, math.inf, math.nan, -6.0, -math.inf]
         make(callback={"every": 1, "metrics": ["given"]}).fit()
         assert best() == ["step-00000002"]
         assert str(evaluations()[0].scores["given_colours"]) == "nan"
 
-    def test_nothing_is_kept_unless_wanted(self, make, given):
+    def test_keep_best_can_be_switched_off(self, make, given):
         given += [1.0, 2.0, 3.0]
         make(callback={"every": 2, "keep_best": False}, callbacks=None).fit()
         assert not Path("run/best").exists()

@@ -39,7 +39,7 @@ def names(folder: Path) -> list[str]:
 
 
 class TestResume:
-    def test_it_goes_on_as_if_nothing_had_happened(self, make, runtime, given):
+    def test_a_resumed_run_has_the_same_scores(self, make, runtime, given):
         scores = [4.0, 7.0, 5.0, 6.0, 1.0, 9.0]
         given += scores
         make("whole", {"every": 1, "metrics": ["given"], "patience": 3}).fit()

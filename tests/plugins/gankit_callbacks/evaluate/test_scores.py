@@ -122,7 +122,7 @@ def test_training_is_not_disturbed(make, sections):
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_what_is_expensive_is_done_once(make, runtime):
+def test_expensive_work_is_done_once(make, runtime):
     seen = runtime.registries.features.get("colours").factory.seen
     seen.clear()
     make("one", {"every": 2}).fit()
