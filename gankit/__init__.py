@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .game.adversarial import adversarial_step as adversarial_step
     from .game.adversarial import take_turn as take_turn
     from .game.freezing import frozen as frozen
+    from .game.outputs import all_logits as all_logits
     from .game.outputs import heads_of as heads_of
     from .hookspecs import hookimpl as hookimpl
     from .interfaces import Augmentation as Augmentation
@@ -107,7 +108,7 @@ _HOME = {
         "take_turn",
     ),
     "game.freezing": ("frozen",),
-    "game.outputs": ("heads_of",),
+    "game.outputs": ("all_logits", "heads_of"),
     "hookspecs": ("hookimpl",),
     "interfaces": (
         "Augmentation",

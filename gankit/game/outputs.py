@@ -18,6 +18,12 @@ def heads_of(output: DiscriminatorOutput) -> list[Tensor]:
     return [head if head.dtype == torch.float64 else head.float() for head in heads]
 
 
+def all_logits(output: DiscriminatorOutput) -> Tensor:
+    """The logits of all heads, in fp32 at least: [n ...] of a single head, [n heads*...] of several, concatenated."""
+    heads = heads_of(output)
+    return heads[0] if len(heads) == 1 else torch.cat([head.reshape(len(head), -1) for head in heads], dim=1)
+
+
 def total_of_logits(output: DiscriminatorOutput) -> Tensor:
     """The sum of all logits of all heads, a scalar: the function that gradient penalties differentiate."""
     return torch.stack([head.sum() for head in heads_of(output)]).sum()

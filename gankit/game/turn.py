@@ -13,7 +13,7 @@ from ..interfaces import Batch, DiscriminatorOutput, Player
 from .discriminator_calls import Side
 from .game import Fakes, Game
 from .noise import BatchNoise
-from .outputs import concatenate, heads_of
+from .outputs import all_logits, concatenate, heads_of
 
 T = TypeVar("T")
 
@@ -175,7 +175,4 @@ class PlayerTurn:
         return self._generated[name]  # type: ignore[no-any-return]
 
     def _logits(self, output: DiscriminatorOutput) -> Tensor:
-        heads = heads_of(output)
-        if self._head is not None:
-            return heads[self._head]
-        return heads[0] if len(heads) == 1 else torch.cat([h.reshape(len(h), -1) for h in heads], dim=1)
+        return all_logits(output) if self._head is None else heads_of(output)[self._head]

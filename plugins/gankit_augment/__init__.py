@@ -1,4 +1,4 @@
-"""Augmentation of all that the discriminator sees, on the device and differentiable twice."""
+"""Augmentations of the discriminator's input, computed on the device and twice differentiable."""
 
 import gankit
 
@@ -10,7 +10,7 @@ from .kornia_pipeline import Kornia
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """ADA, DiffAugment, and kornia's augmentations by name; APA, a game."""
+    """Register ADA, DiffAugment and kornia's augmentations, and the game APA."""
     registries.augmentations.add("ada", ADA)
     registries.augmentations.add("diffaugment", DiffAugment)
     registries.augmentations.add("kornia", Kornia)

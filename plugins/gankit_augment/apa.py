@@ -1,4 +1,4 @@
-"""Adaptive pseudo augmentation: fakes among the reals, as many as D is too sure of (arXiv 2111.06849)."""
+"""Adaptive pseudo augmentation (APA, arXiv 2111.06849): fakes presented to D as reals."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from pydantic import PositiveInt
 
 import gankit
 
-from .adaptive import Adaptive, Probability, Target
+from .adaptive_probability import AdaptiveProbability, Probability, Target
 
 
-class APA(Adaptive):
-    """Adaptive pseudo augmentation (arXiv 2111.06849): the usual game, with fakes shown to D as reals.
+class APA(AdaptiveProbability):
+    """Adaptive pseudo augmentation (arXiv 2111.06849): the adversarial game with some reals replaced by fakes.
 
-    Each real of D's turns is replaced by a fresh fake, made for its label, with probability p, which follows D's
-    logits on what it is shown as real, as ADA's does; it is reported as ``apa_p``. For little data, alone or beside
-    augmentations. It costs a generator forward for each of D's turns.
+    In D's turns each real is replaced, with probability p, by a new fake with its label. p is adapted as in ADA, from
+    D's logits on the images presented as real, and reported as ``apa_p``. For small datasets, alone or together with
+    augmentations. It costs one generator forward pass per turn of D.
 
     Args:
-        p: the probability to begin with; with ``target: null``, the probability.
-        target: of E[sign(D(real))]; null keeps p as it is given, a number or a schedule.
-        speed: images that it takes p to go from 0 to 1.
-        interval: turns of D from one adjustment to the next.
+        p: initial probability; with ``target: null``, the probability.
+        target: of E[sign(D(real))]; null keeps p as given, a number or a schedule.
+        speed: number of images in which p goes from 0 to 1.
+        interval: turns of D between adjustments.
     """
+
+    reported_as = "apa_p"
 
     def __init__(
         self,
@@ -38,18 +40,11 @@ class APA(Adaptive):
         super().__init__(p, target, speed, interval)
 
     def step(self, game: Any, batches: Iterator[gankit.Batch], state: Any) -> gankit.Scalars:
-        """One update of G, after D's turns."""
-        return gankit.adversarial_step(game, (self.deceive(game, batch) for batch in batches), state)
+        """Update D, then G, on batches with replaced reals."""
+        return gankit.adversarial_step(game, (self.replace_reals(game, batch) for batch in batches), state)
 
-    def deceive(self, game: Any, batch: gankit.Batch) -> gankit.Batch:
-        """The batch with fakes in the place of some reals."""
+    def replace_reals(self, game: Any, batch: gankit.Batch) -> gankit.Batch:
+        """The batch with some reals replaced by fakes."""
         fakes = game.draw_fakes(len(batch.images), batch.labels, graph=False).images
         replaced = torch.rand(len(fakes), 1, 1, 1, dtype=fakes.dtype, device=fakes.device) < self.probability()
         return gankit.Batch(torch.where(replaced, fakes, batch.images), batch.labels)
-
-    def after(self, turn: gankit.Turn) -> gankit.Scalars:
-        """Adjust p."""
-        if turn.player != "discriminator":
-            return {}
-        self.follow(turn)
-        return {"apa_p": self.probability()}

@@ -1,4 +1,4 @@
-"""DiffAugment: color, translation and cutout, as published (arXiv 2006.10738)."""
+"""DiffAugment (arXiv 2006.10738)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ Policy = Literal["color", "translation", "cutout"]
 
 
 class DiffAugment(nn.Module):
-    """DiffAugment (arXiv 2006.10738): color, translation and cutout, drawn anew for each image.
+    """DiffAugment (arXiv 2006.10738): color, translation and cutout, drawn independently for each image.
 
-    It works on [-1, 1] directly and does not clamp, as published: after ``color`` values may lie outside.
+    As published, values are not clamped: after ``color`` they may lie outside [-1, 1].
 
     Args:
-        image: what the images are like.
-        policy: what to apply, in this order.
+        image: unused.
+        policy: the operations, applied in this order.
 
     Raises:
-        ValueError: a policy is given twice.
+        ValueError: ``policy`` has duplicates.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class DiffAugment(nn.Module):
     ) -> None:
         super().__init__()
         if len(set(policy)) < len(policy):
-            raise ValueError(f"policy {list(policy)} names one twice; give each of color, translation, cutout once")
+            raise ValueError(f"policy {list(policy)} has duplicates; give each of {', '.join(POLICIES)} at most once")
         self.policy = policy
 
     def forward(self, images: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def color(images: Tensor) -> Tensor:
 
 
 def translation(images: Tensor, ratio: float = 0.125) -> Tensor:
-    """Shift by whole pixels, up to ``ratio`` of each side either way; zeros come in from outside."""
+    """Shift by whole pixels, up to ``ratio`` of each side in both directions; the border is filled with zeros."""
     n, _, height, width = images.shape
     up, left = _rounded(height, ratio), _rounded(width, ratio)
     rows = _integers(images, 2 * up + 1) + torch.arange(height, device=images.device)  # [n h]
@@ -68,7 +68,7 @@ def translation(images: Tensor, ratio: float = 0.125) -> Tensor:
 
 
 def cutout(images: Tensor, ratio: float = 0.5) -> Tensor:
-    """Zero a box of ``ratio`` of each side, whose centre is anywhere in the image; it may reach beyond the border."""
+    """Zero a box of ``ratio`` of each side, centered anywhere in the image; it may extend beyond the border."""
     n, _, height, width = images.shape
     rows = _inside_box(images, height, ratio).view(n, 1, height, 1)
     columns = _inside_box(images, width, ratio).view(n, 1, 1, width)
@@ -79,24 +79,24 @@ POLICIES: Mapping[str, Callable[[Tensor], Tensor]] = {"color": color, "translati
 
 
 def _inside_box(images: Tensor, side: int, ratio: float) -> Tensor:
-    """Which of a side's pixels [n side] lie in a box that spans ``ratio`` of it."""
+    """Mask [n side] of the pixels of a row or column that lie in a box of ``ratio`` of its length."""
     box = _rounded(side, ratio)
     first = _integers(images, side + 1 - box % 2) - box // 2
     pixels = torch.arange(side, device=images.device)
     return (first <= pixels) & (pixels < first + box)
 
 
-def _scale_about(centre: Tensor, images: Tensor, factor: Tensor) -> Tensor:
-    return (images - centre) * factor + centre
+def _scale_about(center: Tensor, images: Tensor, factor: Tensor) -> Tensor:
+    return (images - center) * factor + center
 
 
 def _uniform(images: Tensor) -> Tensor:
-    """A draw from [0, 1) for each image, [n 1 1 1]."""
+    """Uniform random numbers in [0, 1) for each image, [n 1 1 1]."""
     return torch.rand(len(images), 1, 1, 1, dtype=images.dtype, device=images.device)
 
 
 def _integers(images: Tensor, count: int) -> Tensor:
-    """A draw from 0 to ``count - 1`` for each image, [n 1]."""
+    """Random integers from 0 to ``count - 1`` for each image, [n 1]."""
     return torch.randint(count, (len(images), 1), device=images.device)
 
 

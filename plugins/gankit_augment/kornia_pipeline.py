@@ -1,4 +1,4 @@
-"""kornia's augmentations by name, as one augmentation of what the discriminator sees."""
+"""Augmentations from kornia, chosen by class name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .kornia_transforms import build_transform
 
 
 class Transform(BaseModel):
-    """One of kornia's augmentations: its class's name, and any parameters of its constructor."""
+    """A kornia augmentation: the name of its class, and parameters of its constructor."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -21,22 +21,22 @@ class Transform(BaseModel):
 
 
 class Kornia(nn.Module):
-    """kornia's augmentations one after another, drawn anew for each image.
+    """A sequence of kornia augmentations, drawn independently for each image.
 
-    Images are mapped from [-1, 1] to [0, 1] for them and back. Nothing is clamped here: color transforms do so
-    themselves, geometric ones stay in the range, and added noise may leave it.
+    Images are mapped from [-1, 1] to [0, 1] and back. Values are not clamped here: kornia's color transforms clamp,
+    geometric transforms keep the range, and added noise may exceed it.
 
-    Random parameters are drawn on the CPU, from torch's default generator, and sent to the device without waiting
-    for it: kornia reads many of them on the host, so that drawing them on the device would wait for it each time.
+    Random parameters are drawn on the CPU, from torch's default generator, and copied to the device without waiting
+    for it. kornia reads many of them on the host, so drawing them on the device would wait each time.
 
     Args:
-        image: what the images are like.
-        transforms: each by the name of its kornia class, with the parameters of its constructor, such as
-            ``{name: ColorJitter, brightness: 0.2, p: 0.8}``. Each is tried out on a few images: it has to keep
-            their shape and be differentiable twice.
+        image: size and channels of the images.
+        transforms: the names of kornia classes with constructor parameters, such as
+            ``{name: ColorJitter, brightness: 0.2, p: 0.8}``. Each is tried on a few images: it must keep their shape
+            and be twice differentiable.
 
     Raises:
-        ValueError: a transform is unknown, its parameters are, or it is of no use in front of a discriminator.
+        ValueError: a transform or a parameter is unknown, or the transform does not suit a discriminator's input.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Kornia(nn.Module):
                 faults.append(f"transforms[{index}]: {item.name}: {error}")
         if faults:
             raise ValueError("; ".join(faults))
-        # no submodules, or a move to the device would take kornia's draws along
+        # not registered as submodules: moving them to the device would move kornia's random draws there, too
         self.transforms = tuple(built)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One of kornia's augmentations from a recipe: found, checked, built and tried out."""
+"""Builds kornia augmentations from recipes and checks that they suit a discriminator's input."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import gankit
 
-NO_GRADIENT = "its gradient is zero almost everywhere, so the generator would learn nothing through it"
-NOT_RANDOM = "it does the same to every image; prepare the data so instead"
-UNFIT: Mapping[str, str] = {
+NO_GRADIENT = "its gradient is zero almost everywhere, so the generator could not learn through it"
+NOT_RANDOM = "it treats every image in the same way; prepare the dataset with it instead"
+UNSUITABLE: Mapping[str, str] = {
     "CenterCrop": NOT_RANDOM,
     "Denormalize": NOT_RANDOM,
     "LongestMaxSize": NOT_RANDOM,
@@ -30,47 +30,49 @@ UNFIT: Mapping[str, str] = {
     "Resize": NOT_RANDOM,
     "SmallestMaxSize": NOT_RANDOM,
 }
-LARGEST_TRIED = 256  # pixels a side: the trial keeps dozens of copies of its five images
-MAX_TRIED_PIXELS = LARGEST_TRIED**2
+MAX_TRIAL_SIDE = 256  # pixels: the trial keeps dozens of copies of its five images
+MAX_TRIAL_PIXELS = MAX_TRIAL_SIDE**2
 PROBABILITIES = ("p", "p_batch")
 
 
 def build_transform(name: str, parameters: Mapping[str, Any], image: gankit.ImageSpec) -> nn.Module:
-    """The kornia augmentation ``name``.
+    """Build the kornia augmentation ``name`` and try it.
 
     Raises:
-        ValueError: it is unknown or unfit, or its parameters are; the message does not repeat the name.
+        ValueError: it is unknown or unsuitable, or its parameters are; the message does not repeat the name.
     """
     import kornia.augmentation
 
     factory = _find(name, kornia.augmentation)
     _check_parameters(factory, parameters)
     given = {key: _tuples(value) for key, value in parameters.items()}
-    # the caller's device may be meta, and its random state is its own
+    # the caller may have set the meta device, and its random state must not change
     with torch.device("cpu"), torch.random.fork_rng(devices=[]), torch.enable_grad():
         try:
             transform = factory(**given)
         except MemoryError:
             raise
-        except Exception as error:  # kornia raises many kinds for what a user may get wrong
+        except Exception as error:  # kornia raises many types for invalid parameters
             raise ValueError(_sentence(error)) from None
-        if image.height * image.width <= MAX_TRIED_PIXELS:
+        if image.height * image.width <= MAX_TRIAL_PIXELS:
             _try_out(transform, image)
-        elif "size" not in given:  # what makes images of a size can be tried on none smaller
-            _try_out(transform, gankit.ImageSpec(LARGEST_TRIED, LARGEST_TRIED, image.channels))
+        elif "size" not in given:  # a transform with a fixed output size cannot be tried on smaller images
+            _try_out(transform, gankit.ImageSpec(MAX_TRIAL_SIDE, MAX_TRIAL_SIDE, image.channels))
     return transform
 
 
 def _find(name: str, library: ModuleType) -> type[nn.Module]:
     known = {key for key, value in vars(library).items() if _is_transform(value, library)}
-    if name in known and name not in UNFIT:
+    if name in known and name not in UNSUITABLE:
         return getattr(library, name)  # type: ignore[no-any-return]
-    if name in UNFIT:
-        raise ValueError(UNFIT[name])
+    if name in UNSUITABLE:
+        raise ValueError(UNSUITABLE[name])
     if inspect.isclass(getattr(library, name, None)):
-        raise ValueError("it is no augmentation of single images; volumes, mixtures and containers are of no use here")
-    fit = sorted(known - set(UNFIT))
-    raise ValueError("kornia has no such augmentation" + (_closest(name, fit) or f"; known: {', '.join(fit)}"))
+        raise ValueError("it does not augment single images; volumes, mixtures and containers are not supported")
+    suitable = sorted(known - set(UNSUITABLE))
+    raise ValueError(
+        "kornia has no such augmentation" + (_closest(name, suitable) or f"; known: {', '.join(suitable)}")
+    )
 
 
 def _is_transform(value: Any, library: ModuleType) -> bool:
@@ -97,10 +99,10 @@ def _check_parameters(factory: type[nn.Module], parameters: Mapping[str, Any]) -
 
 
 def _try_out(transform: Any, image: gankit.ImageSpec) -> None:
-    """See that ``transform`` keeps the images' shape and can be differentiated twice.
+    """Check that ``transform`` keeps the images' shape and is twice differentiable.
 
     Raises:
-        ValueError: it fails to.
+        ValueError: a check fails.
     """
     torch.default_generator.manual_seed(0)
     chances = {key: getattr(transform, key) for key in PROBABILITIES}
@@ -111,12 +113,12 @@ def _try_out(transform: Any, image: gankit.ImageSpec) -> None:
     size = f"{list(images.shape[1:])} images (c h w)"
     try:
         outcome = transform(images)
-    except MemoryError:  # who tries this in a bounded space wants to know
+    except MemoryError:  # for callers that limit memory
         raise
-    except Exception as error:  # as above
+    except Exception as error:  # as in `build_transform`
         raise ValueError(f"kornia cannot apply it to {size}: {_sentence(error)}") from None
     if outcome.shape != images.shape:
-        raise ValueError(f"it turns {size} into {list(outcome.shape[1:])}; it has to keep their shape")
+        raise ValueError(f"it changes {size} to {list(outcome.shape[1:])}; it must keep their shape")
     if not outcome.requires_grad:
         raise ValueError(NO_GRADIENT)
     (gradient,) = torch.autograd.grad((outcome * weight).sin().sum(), images, create_graph=True)
@@ -127,7 +129,7 @@ def _try_out(transform: Any, image: gankit.ImageSpec) -> None:
     except RuntimeError as error:
         raise ValueError(f"it cannot be differentiated twice with this torch: {_sentence(error)}") from None
     if not bool(gradient.isfinite().all() and second.isfinite()):
-        raise ValueError("its gradient is not finite on black, white or flat images")
+        raise ValueError("its gradient is NaN or infinite on black, white or flat images")
     for key, value in chances.items():
         setattr(transform, key, value)
 
@@ -140,7 +142,7 @@ def _trial_images(image: gankit.ImageSpec) -> Tensor:
 
 
 def _tuples(value: Any) -> Any:
-    """A recipe's lists as the tuples that kornia expects."""
+    """Convert a recipe's lists to tuples, which kornia expects."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""The two orthogonal wavelets whose low-pass filters ADA is built on."""
+"""The orthogonal wavelets of ADA's low-pass filters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SYM6 = (
 
 
 def reflected(positions: Tensor, length: int) -> Tensor:
-    """Indices [...] into a row of ``length`` pixels, mirrored at its outermost pixels as often as it takes."""
+    """Indices [...] into a row of ``length`` pixels, reflected at its ends as often as needed."""
     period = max(2 * (length - 1), 1)
     positions = positions % period
     return torch.minimum(positions, period - positions) if length > 1 else torch.zeros_like(positions)

@@ -1,4 +1,4 @@
-"""Callbacks that fill a run directory: the log, pictures of samples and of the curves, checkpoints, scores."""
+"""Callbacks that write the run directory: log, sample images, loss curves, checkpoints, scores."""
 
 import gankit
 
@@ -11,7 +11,7 @@ from .sample_images import SampleImages
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """All callbacks, for recipes to name."""
+    """Register all callbacks."""
     registries.callbacks.add("checkpoint", Checkpoint)
     registries.callbacks.add("evaluate", Evaluate)
     registries.callbacks.add("loss_curves", LossCurves)
@@ -21,6 +21,6 @@ def register(registries: gankit.Registries) -> None:
 
 @gankit.hookimpl
 def run_callbacks(recipe: gankit.Recipe) -> list[MetricsLog]:
-    """The log, which every run keeps; a recipe that names it sets it up itself."""
+    """Add the log to every run whose recipe does not list it."""
     named = any(callback.name == "metrics_log" for callback in recipe.callbacks)
     return [] if named else [MetricsLog()]

@@ -1,4 +1,4 @@
-"""``best/``: a checkpoint that nothing else removes."""
+"""The best checkpoint, kept in the folder ``best/``."""
 
 from __future__ import annotations
 
@@ -13,31 +13,26 @@ FOLDER = "best"
 NAME = re.compile(r"step-\d{8,}")
 
 
-def name_of(step: int) -> str:
-    """What a checkpoint of this step is called."""
-    return f"step-{step:08d}"
-
-
 def keep_best(checkpoint: Path, run_directory: Path) -> None:
-    """Keep a checkpoint as the best one, in place of the best so far.
+    """Store a checkpoint as the best one and remove the previous best.
 
-    Its files are linked, where the file system can, and so take no more room while the original is there. At any
-    moment there is a whole checkpoint: the old one goes when the new one is in place.
+    Files are hard-linked if the file system allows it, so they take no extra space while the original exists. The
+    previous best is removed only after the new one is in place, so a whole checkpoint exists at any time.
 
     Raises:
-        gankit.GankitError: it cannot be written.
+        gankit.GankitError: the checkpoint cannot be written.
     """
     folder = run_directory / FOLDER
     new, final = folder / f".{checkpoint.name}.{os.getpid()}", folder / checkpoint.name
     try:
         folder.mkdir(exist_ok=True)
-        for leftover in folder.glob(".step-*"):  # of a run that was killed
+        for leftover in folder.glob(".step-*"):  # from a killed run
             shutil.rmtree(leftover, ignore_errors=True)
         new.mkdir()
         for file in checkpoint.iterdir():
             _link(file, new / file.name)
         _to_disk(new)
-        if final.exists():  # of this step too, when a resumed run plays it again: the original is there meanwhile
+        if final.exists():  # a resumed run reached this step again
             final.rename(folder / f".{final.name}.removed")
         new.rename(final)
         _to_disk(folder)
@@ -55,7 +50,7 @@ def keep_best(checkpoint: Path, run_directory: Path) -> None:
 def _link(file: Path, name: Path) -> None:
     try:
         name.hardlink_to(file)
-    except OSError:  # not on every file system
+    except OSError:  # the file system has no hard links
         shutil.copyfile(file, name)
         _to_disk(name)
 

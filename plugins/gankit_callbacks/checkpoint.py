@@ -1,4 +1,4 @@
-"""When to save, and which checkpoints to keep."""
+"""The callback ``checkpoint``: saves checkpoints and removes old ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import gankit
 
 
 class Checkpoint:
-    """Saves every so many steps and when the run ends, be it done or interrupted; keeps the newest.
+    """Saves a checkpoint every ``every`` steps and at the end of the run, finished or interrupted; keeps the newest.
 
     Args:
         every: steps between two checkpoints.
-        keep: how many to keep; null keeps all.
+        keep: number of checkpoints to keep; null keeps all.
     """
 
     def __init__(self, *, every: PositiveInt = 1000, keep: PositiveInt | None = 3) -> None:
@@ -29,12 +29,12 @@ class Checkpoint:
         run.save()
 
     def on_checkpoint(self, run: gankit.Run) -> None:
-        """Remove the oldest beyond ``keep``, never the one just written."""
+        """Remove the oldest checkpoints beyond ``keep``, never the one just written."""
         if self.keep is None:
             return
         newest = run.checkpoint.name if run.checkpoint is not None else None
         for path in run.checkpoints[: -self.keep]:
             if path.name != newest:
-                # renamed first: whoever looks meanwhile finds a checkpoint whole or not at all
+                # rename first, so that other processes never see a partly removed checkpoint
                 removed = path.rename(path.with_name(f".{path.name}.removed"))
                 shutil.rmtree(removed, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Scores while training, the best checkpoint, and an end when nothing gets better."""
+"""The callback ``evaluate``: scores during training, the best checkpoint, and early stopping."""
 
 from __future__ import annotations
 
@@ -11,33 +11,32 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 import gankit
 
-from .best_checkpoint import FOLDER, keep_best, name_of
+from .best_checkpoint import FOLDER, keep_best
 
 Names = Annotated[tuple[str, ...], Field(min_length=1)]
 Seed = Annotated[NonNegativeInt, Field(lt=2**63)]
 
 
 class Evaluate:
-    """Scores G every so many steps and at the last one, and keeps the best checkpoint in ``best/``.
+    """Scores G every ``every`` steps and at the last step, and keeps the best checkpoint in ``best/``.
 
-    Generated images (of the EMA, where there is one) are compared with the run's own real ones, as by ``gankit eval``,
-    and so are the scores the same. They go into ``evaluations.jsonl`` and ``events.jsonl``. Nothing of the training
-    changes.
+    Generated images (from the EMA if there is one) are compared with the run's own real images, with the same scores as
+    ``gankit eval``. Scores are written to ``evaluations.jsonl`` and ``events.jsonl``. Training is not affected.
 
     Args:
-        every: steps between two evaluations.
-        metrics: their names.
-        features: the extractor's name.
-        params: of metrics and features, such as ``{kid: {subset_size: 500}}``.
-        samples: generated images.
-        real_samples: real ones; null for as many.
-        size: bring all images to this many pixels a side first; null leaves them as they are.
+        every: steps between evaluations.
+        metrics: names of the metrics.
+        features: name of the feature extractor.
+        params: parameters of metrics and features, such as ``{kid: {subset_size: 500}}``.
+        samples: number of generated images.
+        real_samples: number of real images; null takes as many as ``samples``.
+        size: resize all images to this many pixels a side first; null keeps their size.
         seed: of the generated images.
-        best_by: the score that says which checkpoint is the best, such as ``fd_effnet_lite0``; null takes the first
-            that tells good from bad.
-        better: whether lower or higher values of it are better; auto lets its metric say so.
-        keep_best: save a checkpoint where the score is the best so far, and keep it in ``best/step-...``.
-        patience: evaluations without a better score after which the run ends; null never ends it.
+        best_by: the score that selects the best checkpoint, such as ``fd_effnet_lite0``; null takes the first score
+            whose metric says whether lower or higher is better.
+        better: whether lower or higher values of that score are better; auto asks its metric.
+        keep_best: save a checkpoint at each new best score and keep it in ``best/step-...``.
+        patience: number of evaluations without a better score after which the run stops; null never stops it.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class Evaluate:
         self._best = Best()
 
     def on_run_start(self, run: gankit.Run) -> None:
-        """Build all that evaluations need. Raises: gankit.GankitError: something is not there, or does not fit."""
+        """Build the evaluator. Raises: gankit.GankitError: a component is missing or does not fit."""
         try:
             self._evaluator = gankit.Evaluator(run, self._request)
             columns = self._evaluator.rehearse()
@@ -86,20 +85,20 @@ class Evaluate:
         except gankit.GankitError as error:
             raise gankit.GankitError(f"callback 'evaluate': {error}") from error
         if self.keep_best and self._best.step is not None:
-            name = name_of(self._best.step)
+            name = gankit.checkpoint_name(self._best.step)
             found = [path for path in run.checkpoints if path.name == name]
-            if found and not (run.directory / FOLDER / name).exists():  # the run was killed in between
+            if found and not (run.directory / FOLDER / name).exists():  # the run was killed before it was kept
                 keep_best(found[0], run.directory)
 
     def on_step_end(self, run: gankit.Run) -> None:
         if run.state.step % self.every and run.state.step < run.total_steps:
             return
         assert self._evaluator is not None
-        if run.not_finite() is not None:  # there is nothing to score
+        if run.not_finite() is not None:  # NaN weights cannot be scored
             return
         evaluation = self._evaluator.evaluate()
         self._evaluator.record(evaluation)
-        run.log({"event": "evaluated", "scores": evaluation.scores})
+        run.log(gankit.Evaluated(evaluation.scores))
         value = evaluation.scores[self._score]
         measured = f"{self._direction} {self._score} {evaluation.protocol[self._score]}"
         self._best = self._best.after(run.state.step, value, measured, 1.0 if self._direction == "higher" else -1.0)
@@ -107,7 +106,7 @@ class Evaluate:
             if self.keep_best:
                 run.save()
         elif self.patience is not None and self._best.since >= self.patience:
-            run.stop(self._best.bored(self._score))
+            run.stop(self._best.stop_reason(self._score))
 
     def on_checkpoint(self, run: gankit.Run) -> None:
         if self.keep_best and run.checkpoint is not None and self._best.step == run.state.step:
@@ -127,25 +126,25 @@ class Evaluate:
         self._best = Best(**state)
 
     def _close(self) -> None:
-        """Let go of what takes much memory."""
+        """Free the evaluator's memory."""
         if self._evaluator is not None:
             self._evaluator.close()
             self._evaluator = None
 
     def _choose(self, scores: Mapping[str, Literal["lower", "higher"] | None]) -> tuple[str, str]:
-        """The score that says what is best, and which values of it are better."""
-        telling = [name for name, better in scores.items() if better is not None]
-        score = self.best_by or next(iter(telling or scores))
+        """The name of the score that selects the best checkpoint, and which values of it are better."""
+        directed = [name for name, better in scores.items() if better is not None]
+        score = self.best_by or next(iter(directed or scores))
         if score not in scores:
             raise gankit.GankitError(
-                f"best_by: no metric of this evaluation gives '{score}'; they give {', '.join(scores)}"
+                f"best_by: no metric of this evaluation computes '{score}'; choose one of {', '.join(scores)}"
             )
         better = scores[score] if self.better == "auto" else self.better
         if better is None:
-            remedy = f"choose another one ({', '.join(telling)}), or " if telling else ""
+            remedy = f"choose another score ({', '.join(directed)}), or " if directed else ""
             raise gankit.GankitError(
-                f"best_by: its metric does not say whether lower or higher values of '{score}' are better; "
-                f"{remedy}say it with better: lower or better: higher"
+                f"best_by: the metric of '{score}' does not say whether lower or higher values are better; "
+                f"{remedy}set better: lower or better: higher"
             )
         return score, better
 
@@ -155,10 +154,10 @@ class Best:
     """The best score so far.
 
     Attributes:
-        measured: which score, by which protocol, and what is better; another one begins anew.
-        step: at which it was; None before there was any.
-        value: itself.
-        since: how many evaluations have come after it.
+        measured: the score's name, protocol and direction; a change of any of them starts over.
+        step: of the best score; None before the first.
+        value: of the best score.
+        since: number of evaluations after it.
     """
 
     measured: str = ""
@@ -167,14 +166,14 @@ class Best:
     since: int = 0
 
     def after(self, step: int, value: float, measured: str, sign: float) -> Best:
-        """With one more evaluation: larger is better where ``sign`` is 1, and what is no finite number never is."""
+        """Add an evaluation. Larger values are better if ``sign`` is 1; NaN and infinity never are."""
         before = self if measured == self.measured else Best(measured)
         if math.isfinite(value) and (before.step is None or sign * value > sign * before.value):
             return Best(measured, step, value)
         return replace(before, since=before.since + 1)
 
-    def bored(self, score: str) -> str:
-        """Why the run should end."""
+    def stop_reason(self, score: str) -> str:
+        """Why the run stops."""
         if self.step is None:
-            return f"{score} was no finite number in {self.since} evaluation{'s' if self.since > 1 else ''}"
+            return f"{score} was NaN or infinite in {self.since} evaluation{'s' if self.since > 1 else ''}"
         return f"{score} has not improved since step {self.step}: {self.value:.5g}"

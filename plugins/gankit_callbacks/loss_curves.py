@@ -1,4 +1,4 @@
-"""``loss_curves.png``: how the game has gone so far."""
+"""The callback ``loss_curves``: plots the logged scalars to ``loss_curves.png``."""
 
 from __future__ import annotations
 
@@ -10,59 +10,48 @@ from pydantic import PositiveInt
 
 import gankit
 
-from .cadence import Cadence
 from .metrics_log import FILE
-from .scalars import as_floats
+from .scalars_to_floats import scalars_to_floats
+from .step_interval import PeriodicImage, StepInterval
 
 PICTURE = "loss_curves.png"
 SECONDS_BETWEEN = 30.0
-MOST_CURVES = 200
-NO_CURVES = ("step", "epoch", "images", "seconds", "images_per_second")
+MAX_CURVES = 200
+NOT_PLOTTED = ("step", "epoch", "images", "seconds", "images_per_second")
 
 Curve = tuple[list[int], list[float]]
-"""Steps, and the figure at each."""
+"""Steps, and the value at each."""
 
 
-class LossCurves:
-    """Draws both losses, D's mean output on reals and on fakes, and further figures, over the steps.
+class LossCurves(PeriodicImage):
+    """Plots both losses, D's mean output on reals and on fakes, and further scalars, over the steps.
 
-    The curves come from ``metrics.jsonl``, and so go back to before a resume. Between the first step and the last
-    they are drawn every so many steps, but at most twice a minute: reading a long log takes its time.
+    The values come from ``metrics.jsonl`` and include those from before a resume. Between the first step and the last,
+    the plot is drawn at most every 30 seconds, since reading a long log takes time.
 
     Args:
-        every: steps between two drawings.
+        every: steps between plots.
     """
 
     def __init__(self, *, every: PositiveInt = 100) -> None:
-        self._cadence = Cadence(every, SECONDS_BETWEEN)
+        super().__init__(StepInterval(every, SECONDS_BETWEEN))
 
-    def on_run_start(self, run: gankit.Run) -> None:
-        self._cadence.start(run)
-
-    def on_step_end(self, run: gankit.Run) -> None:
-        if self._cadence.due(run):
-            self._draw(run)
-
-    def on_run_end(self, run: gankit.Run) -> None:
-        if self._cadence.missed(run):
-            self._draw(run)
-
-    def _draw(self, run: gankit.Run) -> None:
-        from .drawing import draw_curves  # matplotlib is not for every run
+    def _write(self, run: gankit.Run) -> None:
+        from .curve_plot import draw_curves  # only runs with this callback import matplotlib
 
         if curves := read_curves(run):
             draw_curves(curves, str(run.recipe.name), run.state.step, run.directory / PICTURE)
 
 
 def read_curves(run: gankit.Run) -> dict[str, Curve]:
-    """Every figure in the run's log, and of the step just played where the log does not have it yet."""
+    """All scalars in the run's log, and those of the current step if the log does not have them yet."""
     curves: dict[str, Curve] = {}
 
-    def add(step: int, figures: dict[str, object]) -> None:
-        for name, value in figures.items():
+    def add(step: int, scalars: dict[str, object]) -> None:
+        for name, value in scalars.items():
             number = _number(value)
-            known = name in curves or (len(curves) < MOST_CURVES and name.isprintable())
-            if known and name not in NO_CURVES and number is not None:
+            known = name in curves or (len(curves) < MAX_CURVES and name.isprintable())
+            if known and name not in NOT_PLOTTED and number is not None:
                 steps, values = curves.setdefault(name, ([], []))
                 steps.append(step)
                 values.append(number)
@@ -73,7 +62,7 @@ def read_curves(run: gankit.Run) -> dict[str, Curve]:
             last_step = step
             add(last_step, record)
     if last_step < run.state.step:
-        add(run.state.step, dict(as_floats(run.scalars)))
+        add(run.state.step, dict(scalars_to_floats(run.scalars)))
     return curves
 
 
@@ -85,7 +74,7 @@ def _logged(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _number(value: object) -> float | None:
-    """A number as JSON has it, or as a string: ``nan``, ``inf``."""
+    """A JSON number, or a string such as ``nan`` or ``inf``, as a float; None for anything else."""
     try:
         return float(value) if isinstance(value, (int, float, str)) else None
     except (ValueError, OverflowError):

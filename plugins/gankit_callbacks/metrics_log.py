@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one object a logged step."""
+"""The callback ``metrics_log``: writes the scalars of training to ``metrics.jsonl``."""
 
 from __future__ import annotations
 
@@ -11,36 +11,35 @@ from pydantic import PositiveInt
 
 import gankit
 
-from .cadence import Cadence
-from .scalars import as_floats
+from .scalars_to_floats import scalars_to_floats
+from .step_interval import StepInterval
 
 FILE = "metrics.jsonl"
 
 
 class MetricsLog:
-    """Appends figures of the step to ``metrics.jsonl`` at the first step, every so many, and the last.
+    """Appends a line of scalars to ``metrics.jsonl`` at the first step, every ``every`` steps, and at the last.
 
-    A line holds ``step``, ``epoch``, ``images`` (reals shown to D so far), ``seconds`` (of training so far, those
-    before a resume included), ``images_per_second`` (since the last line) and the step's figures; those that only some
-    steps have, such as a lazy penalty, as they last were since the line before. On resume the file is cut back to
-    where the checkpoint left it; a run without a checkpoint starts it anew.
-
+    A line holds ``step``, ``epoch``, ``images`` (reals shown to D so far), ``seconds`` (of training so far, including
+    those before a resume), ``images_per_second`` (since the previous line) and the step's scalars. Scalars that only
+    some steps report, such as a lazy penalty, have their last value since the previous line. On resume the file is
+    truncated to its length at the checkpoint; a run without a checkpoint starts a new file.
     Args:
-        every: steps between two lines.
+        every: steps between lines.
     """
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
-        self._cadence = Cadence(every)
+        self._interval = StepInterval(every)
         self._file: gankit.JsonLines | None = None
         self._bytes = 0
         self._seconds = 0.0
         self._started = 0.0
-        self._figures: gankit.Scalars = {}
+        self._scalars: gankit.Scalars = {}
         self._last_images = 0
         self._last_seconds = 0.0
 
     def on_run_start(self, run: gankit.Run) -> None:
-        self._cadence.start(run)
+        self._interval.start(run)
         if self._file is not None:  # the run went back to a checkpoint
             self._file.close()
         self._file = gankit.JsonLines(run.directory / FILE, keep_bytes=self._bytes)
@@ -48,30 +47,30 @@ class MetricsLog:
         self._last_images, self._last_seconds = run.images, self._seconds
 
     def on_step_end(self, run: gankit.Run) -> None:
-        self._figures |= run.scalars  # still on the device: nothing waits for them here
-        if self._cadence.due(run):
+        self._scalars |= run.scalars  # still on the device: this does not wait for them
+        if self._interval.due(run):
             self._append(run)
 
     def on_run_end(self, run: gankit.Run) -> None:
-        self._close()  # no line for a step that happens to be the last before an interruption: resuming goes over it
+        self._close()  # no line for the last step of an interrupted run: a resumed run repeats it
 
     def on_exception(self, run: gankit.Run) -> None:
-        self._close()  # without the figures: fetching them from a device that failed may fail as well
+        self._close()  # without scalars: reading them from a device that failed may fail, too
 
     def state_dict(self) -> dict[str, Any]:
-        """The log's length, once all of it is on the disk, the seconds so far, and the figures not yet written."""
+        """The length of the log, flushed to disk, the seconds so far, and the scalars not yet written."""
         if self._file is not None:
             self._bytes = self._file.sync()
             self._seconds = time.monotonic() - self._started
-        return {"bytes": self._bytes, "seconds": self._seconds, "figures": as_floats(self._figures)}
+        return {"bytes": self._bytes, "seconds": self._seconds, "figures": scalars_to_floats(self._scalars)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._bytes, self._seconds = int(state["bytes"]), float(state["seconds"])
-        self._figures = {name: torch.tensor(value, dtype=torch.float64) for name, value in state["figures"].items()}
+        self._scalars = {name: torch.tensor(value, dtype=torch.float64) for name, value in state["figures"].items()}
 
     def _append(self, run: gankit.Run) -> None:
         assert self._file is not None
-        figures = as_floats(self._figures)  # first, since it waits for the step that the clock is to include
+        scalars = scalars_to_floats(self._scalars)  # first: it waits for the step, whose time counts
         seconds = time.monotonic() - self._started
         rate = (run.images - self._last_images) / max(seconds - self._last_seconds, 1e-9)
         self._file.append(
@@ -81,10 +80,10 @@ class MetricsLog:
                 "images": run.images,
                 "seconds": round(seconds, 3),
                 "images_per_second": round(rate, 2),
-                **figures,
+                **scalars,
             }
         )
-        self._figures = {}
+        self._scalars = {}
         self._last_images, self._last_seconds = run.images, seconds
 
     def _close(self) -> None:

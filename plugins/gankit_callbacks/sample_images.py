@@ -1,4 +1,4 @@
-"""Pictures of what G makes, always from the same latents, and of what it is to make."""
+"""The callback ``sample_images``: grids of generated images from fixed latents, and of real images."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from pydantic import NonNegativeInt, PositiveInt
 
 import gankit
 
-from .cadence import Cadence
+from .step_interval import PeriodicImage, StepInterval
 
 REAL = "real_samples.png"
-MOST_CLASSES = 20
+MAX_CLASSES = 20
 
 
-class SampleImages:
-    """Writes ``real_samples.png`` once and ``fake_samples_epoch_000.png``, ... as training goes on.
+class SampleImages(PeriodicImage):
+    """Writes ``real_samples.png`` once and ``fake_samples_epoch_000.png``, ... during training.
 
-    The fakes of an epoch are written anew every so many steps, at the first step of the run, and at the last; they
-    come from the same latents each time. In a conditional run each row is a class, from the first down to the 20th.
-    Images below 64 px are enlarged by a whole number; otherwise each pixel is one of the picture's.
+    The file of an epoch is overwritten every ``every`` steps, at the first step of the run, and at the last, always
+    from the same latents. In a conditional run each row shows one class, for the first 20 classes. Images below 64 px
+    are enlarged by an integer factor; larger ones keep their size.
 
     Args:
-        every: steps between two pictures.
-        count: images in a picture; in a conditional run there are as many as classes times columns.
-        columns: images in a row.
+        every: steps between grids.
+        count: images in a grid; a conditional run has ``columns`` images per class instead.
+        columns: images per row.
         seed: of the latents.
     """
 
@@ -37,35 +37,30 @@ class SampleImages:
         self.count = count
         self.columns = columns
         self.seed = seed
-        self._cadence = Cadence(every)
-        self._reals_wait = True
+        super().__init__(StepInterval(every))
+        self._reals_pending = True
 
     def on_run_start(self, run: gankit.Run) -> None:
-        self._cadence.start(run)
-        self._reals_wait = True
+        super().on_run_start(run)
+        self._reals_pending = True
 
     def on_step_end(self, run: gankit.Run) -> None:
-        if self._reals_wait:
-            self._reals_wait = False
+        if self._reals_pending:
+            self._reals_pending = False
             if run.state.step == 1 or not (run.directory / REAL).exists():
                 count, labels = self._layout(run)
                 gankit.save_grid(run.real(count, labels), run.directory / REAL, self.columns)
-        if self._cadence.due(run):
-            self._save_fakes(run)
+        super().on_step_end(run)
 
-    def on_run_end(self, run: gankit.Run) -> None:
-        if self._cadence.missed(run):
-            self._save_fakes(run)
-
-    def _save_fakes(self, run: gankit.Run) -> None:
+    def _write(self, run: gankit.Run) -> None:
         count, labels = self._layout(run)
         images = run.sample(count, self.seed, labels)
         gankit.save_grid(images, run.directory / f"fake_samples_epoch_{run.epoch:03d}.png", self.columns)
 
     def _layout(self, run: gankit.Run) -> tuple[int, list[int] | None]:
-        """How many images, and the label of each."""
+        """The number of images, and their labels."""
         if run.classes is None:
             return self.count, None
-        rows = min(len(run.classes), MOST_CLASSES)
+        rows = min(len(run.classes), MAX_CLASSES)
         labels = [row for row in range(rows) for _ in range(self.columns)]
         return len(labels), labels

@@ -1,4 +1,4 @@
-"""CIFAR-10 as the data set `cifar10`."""
+"""The dataset `cifar10`."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from .dataset import CIFAR10
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """Add the data set."""
+    """Register the dataset."""
     registries.datasets.add("cifar10", CIFAR10)

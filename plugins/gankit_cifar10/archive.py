@@ -1,4 +1,4 @@
-"""The original archive, by torchvision: found in place, placed by hand, or downloaded."""
+"""The original CIFAR-10 archive, read by torchvision from where it is, or downloaded."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import gankit
 
 
 def load(root: Path, train: bool, source: Any) -> tuple[Tensor, Tensor] | None:
-    """Images uint8 [n 3 32 32] and labels int64 [n] of the unpacked archive under ``root``.
+    """Load images uint8 [n 3 32 32] and labels int64 [n] from the unpacked archive under ``root``.
 
-    None where it is missing or a file of it has not the published md5. Raises: gankit.DataError.
+    Returns None if it is missing or a file's md5 differs. Raises: gankit.DataError: it cannot be read.
     """
     try:
         data = source(root, train=train)
-    except RuntimeError:  # torchvision's word for missing or damaged
+    except RuntimeError:  # torchvision's error for missing or damaged files
         return None
     except OSError as error:
         raise gankit.DataError(f"{root / source.base_folder} cannot be read: {error}") from error
@@ -30,25 +30,25 @@ def load(root: Path, train: bool, source: Any) -> tuple[Tensor, Tensor] | None:
 
 
 def fetch(root: Path, train: bool, source: Any, download: bool, zip_name: str) -> tuple[Tensor, Tensor]:
-    """Unpack the archive under ``root``, the one that lies there, else one from the network, and `load` it.
+    """Unpack the archive in ``root``, downloading it if necessary, and `load` it.
 
-    All work is done in a scratch folder beside the destination and appears by one rename, so that neither a broken
-    download nor a second process can leave half an archive behind.
+    Files are unpacked in a scratch folder next to the destination and moved by one rename, so that an interrupted
+    download or a second process never leaves a partial archive.
 
     Raises:
-        gankit.DataError: there is no sound archive, with all the ways to get one.
+        gankit.DataError: there is no intact archive; the message names all ways to get one.
     """
     from torchvision.datasets.utils import check_integrity
 
     placed = root / source.filename
     is_sound = check_integrity(placed, source.tgz_md5)
     if not (is_sound or download):
-        raise _missing(root, source, zip_name, "`download: false` forbids fetching it", "set `download: true`")
+        raise _missing(root, source, zip_name, "`download: false` forbids downloading it", "set `download: true`")
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".cifar10-", dir=root, ignore_cleanup_errors=True) as scratch:
             if is_sound:
-                shutil.copy(placed, scratch)  # torchvision takes a verified archive for downloaded
+                shutil.copy(placed, scratch)  # torchvision does not download an archive whose md5 fits
             data = source(scratch, train=train, download=True)
             _publish(Path(scratch), root, source)
             return _tensors(data)
@@ -63,7 +63,7 @@ def _publish(scratch: Path, root: Path, source: Any) -> None:
     try:
         fresh.rename(target)
     except OSError:
-        # Another process was first, or a damaged folder is in the way; and others may be replacing that just now.
+        # another process was first, or a damaged folder is in the way, which other processes may be replacing as well
         if load(root, True, source) is None:
             with suppress(OSError):
                 target.rename(scratch / "damaged")
@@ -80,13 +80,13 @@ def _missing(root: Path, source: Any, zip_name: str, failure: str, remedy: str) 
     flaw = f" ({' and '.join(damaged)} there: incomplete or altered, the md5 differs)" if damaged else ""
     return gankit.DataError(
         f"CIFAR-10 is not in {root.absolute()}{flaw}, and {failure}. Either {remedy}; "
-        f"or fetch {source.url} by other means and put it there as {placed.absolute()}; "
-        f"or put {zip_name} there, with one folder of 32 x 32 images for each class; "
-        "or name the folder that has the data, by `root:` or $GANKIT_DATA_DIR"
+        f"or download {source.url} in another way and save it as {placed.absolute()}; "
+        f"or put {zip_name} there, with one folder of 32 x 32 images per class; "
+        "or set `root:` or $GANKIT_DATA_DIR to the folder that contains the data"
     )
 
 
 def _reason(error: BaseException) -> str:
-    if type(error) is RuntimeError:  # what torchvision raises when a checksum differs
-        return "what arrived is incomplete or altered (its md5 differs)"
+    if type(error) is RuntimeError:  # torchvision's error for a wrong checksum
+        return "the downloaded file is incomplete or altered (its md5 differs)"
     return str(getattr(error, "reason", error)) or type(error).__name__

@@ -1,4 +1,4 @@
-"""CIFAR-10, from wherever it is at hand."""
+"""The CIFAR-10 dataset."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 class CIFAR10:
     """CIFAR-10: 50,000 training and 10,000 test images, 32 x 32, in ten classes.
 
-    `prepare` takes the first of these that it finds in the root folder: the verified ``cifar-10-batches-py/``;
-    ``cifar10-train.zip`` or ``cifar10-test.zip`` with one folder of images a class; the original archive
-    ``cifar-10-python.tar.gz``. Else it downloads that archive. The labels mean the same by every route.
-
+    `prepare` uses the first of these in the root folder: the folder ``cifar-10-batches-py/`` with verified checksums;
+    ``cifar10-train.zip`` or ``cifar10-test.zip`` with one folder of images per class; the original archive
+    ``cifar-10-python.tar.gz``. Otherwise it downloads that archive. Labels are the same in every case.
     Source: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009.
 
     Args:
-        root: the folder that holds the data; by default ``$GANKIT_DATA_DIR``, else ``data``.
-        split: which of the two sets.
-        download: whether missing data may be fetched from the network.
+        root: folder of the data; by default ``$GANKIT_DATA_DIR``, otherwise ``data``.
+        split: ``train`` or ``test``.
+        download: whether missing data may be downloaded.
     """
 
     spec = gankit.ImageSpec(32, 32, 3)
@@ -42,16 +41,16 @@ class CIFAR10:
         self._tensors: tuple[Tensor, Tensor] | None = None
 
     def source(self) -> Any:
-        """The `torchvision.datasets.CIFAR10` (or a subclass) that knows the archive, its address and checksums."""
+        """The `torchvision.datasets.CIFAR10` class (or a subclass), which has the archive's URL and checksums."""
         import torchvision
 
         return torchvision.datasets.CIFAR10
 
     def prepare(self) -> None:
-        """Find, or download, and verify the data.
+        """Find or download the data, and verify it.
 
         Raises:
-            gankit.DataError: there is none and none can be had, or what is there is not CIFAR-10.
+            gankit.DataError: the data is missing and cannot be downloaded, or is not CIFAR-10.
         """
         if self._tensors is not None:
             return
@@ -65,7 +64,7 @@ class CIFAR10:
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All images uint8 [n 3 32 32] and labels int64 [n]."""
         if self._tensors is None:
-            raise RuntimeError("the data set is empty until prepare() is called")
+            raise RuntimeError("the dataset is empty; call prepare() first")
         return self._tensors
 
     @property

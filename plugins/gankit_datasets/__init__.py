@@ -1,4 +1,4 @@
-"""Data sets: `image_folder`, `mnist`, `fashion_mnist` and `shapes`."""
+"""The datasets `image_folder`, `mnist`, `fashion_mnist` and `shapes`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .shapes import Shapes
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """Add the data sets."""
+    """Register the datasets."""
     registries.datasets.add("image_folder", ImageFolder)
     registries.datasets.add("mnist", MNIST)
     registries.datasets.add("fashion_mnist", FashionMNIST)

@@ -1,4 +1,4 @@
-"""Your own images."""
+"""A dataset of the user's own image files."""
 
 from __future__ import annotations
 
@@ -16,34 +16,35 @@ from torch import Tensor
 
 import gankit
 
-WINDOW = 1024  # files looked at before their faults are counted
-MAX_FAULTS = 1000  # beyond these, something else is wrong than single files
-DECODERS = 4  # threads; each may have an image of 64 megapixels in memory
-NAMED = 5  # damaged files that a message names; it counts the rest
+WINDOW = 1024  # files checked between two looks at the number of damaged ones
+MAX_FAULTS = 1000  # more damaged files than this have a common cause
+DECODERS = 4  # threads; each may hold an image of 64 megapixels in memory
+MAX_NAMED = 5  # damaged files that a message lists by name
 
 
 class ImageFolder:
-    """A folder or a zip of images (jpg, png, webp, bmp, tiff, the first frame of a gif) of any sizes.
+    """A folder or zip file of images (jpg, png, webp, bmp, tiff, the first frame of a gif) of any sizes.
 
-    Folders at the top level are classes, labelled in the order of their names; what lies deeper belongs to its class.
-    Images at the top level, alone or beside folders, mean that there are no classes. A single top folder that holds
-    only folders, as zips often have, is looked through. Hidden files, ``__MACOSX`` and other files are ignored.
+    Folders at the top level are classes, labelled in the order of their names; deeper folders belong to their class.
+    Images at the top level, with or without folders next to them, mean that there are no classes. A single top folder
+    that contains only folders, as is common in zip files, is skipped. Hidden files, ``__MACOSX`` and other files are
+    ignored.
 
-    Every image is turned as its EXIF orientation says and brought to ``channels`` by `decode`: without an alpha
-    channel, transparent images lie on white.
+    Images are rotated by their EXIF orientation and converted to ``channels`` by `decode`: without an alpha channel,
+    transparent images are put on white.
 
     Args:
-        path: the folder or the zip.
+        path: of the folder or zip file.
         channels: 1 grayscale, 2 grayscale and alpha, 3 RGB, 4 RGB and alpha.
-        on_error: what a damaged file does. ``refuse``: `prepare` reads the headers of all files and raises, and so
-            does reading an image that turns out to be damaged. ``skip``: `prepare` decodes every file once, warns,
-            and leaves out the damaged ones, which `skipped` names.
-        split: which part of the images; all of them are ``train`` while ``test_fraction`` is 0.
-        test_fraction: the part that is held out as ``test``, chosen by a checksum of each name, so that an image
-            stays on its side when others come or go.
+        on_error: treatment of damaged files. ``refuse``: `prepare` reads the headers of all files and raises, and so
+            does reading an image that turns out to be damaged. ``skip``: `prepare` decodes every file once, warns, and
+            leaves the damaged ones out; `skipped` lists them.
+        split: part of the images; ``train`` contains all of them while ``test_fraction`` is 0.
+        test_fraction: share of the ``test`` part. A checksum of its name assigns each image, so that it keeps its part
+            when other images are added or removed.
 
     Raises:
-        ValueError: ``split: test`` of nothing.
+        ValueError: ``split: test`` without a ``test_fraction``.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class ImageFolder:
         test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ) -> None:
         if split == "test" and test_fraction == 0:
-            raise ValueError("split 'test' holds no images while test_fraction is 0; set test_fraction, such as 0.1")
+            raise ValueError(
+                "split 'test' has no images while test_fraction is 0; set test_fraction, for example to 0.1"
+            )
         self.path = Path(path)
         self.channels = channels
         self.on_error = on_error
@@ -71,21 +74,21 @@ class ImageFolder:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the class folders; None where there are none; empty until `prepare`."""
+        """Names of the class folders; None if there are none; empty before `prepare`."""
         return self._classes
 
     def prepare(self) -> None:
-        """List the images and check them, as ``on_error`` says.
+        """List the images and check them as set by ``on_error``.
 
         Raises:
-            gankit.DataError: no such path, no images in it, or damaged ones, which it names.
+            gankit.DataError: the path does not exist, or contains no images or damaged ones, which the message lists.
         """
         if self._files is not None:
             return
         files = gankit.open_image_files(self.path)
         everything = files.names()
         if not everything:
-            raise gankit.DataError(f"{files.path} holds no images ({', '.join(gankit.IMAGE_SUFFIXES)})")
+            raise gankit.DataError(f"{files.path} has no images ({', '.join(gankit.IMAGE_SUFFIXES)})")
         class_of = _class_folders(everything)
         names = [name for name in everything if self._is_wanted(name)]
         faults = self._faults(files, names)
@@ -110,13 +113,13 @@ class ImageFolder:
         return held_out == (self.split == "test")
 
     def _faults(self, files: gankit.ImageFiles, names: list[str]) -> dict[str, str]:
-        """What is wrong with which of the files."""
+        """The faults of damaged files, by name."""
 
         def fault(name: str) -> str:
             try:
                 with files.open(name) as file:
                     gankit.open_image(file) if self.on_error == "refuse" else gankit.decode_image(file, self.channels)
-            except Exception as error:  # a damaged zip makes zipfile raise nearly anything
+            except Exception as error:  # zipfile raises many types for damaged files
                 return _reason(error)
             return ""
 
@@ -127,30 +130,30 @@ class ImageFolder:
                 faults |= {name: text for name, text in zip(some, pool.map(fault, some, 64), strict=True) if text}
                 seen = start + len(some)
                 if len(faults) > MAX_FAULTS and (self.on_error == "refuse" or 2 * len(faults) > seen):
-                    raise gankit.DataError(f"{_report(files, faults, seen)}; the others were not looked at")
+                    raise gankit.DataError(f"{_report(files, faults, seen)}; the rest was not checked")
         return faults
 
     @property
     def labels(self) -> Tensor:
-        """All labels, int64 [n]; zeros where there are no classes."""
+        """All labels, int64 [n]; zeros without classes."""
         if self._labels is None:
-            raise RuntimeError("the data set is empty until prepare() is called")
+            raise RuntimeError("the dataset is empty; call prepare() first")
         return self._labels
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Image uint8 [c h w] in its own size, and its label. Raises: gankit.DataError, naming a damaged file."""
+        """Image uint8 [c h w] in its original size, and its label. Raises: gankit.DataError: the file is damaged."""
         if self._files is None:
-            raise RuntimeError("the data set is empty until prepare() is called")
+            raise RuntimeError("the dataset is empty; call prepare() first")
         name, label = self._names[index], int(self.labels[index])
         try:
             with self._files.open(name) as file:
                 return gankit.decode_image(file, self.channels), label
         except Exception as error:  # see `_faults`
             if not self._files.path.exists():
-                raise gankit.DataError(f"{self._files.path} is gone; bring it back") from error
+                raise gankit.DataError(f"{self._files.path} no longer exists; restore it") from error
             fault = f"{self._files.path}: {name!r} {_reason(error)}"
             raise gankit.DataError(f"{fault}; replace or delete it, or set `on_error: skip`") from error
 
@@ -160,7 +163,7 @@ def _reason(error: Exception) -> str:
 
 
 def _class_folders(names: list[str]) -> dict[str, str]:
-    """The class of each image, or nothing where images lie at the top level."""
+    """The class of each image; empty if there are images at the top level."""
     parts = {name: name.split("/") for name in names}
     least = min(map(len, parts.values()))
     pairs = zip(min(parts.values()), max(parts.values()), strict=False)
@@ -172,6 +175,6 @@ def _class_folders(names: list[str]) -> dict[str, str]:
 
 
 def _report(files: gankit.ImageFiles, faults: dict[str, str], total: int) -> str:
-    named = "; ".join(f"{name!r} {fault}" for name, fault in list(faults.items())[:NAMED])
-    more = f"; and {len(faults) - NAMED} more" if len(faults) > NAMED else ""
+    named = "; ".join(f"{name!r} {fault}" for name, fault in list(faults.items())[:MAX_NAMED])
+    more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
     return f"{files.path}: {len(faults)} of {total} images cannot be used: {named}{more}"

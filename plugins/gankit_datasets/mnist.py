@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST, from wherever they are at hand."""
+"""The MNIST and Fashion-MNIST datasets."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Split = Literal["train", "test"]
 class MNIST:
     """MNIST: 60,000 training and 10,000 test images of handwritten digits, 28 x 28, grayscale.
 
-    `prepare` looks for the two idx files of the split, gzipped or not, in ``MNIST/raw/`` (torchvision's place),
-    in ``mnist/`` and in the root folder itself, else downloads them. Files that lie in the root itself are taken at
-    their word: MNIST and Fashion-MNIST call theirs the same.
+    `prepare` looks for the split's two idx files, gzipped or not, in ``MNIST/raw/`` (torchvision's folder), in
+    ``mnist/`` and in the root folder, and downloads them otherwise. Files directly in the root folder are not checked
+    further: MNIST and Fashion-MNIST use the same file names.
 
     Source: LeCun, Cortes, Burges, The MNIST Database of Handwritten Digits, 1998.
 
     Args:
-        root: the folder that holds the data; by default ``$GANKIT_DATA_DIR``, else ``data``.
-        split: which of the two sets.
-        download: whether missing files may be fetched from the network; their md5 is verified.
+        root: folder of the data; by default ``$GANKIT_DATA_DIR``, otherwise ``data``.
+        split: ``train`` or ``test``.
+        download: whether missing files may be downloaded; their md5 is verified.
     """
 
     title = "MNIST"
     folders = ("MNIST/raw", "mnist", ".")
-    """Where the files may lie under the root; a download goes to the first."""
+    """Folders under the root that may contain the files; downloads go to the first."""
     spec = gankit.ImageSpec(28, 28, 1)
     classes: tuple[str, ...] = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 
@@ -44,16 +44,16 @@ class MNIST:
         self._tensors: tuple[Tensor, Tensor] | None = None
 
     def source(self) -> Any:
-        """The torchvision data set (or a subclass) that knows the files, their addresses and checksums."""
+        """The torchvision dataset class (or a subclass), which has the URLs and checksums."""
         import torchvision
 
         return torchvision.datasets.MNIST
 
     def prepare(self) -> None:
-        """Find, or download, and check the files.
+        """Find or download the files, and check them.
 
         Raises:
-            gankit.DataError: they are missing and cannot be had, or damaged, or hold something else.
+            gankit.DataError: files are missing and cannot be downloaded, are damaged, or contain other data.
         """
         if self._tensors is not None:
             return
@@ -65,29 +65,29 @@ class MNIST:
             raise gankit.DataError(f"{image_path.absolute()}: images of {height} x {width}; {self.title}'s are 28 x 28")
         if len(images) != len(labels) or len(labels) == 0 or int(labels.max()) >= len(self.classes):
             raise gankit.DataError(
-                f"{image_path.absolute()} ({len(images)} images) and {label_path} ({len(labels)} labels) do not "
-                f"belong together, or are not {self.title}; delete them and fetch them again"
+                f"{image_path.absolute()} ({len(images)} images) and {label_path} ({len(labels)} labels) do not belong "
+                f"together, or are not {self.title}; delete them and download them again"
             )
         self._tensors = images[:, None], labels.long()
 
     def _files(self, *names: str) -> list[Path]:
-        """The files, all from one folder; downloaded if there is no such folder."""
+        """The files, all from the same folder; downloaded if no folder has all of them."""
         for folder in self.folders:
             found = [_present(self.root / folder / name) for name in names]
             if all(found):
                 return [path for path in found if path]
         archives = [f"{name}.gz" for name in names]
         if not self.download:
-            raise self._missing(archives, "`download: false` forbids fetching it", "set `download: true`")
+            raise self._missing(archives, "`download: false` forbids downloading it", "set `download: true`")
         return [self._fetch(archive, archives) for archive in archives]
 
     def _fetch(self, archive: str, archives: list[str]) -> Path:
-        """Download one file into a scratch folder, verified, and move it to its place in one step."""
+        """Download one file to a scratch folder, verify it, and move it to its place by one rename."""
         from torchvision.datasets.utils import check_integrity, download_url
 
         source, target = self.source(), self.root / self.folders[0] / archive
         md5 = dict(source.resources)[archive]
-        if check_integrity(target, md5):  # left by a run that was cut off between two files
+        if check_integrity(target, md5):  # from an interrupted download of several files
             return target
         failures = []
         for mirror in source.mirrors:
@@ -104,15 +104,15 @@ class MNIST:
     def _missing(self, archives: list[str], failure: str, remedy: str) -> gankit.DataError:
         place = self.root.absolute() / self.folders[0]
         return gankit.DataError(
-            f"{self.title} is not in {self.root.absolute()}, and {failure}. Either {remedy}; or fetch "
-            f"{' and '.join(archives)} from {self.source().mirrors[0]} by other means and put them into {place}; "
-            "or name the folder that has the files, by `root:` or $GANKIT_DATA_DIR"
+            f"{self.title} is not in {self.root.absolute()}, and {failure}. Either {remedy}; or download "
+            f"{' and '.join(archives)} from {self.source().mirrors[0]} in another way and put them into {place}; "
+            "or set `root:` or $GANKIT_DATA_DIR to the folder that contains the files"
         )
 
     def tensors(self) -> tuple[Tensor, Tensor]:
         """All images uint8 [n 1 28 28] and labels int64 [n]."""
         if self._tensors is None:
-            raise RuntimeError("the data set is empty until prepare() is called")
+            raise RuntimeError("the dataset is empty; call prepare() first")
         return self._tensors
 
     @property
@@ -132,15 +132,15 @@ class MNIST:
 class FashionMNIST(MNIST):
     """Fashion-MNIST: 60,000 training and 10,000 test images of clothes in ten classes, 28 x 28, grayscale.
 
-    Found as `MNIST` is, in ``FashionMNIST/raw/``, ``fashion-mnist/`` and the root folder itself. Debian has it as the
-    package ``dataset-fashion-mnist``: ``root: /usr/share/datasets``.
+    Files are found as for `MNIST`, in ``FashionMNIST/raw/``, ``fashion-mnist/`` and the root folder. The Debian package
+    ``dataset-fashion-mnist`` contains them: ``root: /usr/share/datasets``.
 
     Source: Xiao, Rasul, Vollgraf, arXiv 1708.07747.
 
     Args:
-        root: the folder that holds the data; by default ``$GANKIT_DATA_DIR``, else ``data``.
-        split: which of the two sets.
-        download: whether missing files may be fetched from the network; their md5 is verified.
+        root: folder of the data; by default ``$GANKIT_DATA_DIR``, otherwise ``data``.
+        split: ``train`` or ``test``.
+        download: whether missing files may be downloaded; their md5 is verified.
     """
 
     title = "Fashion-MNIST"
@@ -162,6 +162,6 @@ def _present(path: Path) -> Path | None:
 
 
 def _reason(error: BaseException) -> str:
-    if type(error) is RuntimeError:  # what torchvision raises when a checksum differs
-        return "what arrived is incomplete or altered (its md5 differs)"
+    if type(error) is RuntimeError:  # torchvision's error for a wrong checksum
+        return "the downloaded file is incomplete or altered (its md5 differs)"
     return str(getattr(error, "reason", error)) or type(error).__name__

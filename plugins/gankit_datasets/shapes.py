@@ -1,4 +1,4 @@
-"""Coloured shapes: a data set made by arithmetic, whose truth is known."""
+"""Colored shapes: a procedural dataset with known ground truth."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Floats = NDArray[np.float64]
 
 SHAPES = ("circle", "square", "triangle")
 RADIUS = (0.22, 0.40)
-DRAWS = 8  # random numbers an image: two counter steps of Philox, of which six numbers are used
-CHUNK = 512  # images rendered at a time, which bounds the memory
+DRAWS = 8  # random numbers per image: two counter steps of Philox; six of them are used
+CHUNK = 512  # images rendered at a time, to bound memory
 
 
 @dataclass(frozen=True)
 class Attributes:
-    """The truth about one image.
+    """The ground truth of an image.
 
     Attributes:
-        shape: what is shown.
+        shape: name of the shape.
         hue: of the shape, in [0, 1): 0 red, 1/3 green, 2/3 blue.
-        background_hue: at least a third of the circle away from ``hue``.
-        radius: half the shape's extent, in image sides: 0.22 to 0.4.
-        center: x and y in image sides, (0, 0) the top left corner; the shape lies within the image.
+        background_hue: at least a third of the color circle away from ``hue``.
+        radius: half the shape's extent, 0.22 to 0.4 of the image's side.
+        center: x and y as fractions of the side, from the top left corner; the shape is fully inside the image.
         color: of the shape, RGB in [0, 1]: saturated and bright.
-        background: its colour, RGB in [0, 1]: dark.
+        background: RGB in [0, 1]: dark.
     """
 
     shape: str
@@ -45,15 +45,15 @@ class Attributes:
 
 
 class Shapes:
-    """Procedural images: one bright shape on a dark background of another hue; the label is its kind.
+    """Procedural images of one bright shape on a dark background of another hue; the label is the kind of shape.
 
-    Needs no download. Image ``i`` depends on (seed, split, i) alone; position, size and both hues are uniform, edges
-    are antialiased.
+    Nothing is downloaded. Image ``i`` depends only on (seed, split, i). Position, size and both hues are uniformly
+    distributed; edges are antialiased.
 
     Args:
-        count: how many images.
+        count: number of images.
         size: height and width in pixels.
-        split: which of two sets that share no randomness.
+        split: ``train`` or ``test``, with independent random numbers.
         seed: of all images.
     """
 
@@ -74,7 +74,7 @@ class Shapes:
         self._key = sequence.generate_state(2, np.uint64)
 
     def prepare(self) -> None:
-        """Nothing to do."""
+        """Do nothing: the images are computed on access."""
 
     def __len__(self) -> int:
         return self.count
@@ -98,7 +98,7 @@ class Shapes:
         return torch.from_numpy(self._scene(0, self.count).labels)
 
     def attributes(self, index: int) -> Attributes:
-        """What image ``index`` shows."""
+        """The ground truth of image ``index``."""
         scene = self._scene(index, 1)
         return Attributes(
             shape=SHAPES[scene.labels[0]],
@@ -111,11 +111,11 @@ class Shapes:
         )
 
     def _scene(self, start: int, count: int) -> _Scene:
-        """The attributes of ``count`` images from ``start`` on; raises IndexError beyond the last."""
+        """The attributes of ``count`` images from ``start`` on. Raises: IndexError: ``start`` is out of range."""
         if not 0 <= start < self.count:
             raise IndexError(f"image {start} of {self.count}")
-        # Philox counts, so that the numbers of any image are found without drawing those before it; raw bits,
-        # because numpy keeps them the same for ever, which it does not promise of its distributions.
+        # Philox is counter-based, so an image's numbers need no draws of the images before it. Raw bits, because numpy
+        # guarantees that they stay the same in later versions, which it does not for its distributions.
         bits = np.random.Philox(key=self._key).advance(start * DRAWS // 4).random_raw(count * DRAWS)
         return _Scene((bits >> np.uint64(11)).reshape(count, DRAWS).astype(np.float64) * 2.0**-53)
 
@@ -142,7 +142,7 @@ def _rgb(hue: Floats, saturation: float, value: float) -> Floats:
 
 
 def _render(scene: _Scene, size: int) -> NDArray[np.uint8]:
-    """Images uint8 [n 3 h w]; each has its own numbers whatever stands beside it."""
+    """Images uint8 [n 3 h w]; an image does not depend on the others in the batch."""
     centers = (np.arange(size) + 0.5) / size
     x = centers[None, None, :] - scene.centers[:, 0, None, None]
     y = centers[None, :, None] - scene.centers[:, 1, None, None]
@@ -164,11 +164,11 @@ def _circle(x: Floats, y: Floats, radius: Floats) -> Floats:
 
 def _square(x: Floats, y: Floats, radius: Floats) -> Floats:
     from_center: Floats = np.maximum(np.abs(x), np.abs(y))
-    return from_center - 0.9 * radius  # as wide as a circle, it would look larger
+    return from_center - 0.9 * radius  # a square as wide as the circle would look larger
 
 
 def _triangle(x: Floats, y: Floats, radius: Floats) -> Floats:
-    """Equilateral, pointing up, as wide as ``radius`` allows; the centre of its bounding box is the origin."""
+    """Equilateral, pointing up, at most ``radius`` wide on each side of the center of its bounding box."""
     height = np.sqrt(3.0) * radius
     sides = (np.abs(x) * np.sqrt(3.0) - (y + height / 2)) / 2
     distance: Floats = np.maximum(sides, y - height / 2)

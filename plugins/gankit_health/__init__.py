@@ -1,4 +1,4 @@
-"""A run that knows when it goes wrong: it says so in plain sentences, with figures and what to try."""
+"""Health checks of a running training: findings with measured values and advice, in plain sentences."""
 
 import gankit
 
@@ -7,12 +7,12 @@ from .callback import Health
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """The watch, for recipes to set up."""
+    """Register the callback under the name ``health``."""
     registries.callbacks.add("health", Health)
 
 
 @gankit.hookimpl
 def run_callbacks(recipe: gankit.Recipe) -> list[Health]:
-    """The watch over every run; a recipe that names it sets it up itself."""
+    """Add the callback to every run whose recipe does not list it."""
     named = any(callback.name == "health" for callback in recipe.callbacks)
     return [] if named else [Health()]

@@ -1,4 +1,4 @@
-"""When to look at a run, and what to do about what is seen."""
+"""The callback ``health``: when each check runs, and how its findings are reported."""
 
 from __future__ import annotations
 
@@ -9,34 +9,31 @@ from pydantic import Field, PositiveInt
 
 import gankit
 
-from . import balance, batch_statistics, weights
-from .balance import GradientWatch, saturated
-from .batch_statistics import batch_norm_of_one
-from .findings import Finding, Standing
-from .gradients import GradientNorms
-from .pictures import KINDS, Pictures
-from .weights import WeightWatch
-from .window import Window
+from . import batch_norm, discriminator_saturation, gradient_checks, image_checks, weight_changes
+from .findings import Finding, FindingLog
+from .gradient_norms import GradientNorms
+from .recent_scalars import RecentScalars
 
-ARMED = 5  # steps before a check whose gradients are measured
-EARLY = 3  # the first checks look at pictures too
-STALE = 0.05  # share of its first weights in the average that samples come from, above which they tell nothing
+MEASURED_STEPS = 5  # gradients are measured in this many steps before a check
+EARLY_CHECKS = 3  # the first checks include the image checks
+STALE_EMA = 0.05  # above this share of initial weights in the EMA, its samples are not judged
 
 
 class Health:
-    """Looks for what goes wrong in GANs, and says each finding once, in ``events.jsonl`` and on the terminal.
+    """Detects common failures of GAN training and reports each once, in ``events.jsonl`` and on the terminal.
 
-    Every ``every`` steps: NaN and infinities, D's saturation, both gradients, weights that stand still or run away.
-    Now and then, in pictures too: the range, what latents and labels change, diversity, missing modes, leaking
-    augmentations. Between two checks it computes nothing and waits for nothing; before the first one it judges nothing
-    but the recipe, for no network is healthy then.
+    Every ``every`` steps it checks for NaN and infinity, a saturated D, abnormal gradients of both players, and weights
+    that do not change or change too fast. At some of these checks it also draws images and checks their value range,
+    whether latents and labels have an effect, diversity, missing modes and leaking augmentations. Between checks it
+    computes nothing and never waits for the device. Before the first check it judges only the recipe, since networks
+    that have just been initialized are not healthy yet.
 
     Args:
-        every: steps between two checks.
-        pictures_every: steps between two looks at pictures, beside those at the first three checks and at the end.
-        samples: fakes drawn for such a look; four times as many reals are read once.
-        on_nan: at NaN or infinity, ``stop`` the run, or ``roll_back`` to the last checkpoint and go on without the
-            batch that broke it. Either way the cause is looked for.
+        every: steps between checks.
+        pictures_every: steps between image checks, which also run at the first three checks and at the end.
+        samples: generated images per image check; four times as many real images are read once.
+        on_nan: at NaN or infinity, ``stop`` the run, or ``roll_back`` to the last checkpoint and continue without the
+            batch that caused it. In both cases the cause is located.
     """
 
     def __init__(
@@ -50,103 +47,104 @@ class Health:
         self.every = every
         self.pictures_every = pictures_every
         self.samples = samples
-        self._rolls_back = on_nan == "roll_back"
-        self._standing = Standing()
-        self._window = Window(balance.LENGTH)
-        self._gradients = GradientNorms()
-        self._balance = GradientWatch()
-        self._weights = WeightWatch()
-        self._pictures = Pictures(samples)
+        self._roll_back = on_nan == "roll_back"
+        self._findings = FindingLog()
+        self._scalars = RecentScalars(discriminator_saturation.WINDOW)
+        self._gradient_norms = GradientNorms()
+        self._gradient_checks = gradient_checks.GradientChecks()
+        self._weight_changes = weight_changes.WeightChanges()
+        self._image_checks = image_checks.ImageChecks(samples)
+        self._stateful: dict[str, Any] = {  # by the names in checkpoints
+            "standing": self._findings,
+            "window": self._scalars,
+            "gradients": self._gradient_norms,
+            "balance": self._gradient_checks,
+            "weights": self._weight_changes,
+            "pictures": self._image_checks,
+        }
 
     def on_run_start(self, run: gankit.Run) -> None:
-        self._gradients.attach(run.state)
-        self._gradients.armed = self._nears_check(run)
-        self._weights.start(run.state)
-        self._tell(run, (batch_statistics.KIND,), batch_norm_of_one(run.recipe, run.state, run.world_size))
+        self._gradient_norms.attach(run.state)
+        self._gradient_norms.enabled = self._check_is_near(run)
+        self._weight_changes.start(run.state)
+        found = batch_norm.batch_norm_of_one(run.recipe, run.state, run.world_size)
+        self._report(run, (batch_norm.KIND,), found)
 
     def on_step_end(self, run: gankit.Run) -> None:
-        self._window.add(run.scalars)
-        self._gradients.next_step()
+        self._scalars.add(run.scalars)
+        self._gradient_norms.next_step()
         step, last = run.state.step, run.state.step == run.total_steps
         if step % self.every == 0 or last:
-            self._gradients.armed = False
+            self._gradient_norms.enabled = False
             if run.not_finite() is not None:
-                run.recover(go_on=self._rolls_back)
+                run.recover(go_on=self._roll_back)
                 return
             if step >= self.every:
                 self._check(run)
-                if self._looks_at_pictures(step) or last:
-                    self._look(run)
-        self._gradients.armed = self._nears_check(run)
+                if self._images_due(step) or last:
+                    self._check_images(run)
+        self._gradient_norms.enabled = self._check_is_near(run)
 
     def on_run_end(self, run: gankit.Run) -> None:
-        self._gradients.detach()
+        self._gradient_norms.detach()
 
     def on_exception(self, run: gankit.Run) -> None:
-        self._gradients.detach()
+        self._gradient_norms.detach()
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            "standing": self._standing.state_dict(),
-            "window": self._window.state_dict(),
-            "gradients": self._gradients.state_dict(),
-            "balance": self._balance.state_dict(),
-            "weights": self._weights.state_dict(),
-            "pictures": self._pictures.state_dict(),
-        }
+        return {name: part.state_dict() for name, part in self._stateful.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._standing.load_state_dict(state["standing"])
-        self._window.load_state_dict(state["window"])
-        self._gradients.load_state_dict(state["gradients"])
-        self._balance.load_state_dict(state["balance"])
-        self._weights.load_state_dict(state["weights"])
-        self._pictures.load_state_dict(state["pictures"])
+        for name, part in self._stateful.items():
+            part.load_state_dict(state[name])
 
-    def _nears_check(self, run: gankit.Run) -> bool:
-        """Whether the next step is one of the few before a check."""
+    def _check_is_near(self, run: gankit.Run) -> bool:
+        """Whether the next step is one of the last few before a check."""
         step = run.state.step
-        return min(self.every - step % self.every, run.total_steps - step) <= ARMED
+        return min(self.every - step % self.every, run.total_steps - step) <= MEASURED_STEPS
 
-    def _looks_at_pictures(self, step: int) -> bool:
-        early, due = step <= EARLY * self.every, step % self.pictures_every < self.every
-        return early or due or self._standing.suspects(KINDS)
+    def _images_due(self, step: int) -> bool:
+        early, due = step <= EARLY_CHECKS * self.every, step % self.pictures_every < self.every
+        return early or due or self._findings.suspects(image_checks.KINDS)
 
     def _check(self, run: gankit.Run) -> None:
-        fast = [kind for kind in weights.FAST.values() if kind in self._standing]
-        kinds, moved = self._weights.check(run.state, fast)
-        found = [*moved, *saturated(self._window.values()), *self._balance.check(self._gradients.read())]
-        kinds += balance.KINDS
-        if any(finding.kind != balance.IMBALANCE for finding in found):  # which says why the gradients are far apart
-            found = [finding for finding in found if finding.kind != balance.IMBALANCE]
+        fast = [kind for kind in weight_changes.FAST.values() if kind in self._findings]
+        kinds, found = self._weight_changes.check(run.state, fast)
+        found += discriminator_saturation.discriminator_saturation(self._scalars.values())
+        found += self._gradient_checks.check(self._gradient_norms.read())
+        kinds += (discriminator_saturation.KIND, *gradient_checks.KINDS)
+        if any(finding.kind != gradient_checks.IMBALANCE for finding in found):  # these explain the imbalance
+            found = [finding for finding in found if finding.kind != gradient_checks.IMBALANCE]
         else:
-            kinds += (balance.IMBALANCE,)
-        self._tell(run, kinds, found)
+            kinds += (gradient_checks.IMBALANCE,)
+        self._report(run, kinds, found)
 
-    def _look(self, run: gankit.Run) -> None:
-        if _stale_average(run) > STALE:
+    def _check_images(self, run: gankit.Run) -> None:
+        if _initial_share_of_ema(run) > STALE_EMA:
             return
         try:
-            kinds, found = self._pictures.judge(run)
+            kinds, found = self._image_checks.check(run)
         except (gankit.GankitError, NotImplementedError, RuntimeError, ValueError) as error:
-            # what a run can be trained with is not always what a picture can be drawn with
-            run.log({"event": "not_judged", "reason": f"its pictures: {type(error).__name__}: {error}"})
-            self._pictures.give_up()
+            # a run that trains may still fail to sample, for instance out of memory
+            reason = f"its images: {type(error).__name__}: {error}"
+            message = f"health no longer checks the generated images: {type(error).__name__}: {error}"
+            run.log(gankit.Notice("not_judged", message, {"reason": reason}))
+            self._image_checks.disable()
             return
-        self._tell(run, kinds, found)
+        self._report(run, kinds, found)
 
-    def _tell(self, run: gankit.Run, kinds: Sequence[str], found: Sequence[Finding]) -> None:
-        for event in self._standing.judge(kinds, found):
+    def _report(self, run: gankit.Run, kinds: Sequence[str], found: Sequence[Finding]) -> None:
+        for event in self._findings.update(kinds, found):
             run.log(event)
 
 
-def _stale_average(run: gankit.Run) -> float:
-    """The share of G's first weights in its moving average, where samples come from one."""
+def _initial_share_of_ema(run: gankit.Run) -> float:
+    """The weight of G's initial values in its EMA; 0 for a run without EMA."""
     ema = run.recipe.ema
     if ema is None:
         return 0.0
     half_life = ema.half_life_images
-    lives = float(half_life.at(run.images) if hasattr(half_life, "at") else half_life)
-    kept = 2.0 ** -(run.images / lives) if lives > 0 else 0.0
+    half_life_now = float(half_life.at(run.images) if hasattr(half_life, "at") else half_life)
+    kept = 2.0 ** -(run.images / half_life_now) if half_life_now > 0 else 0.0
     ramped = max(run.state.step, 1) ** (-0.693 / ema.ramp_up) if ema.ramp_up is not None else 1.0
     return min(kept, ramped)

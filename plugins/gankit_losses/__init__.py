@@ -1,4 +1,4 @@
-"""Adversarial losses, and regularizers: penalties that keep a discriminator smooth, and heads that tell classes."""
+"""Adversarial losses, and regularizers: gradient penalties, consistency, LeCam, and classification losses."""
 
 import gankit
 
@@ -14,7 +14,7 @@ from .wasserstein import Wasserstein
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """Six losses, nine regularizers."""
+    """Register the losses and regularizers."""
     registries.losses.add("bce", BCE)
     registries.losses.add("non_saturating", NonSaturating)
     registries.losses.add("relativistic", Relativistic)

@@ -1,4 +1,4 @@
-"""Consistency regularization: D says the same of an image and of its augmented self.
+"""Consistency regularization: D's logits should not change when an image is augmented.
 
 Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width.
 """
@@ -13,24 +13,22 @@ from torch import Tensor
 
 import gankit
 
-from .outputs import all_logits
-
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 
 
 class Consistency:
-    """CR-GAN, and with ``fake_weight`` bCR: the mean squared difference of D's logits on x and on T(x).
+    """CR-GAN, and bCR-GAN with ``fake_weight``: the mean squared difference of D's logits on x and on T(x).
 
-    T flips an image at random and shifts it by whole pixels, mirrored at its border (arXiv 1910.12027, eq. 3;
-    balanced: arXiv 2002.04724, alg. 1, with 10 for either weight). Beside augmentations of the run, which D sees both
-    through, drawn anew for each, it asks for consistency under these too.
+    T flips an image at random and shifts it by whole pixels, with reflected borders (arXiv 1910.12027, eq. 3;
+    balanced: arXiv 2002.04724, alg. 1, with 10 for both weights). If the run has augmentations, D sees x and T(x)
+    through independent draws of them, so the loss asks for consistency under them as well.
 
     Args:
         weight: on reals.
         fake_weight: on fakes.
-        shift: at most, as a share of each side, rounded to pixels.
+        shift: maximum shift, as a fraction of each side, rounded to pixels.
         flip: whether to flip.
-        interval: turns of D from one application to the next.
+        interval: turns of D between applications.
     """
 
     def __init__(
@@ -51,15 +49,15 @@ class Consistency:
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         total = turn.real.new_zeros(())
         if self.weight:
-            moved = all_logits(turn.discriminate(self.move(turn, turn.real.detach())))
+            moved = gankit.all_logits(turn.discriminate(self.move(turn, turn.real.detach())))
             total = total + self.weight * (turn.real_logits - moved).square().mean()
         if self.fake_weight:
-            moved = all_logits(turn.discriminate(self.move(turn, turn.fake.detach())))
+            moved = gankit.all_logits(turn.discriminate(self.move(turn, turn.fake.detach())))
             total = total + self.fake_weight * (turn.fake_logits - moved).square().mean()
         return total
 
     def move(self, turn: gankit.Turn, images: Tensor) -> Tensor:
-        """T(images) [n c h w], by draws of the turn's."""
+        """T(images), [n c h w], with random numbers of the turn."""
         rows = self._source(turn, images.shape[2])
         columns = self._source(turn, images.shape[3])
         if self.flip:
@@ -68,8 +66,8 @@ class Consistency:
         return images.take_along_dim(rows[:, None, :, None], 2).take_along_dim(columns[:, None, None], 3)
 
     def _source(self, turn: gankit.Turn, side: int) -> Tensor:
-        """Where each of a side's pixels is taken from, [n side]."""
-        furthest = min(int(side * self.shift + 0.5), side - 1)
-        shifts = (turn.uniform(1) * (2 * furthest + 1)).long() - furthest
+        """The index that each pixel of a row or column is taken from, [n side]."""
+        max_shift = min(int(side * self.shift + 0.5), side - 1)
+        shifts = (turn.uniform(1) * (2 * max_shift + 1)).long() - max_shift
         position = (torch.arange(side, device=shifts.device) + shifts).abs()
         return torch.minimum(position, 2 * (side - 1) - position)

@@ -1,6 +1,6 @@
-"""Penalties on the gradient of D's logits with respect to the images, through the augmentation.
+"""Penalties on the gradient of D's logits with respect to the images, computed through the augmentation.
 
-``n`` images of ``c`` channels, ``h`` by ``w``; norms are those of one image's gradient [c h w].
+Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width. Norms are over one image's gradient [c h w].
 """
 
 from __future__ import annotations
@@ -13,51 +13,52 @@ from torch import Tensor
 
 import gankit
 
-from .outputs import full_precision
+from .discriminator_outputs import to_full_precision
 
 Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 
 
-class R1:
-    """Zero-centred penalty on reals: gamma / 2 times the mean squared norm (arXiv 1801.04406, eq. 9).
-
-    Args:
-        gamma: weight.
-        interval: turns of D from one application to the next.
-    """
-
+class _ZeroCenteredPenalty:
     def __init__(self, *, gamma: Weight = 10.0, interval: PositiveInt = 1) -> None:
         self.gamma = gamma
         self.interval = interval
 
-    def discriminator(self, turn: gankit.Turn) -> Tensor:
-        return self.gamma / 2 * _squared_norms(turn.gradient(turn.real)).mean()
+    def _penalty(self, gradient: Tensor) -> Tensor:
+        return self.gamma / 2 * _squared_norms(gradient).mean()
 
 
-class R2:
-    """Zero-centred penalty on fakes: gamma / 2 times the mean squared norm (R2 of arXiv 1801.04406).
+class R1(_ZeroCenteredPenalty):
+    """Zero-centered penalty on reals: gamma / 2 times the mean squared norm (arXiv 1801.04406, eq. 9).
 
     Args:
         gamma: weight.
-        interval: turns of D from one application to the next.
+        interval: turns of D between applications.
     """
 
-    def __init__(self, *, gamma: Weight = 10.0, interval: PositiveInt = 1) -> None:
-        self.gamma = gamma
-        self.interval = interval
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        return self._penalty(turn.gradient(turn.real))
+
+
+class R2(_ZeroCenteredPenalty):
+    """Zero-centered penalty on fakes: gamma / 2 times the mean squared norm (R2 of arXiv 1801.04406).
+
+    Args:
+        gamma: weight.
+        interval: turns of D between applications.
+    """
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
-        return self.gamma / 2 * _squared_norms(turn.gradient(turn.fake)).mean()
+        return self._penalty(turn.gradient(turn.fake))
 
 
 class GradientPenalty:
-    """WGAN-GP: norms are drawn to 1 between reals and fakes (arXiv 1704.00028, eq. 3).
+    """WGAN-GP: pulls gradient norms to 1 at random points between reals and fakes (arXiv 1704.00028, eq. 3).
 
-    Each real is mixed with the fake of its place, before augmentation, in a proportion drawn uniformly.
+    Each real is mixed with the fake of the same index, before augmentation, in a uniformly drawn proportion.
 
     Args:
         weight: lambda in the paper.
-        interval: turns of D from one application to the next.
+        interval: turns of D between applications.
     """
 
     def __init__(self, *, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
@@ -71,16 +72,16 @@ class GradientPenalty:
 
 
 class DRAGAN:
-    """DRAGAN: norms are drawn to 1 about the reals (arXiv 1705.07215, sec. 2.3).
+    """DRAGAN: pulls gradient norms to 1 around the reals (arXiv 1705.07215, sec. 2.3).
 
-    Each real is moved towards a noisy copy of itself, in a proportion drawn uniformly, before augmentation. The noise
+    Each real is moved towards a noisy copy of itself, before augmentation, in a uniformly drawn proportion. The noise
     is uniform from 0 to ``spread`` times the standard deviation of the batch's values, as in the authors' code; under
-    ``train.microbatch``, of each part's.
+    ``train.microbatch``, of the microbatch's values.
 
     Args:
         weight: lambda in the paper.
-        spread: how far the noise reaches, by the standard deviation.
-        interval: turns of D from one application to the next.
+        spread: range of the noise, in standard deviations.
+        interval: turns of D between applications.
     """
 
     def __init__(self, *, weight: Weight = 10.0, spread: PositiveFloat = 0.5, interval: PositiveInt = 1) -> None:
@@ -97,12 +98,12 @@ class DRAGAN:
 
 
 def _squared_norms(gradient: Tensor) -> Tensor:
-    """[n c h w] to [n]."""
-    return full_precision(gradient).square().flatten(1).sum(1)
+    """Squared norms [n] of gradients [n c h w]."""
+    return to_full_precision(gradient).square().flatten(1).sum(1)
 
 
 def _distance_to_one(gradient: Tensor) -> Tensor:
-    """[n c h w] to the mean squared distance of the norms from 1."""
-    # unlike the root of a sum of squares, this norm has a finite derivative where the gradient vanishes
-    norms: Tensor = torch.linalg.vector_norm(full_precision(gradient).flatten(1), dim=1)
+    """The mean squared distance of the norms of gradients [n c h w] from 1."""
+    # unlike the root of a sum of squares, this norm has a finite derivative at 0
+    norms: Tensor = torch.linalg.vector_norm(to_full_precision(gradient).flatten(1), dim=1)
     return (norms - 1).square().mean()

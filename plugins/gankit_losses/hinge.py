@@ -9,7 +9,7 @@ import gankit
 
 
 class Hinge:
-    """Hinge loss: D is pushed only where it is within a margin of 1 (arXiv 1705.02894; 1802.05957, eq. 16 and 17)."""
+    """Hinge loss: D learns only from logits within a margin of 1 (arXiv 1705.02894; 1802.05957, eq. 16 and 17)."""
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         return relu(1 - turn.real_logits).mean() + relu(1 + turn.fake_logits).mean()

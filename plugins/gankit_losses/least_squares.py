@@ -1,4 +1,4 @@
-"""The least squares loss."""
+"""The least-squares loss."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import gankit
 
 
 class LeastSquares:
-    """LSGAN: D's outputs are drawn to 1 on reals and 0 on fakes, G draws them to 1 (arXiv 1611.04076, eq. 9).
+    """LSGAN: D regresses to 1 on reals and 0 on fakes, G pulls its output to 1 (arXiv 1611.04076, eq. 9).
 
-    Each mean square carries the factor 1/2 of the paper, which some implementations leave out.
+    Each mean square has the paper's factor 1/2, which some implementations omit.
     """
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:

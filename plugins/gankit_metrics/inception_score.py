@@ -8,20 +8,20 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from .collected import Collected, at_least
-from .libraries import library
+from .collected_features import CollectsFeatures, require_images
+from .optional_imports import import_optional
 
 
-class InceptionScore:
-    """How sure a classifier is of each generated image, and how many classes it sees among them.
+class InceptionScore(CollectsFeatures):
+    """Inception Score: how confident a classifier is on each generated image, and how many classes it sees overall.
 
-    ``is``: exp of the mean divergence KL(p(class | image) || p(class)), from 1 up to the number of classes: the mean
-    over disjoint parts of the shuffled images, with standard deviation ``is_std``. Real images play no part.
-    arXiv 1606.03498, section 4; computed by torch-fidelity.
+    ``is`` is exp of the mean divergence KL(p(class | image) || p(class)), from 1 to the number of classes, averaged
+    over disjoint parts of the shuffled images; ``is_std`` is the standard deviation over the parts. Real images are not
+    used. arXiv 1606.03498, section 4; computed by torch-fidelity.
 
     Args:
-        splits: into how many parts the images are divided.
-        seed: how they are shuffled.
+        splits: number of parts that the images are divided into.
+        seed: of the shuffling.
     """
 
     uses: Literal["logits"] = "logits"
@@ -29,23 +29,23 @@ class InceptionScore:
     better: Mapping[str, str] = {"is": "higher"}
 
     def __init__(self, *, splits: PositiveInt = 10, seed: Annotated[int, Field(ge=0, lt=2**32)] = 2020) -> None:
-        self._library = library("torch_fidelity.metric_isc", "torch-fidelity", "metric 'inception_score'")
+        super().__init__()
+        self._library = import_optional("torch_fidelity.metric_isc", "torch-fidelity", "metric 'inception_score'")
         self.splits = splits
         self.seed = seed
-        self._collected = Collected()
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: fewer images than parts."""
-        at_least(self.splits, "generated", generated, "give more, or lower `splits`")
+        require_images(self.splits, "generated", generated, "give more, or lower `splits`")
 
     def update(self, values: Tensor, real: bool) -> None:
-        """Logits [n k] of generated images; those of real ones are ignored."""
+        """Add logits [n k] of generated images; those of real images are ignored."""
         if not real:
-            self._collected.add(values, real)
+            super().update(values, real)
 
     def compute(self) -> dict[str, float]:
         """The score. Raises: ValueError: fewer images than parts."""
-        logits = self._collected.of(False)
+        logits = self.collected(real=False)
         self.require(0, len(logits))
         scores = self._library.isc_features_to_metric(logits, splits=self.splits, shuffle=True, rng_seed=self.seed)
         return {"is": scores[self._library.KEY_METRIC_ISC_MEAN], "is_std": scores[self._library.KEY_METRIC_ISC_STD]}

@@ -1,4 +1,4 @@
-"""The 2015 Inception weights: a file on this machine, or the download."""
+"""Finds or downloads the Inception weights of 2015."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ TIMEOUT = 30.0
 
 
 def find_weights(given: Path | None) -> Path:
-    """The file ``given``; else the one in torch's folder of checkpoints, downloaded there if need be.
+    """Return ``given``, or the file in torch hub's checkpoint folder, downloading it if necessary.
 
     Raises:
-        gankit.DataError: it is not there.
-        gankit.GankitError: it cannot be downloaded, with both ways to get it.
+        gankit.DataError: ``given`` does not exist.
+        gankit.GankitError: the download failed; the message names both ways to get the file.
     """
     if given is not None:
         path = given.expanduser()
         if not path.is_file():
             raise gankit.DataError(
-                f"features 'inception': `weights: {given}` is no file; give the path of {FILE}, "
-                f"or leave `weights` out to download it from {URL}"
+                f"features 'inception': `weights: {given}` is not a file; give the path of {FILE}, "
+                f"or omit `weights` to download it from {URL}"
             )
         return path
     path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
@@ -40,14 +40,14 @@ def find_weights(given: Path | None) -> Path:
     except (OSError, HTTPException) as error:
         reason = str(getattr(error, "reason", error)) or type(error).__name__
         raise gankit.GankitError(
-            f"features 'inception': downloading {URL} failed: {reason}. Either try again with a working network; "
-            f"or fetch that file by other means and name it, `weights: PATH/{FILE}`"
+            f"features 'inception': downloading {URL} failed: {reason}. Try again with a working network, "
+            f"or download that file in another way and set `weights: PATH/{FILE}`"
         ) from error
     return path
 
 
 def is_original(path: Path) -> bool:
-    """Whether these are, byte for byte, the weights with which the literature's scores are computed."""
+    """Whether the file is byte for byte the one that published scores are computed with."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() == SHA256
 
@@ -58,4 +58,4 @@ def _download(path: Path) -> None:
         with urlopen(URL, timeout=TIMEOUT) as source, part.open("wb") as target:
             shutil.copyfileobj(source, target)
         if not is_original(part):
-            raise OSError("what arrived is incomplete or altered (its SHA-256 differs)")
+            raise OSError("the downloaded file is incomplete or altered (its SHA-256 differs)")

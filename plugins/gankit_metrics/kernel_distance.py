@@ -6,22 +6,21 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
-from torch import Tensor
 
-from .collected import Collected, at_least
-from .libraries import library
+from .collected_features import CollectsFeatures, require_images
+from .optional_imports import import_optional
 
 
-class KernelDistance:
-    """Squared maximum mean discrepancy of the features under the kernel (x.y / f + 1)^3, unbiased.
+class KernelDistance(CollectsFeatures):
+    """Squared maximum mean discrepancy of the features with the kernel (x.y / f + 1)^3, unbiased.
 
-    ``kid`` is the mean over random subsets, ``kid_std`` their standard deviation; a ``kid`` just below 0 means that
-    the sets look alike. arXiv 1801.01401, section 4; computed by torch-fidelity, in float64.
+    ``kid`` is the mean over random subsets, ``kid_std`` their standard deviation; sets from the same distribution have
+    a ``kid`` near 0, possibly below it. arXiv 1801.01401, section 4; computed by torch-fidelity, in float64.
 
     Args:
-        subsets: how many subsets are drawn.
-        subset_size: images of each side in a subset.
-        seed: which subsets are drawn.
+        subsets: number of subsets.
+        subset_size: real and generated images per subset.
+        seed: of the subsets.
     """
 
     uses: Literal["features"] = "features"
@@ -34,27 +33,23 @@ class KernelDistance:
         subset_size: Annotated[int, Field(ge=2)] = 1000,
         seed: Annotated[int, Field(ge=0, lt=2**32)] = 2020,
     ) -> None:
-        self._library = library("torch_fidelity.metric_kid", "torch-fidelity", "metric 'kid'")
+        super().__init__()
+        self._library = import_optional("torch_fidelity.metric_kid", "torch-fidelity", "metric 'kid'")
         self.subsets = subsets
         self.subset_size = subset_size
         self.seed = seed
-        self._collected = Collected()
 
     def require(self, real: int, generated: int) -> None:
-        """Raises: ValueError: fewer images than a subset has."""
+        """Raises: ValueError: there are fewer images than a subset needs."""
         for side, given in {"real": real, "generated": generated}.items():
-            at_least(self.subset_size, side, given, "give more, or lower `subset_size`")
-
-    def update(self, values: Tensor, real: bool) -> None:
-        """Features [n f] of real or of generated images."""
-        self._collected.add(values, real)
+            require_images(self.subset_size, side, given, "give more, or lower `subset_size`")
 
     def compute(self) -> dict[str, float]:
-        """The distance. Raises: ValueError: fewer images than a subset has."""
-        real, fake = self._collected.of(True), self._collected.of(False)
+        """The distance. Raises: ValueError: there are fewer images than a subset needs."""
+        real, fake = self.collected(real=True), self.collected(real=False)
         self.require(len(real), len(fake))
         scores = self._library.kid_features_to_metric(
-            fake.double(),  # the distance is a small difference of large sums
+            fake.double(),  # the distance is a small difference between large sums
             real.double(),
             kid_subsets=self.subsets,
             kid_subset_size=self.subset_size,

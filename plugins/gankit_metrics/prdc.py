@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: are the images good, and is there one of every kind?"""
+"""Precision, recall, density and coverage, which measure fidelity and diversity."""
 
 from __future__ import annotations
 
@@ -9,48 +9,44 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from .collected import Collected, at_least
-from .libraries import library
+from .collected_features import CollectsFeatures, require_images
+from .optional_imports import import_optional
 
 ROWS = 1000
-"""Images of one side whose distances to all of the other are held at a time: 200 MB for 50,000."""
+"""Images of one side whose distances to the whole other side are computed at a time: 200 MB for 50,000 images."""
 
 
-class PRDC:
-    """Which images lie within reach of the other side's, by the distance of each to its k-th neighbour on its own side.
+class PRDC(CollectsFeatures):
+    """Precision, recall, density and coverage from k-nearest-neighbour balls.
 
-    ``precision``: the share of generated images within reach of some real one; ``recall``: the share of real images
-    within reach of some generated one (arXiv 1904.06991, equations 1 and 2; computed by torch-fidelity).
-    ``density``: within reach of how many real images a generated one lies, over k, 1 for equal sets; ``coverage``: the
-    share of real images that reach some generated one (arXiv 2002.09797, equations 4 and 5). Scores from sets of
-    unlike sizes cannot be compared.
+    The ball around an image reaches to its k-th neighbour on its own side. ``precision`` is the share of generated
+    images inside the ball of some real one, ``recall`` the share of real images inside the ball of some generated one
+    (arXiv 1904.06991, equations 1 and 2; computed by torch-fidelity). ``density`` is the mean number of real balls that
+    contain a generated image, over k, and is 1 for equal sets; ``coverage`` is the share of real balls that contain
+    some generated image (arXiv 2002.09797, equations 4 and 5). Scores are comparable only between sets of equal sizes.
 
     Args:
-        k: the neighbour for precision and recall.
-        density_k: the neighbour for density and coverage.
+        k: neighbour that sets the radius for precision and recall.
+        density_k: neighbour that sets the radius for density and coverage.
     """
 
     uses: Literal["features"] = "features"
     better: Mapping[str, str] = dict.fromkeys(("precision", "recall", "density", "coverage"), "higher")
 
     def __init__(self, *, k: PositiveInt = 3, density_k: PositiveInt = 5) -> None:
-        self._library = library("torch_fidelity.metric_prc", "torch-fidelity", "metric 'prdc'")
+        super().__init__()
+        self._library = import_optional("torch_fidelity.metric_prc", "torch-fidelity", "metric 'prdc'")
         self.k = k
         self.density_k = density_k
-        self._collected = Collected()
 
     def require(self, real: int, generated: int) -> None:
-        """Raises: ValueError: an image has fewer neighbours than are asked for."""
-        at_least(max(self.k, self.density_k) + 1, "real", real, "give more, or lower `k` and `density_k`")
-        at_least(self.k + 1, "generated", generated, "give more, or lower `k`")
-
-    def update(self, values: Tensor, real: bool) -> None:
-        """Features [n f] of real or of generated images."""
-        self._collected.add(values, real)
+        """Raises: ValueError: there are too few images for this many neighbours."""
+        require_images(max(self.k, self.density_k) + 1, "real", real, "give more, or lower `k` and `density_k`")
+        require_images(self.k + 1, "generated", generated, "give more, or lower `k`")
 
     def compute(self) -> dict[str, float]:
-        """The four scores. Raises: ValueError: an image has fewer neighbours than are asked for."""
-        real, fake = self._collected.of(True), self._collected.of(False)
+        """The four scores. Raises: ValueError: there are too few images for this many neighbours."""
+        real, fake = self.collected(real=True), self.collected(real=False)
         self.require(len(real), len(fake))
         scores = self._library.prc_features_to_metric(
             fake, real, prc_neighborhood=self.k, prc_batch_size=ROWS, save_cpu_ram=True, verbose=False
@@ -65,14 +61,14 @@ class PRDC:
 
 
 def density_and_coverage(real: Tensor, fake: Tensor, k: int) -> tuple[float, float]:
-    """Of features [n f] and [m f], in memory proportional to n and m.
+    """Density and coverage of features [n f] and [m f], in memory proportional to n and m.
 
-    An image at exactly the k-th neighbour's distance is out of reach, as in the authors' own figures: the density of
-    a set in itself is then 1.
+    An image at exactly the k-th neighbour's distance is outside, as in the authors' code: the density of a set in
+    itself is then 1.
     """
     within_reach = covered = 0
     for some in real.split(ROWS):
-        # k + 1, for the nearest of all is the image itself
+        # k + 1, since the nearest is the image itself
         reach = torch.cdist(some, real).kthvalue(k + 1, dim=1, keepdim=True).values
         reached = torch.cdist(some, fake) < reach
         within_reach += int(reached.sum())

@@ -1,4 +1,4 @@
-"""Torch's optimizers with checked parameters, and the distributions that latents are drawn from."""
+"""Optimizers from torch with validated parameters, and the latent distributions."""
 
 import gankit
 
@@ -8,7 +8,7 @@ from .optimizers import adam, adamw, rmsprop, sgd
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """Optimizers and latents."""
+    """Register the optimizers and latents."""
     registries.optimizers.add("adam", adam)
     registries.optimizers.add("adamw", adamw)
     registries.optimizers.add("rmsprop", rmsprop)

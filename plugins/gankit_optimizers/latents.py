@@ -1,4 +1,4 @@
-"""Where latents come from. Shapes: ``n`` latents of ``d`` dimensions."""
+"""Latent distributions. Shapes: ``n`` latents of ``d`` dimensions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class NormalLatent:
         self.dim = dim
 
     def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Latents [n d], float32, on the generator's device; ``labels`` are of no influence."""
+        """Latents [n d], float32, on the generator's device; ``labels`` are not used."""
         return torch.randn(n, self.dim, generator=generator, device=generator.device, dtype=torch.float32)
 
 
 class UniformLatent:
-    """Independent dimensions uniform in [-1, 1), as in the paper of DCGAN (arXiv 1511.06434).
+    """Independent dimensions, uniform in [-1, 1), as in the DCGAN paper (arXiv 1511.06434).
 
     Args:
         dim: d.
@@ -32,9 +32,9 @@ class UniformLatent:
         self.dim = dim
 
     def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Latents [n d], float32, on the generator's device; ``labels`` are of no influence."""
+        """Latents [n d], float32, on the generator's device; ``labels`` are not used."""
         return torch.rand(n, self.dim, generator=generator, device=generator.device, dtype=torch.float32) * 2 - 1
 
     def between(self, start: Tensor, end: Tensor, share: float) -> Tensor:
-        """On the straight line, which never leaves the cube that these latents fill."""
+        """Interpolate linearly, which stays inside the cube [-1, 1)^d."""
         return start + (end - start) * share

@@ -1,4 +1,4 @@
-"""Torch's optimizers as components: what a recipe may set, its bounds, and defaults that suit GANs."""
+"""Optimizers from torch: parameters that a recipe may set, their bounds, and defaults that suit GANs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 
 import gankit
 
-from .layout import keep_layouts
+from .memory_layout import keep_layouts
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -26,14 +26,14 @@ def adam(
     eps: Positive = 1e-8,
     weight_decay: NonNegative = 0.0,
 ) -> torch.optim.Adam:
-    """Adam (arXiv 1412.6980), in torch's fused form.
+    """Adam (arXiv 1412.6980), fused.
 
     Args:
-        parameters: tensors or groups of them.
+        parameters: tensors, or parameter groups.
         lr: learning rate.
-        betas: decay rates of the running means of the gradient and of its square.
-        eps: added to the root of the mean square.
-        weight_decay: L2 penalty, joined to the gradient.
+        betas: decay rates of the running means of the gradient and its square.
+        eps: added to the root mean square for stability.
+        weight_decay: L2 penalty, added to the gradient.
     """
     return keep_layouts(
         torch.optim.Adam(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
@@ -48,14 +48,14 @@ def adamw(
     eps: Positive = 1e-8,
     weight_decay: NonNegative = 0.01,
 ) -> torch.optim.AdamW:
-    """Adam with decoupled weight decay (arXiv 1711.05101), in torch's fused form.
+    """Adam with decoupled weight decay (arXiv 1711.05101), fused.
 
     Args:
-        parameters: tensors or groups of them.
+        parameters: tensors, or parameter groups.
         lr: learning rate.
-        betas: decay rates of the running means of the gradient and of its square.
-        eps: added to the root of the mean square.
-        weight_decay: share of each weight, times ``lr``, that a step takes away.
+        betas: decay rates of the running means of the gradient and its square.
+        eps: added to the root mean square for stability.
+        weight_decay: each step shrinks the weights by this share times ``lr``.
     """
     return keep_layouts(
         torch.optim.AdamW(parameters, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
@@ -71,15 +71,15 @@ def rmsprop(
     momentum: NonNegative = 0.0,
     weight_decay: NonNegative = 0.0,
 ) -> torch.optim.RMSprop:
-    """RMSprop, with the learning rate that the first Wasserstein GAN uses it with (arXiv 1701.07875).
+    """RMSprop, by default with the learning rate of the first Wasserstein GAN (arXiv 1701.07875).
 
     Args:
-        parameters: tensors or groups of them.
+        parameters: tensors, or parameter groups.
         lr: learning rate.
         alpha: decay rate of the running mean of the squared gradient.
-        eps: added to the root of the mean square.
-        momentum: share of the last update that joins the next one.
-        weight_decay: L2 penalty, joined to the gradient.
+        eps: added to the root mean square for stability.
+        momentum: share of the last update that is added to the next.
+        weight_decay: L2 penalty, added to the gradient.
     """
     return torch.optim.RMSprop(parameters, lr=lr, alpha=alpha, eps=eps, momentum=momentum, weight_decay=weight_decay)
 
@@ -92,18 +92,18 @@ def sgd(
     nesterov: bool = False,
     weight_decay: NonNegative = 0.0,
 ) -> torch.optim.SGD:
-    """Stochastic gradient descent, with momentum where asked for.
+    """Stochastic gradient descent, optionally with momentum.
 
     Args:
-        parameters: tensors or groups of them.
+        parameters: tensors, or parameter groups.
         lr: learning rate.
-        momentum: share of the last update that joins the next one.
-        nesterov: look ahead along the momentum.
-        weight_decay: L2 penalty, joined to the gradient.
+        momentum: share of the last update that is added to the next.
+        nesterov: whether to use Nesterov momentum.
+        weight_decay: L2 penalty, added to the gradient.
 
     Raises:
         ValueError: ``nesterov`` without momentum.
     """
     if nesterov and momentum == 0:
-        raise ValueError("nesterov: true needs a momentum above 0, but momentum is 0; set momentum, such as 0.9")
+        raise ValueError("nesterov: true needs a momentum above 0, but momentum is 0; set momentum, for example to 0.9")
     return torch.optim.SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)

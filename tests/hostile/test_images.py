@@ -89,7 +89,7 @@ def test_sixty_thousand_pixels_a_side(tmp_path):
 def test_an_entry_that_inflates(tmp_path):
     path = bomb(tmp_path / "x.zip", 300)
     assert skipped(path) == ("a/z.png",)
-    with pytest.raises(gankit.DataError, match=r"'a/z.png' is damaged: it holds more than 1,048,576 bytes"):
+    with pytest.raises(gankit.DataError, match=r"'a/z.png' is damaged: it has more than 1,048,576 bytes"):
         read_zip(path, ("a", "b"), gankit.ImageSpec(32, 32, 3))
 
 
@@ -121,12 +121,12 @@ def test_idx_files_that_lie(tmp_path):
     path = tmp_path / "x.gz"
     with gzip.open(path, "wb") as file:
         file.write(bytes((0, 0, 8, 3)) + struct.pack(">III", 2**32 - 1, 2**32 - 1, 2**32 - 1) + b"x")
-    with pytest.raises(gankit.DataError, match="holds 1 bytes, where its header promises 4294967295 x"):
+    with pytest.raises(gankit.DataError, match="has 1 bytes of data, but its header says 4294967295 x"):
         read_idx(path, 3)
     with gzip.open(path, "wb", compresslevel=1) as file:
         for _ in range(300):
             file.write(bytes(2**20))
-    with pytest.raises(gankit.DataError, match="holds more than 268,435,456 bytes"):
+    with pytest.raises(gankit.DataError, match="has more than 268,435,456 bytes"):
         read_idx(path, 3)
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 import gankit
-from gankit_augment import corruption, placement, recoloring, transforms
-from gankit_augment.frequency_bands import FrequencyBands, filter_bank
-from gankit_augment.resample import Resample
+from gankit_augment import ada_color, ada_corruptions, ada_geometry, affine_matrices
+from gankit_augment.ada_filter import FrequencyFilter, filter_bank
+from gankit_augment.affine_resampling import AffineResampling
 from gankit_augment.wavelets import SYM2, SYM6
 
 F64 = torch.float64
@@ -77,19 +77,19 @@ def test_resampling_is_the_published_procedure(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     images = noise_images(12, 2, *size)
     one = torch.ones((), dtype=F64)
-    matrix = transforms.draw_blits(images, one)[0] @ transforms.draw_geometry(images, one)[0]
-    matrix[0] = transforms.shift(ones(1, 30), ones(1, -2))[0]  # beyond what is mirrored
-    found = Resample(gankit.ImageSpec(*size, 2))(images, matrix)
+    matrix = affine_matrices.draw_blits(images, one)[0] @ affine_matrices.draw_geometry(images, one)[0]
+    matrix[0] = affine_matrices.shift(ones(1, 30), ones(1, -2))[0]  # beyond what is mirrored
+    found = AffineResampling(gankit.ImageSpec(*size, 2))(images, matrix)
     expected = np.stack([published(i, m) for i, m in zip(images.numpy(), matrix.numpy(), strict=True)])
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-12)
-    elsewhere = Resample(gankit.ImageSpec(*size, 2))
+    elsewhere = AffineResampling(gankit.ImageSpec(*size, 2))
     whole = elsewhere.through(images, *elsewhere.positions(matrix, images))  # as on other devices
     np.testing.assert_allclose(whole.numpy(), expected, rtol=0, atol=1e-12)
 
 
 def test_resampling_of_what_does_not_move() -> None:
     images = noise_images(3, 3, 16, 12)
-    found = Resample(gankit.ImageSpec(16, 12, 3))(images, torch.eye(3, dtype=F64).expand(3, 3, 3))
+    found = AffineResampling(gankit.ImageSpec(16, 12, 3))(images, torch.eye(3, dtype=F64).expand(3, 3, 3))
     torch.testing.assert_close(found, images, rtol=0, atol=1e-10)
 
 
@@ -101,11 +101,11 @@ def test_blits_copy_pixels(size: tuple[int, int], quarters: int) -> None:
     height, width = size
     down, right = 1, -2
     matrix = (
-        transforms.flip(ones(2))
-        @ transforms.quarter_turn(ones(2, quarters))
-        @ transforms.shift(ones(2, right), ones(2, down))
+        affine_matrices.flip(ones(2))
+        @ affine_matrices.quarter_turn(ones(2, quarters))
+        @ affine_matrices.shift(ones(2, right), ones(2, down))
     )
-    found = placement.copy_pixels(images, matrix)
+    found = ada_geometry.copy_pixels(images, matrix)
     wide = np.pad(images.numpy(), ((0, 0), (0, 0), (height - 1,) * 2, (width - 1,) * 2), mode="reflect")
     reach = 2 * max(wide.shape[2:])
     rows, columns = ((reach - side) // 2 for side in wide.shape[2:])
@@ -119,11 +119,11 @@ def test_blits_copy_pixels(size: tuple[int, int], quarters: int) -> None:
 def test_quarter_turns_are_those_of_torch() -> None:
     images = noise_images(1, 3, 7, 7)
     for quarters in range(4):
-        found = placement.copy_pixels(images, transforms.quarter_turn(ones(1, quarters)))
+        found = ada_geometry.copy_pixels(images, affine_matrices.quarter_turn(ones(1, quarters)))
         assert torch.equal(found, torch.rot90(images, quarters, (2, 3)))
-        angle = transforms.rotation(ones(1, quarters * np.pi / 2))
-        torch.testing.assert_close(angle, transforms.quarter_turn(ones(1, quarters)), rtol=0, atol=1e-12)
-    assert torch.equal(placement.copy_pixels(images, transforms.flip(ones(1))), images.flip(3))
+        angle = affine_matrices.rotation(ones(1, quarters * np.pi / 2))
+        torch.testing.assert_close(angle, affine_matrices.quarter_turn(ones(1, quarters)), rtol=0, atol=1e-12)
+    assert torch.equal(ada_geometry.copy_pixels(images, affine_matrices.flip(ones(1))), images.flip(3))
 
 
 def picture(x: Tensor, y: Tensor) -> Tensor:
@@ -133,15 +133,15 @@ def picture(x: Tensor, y: Tensor) -> Tensor:
 
 CASES = {
     # where what was at (x, y) is found afterwards, y down
-    "magnified": (transforms.scale(ones(1, 1.3), ones(1, 1.3)), lambda x, y: (1.3 * x, 1.3 * y)),
-    "stretched": (transforms.scale(ones(1, 1.2), ones(1, 1 / 1.2)), lambda x, y: (1.2 * x, y / 1.2)),
+    "magnified": (affine_matrices.scale(ones(1, 1.3), ones(1, 1.3)), lambda x, y: (1.3 * x, 1.3 * y)),
+    "stretched": (affine_matrices.scale(ones(1, 1.2), ones(1, 1 / 1.2)), lambda x, y: (1.2 * x, y / 1.2)),
     "turned counterclockwise": (
-        transforms.rotation(ones(1, np.pi / 6)),
+        affine_matrices.rotation(ones(1, np.pi / 6)),
         lambda x, y: (x * 3**0.5 / 2 + y / 2, -x / 2 + y * 3**0.5 / 2),
     ),
-    "shifted": (transforms.shift(ones(1, 1.7), ones(1, -2.4)), lambda x, y: (x + 1.7, y - 2.4)),
+    "shifted": (affine_matrices.shift(ones(1, 1.7), ones(1, -2.4)), lambda x, y: (x + 1.7, y - 2.4)),
     "magnified, then shifted": (
-        transforms.scale(ones(1, 1.3), ones(1, 1.3)) @ transforms.shift(ones(1, 1.7), ones(1, -2.4)),
+        affine_matrices.scale(ones(1, 1.3), ones(1, 1.3)) @ affine_matrices.shift(ones(1, 1.7), ones(1, -2.4)),
         lambda x, y: (1.3 * x + 1.7, 1.3 * y - 2.4),
     ),
 }
@@ -153,7 +153,7 @@ def test_geometry_moves_a_picture(case: str) -> None:
     side = 32
     span = torch.arange(side, dtype=F64) - (side - 1) / 2
     x, y = span[None].expand(side, side), span[:, None].expand(side, side)
-    found = Resample(gankit.ImageSpec(side, side, 1))(picture(x, y)[None, None], matrix)[0, 0]
+    found = AffineResampling(gankit.ImageSpec(side, side, 1))(picture(x, y)[None, None], matrix)[0, 0]
     # the linear map that `moved` is, solved for where each pixel comes from
     origin = torch.tensor(moved(0.0, 0.0))
     linear = torch.stack([torch.tensor(moved(1.0, 0.0)) - origin, torch.tensor(moved(0.0, 1.0)) - origin], 1).to(F64)
@@ -166,47 +166,45 @@ def test_geometry_moves_a_picture(case: str) -> None:
 
 def colored(matrix: Tensor, channels: int = 3) -> tuple[Tensor, Tensor]:
     images = noise_images(1, channels, 4, 5)
-    return images, recoloring.apply_colors(images, matrix.to(F64))
+    return images, ada_color.apply_colors(images, matrix.to(F64))
 
 
-LUMA = recoloring.Recoloring(3).luma
+LUMA = ada_color.ColorTransform(3).luma
 
 
 def test_brightness_and_contrast() -> None:
-    before, after = colored(recoloring.shift(ones(1, 0.3)))
+    before, after = colored(ada_color.shift(ones(1, 0.3)))
     torch.testing.assert_close(after, before + 0.3)
-    before, after = colored(recoloring.scale(ones(1, 1.7)))
+    before, after = colored(ada_color.scale(ones(1, 1.7)))
     torch.testing.assert_close(after, before * 1.7)
-    before, after = colored(recoloring.scale(ones(1, 1.7)) @ recoloring.shift(ones(1, 0.3)))
+    before, after = colored(ada_color.scale(ones(1, 1.7)) @ ada_color.shift(ones(1, 0.3)))
     torch.testing.assert_close(after, (before + 0.3) * 1.7)
 
 
 def test_luma_is_inverted_and_chroma_kept() -> None:
-    before, after = colored(recoloring.flip(LUMA, torch.tensor([True])))
+    before, after = colored(ada_color.flip(LUMA, torch.tensor([True])))
     torch.testing.assert_close(after.mean(1), -before.mean(1))
     torch.testing.assert_close(after - after.mean(1, True), before - before.mean(1, True))
-    assert torch.equal(recoloring.flip(LUMA, torch.tensor([False]))[0], torch.eye(4, dtype=F64))
+    assert torch.equal(ada_color.flip(LUMA, torch.tensor([False]))[0], torch.eye(4, dtype=F64))
 
 
 def test_a_third_of_a_turn_of_hue_exchanges_the_channels() -> None:
-    before, after = colored(recoloring.turn(LUMA, ones(1, 2 * np.pi / 3)))
+    before, after = colored(ada_color.turn(LUMA, ones(1, 2 * np.pi / 3)))
     torch.testing.assert_close(after, before[:, [2, 0, 1]])
-    before, after = colored(recoloring.turn(LUMA, ones(1, 1.1)))
+    before, after = colored(ada_color.turn(LUMA, ones(1, 1.1)))
     torch.testing.assert_close(after.mean(1), before.mean(1))
     torch.testing.assert_close(after.norm(dim=1), before.norm(dim=1))
 
 
 def test_saturation() -> None:
     for factor in (0.0, 0.4, 2.5):
-        before, after = colored(recoloring.saturate(LUMA, ones(1, factor)))
+        before, after = colored(ada_color.saturate(LUMA, ones(1, factor)))
         grey = before.mean(1, True)
         torch.testing.assert_close(after, grey + factor * (before - grey))
 
 
 def test_one_channel() -> None:
-    matrix = (
-        recoloring.flip(LUMA, torch.tensor([True])) @ recoloring.scale(ones(1, 1.7)) @ recoloring.shift(ones(1, 0.3))
-    )
+    matrix = ada_color.flip(LUMA, torch.tensor([True])) @ ada_color.scale(ones(1, 1.7)) @ ada_color.shift(ones(1, 0.3))
     before, after = colored(matrix, channels=1)
     torch.testing.assert_close(after, -1.7 * (before + 0.3))
 
@@ -227,7 +225,7 @@ def test_filter_bank_splits_octaves() -> None:
 def test_frequency_bands_are_a_filter_of_mirrored_images(size: tuple[int, int]) -> None:
     images = noise_images(1, 2, *size)
     gains = torch.tensor([[1.5, 0.3, 2.0, 0.7]], dtype=F64)
-    found = FrequencyBands(gankit.ImageSpec(*size, 2)).apply_gains(images, gains)
+    found = FrequencyFilter(gankit.ImageSpec(*size, 2)).apply_gains(images, gains)
     taps = gains[0].numpy() @ filter_bank()
     half = len(taps) // 2
     wide = np.pad(images[0].numpy(), ((0, 0), (half, half), (half, half)), mode="reflect")
@@ -239,7 +237,7 @@ def test_frequency_bands_are_a_filter_of_mirrored_images(size: tuple[int, int]) 
 def test_gains_keep_the_expected_power() -> None:
     torch.manual_seed(0)
     images = torch.empty(2000, 1, 8, 8, dtype=F64)
-    bands = FrequencyBands(gankit.ImageSpec(8, 8, 1))
+    bands = FrequencyFilter(gankit.ImageSpec(8, 8, 1))
     gains, active = bands.draw(images, torch.tensor(0.2, dtype=F64))
     assert active.double().mean().item() == pytest.approx(1 - 0.8**4, abs=0.05)
     torch.testing.assert_close(gains[~active], torch.ones_like(gains[~active]))
@@ -255,7 +253,7 @@ def test_gains_keep_the_expected_power() -> None:
 def test_cutout_is_a_box_about_its_centre() -> None:
     images = torch.ones(3, 2, 8, 12, dtype=F64)
     centre = torch.tensor([[0.5, 0.5], [0.0, 1.0], [0.5, 0.5]], dtype=F64)
-    after = corruption.cut_out(images, centre, torch.tensor([True, True, False]))
+    after = ada_corruptions.cut_out(images, centre, torch.tensor([True, True, False]))
     expected = images.clone()
     expected[0, :, 2:6, 3:9] = 0
     expected[1, :, 6:, :3] = 0
@@ -265,6 +263,6 @@ def test_cutout_is_a_box_about_its_centre() -> None:
 def test_noise_has_a_half_normal_deviation() -> None:
     torch.manual_seed(0)
     images = noise_images(1500, 1, 16, 16)
-    deviations = (corruption.noise(images, torch.tensor(1.0)) - images).flatten(1).std(1)
+    deviations = (ada_corruptions.noise(images, torch.tensor(1.0)) - images).flatten(1).std(1)
     assert deviations.mean().item() == pytest.approx(0.1 * np.sqrt(2 / np.pi), rel=0.06)
     assert deviations.square().mean().sqrt().item() == pytest.approx(0.1, rel=0.06)

@@ -40,13 +40,13 @@ def test_fakes_take_the_place_of_reals() -> None:
 
     torch.manual_seed(0)
     batch = gankit.Batch(torch.ones(2000, 1, 2, 2), labels)
-    mixed = APA(p=0.3, target=None).deceive(Game(), batch)
+    mixed = APA(p=0.3, target=None).replace_reals(Game(), batch)
     assert asked == [(2000, labels, False)]
     assert mixed.labels is labels
     assert torch.equal(mixed.images, mixed.images[:, :1, :1, :1].expand_as(mixed.images))
     assert (mixed.images[:, 0, 0, 0] == -1).double().mean().item() == pytest.approx(0.3, abs=0.04)
     for p in (0.0, 1.0):
-        assert bool((APA(p=p, target=None).deceive(Game(), batch).images == 1 - 2 * p).all())
+        assert bool((APA(p=p, target=None).replace_reals(Game(), batch).images == 1 - 2 * p).all())
 
 
 def test_at_zero_it_is_the_usual_game() -> None:

@@ -215,7 +215,7 @@ def test_the_device_is_never_waited_for() -> None:
 
 
 def test_a_policy_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"policy \['color', 'color'\] names one twice"):
+    with pytest.raises(ValueError, match=r"policy \['color', 'color'\] has duplicates"):
         DiffAugment(SPECS[0], policy=("color", "color"))
 
 

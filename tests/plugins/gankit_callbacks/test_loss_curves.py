@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from gankit_callbacks.drawing import draw_curves, limits, smoothed, thinned
+from gankit_callbacks.curve_plot import draw_curves, limits, smoothed, thinned
 from gankit_callbacks.loss_curves import LossCurves, read_curves
 from gankit_callbacks.metrics_log import MetricsLog
 
@@ -117,7 +117,7 @@ def test_figures_that_json_lacks_and_lines_without_a_figure(make_run: Any) -> No
     assert set(curves) == {"r1", "discriminator_loss"}
 
 
-def test_nothing_is_drawn_of_no_figures(make_run: Any) -> None:
+def test_an_empty_log_is_not_plotted(make_run: Any) -> None:
     run = make_run(scalars=lambda step: {})
     list(run.play(LossCurves()))
     assert not list(run.directory.iterdir())
@@ -196,7 +196,7 @@ def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
-from gankit_callbacks.drawing import draw_curves
+from gankit_callbacks.curve_plot import draw_curves
 draw_curves({"generator_loss": ([1, 2], [0.5, 0.7])}, "a_run", 2, Path(sys.argv[1]))
 print("matplotlib.pyplot" in sys.modules)
 """

@@ -9,7 +9,7 @@ import torch
 import gankit
 import gankit_callbacks
 from gankit_callbacks.metrics_log import MetricsLog
-from gankit_callbacks.scalars import as_floats
+from gankit_callbacks.scalars_to_floats import scalars_to_floats
 
 
 def lines(run: Any) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def test_a_line_says_where_training_stands(make_run: Any) -> None:
     assert (line["discriminator_loss"], line["r1"]) == (1.0, "nan")
 
 
-def test_figures_that_only_some_steps_have_are_logged_as_they_last_were(make_run: Any) -> None:
+def test_scalars_of_some_steps_are_logged_with_their_last_value(make_run: Any) -> None:
     run = make_run(scalars=lambda step: {"loss": step} | ({"r1": 100 + step} if step % 4 == 1 or step == 6 else {}))
     list(run.play(MetricsLog(every=2)))
     assert [(line["step"], line["loss"], line.get("r1")) for line in lines(run)] == [
@@ -143,7 +143,7 @@ def test_a_resumed_log_writes_what_it_would_have_written_without_a_stop(make_run
     assert without_clocks(run) == expected
 
 
-def test_figures_of_any_precision_come_off_the_device_in_one_piece() -> None:
+def test_scalars_of_any_dtype_become_floats() -> None:
     scalars = {
         "single": torch.tensor(0.1),
         "double": torch.tensor(0.1, dtype=torch.float64),
@@ -151,13 +151,13 @@ def test_figures_of_any_precision_come_off_the_device_in_one_piece() -> None:
         "whole": torch.tensor(3),
         "graph": torch.tensor(2.0, requires_grad=True),
     }
-    floats = as_floats(scalars)
+    floats = scalars_to_floats(scalars)
     assert list(floats) == list(scalars)
     assert floats["double"] == 0.1
     assert floats["single"] == pytest.approx(0.1, rel=1e-7)
     assert (floats["half"], floats["whole"], floats["graph"]) == (0.5, 3.0, 2.0)
     assert all(type(value) is float for value in floats.values())
-    assert as_floats({}) == {}
+    assert scalars_to_floats({}) == {}
 
 
 def test_every_run_has_a_log_and_none_has_two() -> None:

@@ -77,7 +77,7 @@ def test_sound_archive_is_preferred(local, archive, tmp_path, zip_files):
     assert len(dataset) == len(archive.labels["train"])
 
 
-def test_ignores_what_is_no_image(tmp_path, zip_files):
+def test_other_files_are_ignored(tmp_path, zip_files):
     extra = {"README.txt": b"x", "__MACOSX/airplane/._0000.png": b"x", ".hidden/a.png": b"x", "cat/.a.png": b"x"}
     write_zip(tmp_path / "cifar10-train.zip", zip_files | extra)
     assert len(prepared(tmp_path)) == 30
@@ -86,7 +86,7 @@ def test_ignores_what_is_no_image(tmp_path, zip_files):
 @pytest.mark.parametrize("name", ["plane/0000.png", "0000.png", "train/cat/0000.png"])
 def test_image_outside_the_class_folders_is_named(tmp_path, zip_files, name):
     write_zip(tmp_path / "cifar10-train.zip", zip_files | {name: picture(0)})
-    with pytest.raises(gankit.DataError, match=f"cifar10-train.zip: '{name}' is in no class folder.*airplane, auto"):
+    with pytest.raises(gankit.DataError, match=f"cifar10-train.zip: '{name}' is not in a class folder.*airplane, auto"):
         prepared(tmp_path)
 
 

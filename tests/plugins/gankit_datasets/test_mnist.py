@@ -121,12 +121,12 @@ def test_nothing_happens_before_prepare(tmp_path):
 
 
 DAMAGE = {
-    "cut short": (lambda data: data[:-10], r"holds 19590 bytes, where its header promises 25 x 28 x 28"),
-    "no header": (lambda data: data[:10], r"is no idx file of bytes in 3 dimensions: it begins with 00 00 08 03"),
-    "empty": (lambda data: b"", r"it begins with nothing"),
-    "a page": (lambda data: b"<html>404</html>" + data, r"it begins with 3c 68 74 6d"),
-    "too long": (lambda data: data + b"x", r"holds 19601 bytes"),
-    "of shorts": (lambda data: b"\x00\x00\x0b\x03" + data[4:], r"begins with 00 00 0b 03"),
+    "cut short": (lambda data: data[:-10], r"has 19590 bytes of data, but its header says 25 x 28 x 28"),
+    "no header": (lambda data: data[:10], r"is not an idx file of bytes in 3 dimensions: it starts with 00 00 08 03"),
+    "empty": (lambda data: b"", r"it starts with nothing"),
+    "a page": (lambda data: b"<html>404</html>" + data, r"it starts with 3c 68 74 6d"),
+    "too long": (lambda data: data + b"x", r"has 19601 bytes"),
+    "of shorts": (lambda data: b"\x00\x00\x0b\x03" + data[4:], r"starts with 00 00 0b 03"),
     "other size": (lambda data: idx(np.zeros((25, 14, 28), np.uint8)), r"images of 14 x 28; MNIST's are 28 x 28"),
     "other count": (lambda data: idx(np.zeros((24, 28, 28), np.uint8)), r"\(24 images\).*\(25 labels\) do not belong"),
 }
@@ -275,7 +275,9 @@ def test_no_network_names_every_remedy(factory, server, tmp_path):
 
 def test_download_false(factory, server, tmp_path):
     dataset = factory(server.url)(root=tmp_path / "data", download=False)
-    with pytest.raises(gankit.DataError, match=r"`download: false` forbids fetching it. Either set `download: true`"):
+    with pytest.raises(
+        gankit.DataError, match=r"`download: false` forbids downloading it. Either set `download: true`"
+    ):
         dataset.prepare()
     assert server.asked == []
     assert not (tmp_path / "data").exists()

@@ -1,8 +1,9 @@
-"""Networks that fail on purpose, and short runs on coloured shapes."""
+"""Networks that fail on purpose, and short runs on colored shapes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 import gankit
 from gankit.runs.json_lines import JsonLines
 from gankit_datasets.shapes import Shapes
+from gankit_health.real_images import RealImages
 
 
 class Small(nn.Module):
@@ -163,3 +165,55 @@ def events(assemble) -> Callable[..., list[dict[str, Any]]]:
         return [event for event in logged if event["event"] not in ("started", "ended")]
 
     return play
+
+
+SIDE = 16
+
+
+KINDS = ("circle", "square", "triangle")
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """Real images that the run does not look at, [3000 3 16 16] in [-1, 1], and their labels."""
+    images, labels = Shapes(count=3000, size=SIDE, seed=5).tensors()
+    return images.float() / 127.5 - 1, labels
+
+
+class ImageRun:
+    """As much of a run as reals are taken from."""
+
+    def __init__(self, labelled=True, augment=None, count=1500):
+        self.images, self.labels = Shapes(count=count, size=SIDE).tensors()
+        labels, length = self.labels, count
+
+        class Data:
+            classes = KINDS if labelled else None
+
+            def __init__(self):
+                self.labels = labels
+
+            def __len__(self):
+                return length
+
+        self.dataset = Data()
+        self.recipe = SimpleNamespace(augmentations=() if augment is None else (augment,), ema=None)
+        self.augment = augment
+
+    def real(self, count, labels=None):
+        if labels is None:
+            return self.images[:count]
+        wanted = torch.tensor(labels)
+        parts = [self.images[self.labels == k][: int((wanted == k).sum())] for k in wanted.unique()]
+        return torch.cat(parts)
+
+
+@pytest.fixture(scope="module")
+def reals():
+    return RealImages(ImageRun(), 1024)
+
+
+@pytest.fixture(scope="session")
+def image_run():
+    """The class of runs that offer only real images."""
+    return ImageRun

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from gankit_health.batch_statistics import batch_norm_of_one
+from gankit_health.batch_norm import batch_norm_of_one
 
 torch.set_num_threads(1)
 
@@ -128,7 +128,7 @@ def test_a_generator_that_repeats_a_few_images(events):
     assert "collapsed to a few images" in seen["mode_collapse"]
 
 
-def test_a_generator_of_real_pictures_is_healthy(events):
+def test_a_generator_of_real_images_is_healthy(events):
     assert events({"generator": {"name": "Remembers"}, **R1, "train.steps": 200}) == []
 
 
@@ -137,7 +137,7 @@ def test_a_generator_of_real_pictures_is_healthy(events):
 )
 def test_a_cutout_that_leaks(events, generator):
     message = found(events({**CUTOUT, "generator": generator, "train.steps": 200}))["augmentation_leak"]
-    assert "of their places are flat at 0" in message
+    assert "of their cells are flat at 0" in message
     assert "leave out cutout" in message
 
 
@@ -174,7 +174,7 @@ def test_one_image_at_a_time_is_fine_without_batch_norm(events):
     ("batch", "part", "processes", "cause"),
     [
         (4, None, 4, "loader.batch_size is 4, one image for each of 4 processes"),
-        (8, 3, 2, "train.microbatch 3 leaves one image of a batch of 4 that each of 2 processes has"),
+        (8, 3, 2, "train.microbatch 3 leaves one image of a batch of 4 in each of 2 processes"),
         (8, 1, 2, "train.microbatch is 1"),
         (8, 7, 2, None),  # in one process it would leave one
         (8, 3, 1, None),

@@ -153,17 +153,20 @@ def test_one_class_alone_or_one_image_alone(kind: Any) -> None:
     ("name", "key"),
     [("auxiliary_classifier", "class_logits"), ("contrastive", "embedding"), ("d2d_ce", "embedding")],
 )
-def test_what_d_lacks_is_named(name: str, key: str) -> None:
+def test_missing_outputs_of_d_are_named(name: str, key: str) -> None:
     registries = gankit.Registries()
     gankit_losses.register(registries)
     entry = registries.regularizers.get(name)
     regularizer = entry.build(entry.schema())
     assert regularizer.interval == 1
     plain: Any = nn.Sequential(nn.Flatten(), nn.Linear(12, 1).double())
-    with pytest.raises(gankit.GankitError, match=f"'{name}' needs '{key}' in the .* output, which gives logits alone"):
+    with pytest.raises(
+        gankit.GankitError,
+        match=f"'{name}' needs '{key}' in the output of the discriminator, which returns only logits",
+    ):
         regularizer.discriminator(turn_of("discriminator", lambda x, y: plain(x)))  # type: ignore[arg-type]
     others: Any = lambda x, y: {"logits": x.sum((1, 2, 3)), "features": x}  # noqa: E731
-    with pytest.raises(gankit.GankitError, match=f"'{key}' .* gives 'logits', 'features'; choose a discriminator"):
+    with pytest.raises(gankit.GankitError, match=f"'{key}' .* returns 'logits', 'features'; choose a discriminator"):
         regularizer.generator(turn_of("generator", others))
     unlabelled: Any = lambda x: Heads()(x, LABELS)  # noqa: E731
     turn = make_turn("discriminator", lambda z: FAKE, unlabelled, REAL)
@@ -175,9 +178,12 @@ def test_what_d_lacks_is_named(name: str, key: str) -> None:
     ("name", "key"),
     [("auxiliary_classifier", "class_logits"), ("contrastive", "embedding"), ("d2d_ce", "embedding")],
 )
-def test_the_check_of_a_recipe_tells_it_too(name: str, key: str) -> None:
+def test_checking_a_recipe_reports_missing_outputs(name: str, key: str) -> None:
     runtime = gankit.Runtime()
-    for recipe, lack in (("dcgan_cifar10_conditional", f"'{key}' in the .* output"), ("dcgan_cifar10", "labels")):
+    for recipe, lack in (
+        ("dcgan_cifar10_conditional", f"'{key}' in the output of the discriminator"),
+        ("dcgan_cifar10", "labels"),
+    ):
         with pytest.raises(gankit.RecipeError, match=f"regularizers.0: regularizer '{name}' needs {lack}") as error:
             runtime.load(RECIPES / f"{recipe}.yaml", [f"regularizers=[{name}]"])
         assert len(error.value.problems) == 1

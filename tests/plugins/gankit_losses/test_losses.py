@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -88,6 +88,7 @@ def logits(draw: st.DrawFn) -> Arrays:
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+@settings(deadline=None)
 @given(pair=logits())
 def test_both_turns_are_the_formula(loss: Any, pair: Arrays) -> None:
     real, fake = pair

@@ -149,18 +149,18 @@ def test_inception_score_has_the_number_of_classes_for_its_bound():
 @pytest.mark.parametrize(
     ("metric", "real", "fake", "message"),
     [
-        (FrechetDistance(), 0, 0, r"^at least 2 real images are needed, and 0 were given: give more"),
-        (FrechetDistance(), 9, 1, r"^at least 2 generated images are needed, and 1 were given: give more"),
-        (FrechetDistance(), 0, 9, r"^at least 2 real images are needed, and 0 were given: give more"),
+        (FrechetDistance(), 0, 0, r"^at least 2 real images are needed, but 0 were given: give more"),
+        (FrechetDistance(), 9, 1, r"^at least 2 generated images are needed, but 1 were given: give more"),
+        (FrechetDistance(), 0, 9, r"^at least 2 real images are needed, but 0 were given: give more"),
         (
             KernelDistance(),
             999,
             2000,
-            r"^at least 1000 real images are needed, and 999 were given: give more, or lower `subset_size`",
+            r"^at least 1000 real images are needed, but 999 were given: give more, or lower `subset_size`",
         ),
-        (KernelDistance(subset_size=10), 10, 9, r"^at least 10 generated images are needed, and 9 were given"),
-        (InceptionScore(), 100, 9, r"^at least 10 generated images are needed, and 9 were given: .*lower `splits`"),
-        (InceptionScore(), 100, 0, r"^at least 10 generated images are needed, and 0 were given"),
+        (KernelDistance(subset_size=10), 10, 9, r"^at least 10 generated images are needed, but 9 were given"),
+        (InceptionScore(), 100, 9, r"^at least 10 generated images are needed, but 9 were given: .*lower `splits`"),
+        (InceptionScore(), 100, 0, r"^at least 10 generated images are needed, but 0 were given"),
     ],
 )
 def test_too_few_images(metric, real, fake, message):
@@ -196,7 +196,7 @@ def test_what_is_kept_is_float32_without_a_graph():
     metric.update(given, True)
     metric.update(given, False)
     assert metric.compute()["kid"] < 0  # the diagonal alone is left out
-    (kept,) = metric._collected._parts[True]
+    (kept,) = metric._features._parts[True]
     assert (kept.dtype, kept.requires_grad, kept.device.type) == (torch.float32, False, "cpu")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gankit_metrics import EffNetLite0, FrechetDistance, frozen
+from gankit_metrics import EffNetLite0, FrechetDistance, frozen_extractor
 
 HASH = "5ddd2127c0bca728e964962e23156ff1c18c212e2338a9541f1fe37b6a1c67e9"
 
@@ -57,7 +57,7 @@ def test_it_is_a_trained_classifier(extractor):
 
 
 def test_batches_do_not_matter(extractor, monkeypatch):
-    monkeypatch.setattr(frozen, "AT_ONCE", 8)
+    monkeypatch.setattr(frozen_extractor, "BATCH_SIZE", 8)
     images = pictures(19)
     together = extractor(images)
     assert torch.equal(together, extractor(images))
@@ -91,10 +91,10 @@ def test_large_images_are_shrunk_with_antialiasing(extractor):
     [
         (
             torch.zeros(1, 4, 8, 8, dtype=torch.uint8),
-            r"^images have 3 channels, or 1 that is repeated to 3; these have 4: convert",
+            r"^images must have 3 channels, or 1 that is repeated, but have 4: convert",
         ),
         (torch.zeros(1, 2, 8, 8, dtype=torch.uint8), r"these have 2: convert"),
-        (torch.zeros(1, 3, 8, 8), r"images are uint8 \[n c h w\]; torch.float32 \[1, 3, 8, 8\] was given"),
+        (torch.zeros(1, 3, 8, 8), r"images must be uint8 \[n c h w\], but are torch.float32 \[1, 3, 8, 8\]"),
         (torch.zeros(3, 8, 8, dtype=torch.uint8), r"torch.uint8 \[3, 8, 8\] was given"),
     ],
 )

@@ -76,7 +76,7 @@ def test_features_and_logits_are_the_librarys(untrained, weights):
     torch.testing.assert_close(extractor(images[1:2]), found[1:2], atol=1e-5, rtol=1e-4)
     grey = images[:1, :1]
     assert torch.equal(extractor(grey), extractor(grey.repeat(1, 3, 1, 1)))
-    with pytest.raises(ValueError, match="^images have 3 channels, or 1 that is repeated to 3; these have 4"):
+    with pytest.raises(ValueError, match="^images must have 3 channels, or 1 that is repeated, but have 4"):
         extractor(pictures(1, 4))
 
 
@@ -130,7 +130,9 @@ def test_what_arrives_altered_is_not_kept(offline, weights, monkeypatch):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(gankit.DataError, match=r"`weights: .*none.pth` is no file; give the path of weights-inception"):
+    with pytest.raises(
+        gankit.DataError, match=r"`weights: .*none.pth` is not a file; give the path of weights-inception"
+    ):
         Inception(weights=tmp_path / "none.pth")
 
 
@@ -150,7 +152,9 @@ def test_a_file_of_something_else(content, tmp_path, monkeypatch):
         Path("other.pth").write_bytes(content)
     else:
         torch.save(content, "other.pth")
-    with pytest.raises(gankit.DataError, match=r"other.pth does not hold this network's weights \(.*give the path of"):
+    with pytest.raises(
+        gankit.DataError, match=r"other.pth does not contain this network's weights \(.*give the path of"
+    ):
         Inception(weights=Path("other.pth"))
     assert not Path("trapped").exists()
 

@@ -113,10 +113,10 @@ def test_disjoint_sets_score_nothing():
 @pytest.mark.parametrize(
     ("real", "fake", "params", "message"),
     [
-        (5, 50, {}, "^at least 6 real images are needed, and 5 were given: give more, or lower `k` and `density_k`"),
-        (50, 3, {}, "^at least 4 generated images are needed, and 3 were given: give more, or lower `k`"),
-        (50, 0, {}, "^at least 4 generated images are needed, and 0 were given"),
-        (9, 50, {"k": 9}, "^at least 10 real images are needed, and 9 were given"),
+        (5, 50, {}, "^at least 6 real images are needed, but 5 were given: give more, or lower `k` and `density_k`"),
+        (50, 3, {}, "^at least 4 generated images are needed, but 3 were given: give more, or lower `k`"),
+        (50, 0, {}, "^at least 4 generated images are needed, but 0 were given"),
+        (9, 50, {"k": 9}, "^at least 10 real images are needed, but 9 were given"),
     ],
 )
 def test_too_few_images(real, fake, params, message):

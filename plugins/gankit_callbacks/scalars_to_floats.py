@@ -1,0 +1,18 @@
+"""Transfer of a step's scalars from their devices."""
+
+from __future__ import annotations
+
+import torch
+
+import gankit
+
+
+def scalars_to_floats(scalars: gankit.Scalars) -> dict[str, float]:
+    """The scalars as Python floats, with one transfer per device; single transfers would wait for the device each."""
+    values: dict[str, float] = {}
+    for device in {tensor.device for tensor in scalars.values()}:
+        names = [name for name, tensor in scalars.items() if tensor.device == device]
+        values.update(
+            zip(names, torch.stack([scalars[name].detach().double() for name in names]).tolist(), strict=True)
+        )
+    return {name: float(values[name]) for name in scalars}

