@@ -114,7 +114,7 @@ def test_faults_of_a_network():
     with pytest.raises(ValueError, match=r"returns \[2, 1, 8, 8\] for images \[2, 3, 8, 8\]; it must keep the shape"):
         try_augmentation(lambda: nn.Conv2d(3, 1, 1), IMAGE)
     with pytest.raises(ValueError, match=r"returns \[3, 8, 8\] for two images; expected logits \[2 ...\]"):
-        try_discriminator(lambda: Indexed(), IMAGE)
+        try_discriminator(Indexed, IMAGE)
 
 
 class Indexed(nn.Module):
