@@ -132,14 +132,14 @@ class TestFaults:
             ("a: *b\n", "f.yaml:1:4: invalid YAML: found undefined alias 'b'"),
             ("a: 1\nb: \x00\n", "f.yaml:2:4: invalid YAML: the character U+0000 is not allowed"),
             ("a: 1\nb: !!python/object/apply:os.system [ls]\n", "f.yaml:2:4: b: the tag"),
-            ("a: !mine 3\n", "f.yaml:1:4: a: the tag '!mine' is not allowed: recipes are data"),
+            ("a: !mine 3\n", "f.yaml:1:4: a: the tag '!mine' is not allowed; use plain data"),
             ("a: !!timestamp 2024-01-01\n", "f.yaml:1:4: a: the tag"),
             ("a: !!binary aGk=\n", "f.yaml:1:4: a: the tag"),
             ("a: !!set {b, c}\n", "f.yaml:1:4: a: the tag"),
-            ("a: !!bool maybe\n", "f.yaml:1:4: a: 'maybe' is no valid bool"),
-            ('a: !!int ""\n', "f.yaml:1:4: a: '' is no valid int"),
+            ("a: !!bool maybe\n", "f.yaml:1:4: a: 'maybe' is not a valid bool"),
+            ('a: !!int ""\n', "f.yaml:1:4: a: '' is not a valid int"),
             (f"a: {'9' * 5000}\n", "f.yaml:1:4: a: '999"),
-            ("? [a]\n: b\n", "f.yaml:1:3: a key must be a word"),
+            ("? [a]\n: b\n", "f.yaml:1:3: a key must be a string"),
         ],
     )
     def test_text_that_is_no_recipe(self, text, message):
@@ -149,15 +149,15 @@ class TestFaults:
         text = fault(write("f.yaml", "a: 1\nb: [1,\n  2\nc: 3\n"))
         assert text == (
             "f.yaml:4:2: invalid YAML: expected ',' or ']', but got ':', "
-            "while parsing a flow sequence that begins in line 2"
+            "while parsing a flow sequence that begins on line 2"
         )
 
     def test_a_key_given_twice_and_merge_keys_are_problems_that_let_the_reading_go_on(self):
         document = parse("a: 1\nb: {c: 1, c: 2}\na: 3\n<<: {x: 1}\n", "f")
         assert document.data == {"a": 1, "b": {"c": 1}}
         assert [str(problem) for problem in document.problems] == [
-            "f:2:11: b.c: given twice (first f:2:5)",
-            "f:3:1: a: given twice (first f:1:1)",
+            "f:2:11: b.c: given twice, first at f:2:5",
+            "f:3:1: a: given twice, first at f:1:1",
             "f:4:1: merge keys ('<<') are not allowed; use 'extends'",
         ]
 
@@ -165,7 +165,7 @@ class TestFaults:
         ("path", "message"),
         [
             ("nothing.yaml", "nothing.yaml: no such file"),
-            (".", ".: is a folder; name a recipe file in it"),
+            (".", ".: is a folder; give the recipe file in it"),
             ("a\0b", "a\0b: cannot be read: embedded null byte"),
             ("x" * 5000, f"{'x' * 5000}: cannot be read: File name too long"),
             ("loop.yaml", "loop.yaml: cannot be read: Too many levels of symbolic links"),
@@ -221,7 +221,7 @@ class TestBounds:
         assert "is too large for a recipe" in fault("/dev/zero")
 
     def test_the_depth_is_told_where_it_is_exceeded(self):
-        assert fault(write("f.yaml", "a: " + "[" * 60)).startswith("f.yaml:1:43: invalid YAML: grows beyond 40 levels")
+        assert fault(write("f.yaml", "a: " + "[" * 60)).startswith("f.yaml:1:43: invalid YAML: has more than 40 levels")
 
 
 class TestExtends:
@@ -298,12 +298,12 @@ class TestExtends:
         ("parent", "message"),
         [
             ("nothing.yaml", "f.yaml:2:10: extends: nothing.yaml: no such file"),
-            (".", "f.yaml:2:10: extends: .: is a folder; name a recipe file in it"),
+            (".", "f.yaml:2:10: extends: .: is a folder; give the recipe file in it"),
             ('"a\\0b"', "f.yaml:2:10: extends: a\0b: cannot be read: embedded null byte"),
-            ("f.yaml", "f.yaml:2:10: extends: goes in a circle: f.yaml -> f.yaml"),
-            ("[a, b]", "f.yaml:2:10: extends: should be the path of a recipe, from this file; got ['a', 'b']"),
-            ("null", "f.yaml:2:10: extends: should be the path of a recipe, from this file; got None"),
-            ('""', "f.yaml:2:10: extends: should be the path of a recipe, from this file; got ''"),
+            ("f.yaml", "f.yaml:2:10: extends: is circular: f.yaml -> f.yaml"),
+            ("[a, b]", "f.yaml:2:10: extends: should be the path of a recipe, relative to this file; got ['a', 'b']"),
+            ("null", "f.yaml:2:10: extends: should be the path of a recipe, relative to this file; got None"),
+            ('""', "f.yaml:2:10: extends: should be the path of a recipe, relative to this file; got ''"),
         ],
     )
     def test_a_parent_that_cannot_be(self, parent, message):
@@ -313,16 +313,17 @@ class TestExtends:
         write("a.yaml", "extends: b.yaml\n")
         write("b.yaml", "extends: sub/c.yaml\n")
         write("sub/c.yaml", "x: 1\nextends: ../b.yaml\n")
-        assert fault("a.yaml") == "sub/c.yaml:2:10: extends: goes in a circle: b.yaml -> sub/c.yaml -> b.yaml"
+        assert fault("a.yaml") == "sub/c.yaml:2:10: extends: is circular: b.yaml -> sub/c.yaml -> b.yaml"
 
     def test_a_circle_through_a_link(self):
         Path("link.yaml").symlink_to("a.yaml")
-        assert "goes in a circle" in fault(write("a.yaml", "extends: link.yaml\n"))
+        assert "is circular" in fault(write("a.yaml", "extends: link.yaml\n"))
 
-    def test_an_endless_line_of_parents(self):
+    def test_many_parents(self):
         for index in range(40):
-            write(f"{index}.yaml", f"extends: {index + 1}.yaml\n")
-        assert "extends: goes on for too long: 0.yaml -> 1.yaml -> ..." in fault("0.yaml")
+            write(f"{index}.yaml", f"extends: {index + 1}.yaml\nx{index}: {index}\n")
+        write("40.yaml", "x40: 40\n")
+        assert read_document("0.yaml").data == {f"x{index}": index for index in range(41)}
 
     def test_faults_of_the_parents_text_are_told_too(self):
         write("base.yaml", "a: 1\na: 2\n")
@@ -406,17 +407,17 @@ class TestOverrides:
             ("a={b: 1, b: 2}", "command line: a={b: 1, b: 2}: given twice"),
             ("a=!!python/name:os.system", "command line: a=!!python/name:os.system: the tag"),
             ("a=*b", "command line: a=*b: invalid YAML: found undefined alias 'b'"),
-            ("extends=other.yaml", "command line: extends=other.yaml: extends: belongs into a recipe's file"),
+            ("extends=other.yaml", "command line: extends=other.yaml: extends: is supported in recipe files only"),
             (
                 "callbacks.2.every=1",
-                "command line: callbacks.2.every=1: callbacks: no single item is called '2'; there are: 0 (samples), 1 (checkpoint)",
+                "command line: callbacks.2.every=1: callbacks: no unique item '2'; items: 0 (samples), 1 (checkpoint)",
             ),
             (
                 "callbacks.sample.every=1",
-                "command line: callbacks.sample.every=1: callbacks: no single item is called 'sample'",
+                "command line: callbacks.sample.every=1: callbacks: no unique item 'sample'",
             ),
-            ("callbacks.-1.every=1", "command line: callbacks.-1.every=1: callbacks: no single item is called '-1'"),
-            ("callbacks.²=1", "command line: callbacks.²=1: callbacks: no single item is called '²'"),
+            ("callbacks.-1.every=1", "command line: callbacks.-1.every=1: callbacks: no unique item '-1'"),
+            ("callbacks.²=1", "command line: callbacks.²=1: callbacks: no unique item '²'"),
         ],
     )
     def test_words_that_are_no_overrides(self, word, message):
@@ -429,7 +430,7 @@ class TestOverrides:
     def test_an_item_named_twice_needs_its_number(self):
         path = write("g.yaml", "callbacks: [{name: a, x: 1}, {name: a, x: 2}]\n")
         (problem,) = read_document(path, ["callbacks.a.x=3"]).problems
-        assert "no single item is called 'a'; there are: 0 (a), 1 (a)" in str(problem)
+        assert "no unique item 'a'; items: 0 (a), 1 (a)" in str(problem)
         assert read_document(path, ["callbacks.1.x=3"]).data["callbacks"][1] == {"name": "a", "x": 3}
 
     def test_places(self):
@@ -456,7 +457,7 @@ def test_a_colon_without_a_space_is_told(tmp_path):
     path.write_text("dataset: {name:shapes, count:5}\nname: x\n")
     faults = read_document(path).problems
     assert [fault.message for fault in faults] == [
-        "'name:shapes' is one word to YAML; a space has to follow the colon",
-        "'count:5' is one word to YAML; a space has to follow the colon",
+        "YAML reads 'name:shapes' as one string; put a space after the colon",
+        "YAML reads 'count:5' as one string; put a space after the colon",
     ]
     assert faults[0].place.endswith("x.yaml:1:11")

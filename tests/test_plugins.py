@@ -160,14 +160,14 @@ BROKEN = [
     ("import sys\nsys.exit(3)\n", r"SystemExit: 3 \(.*mine.py:2\)"),
     ("1/0\n", r"ZeroDivisionError: division by zero \(.*mine.py:1\)"),
     ("raise BaseExceptionGroup('x', [ValueError('a\\nb')])\n", "ExceptionGroup"),
-    ("", "has no hook; mark a function called register or run_callbacks with @gankit.hookimpl"),
-    ("def register(registries): ...\n", "has no hook; mark a function called register"),
+    ("", "has no hook; mark a function named register or run_callbacks with @gankit.hookimpl"),
+    ("def register(registries): ...\n", "has no hook; mark a function named register"),
     ("import gankit\n@gankit.hookimpl\ndef registr(registries): ...\n", "unknown hook 'registr'; did you mean 'register'?"),
     ("import gankit\n@gankit.hookimpl\ndef register(regs): ...\n", r"Argument\(s\) \{'regs'\} are declared in the hookimpl"),
     ("import gankit\n@gankit.hookimpl\ndef register(registries):\n    registries.losess\n", r"AttributeError: .*'losess'.* \(.*mine.py:4\)"),
     ("import gankit, json\n@gankit.hookimpl\ndef register(registries):\n    json.loads('{')\n", r"JSONDecodeError: .* \(.*mine.py:4\)"),
     ("import gankit, sys\n@gankit.hookimpl\ndef register(registries):\n    sys.exit('bye')\n", r"SystemExit: bye \(.*mine.py:4\)"),
-    ("import gankit\n@gankit.hookimpl\ndef register(registries):\n    registries.losses.add('x', 3)\n", "losses: 'x': 3 cannot be called"),
+    ("import gankit\n@gankit.hookimpl\ndef register(registries):\n    registries.losses.add('x', 3)\n", "losses: 'x': 3 is not callable"),
     ("import gankit\n@gankit.hookimpl\ndef register(registries):\n    registries.losses.add('x', dict)\n    registries.losses.add('x', dict)\n", "losses: 'x': its signature cannot be read|losses: 'x': \\*args"),
 ]  # fmt: skip
 
@@ -188,9 +188,9 @@ class TestBroken:
         ("given", "message"),
         [
             ("nothing.py", r"plugin 'nothing' \(nothing.py\): no such file"),
-            ("./folder", r"plugin 'folder' \(folder\): is a folder; name a .py file, or a package that can be imported"),
+            ("./folder", r"plugin 'folder' \(folder\): is a folder; give a .py file or the name of an importable package"),
             ("no_such_module", r"plugin 'no_such_module' \(a module\): ModuleNotFoundError: No module named 'no_such_module'"),
-            ("mine", r"plugin 'mine' \(a module\): no module is called so; did you mean the file 'mine.py'?"),
+            ("mine", r"plugin 'mine' \(a module\): no such module; did you mean the file 'mine.py'?"),
             ("", "plugin '' .*ValueError: Empty module name"),
             (".x", "plugin '.x' .*TypeError"),
             (None, "plugin 'NoneType' .*has no hook"),
@@ -219,7 +219,7 @@ class TestBroken:
             @gankit.hookimpl
             def register(self, registries: gankit.Registries) -> None: ...
 
-        with pytest.raises(PluginError, match="plugin 'Mine' .*is a class; give an object of it"):
+        with pytest.raises(PluginError, match="plugin 'Mine' .*is a class; pass an instance"):
             bare(Mine)
 
     def test_registering_half_way_registers_nothing(self, plugin, tiny_plugin):

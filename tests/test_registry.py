@@ -148,21 +148,21 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("factory", "message"),
         [
-            (3, "losses: 'x': 3 cannot be called; register a class or a function"),
+            (3, "losses: 'x': 3 is not callable; register a class or a function"),
             (no_annotation, "losses: 'x': parameter 'x' needs a type annotation"),
-            (star, r"losses: 'x': \*args and \*\*kwargs have no schema; name each parameter after a '\*'"),
-            (double_star, r"losses: 'x': \*args and \*\*kwargs have no schema"),
-            (positional, r"losses: 'x': the runtime passes \(\) but it takes \(width\); the recipe's parameters stand after a '\*'"),
+            (star, r"losses: 'x': \*args and \*\*kwargs are not supported; list each parameter after a '\*'"),
+            (double_star, r"losses: 'x': \*args and \*\*kwargs are not supported"),
+            (positional, r"losses: 'x': its positional parameters should be \(\), not \(width\); put parameters of the recipe after a '\*'"),
             (unresolved, "losses: 'x': an annotation cannot be resolved: name 'Nowhere' is not defined"),
-            (unusable, "losses: 'x': its signature is no schema: "),
-            (uncheckable, "losses: 'x': (its signature is no schema|its defaults cannot be checked: TypeError)"),
-            (called_name, "losses: 'x': no parameter can be called 'name'"),
-            (called_at, "losses: 'x': no parameter can be called 'at'"),
-            (called_scheduled, "losses: 'x': no parameter can be called 'scheduled'"),
-            (called_private, "losses: 'x': no parameter can be called '_x'"),
-            (called_model, "losses: 'x': no parameter can be called 'model_dump'"),
-            (bad_default, "losses: 'x': the default of 'width' breaks its own type: should be greater than 0; it is 0"),
-            (none_default, "losses: 'x': the default of 'width' breaks its own type: should be a valid integer; it is None"),
+            (unusable, "losses: 'x': unsupported annotation or default: "),
+            (uncheckable, "losses: 'x': (unsupported annotation or default|its defaults cannot be checked: TypeError)"),
+            (called_name, "losses: 'x': the parameter name 'name' is reserved"),
+            (called_at, "losses: 'x': the parameter name 'at' is reserved"),
+            (called_scheduled, "losses: 'x': the parameter name 'scheduled' is reserved"),
+            (called_private, "losses: 'x': the parameter name '_x' is reserved"),
+            (called_model, "losses: 'x': the parameter name 'model_dump' is reserved"),
+            (bad_default, "losses: 'x': the default of 'width' should be greater than 0; it is 0"),
+            (none_default, "losses: 'x': the default of 'width' should be a valid integer; it is None"),
             (min, "losses: 'x': its signature cannot be read: "),
         ],
     )  # fmt: skip
@@ -176,7 +176,7 @@ class TestRefusals:
     def test_names(self, name):
         registry: Registry[Any] = Registry("losses")
         with pytest.raises(
-            RegistrationError, match="losses: .* is no name: use letters, digits, '_' and '-', a letter first"
+            RegistrationError, match="losses: invalid name .*: use letters, digits, '_' and '-', starting with a letter"
         ):
             registry.add(name, lambda: None)
 

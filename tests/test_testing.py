@@ -64,7 +64,7 @@ class Changing(Stepped):
 
 
 def test_what_is_wrong_is_named():
-    with pytest.raises(AssertionError, match=r"images reach .*; expected about \[-1, 1\]"):
+    with pytest.raises(AssertionError, match=r"images have values up to .*; expected about \[-1, 1\]"):
         testing.check_generator(Loud, IMAGE)
     with pytest.raises(AssertionError, match="no gradient reaches .'unused.weight', 'unused.bias'."):
         testing.check_generator(Forgetful, IMAGE)
@@ -72,7 +72,7 @@ def test_what_is_wrong_is_named():
         testing.check_generator(Loud, CLASSES)
     with pytest.raises(AssertionError, match=r"\[4, 3, 16, 16\] became \[4, 3, 32, 16\]"):
         testing.check_augmentation(Growing, IMAGE)
-    with pytest.raises(AssertionError, match="two results under one seed differ"):
+    with pytest.raises(AssertionError, match="two results with the same seed differ"):
         testing.check_augmentation(Changing, IMAGE)
 
 
@@ -109,9 +109,9 @@ class Unclassed(Data):
 def test_data_sets():
     testing.check_dataset(Data())
     for wrong, message in (
-        (WrongLabels, r"tensors\(\) and label 2 differ"),
-        (Impure, "image 0 is another a second time"),
-        (Unclassed, "label 1 of image 1 is none of 1 classes"),
+        (WrongLabels, r"label 2 differs in tensors\(\)"),
+        (Impure, "image 0 differs when read a second time"),
+        (Unclassed, "label 1 of image 1 is not in \[0, 1\)"),
     ):
         with pytest.raises(AssertionError, match=message):
             testing.check_dataset(wrong())

@@ -466,7 +466,7 @@ class TestRefused:
             make(callback=callback)
 
     def test_an_item_of_a_wrong_kind_is_one_fault_and_not_two(self, make):
-        with pytest.raises(gankit.RecipeError, match="metrics.0: should be a text; got 3") as error:
+        with pytest.raises(gankit.RecipeError, match="metrics.0: should be a string; got 3") as error:
             make(callback={"metrics": [3]})
         assert len(error.value.problems) == 1
 
