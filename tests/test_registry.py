@@ -12,8 +12,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 
 import gankit
 from gankit import RegistrationError
-from gankit.registry import Params, Registries, Registry
 from gankit.messages import did_you_mean
+from gankit.registry import Params, Registries, Registry
 from gankit.schedule import Schedule
 
 ALL = sorted(

@@ -111,7 +111,7 @@ def test_check_dataset():
     for invalid, message in (
         (WrongLabels, r"label 2 differs in tensors\(\)"),
         (RandomImages, "image 0 differs when read a second time"),
-        (MissingClass, "label 1 of image 1 is not in \[0, 1\)"),
+        (MissingClass, r"label 1 of image 1 is not in \[0, 1\)"),
     ):
         with pytest.raises(AssertionError, match=message):
             testing.check_dataset(invalid())
