@@ -1,6 +1,6 @@
 """gankit: train generative adversarial networks from plugins and recipes.
 
-Names load when first used (PEP 562), so that ``import gankit`` costs next to nothing.
+Public names are imported on first use (PEP 562), so that ``import gankit`` does not import torch.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOME = {
+_NAMES_BY_MODULE = {
     "data.decoding": (
         "DecodeError",
         "decode_image",
@@ -143,7 +143,7 @@ _HOME = {
     "schedule": ("Scheduled",),
     "training.trainer": ("Trainer",),
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604
 

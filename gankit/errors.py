@@ -1,41 +1,39 @@
-"""What can go wrong, one class a culprit. The command line prints these as messages, never as tracebacks."""
+"""Exceptions. The command line prints them as messages without a traceback."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from .messages import truncate
+
 MAX_MESSAGE = 1000
 
 
 class GankitError(Exception):
-    """The parent of every error that gankit raises on purpose."""
+    """The base class of all errors that gankit raises on purpose."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of a recipe.
+    """A problem of a recipe.
 
     Attributes:
-        place: where it stands: ``file:line:column``, or ``command line`` for an override.
-        path: the dotted key, such as ``generator.width``; empty for a fault of the file as a whole.
-        message: what is wrong, what was given, and what to do.
+        place: ``file:line:column``, or ``command line: WORD`` for an override.
+        path: the dotted key, such as ``generator.width``; empty for a problem of the whole file.
+        message: the problem, the value that was given, and the remedy.
     """
 
     place: str
     path: str
     message: str
 
-    def __post_init__(self) -> None:
-        if len(self.message) > MAX_MESSAGE:  # it quotes what was given, and that is a stranger's
-            object.__setattr__(self, "message", f"{self.message[: MAX_MESSAGE - 3]}...")
-
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.place, self.path, self.message) if part)
+        return ": ".join(part for part in (self.place, self.path, truncate(self.message, MAX_MESSAGE)) if part)
 
 
 class RecipeError(GankitError):
-    """A recipe that cannot run; carries every problem found, in the order of the file."""
+    """A recipe that cannot run. ``problems`` has all that were found, in the order of the file."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -43,16 +41,16 @@ class RecipeError(GankitError):
 
 
 class PluginError(GankitError):
-    """A plugin that was asked for and cannot be loaded."""
+    """A requested plugin that cannot be loaded."""
 
 
 class RegistrationError(GankitError):
-    """A component that cannot be registered: its name is taken or its signature is no schema."""
+    """A component that cannot be registered: its name is taken or invalid, or its signature has no schema."""
 
 
 class DataError(GankitError):
-    """A data set that is missing, damaged, empty or too small."""
+    """A dataset that is missing, damaged, empty or too small."""
 
 
 class CheckpointError(GankitError):
-    """A checkpoint that is missing, damaged, altered or made for other networks."""
+    """A checkpoint that is missing, damaged, altered, or does not fit the networks."""

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the folder that data lies in."""
+"""Atomic writes, safe opening of regular files, and the data folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A name beside ``path`` to write to, which becomes ``path`` if all goes well and leaves no trace otherwise."""
+    """A temporary path to write to. It replaces ``path`` on success and is deleted on an exception."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)  # a link of that name would lead elsewhere
+    temporary.unlink(missing_ok=True)  # writing to a symbolic link of this name would change its target
     try:
         yield temporary
         temporary.replace(path)
@@ -23,14 +23,18 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """A file to read. Raises: OSError: it cannot be opened, or is a pipe or a device, which could keep us waiting."""
+    """Open a file for reading.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe or device, whose reading could block forever.
+    """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError("is no regular file")
+        raise OSError("is not a regular file")
     return os.fdopen(descriptor, "rb")
 
 
 def data_root() -> Path:
-    """Where data sets lie, and what is computed from them: ``$GANKIT_DATA_DIR``, else ``data``."""
+    """The folder of datasets and of caches computed from them: ``$GANKIT_DATA_DIR``, or ``data`` if that is unset."""
     return Path(os.environ.get("GANKIT_DATA_DIR") or "data").expanduser()

@@ -1,7 +1,7 @@
-"""The whole plugin API.
+"""The hooks that plugins implement.
 
-A plugin is a module (or an object) with functions marked ``@gankit.hookimpl``. An installed one is found by a line
-under ``[project.entry-points.gankit]``; a file or module comes by ``--plugin`` or ``Runtime(plugins=[...])``.
+A plugin is a module or object with functions marked ``@gankit.hookimpl``. An installed package declares it under
+``[project.entry-points.gankit]``; a file or module is loaded with ``--plugin`` or ``Runtime(plugins=[...])``.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ hookimpl = pluggy.HookimplMarker("gankit")
 
 
 class Hooks:
-    """The hooks that a plugin may implement; it may leave out the arguments that it does not use."""
+    """All hooks. A plugin implements one or more, and may omit arguments that it does not use."""
 
     @hookspec
     def register(self, registries: Registries) -> None:
-        """Put components into the registries: ``registries.generators.add("mine", MyGenerator)``."""
+        """Register components: ``registries.generators.add("mine", MyGenerator)``."""
 
     @hookspec
     def run_callbacks(self, recipe: Recipe) -> Sequence[object]:
-        """Callbacks for every run, such as a tracker, beside those that the recipe names."""
+        """Callbacks for every run, such as an experiment tracker, in addition to those of the recipe."""
         return ()

@@ -1,4 +1,4 @@
-"""Files for plugins: atomic writes, the data folder, image files, decoding, safe zips, logs and image grids."""
+"""File utilities for plugins: atomic writes, the data folder, image files and zip archives, logs and image grids."""
 
 from .data.decoding import DecodeError, decode_image, open_image
 from .data.image_files import IMAGE_SUFFIXES, ImageFiles, open_image_files

@@ -1,6 +1,6 @@
-"""Registries: a name to a factory, whose signature is its schema.
+"""Registries map names to factories. A factory's signature is its schema.
 
-Positional parameters come from the runtime, keyword-only parameters from the recipe.
+gankit passes the positional parameters; the recipe sets the keyword-only parameters.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .schedule import at_images, has_schedule
 T = TypeVar("T")
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-RESERVED = ("name", "at", "scheduled")  # the recipe's own word for the component, and what `Params` itself has
+RESERVED = ("name", "at", "scheduled")  # the recipe's key for the component, and the attributes of `Params`
 
 
 class Params(BaseModel):
-    """The parent of every component's schema."""
+    """The base class of all schemas: a component's parameters from the recipe."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -40,18 +40,26 @@ class Params(BaseModel):
     )
 
     def at(self, images: int) -> dict[str, Any]:
-        """Keyword arguments for the factory, schedules at their value after ``images`` images."""
+        """Keyword arguments for the factory, with schedules at their value after ``images`` real images."""
         return {name: at_images(getattr(self, name), images) for name in type(self).model_fields}
 
     @cached_property
     def scheduled(self) -> tuple[str, ...]:
-        """Names of the parameters that a schedule moves."""
+        """Names of the parameters that are or contain a schedule."""
         return tuple(name for name in type(self).model_fields if has_schedule(getattr(self, name)))
 
 
 @dataclass(frozen=True)
 class Entry(Generic[T]):
-    """A registered component."""
+    """A registered component.
+
+    Attributes:
+        kind: the plural of its kind, such as ``generators``.
+        name: in recipes.
+        plugin: the name of the plugin that registered it.
+        factory: the class or function that builds it.
+        schema: of the factory's keyword-only parameters.
+    """
 
     kind: str
     name: str
@@ -65,19 +73,19 @@ class Entry(Generic[T]):
         return (inspect.getdoc(self.factory) or "").partition("\n")[0]
 
     def build(self, params: Params, *context: Any) -> T:
-        """The component: ``context`` from the runtime, ``params`` from the recipe."""
+        """Build the component from positional arguments and parameters of the recipe, with schedules at their start."""
         return self.factory(*context, **params.at(0))
 
 
 @dataclass(frozen=True)
 class Selected:
-    """A registered component that a recipe or checkpoint names, with its checked parameters."""
+    """A registered component that a recipe or checkpoint uses, with validated parameters."""
 
     entry: Entry[Any]
     params: Params
 
     def build(self, *context: Any) -> Any:
-        """The component, built with the positional arguments ``context``."""
+        """Build the component with the positional arguments ``context``."""
         return self.entry.build(self.params, *context)
 
     def plain_params(self) -> dict[str, Any]:
@@ -89,8 +97,11 @@ class Registry(Generic[T]):
     """The components of one kind.
 
     Args:
-        kind: the plural that the command line uses, such as ``generators``.
-        context: names of the positional parameters that the runtime passes.
+        kind: the plural, such as ``generators``.
+        context: names of the positional parameters that gankit passes.
+
+    Attributes:
+        owner: the plugin that further components are registered for.
     """
 
     def __init__(self, kind: str, context: tuple[str, ...] = ()) -> None:
@@ -101,33 +112,33 @@ class Registry(Generic[T]):
 
     @property
     def singular(self) -> str:
-        """One of the kind: ``losses`` to ``loss``."""
+        """The singular of the kind, such as ``loss``."""
         return self.kind.removesuffix("es" if self.kind.endswith("sses") else "s")
 
     def add(self, name: str, factory: Callable[..., T]) -> None:
         """Register ``factory`` under ``name``.
 
         Raises:
-            RegistrationError: the name is taken or no name, or the signature is not
+            RegistrationError: the name is taken or invalid, or the signature is not
                 ``(context..., *, annotated keyword-only parameters)``.
         """
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise RegistrationError(
-                f"{self.kind}: {name!r} is no name: use letters, digits, '_' and '-', a letter first"
+                f"{self.kind}: invalid name {name!r}: use letters, digits, '_' and '-', starting with a letter"
             )
-        if held := self._entries.get(name):
-            raise RegistrationError(f"{self.kind}: '{name}' is already registered by plugin '{held.plugin}'")
+        if taken := self._entries.get(name):
+            raise RegistrationError(f"{self.kind}: '{name}' is already registered by plugin '{taken.plugin}'")
         schema = signature_schema(factory, self.context, f"{self.kind}: '{name}'")
         self._entries[name] = Entry(self.kind, name, self.owner, factory, schema)
 
     def get(self, name: str) -> Entry[T]:
-        """The component called ``name``. Raises: KeyError, with the message for the user."""
+        """The component ``name``. Raises: KeyError, with a message for the user."""
         if name not in self._entries:
             raise KeyError(self.unknown(name))
         return self._entries[name]
 
     def unknown(self, name: str) -> str:
-        """The message for a name that is not registered, with the closest one that is."""
+        """The message for a name that is not registered, with the closest registered name."""
         return f"no {self.singular} is called {name!r}{did_you_mean(name, self._entries)}"
 
     def __contains__(self, name: object) -> bool:
@@ -143,12 +154,17 @@ class Registry(Generic[T]):
 def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], where: str) -> type[Params]:
     """The pydantic model of a factory's keyword-only parameters.
 
+    Args:
+        factory: a class, function or other callable.
+        context: names of the positional parameters that gankit passes.
+        where: the start of error messages.
+
     Raises:
-        RegistrationError: the positional parameters are not as many as ``context``, or a keyword-only one cannot be
-            checked: no annotation, an unusable one, or a reserved name.
+        RegistrationError: the number of positional parameters differs from ``context``, or a keyword-only parameter has
+            a reserved name, an invalid default, or an annotation that is missing or unusable.
     """
     if not callable(factory):
-        raise RegistrationError(f"{where}: {factory!r} cannot be called; register a class or a function")
+        raise RegistrationError(f"{where}: {factory!r} is not callable; register a class or a function")
     try:
         parameters = list(inspect.signature(factory).parameters.values())
     except (TypeError, ValueError) as error:
@@ -156,27 +172,26 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
-        raise RegistrationError(f"{where}: *args and **kwargs have no schema; name each parameter after a '*'")
+        raise RegistrationError(f"{where}: *args and **kwargs are not supported; list each parameter after a '*'")
     if len(positional) != len(context):
         raise RegistrationError(
-            f"{where}: the runtime passes ({', '.join(context)}) but it takes "
-            f"({', '.join(p.name for p in positional)}); the recipe's parameters stand after a '*'"
+            f"{where}: its positional parameters should be ({', '.join(context)}), not "
+            f"({', '.join(p.name for p in positional)}); put parameters of the recipe after a '*'"
         )
-    hints = _hints(factory, keywords, where)
+    hints = _type_hints(factory, keywords, where)
     types: dict[str, Any] = {}
     for parameter in keywords:
-        hidden = parameter.name.startswith("model_") and hasattr(Params, parameter.name)
-        if hidden or parameter.name in RESERVED or parameter.name.startswith("_"):
-            raise RegistrationError(f"{where}: no parameter can be called '{parameter.name}'")
-        default = ... if parameter.default is parameter.empty else parameter.default
-        types[parameter.name] = (hints[parameter.name], default)
+        name = parameter.name
+        if name in RESERVED or name.startswith("_") or (name.startswith("model_") and hasattr(Params, name)):
+            raise RegistrationError(f"{where}: the parameter name '{name}' is reserved")
+        types[name] = (hints[name], ... if parameter.default is parameter.empty else parameter.default)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a parameter called 'copy' hides a method nobody calls here
+            warnings.simplefilter("ignore", UserWarning)  # a parameter such as 'copy' hides a method of BaseModel
             schema = create_model(getattr(factory, "__name__", "Params"), __base__=Params, **types)
             schema.model_json_schema()
-    except Exception as error:  # pydantic has many ways to refuse an annotation
-        raise RegistrationError(f"{where}: its signature is no schema: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # pydantic raises various exceptions for unsupported annotations
+        raise RegistrationError(f"{where}: unsupported annotation or default: {str(error).splitlines()[0]}") from None
     _check_defaults(schema, where)
     return schema
 
@@ -188,17 +203,17 @@ def _check_defaults(schema: type[Params], where: str) -> None:
         for finding in error.errors(include_url=False):
             if finding["type"] != "missing":
                 name, fault = finding["loc"][0], finding["msg"].replace("Input should", "should")
-                given = f"{fault}; it is {finding['input']!r}"
-                raise RegistrationError(f"{where}: the default of '{name}' breaks its own type: {given}") from None
-    except Exception as error:  # a validator of the plugin's, or a constraint that its type does not know
+                message = f"the default of '{name}' {fault}; it is {finding['input']!r}"
+                raise RegistrationError(f"{where}: {message}") from None
+    except Exception as error:  # from a plugin's validator, or a constraint that the type does not support
         raise RegistrationError(f"{where}: its defaults cannot be checked: {type(error).__name__}: {error}") from None
 
 
-def _hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], where: str) -> dict[str, Any]:
+def _type_hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], where: str) -> dict[str, Any]:
     missing = [p.name for p in keywords if p.annotation is p.empty]
     if missing:
         raise RegistrationError(f"{where}: parameter '{missing[0]}' needs a type annotation")
-    # only the keyword-only ones: positional annotations may name types that exist for type checkers alone
+    # positional annotations are skipped: they may name types that are imported for type checking only
     function: Any = factory
     while isinstance(function, functools.partial):
         function = function.func
@@ -237,20 +252,20 @@ class Registries:
         return {registry.kind: registry for registry in self}
 
     def owned_by(self, plugin: str) -> Registries:
-        """Say whose registrations follow."""
+        """Register the following components for ``plugin``. Returns: self."""
         for registry in self:
             registry.owner = plugin
         return self
 
     def merge(self, other: Registries) -> None:
-        """Take all of ``other``'s components, or none. Raises: RegistrationError on a name already held."""
+        """Add all components of ``other``, or none. Raises: RegistrationError: a name is taken."""
         pairs = list(zip(self, other, strict=True))
         for mine, theirs in pairs:
             for entry in theirs:
-                if held := mine._entries.get(entry.name):
+                if taken := mine._entries.get(entry.name):
                     raise RegistrationError(
                         f"{mine.kind}: '{entry.name}' of plugin '{entry.plugin}' is already registered by "
-                        f"plugin '{held.plugin}'"
+                        f"plugin '{taken.plugin}'"
                     )
         for mine, theirs in pairs:
             mine._entries.update(theirs._entries)

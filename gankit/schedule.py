@@ -1,4 +1,4 @@
-"""Numbers that change with the images shown: learning rates, betas, penalties, probabilities."""
+"""Parameters that change during training, such as learning rates, betas, penalty weights and probabilities."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic_core import core_schema
 
 
 class Schedule(BaseModel):
-    """A ramp from ``start`` to ``end`` over the first ``over_images`` real images, then constant.
+    """A ramp from ``start`` to ``end`` over the first ``over_images`` real images; constant afterwards.
 
-    It meets a bound (``ge=0`` and the like) when both of its ends do, since it is monotone between them.
+    It satisfies a bound such as ``ge=0`` if both of its ends do, because it is monotonic.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -24,7 +24,7 @@ class Schedule(BaseModel):
     shape: Literal["linear", "cosine"] = "linear"
 
     def at(self, images: int) -> float:
-        """The value once ``images`` real images have been shown."""
+        """The value after D has seen ``images`` real images."""
         done = min(1.0, images / self.over_images)
         if self.shape == "cosine":
             done = (1 - math.cos(math.pi * done)) / 2
@@ -44,7 +44,7 @@ class Schedule(BaseModel):
 
 
 class _NumberOrSchedule:
-    """Lets a field take a number or a `Schedule`; an error speaks of the one that was meant."""
+    """Accepts a number or a `Schedule`. Validation errors refer only to the form that was given."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.tagged_union_schema(
@@ -54,22 +54,22 @@ class _NumberOrSchedule:
 
 
 Scheduled = Annotated[float, _NumberOrSchedule()]
-"""A parameter that the recipe gives as a number or as ``{start:, end:, over_images:, shape: linear|cosine}``.
+"""A parameter that is a number or ``{start:, end:, over_images:, shape: linear|cosine}`` in the recipe.
 
-The component is built with the number that holds at the start, keeps it as an attribute of the parameter's name,
-and finds it brought up to date before each step.
+The component is built with the initial number. It must keep it in an attribute with the name of the parameter, which
+gankit sets to the current value before each step.
 """
 
 
 def has_schedule(value: Any) -> bool:
-    """Whether a validated parameter is, or holds, a `Schedule`."""
+    """Whether a validated parameter is or contains a `Schedule`."""
     if isinstance(value, (tuple, list)):
         return any(has_schedule(item) for item in value)
     return isinstance(value, Schedule)
 
 
 def at_images(value: Any, images: int) -> Any:
-    """The parameter with each `Schedule` in it replaced by its value at ``images``."""
+    """The parameter with each `Schedule` in it replaced by its value after ``images`` real images."""
     if isinstance(value, Schedule):
         return value.at(images)
     if isinstance(value, (tuple, list)) and has_schedule(value):

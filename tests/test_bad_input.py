@@ -71,12 +71,12 @@ class TestRecipes:
             (("width: 64", "width: wide"), "r.yaml:9:33: generator.width: should be a whole number; got 'wide'"),
             (("width: 64", "width: true"), "r.yaml:9:33: generator.width: should be a whole number; got true"),
             (("conditional: false", "conditional: 3"), "r.yaml:5:14: conditional: should be true or false; got 3"),
-            (("epochs: 25", "epochs: 25, steps: 3"), "r.yaml:17:21: train.steps: give exactly one of epochs, steps, images; epochs and steps are given"),
+            (("epochs: 25", "epochs: 25, steps: 3"), "r.yaml:17:21: train.steps: give exactly one of epochs, steps, images; got epochs and steps"),
             (("loader: {", "loader: ["), "r.yaml:8:50: invalid YAML: "),
-            (("name: dcgan_cifar10", BOMB), "grows beyond 20,000 values, which no recipe needs; are there aliases?"),
-            (("seed: 0", "seed: !!python/object/apply:os.system [touch owned]"), "r.yaml:3:7: seed: the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not allowed: recipes are data"),
-            (("seed: 0", "seed: 0\nseed: 1"), "r.yaml:4:1: seed: given twice (first r.yaml:3:1)"),
-            (("seed: 0", "extends: r.yaml"), "r.yaml:3:10: extends: goes in a circle: r.yaml -> r.yaml"),
+            (("name: dcgan_cifar10", BOMB), "has more than 20,000 values; check its aliases"),
+            (("seed: 0", "seed: !!python/object/apply:os.system [touch owned]"), "r.yaml:3:7: seed: the tag 'tag:yaml.org,2002:python/object/apply:os.system' is not allowed; use plain data"),
+            (("seed: 0", "seed: 0\nseed: 1"), "r.yaml:4:1: seed: given twice, first at r.yaml:3:1"),
+            (("seed: 0", "extends: r.yaml"), "r.yaml:3:10: extends: is circular: r.yaml -> r.yaml"),
             (("seed: 0", "extends: base.yaml"), "r.yaml:3:10: extends: base.yaml: no such file"),
             (("{size: 64}", "{size: 50}"), "r.yaml:9:12: generator: dcgan cannot make images of 50x50 (height x width)"),
         ],
@@ -129,7 +129,7 @@ class TestRecipes:
         assert message in refused("check", "r.yaml")
 
     def test_a_folder(self, refused):
-        assert refused("run", ".") == ".: is a folder; name a recipe file in it\n"
+        assert refused("run", ".") == ".: is a folder; give the recipe file in it\n"
 
 
 class TestData:

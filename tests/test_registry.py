@@ -1,4 +1,4 @@
-"""The signature is the schema; what cannot be one is refused with the reason."""
+"""Registries: schemas from signatures, invalid factories and names, and all registered components."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from gankit.schedule import Schedule
 
 ALL = sorted(
     (registry.kind, entry.name) for registry in gankit.Runtime().registries for entry in registry
-)  # at collection: each is a test of its own
+)  # at collection time, for parametrization
 
 
 class Network:
     def __init__(
         self,
-        image: OnlyForTypeCheckers,  # noqa: F821  # positional annotations are never looked at
+        image: OnlyForTypeCheckers,  # noqa: F821  # positional annotations are not resolved
         latent_dim: int,
         *,
         width: PositiveInt = 64,
@@ -36,7 +36,7 @@ class Network:
         betas: tuple[float, float] = (0.5, 0.9),
         copy: bool = False,
     ) -> None:
-        """Not this line."""
+        """Not the summary."""
 
 
 class TestSchema:
@@ -46,13 +46,13 @@ class TestSchema:
         registry.add("network", Network)
         return registry.get("network")
 
-    def test_keyword_only_parameters_are_its_fields(self, entry):
+    def test_fields_are_the_keyword_only_parameters(self, entry):
         assert list(entry.schema.model_fields) == [
             "width", "depth", "share", "mode", "root", "rate", "betas", "copy",
         ]  # fmt: skip
         assert [name for name, about in entry.schema.model_fields.items() if about.is_required()] == ["depth"]
 
-    def test_values_are_checked_and_defaults_filled_in(self, entry):
+    def test_values_are_validated_and_defaults_filled_in(self, entry):
         params = entry.schema.model_validate({"depth": 2, "share": 1, "betas": [0, 1], "root": "x"})
         assert params.at(0) == {
             "width": 64, "depth": 2, "share": 1.0, "mode": "a", "root": Path("x"), "rate": 1.0, "betas": (0.0, 1.0), "copy": False,
@@ -63,17 +63,17 @@ class TestSchema:
         [{}, {"depth": -1}, {"depth": 1, "width": 0}, {"depth": 1, "share": 1.1}, {"depth": 1, "mode": "c"},
          {"depth": 1, "unknown": 1}, {"depth": 1, "image": 3}, {"depth": float("inf")}, {"depth": 1, "share": float("nan")}],
     )  # fmt: skip
-    def test_what_does_not_fit_is_refused(self, entry, given):
+    def test_invalid_values(self, entry, given):
         with pytest.raises(ValidationError):
             entry.schema.model_validate(given)
 
-    def test_schedules_are_known_and_taken_at_a_number_of_images(self, entry):
+    def test_schedules(self, entry):
         ramp = {"start": 0, "end": 10, "over_images": 100}
         params = entry.schema.model_validate({"depth": 1, "rate": ramp})
         assert params.scheduled == ("rate",)
         assert [params.at(images)["rate"] for images in (0, 50, 100, 1000)] == [0, 5, 10, 10]
 
-    def test_building_passes_context_by_position_and_parameters_by_name(self):
+    def test_build_passes_context_by_position_and_parameters_by_name(self):
         registry: Registry[Any] = Registry("latents", ("dim",))
 
         def factory(dim: int, /, *, scale: float = 2.0) -> tuple[int, float]:
@@ -83,7 +83,7 @@ class TestSchema:
         entry = registry.get("f")
         assert entry.build(entry.schema.model_validate({"scale": 3}), 7) == (7, 3.0)
 
-    def test_functions_partials_dataclasses_and_callable_objects(self):
+    def test_kinds_of_factories(self):
         registry: Registry[Any] = Registry("losses")
 
         def function(*, a: PositiveInt = 1) -> int:
@@ -98,7 +98,7 @@ class TestSchema:
             a: PositiveInt = 1
 
         class Inherits(Data):
-            """No constructor of its own."""
+            """Inherits the constructor."""
 
         for name, factory in {
             "function": function,
@@ -113,18 +113,18 @@ class TestSchema:
                 registry.get(name).schema.model_validate({"a": 0})
         assert registry.get("partial").build(registry.get("partial").schema.model_validate({})) == 2
 
-    def test_a_class_without_constructor_takes_nothing(self):
+    def test_class_without_constructor(self):
         registry: Registry[Any] = Registry("losses")
 
         class Plain:
-            """The first line.
+            """The summary.
 
-            Not this one.
+            Not the summary.
             """
 
         registry.add("plain", Plain)
         assert registry.get("plain").schema.model_fields == {}
-        assert registry.get("plain").summary == "The first line."
+        assert registry.get("plain").summary == "The summary."
 
 
 def no_annotation(*, x=1): ...
@@ -134,62 +134,61 @@ def positional(width: int = 3): ...
 def unresolved(*, x: Nowhere = 1): ...  # noqa: F821  # type: ignore[name-defined]
 def unusable(*, x: dataclass = 1): ...  # type: ignore[valid-type]
 def uncheckable(*, x: Annotated[str, Field(gt=3)] = "a"): ...
-def no_data(*, x: Any = object()): ...  # noqa: B008
-def called_name(*, name: str = "x"): ...
-def called_at(*, at: int = 1): ...
-def called_scheduled(*, scheduled: int = 1): ...
-def called_private(*, _x: int = 1): ...
-def called_model(*, model_dump: int = 1): ...
+def named_name(*, name: str = "x"): ...
+def named_at(*, at: int = 1): ...
+def named_scheduled(*, scheduled: int = 1): ...
+def named_private(*, _x: int = 1): ...
+def named_model_dump(*, model_dump: int = 1): ...
 def bad_default(*, width: PositiveInt = 0): ...
 def none_default(*, width: PositiveInt = None): ...  # type: ignore[assignment]
 
 
-class TestRefusals:
+class TestErrors:
     @pytest.mark.parametrize(
         ("factory", "message"),
         [
-            (3, "losses: 'x': 3 cannot be called; register a class or a function"),
+            (3, "losses: 'x': 3 is not callable; register a class or a function"),
             (no_annotation, "losses: 'x': parameter 'x' needs a type annotation"),
-            (star, r"losses: 'x': \*args and \*\*kwargs have no schema; name each parameter after a '\*'"),
-            (double_star, r"losses: 'x': \*args and \*\*kwargs have no schema"),
-            (positional, r"losses: 'x': the runtime passes \(\) but it takes \(width\); the recipe's parameters stand after a '\*'"),
+            (star, r"losses: 'x': \*args and \*\*kwargs are not supported; list each parameter after a '\*'"),
+            (double_star, r"losses: 'x': \*args and \*\*kwargs are not supported"),
+            (positional, r"losses: 'x': its positional parameters should be \(\), not \(width\); put parameters of the recipe after a '\*'"),
             (unresolved, "losses: 'x': an annotation cannot be resolved: name 'Nowhere' is not defined"),
-            (unusable, "losses: 'x': its signature is no schema: "),
-            (uncheckable, "losses: 'x': (its signature is no schema|its defaults cannot be checked: TypeError)"),
-            (called_name, "losses: 'x': no parameter can be called 'name'"),
-            (called_at, "losses: 'x': no parameter can be called 'at'"),
-            (called_scheduled, "losses: 'x': no parameter can be called 'scheduled'"),
-            (called_private, "losses: 'x': no parameter can be called '_x'"),
-            (called_model, "losses: 'x': no parameter can be called 'model_dump'"),
-            (bad_default, "losses: 'x': the default of 'width' breaks its own type: should be greater than 0; it is 0"),
-            (none_default, "losses: 'x': the default of 'width' breaks its own type: should be a valid integer; it is None"),
+            (unusable, "losses: 'x': unsupported annotation or default: "),
+            (uncheckable, "losses: 'x': (unsupported annotation or default|its defaults cannot be checked: TypeError)"),
+            (named_name, "losses: 'x': the parameter name 'name' is reserved"),
+            (named_at, "losses: 'x': the parameter name 'at' is reserved"),
+            (named_scheduled, "losses: 'x': the parameter name 'scheduled' is reserved"),
+            (named_private, "losses: 'x': the parameter name '_x' is reserved"),
+            (named_model_dump, "losses: 'x': the parameter name 'model_dump' is reserved"),
+            (bad_default, "losses: 'x': the default of 'width' should be greater than 0; it is 0"),
+            (none_default, "losses: 'x': the default of 'width' should be a valid integer; it is None"),
             (min, "losses: 'x': its signature cannot be read: "),
         ],
     )  # fmt: skip
-    def test_factories(self, factory, message):
+    def test_invalid_factories(self, factory, message):
         registry: Registry[Any] = Registry("losses")
         with pytest.raises(RegistrationError, match=message):
             registry.add("x", factory)
         assert len(registry) == 0
 
     @pytest.mark.parametrize("name", ["", "a b", "a.b", "3", "3d", "-x", "a/b", "é", "a\n", None, 3, "<x>"])
-    def test_names(self, name):
+    def test_invalid_names(self, name):
         registry: Registry[Any] = Registry("losses")
         with pytest.raises(
-            RegistrationError, match="losses: .* is no name: use letters, digits, '_' and '-', a letter first"
+            RegistrationError, match="losses: invalid name .*: use letters, digits, '_' and '-', starting with a letter"
         ):
             registry.add(name, lambda: None)
 
-    def test_a_name_that_is_taken_tells_by_whom(self):
+    def test_duplicate_name(self):
         registries = Registries().owned_by("first")
         registries.losses.add("x", lambda: None)
         registries.owned_by("second")
         with pytest.raises(RegistrationError, match="losses: 'x' is already registered by plugin 'first'"):
             registries.losses.add("x", lambda: None)
-        registries.games.add("x", lambda: None)  # another kind has names of its own
+        registries.games.add("x", lambda: None)  # names are unique for each kind only
         assert registries.games.get("x").plugin == "second"
 
-    def test_merging_takes_all_or_nothing(self):
+    def test_failed_merge_adds_nothing(self):
         mine, theirs = Registries().owned_by("mine"), Registries().owned_by("theirs")
         mine.losses.add("x", lambda: None)
         theirs.games.add("y", lambda: None)
@@ -216,7 +215,7 @@ class TestRefusals:
         assert error.value.args == (message,)
 
 
-def test_the_kinds_are_those_of_the_design():
+def test_kinds():
     assert list(Registries().by_kind()) == [
         "generators", "discriminators", "losses", "regularizers", "augmentations", "datasets", "latents", "optimizers",
         "callbacks", "metrics", "features", "games",
@@ -231,7 +230,7 @@ def test_did_you_mean():
 
 
 def example_of(schema: dict[str, Any], models: dict[str, Any]) -> Any:
-    """Some value that a JSON schema of a required parameter allows."""
+    """A valid value for the JSON schema of a required parameter."""
     if "$ref" in schema:
         return example_of(models[schema["$ref"].rpartition("/")[2]], models)
     if "default" in schema or "const" in schema:
@@ -260,13 +259,13 @@ class TestEveryComponent:
             {key: example_of(described["properties"][key], described.get("$defs", {})) for key in required}
         )
 
-    def test_its_schema_round_trips(self, runtime, kind, name):
+    def test_schema_round_trip(self, runtime, kind, name):
         schema = runtime.registries.by_kind()[kind].get(name).schema
         params = self.params(schema)
         assert schema.model_validate(params.model_dump(mode="json")) == params
         assert schema.model_validate(params.model_dump()) == params
 
-    def test_schedules_round_trip_wherever_one_is_taken(self, runtime, kind, name):
+    def test_schedules_round_trip(self, runtime, kind, name):
         schema = runtime.registries.by_kind()[kind].get(name).schema
         params = self.params(schema)
         ramp = Schedule(start=0.1, end=0.2, over_images=100, shape="cosine")
@@ -274,15 +273,15 @@ class TestEveryComponent:
             if "Schedule" not in str(about):
                 continue
             given = params.model_dump() | {field: [ramp, ramp] if about.get("type") == "array" else ramp}
-            given |= {"target": None} if "target" in given else {}  # which would move the field itself
+            given |= {"target": None} if "target" in given else {}  # a target would change the field itself
             scheduled = schema.model_validate(given)
             assert field in scheduled.scheduled
             assert schema.model_validate(scheduled.model_dump(mode="json")) == scheduled
 
-    def test_it_refuses_an_unknown_parameter(self, runtime, kind, name):
+    def test_unknown_parameters_are_refused(self, runtime, kind, name):
         schema = runtime.registries.by_kind()[kind].get(name).schema
         with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
             schema.model_validate(self.params(schema).model_dump() | {"no_such_parameter": 1})
 
-    def test_it_says_what_it_is(self, runtime, kind, name):
+    def test_summary(self, runtime, kind, name):
         assert len(runtime.registries.by_kind()[kind].get(name).summary) > 3

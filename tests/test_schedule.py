@@ -1,4 +1,4 @@
-"""Schedules against formulas of their own, and the bounds that they have to keep."""
+"""Schedules compared with independent formulas, their bounds, and schedules inside other values."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class TestValues:
         assert math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-6)
 
     @pytest.mark.parametrize("shape", ["linear", "cosine"])
-    def test_it_begins_ends_and_stays(self, shape):
+    def test_start_end_and_after(self, shape):
         ramp = Schedule(start=2.0, end=-1.0, over_images=8, shape=shape)
         assert ramp.at(0) == 2.0
         assert ramp.at(4) == pytest.approx(0.5)
         assert ramp.at(8) == ramp.at(9) == ramp.at(10**12) == -1.0
 
-    def test_the_shapes_differ_in_between(self):
+    def test_shapes_differ_between_the_ends(self):
         linear = Schedule(start=0, end=1, over_images=4)
         cosine = Schedule(start=0, end=1, over_images=4, shape="cosine")
         assert linear.at(1) == pytest.approx(0.25)
@@ -46,7 +46,7 @@ class TestValues:
 
 class TestBounds:
     @given(numbers, numbers, numbers, st.sampled_from(["ge", "gt", "le", "lt"]), st.sampled_from(["linear", "cosine"]))
-    def test_a_schedule_keeps_a_bound_where_both_of_its_ends_do(self, start, end, bound, kind, shape):
+    def test_bounds_hold_if_both_ends_satisfy_them(self, start, end, bound, kind, shape):
         adapter = TypeAdapter(Annotated[Scheduled, Field(**{kind: bound})])
         given = {"start": start, "end": end, "over_images": 10, "shape": shape}
 
@@ -75,17 +75,17 @@ class TestBounds:
             (None, "valid number"),
         ],
     )
-    def test_what_is_no_schedule(self, given, message):
+    def test_invalid_schedules(self, given, message):
         with pytest.raises(ValidationError, match=message):
             TypeAdapter(Scheduled).validate_python(given)
 
-    def test_a_number_stays_a_number(self):
+    def test_numbers(self):
         assert TypeAdapter(Scheduled).validate_python("2e-4") == 2e-4
         assert type(TypeAdapter(Scheduled).validate_python(3)) is float
 
 
 class TestNested:
-    def test_schedules_are_found_and_taken_in_tuples_and_lists(self):
+    def test_schedules_in_tuples_and_lists(self):
         ramp = Schedule(start=0, end=4, over_images=4)
         assert has_schedule((0.5, ramp))
         assert has_schedule([(ramp,)])
@@ -94,7 +94,7 @@ class TestNested:
         assert at_images([(ramp,), 3], 2) == [(2.0,), 3]
         assert at_images("text", 2) == "text"
 
-    def test_a_model_with_a_schedule_round_trips(self):
+    def test_round_trip_of_a_model(self):
         class Model(BaseModel):
             rate: Annotated[Scheduled, Field(ge=0)]
             betas: tuple[Scheduled, Scheduled] = (0.5, 0.9)

@@ -1,4 +1,4 @@
-"""The checks for plugin authors pass what is right and name what is wrong."""
+"""The checks for plugin authors pass valid components and report violations."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CLASSES = gankit.ImageSpec(16, 8, 1, classes=3)
 
 
 @pytest.mark.parametrize("image", [IMAGE, CLASSES])
-def test_what_is_right_passes(image):
+def test_valid_components_pass(image):
     testing.check_generator(DCGANGenerator, image, width=4)
     testing.check_discriminator(DCGANDiscriminator, image, width=4)
     testing.check_augmentation(diffaugment.DiffAugment, image)
 
 
-class Loud(nn.Module):
+class LargeValues(nn.Module):
     def __init__(self, image, latent_dim):
         super().__init__()
         self.linear = nn.Linear(latent_dim, 16 * 16 * 3)
@@ -31,7 +31,7 @@ class Loud(nn.Module):
         return (self.linear(z) * 100).view(-1, 3, 16, 16)
 
 
-class Forgetful(Loud):
+class UnusedParameters(LargeValues):
     def __init__(self, image, latent_dim):
         super().__init__(image, latent_dim)
         self.unused = nn.Linear(2, 2)
@@ -40,7 +40,7 @@ class Forgetful(Loud):
         return super().forward(z).tanh()
 
 
-class Stepped(nn.Module):
+class Rounding(nn.Module):
     def __init__(self, image):
         super().__init__()
 
@@ -48,12 +48,12 @@ class Stepped(nn.Module):
         return images.round()
 
 
-class Growing(Stepped):
+class LargerImages(Rounding):
     def forward(self, images):
         return torch.cat([images, images], dim=2)
 
 
-class Changing(Stepped):
+class NotReproducible(Rounding):
     def __init__(self, image):
         super().__init__(image)
         self.calls = 0
@@ -63,17 +63,17 @@ class Changing(Stepped):
         return images * self.calls
 
 
-def test_what_is_wrong_is_named():
-    with pytest.raises(AssertionError, match=r"images reach .*; expected about \[-1, 1\]"):
-        testing.check_generator(Loud, IMAGE)
+def test_invalid_networks_and_augmentations():
+    with pytest.raises(AssertionError, match=r"images have values up to .*; expected about \[-1, 1\]"):
+        testing.check_generator(LargeValues, IMAGE)
     with pytest.raises(AssertionError, match="no gradient reaches .'unused.weight', 'unused.bias'."):
-        testing.check_generator(Forgetful, IMAGE)
+        testing.check_generator(UnusedParameters, IMAGE)
     with pytest.raises(AssertionError, match=r"images are \[4, 3, 16, 16\]; expected \[4, 1, 16, 8\]"):
-        testing.check_generator(Loud, CLASSES)
+        testing.check_generator(LargeValues, CLASSES)
     with pytest.raises(AssertionError, match=r"\[4, 3, 16, 16\] became \[4, 3, 32, 16\]"):
-        testing.check_augmentation(Growing, IMAGE)
-    with pytest.raises(AssertionError, match="two results under one seed differ"):
-        testing.check_augmentation(Changing, IMAGE)
+        testing.check_augmentation(LargerImages, IMAGE)
+    with pytest.raises(AssertionError, match="two results with the same seed differ"):
+        testing.check_augmentation(NotReproducible, IMAGE)
 
 
 class Data:
@@ -97,41 +97,41 @@ class WrongLabels(Data):
         return super().tensors()[0], torch.tensor([0, 1, 1])
 
 
-class Impure(Data):
+class RandomImages(Data):
     def __getitem__(self, index):
         return torch.randint(0, 255, (1, 4, 4), dtype=torch.uint8), 0
 
 
-class Unclassed(Data):
+class MissingClass(Data):
     classes = ("a",)
 
 
-def test_data_sets():
+def test_check_dataset():
     testing.check_dataset(Data())
-    for wrong, message in (
-        (WrongLabels, r"tensors\(\) and label 2 differ"),
-        (Impure, "image 0 is another a second time"),
-        (Unclassed, "label 1 of image 1 is none of 1 classes"),
+    for invalid, message in (
+        (WrongLabels, r"label 2 differs in tensors\(\)"),
+        (RandomImages, "image 0 differs when read a second time"),
+        (MissingClass, r"label 1 of image 1 is not in \[0, 1\)"),
     ):
         with pytest.raises(AssertionError, match=message):
-            testing.check_dataset(wrong())
+            testing.check_dataset(invalid())
 
 
-def test_callbacks():
+def test_check_callback():
     class Misspelt:
         def on_step(self, run): ...
 
-    class Half:
+    class SaveOnly:
         def on_step_end(self, run): ...
         def state_dict(self): ...
 
     with pytest.raises(AssertionError, match="unknown methods .'on_step'."):
         testing.check_callback(Misspelt())
-    with pytest.raises(AssertionError, match="needs both"):
-        testing.check_callback(Half())
+    with pytest.raises(AssertionError, match="needs both or neither"):
+        testing.check_callback(SaveOnly())
 
 
-def test_a_turn_alone():
+def test_make_turn():
     def generator(z):
         return z.view(-1, 1, 2, 2)
 

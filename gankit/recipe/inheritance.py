@@ -1,4 +1,4 @@
-"""A recipe file with everything that it extends, as one document."""
+"""Read a recipe and the recipes that it extends into one document."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from . import yaml_with_lines
 from .located_document import Document
 from .overrides import apply_overrides
 
-MAX_PARENTS = 20
-
 
 def read_document(path: str | Path, overrides: Sequence[str] = ()) -> Document:
-    """A file with all that it extends, and the command line's ``KEY=VALUE`` words laid over it.
+    """Read a recipe, merge it into the recipes that it extends, and apply ``KEY=VALUE`` overrides.
 
     Raises:
-        RecipeError: a file cannot be read or is no YAML mapping, or ``extends`` goes in a circle.
+        RecipeError: a file cannot be read or is not a YAML mapping, or ``extends`` is circular.
     """
-    document = _read_with_parents(Path(path), ())
+    document = _read_with_parents(Path(path))
     apply_overrides(document, overrides)
     return document
 
 
 def parse(text: str, name: str) -> Document:
-    """The document in a YAML text; ``name`` is its file's name in messages. Raises: RecipeError."""
+    """Parse the YAML text of a recipe. ``name`` is its file in messages. Raises: RecipeError."""
     document = yaml_with_lines.read(text, name)
     if document.data is None:
         raise RecipeError([Problem(name, "", "is empty; a recipe is a mapping of keys to values")])
@@ -36,46 +34,50 @@ def parse(text: str, name: str) -> Document:
     return document
 
 
-def _read_with_parents(path: Path, children: tuple[Path, ...], asked: str = "", values: int = 0) -> Document:
-    document = parse(_read_text(path, asked), _shown(path))
+def _read_with_parents(path: Path, children: tuple[Path, ...] = (), place: str = "", values: int = 0) -> Document:
+    """Read a recipe and merge it into its parents.
+
+    Args:
+        path: of the recipe.
+        children: the resolved paths of the recipes that extend this one, outermost first.
+        place: of the ``extends`` that names this recipe; empty for the outermost.
+        values: the number of values in ``children``.
+    """
+    document = parse(_read_text(path, place), _display_name(path))
     values += len(document.values)
     if values > yaml_with_lines.MAX_VALUES:
-        message = f"grows beyond {yaml_with_lines.MAX_VALUES:,} values in all, which no recipe needs"
-        raise RecipeError([Problem(asked, "extends", message)])
-    family = (*children, path.resolve())
-    if family[-1] in children or len(children) > MAX_PARENTS:
-        circle = (
-            family[family.index(family[-1]) :] if family[-1] in children else (*family[:2], Path("..."), family[-1])
-        )
-        fault = "goes in a circle" if family[-1] in children else "goes on for too long"
-        raise RecipeError([Problem(asked, "extends", f"{fault}: {' -> '.join(map(_shown, circle))}")])
+        message = f"the recipe and its parents have more than {yaml_with_lines.MAX_VALUES:,} values"
+        raise RecipeError([Problem(place, "extends", message)])
+    resolved = path.resolve()
+    if resolved in children:
+        circle = " -> ".join(map(_display_name, (*children[children.index(resolved) :], resolved)))
+        raise RecipeError([Problem(place, "extends", f"is circular: {circle}")])
     if "extends" not in document.data:
         return document
-    parent = document.data.pop("extends")
-    place = document.values[("extends",)]
+    parent, place = document.data.pop("extends"), document.values["extends",]
     if not isinstance(parent, str) or not parent:
-        raise RecipeError(
-            [Problem(place, "extends", f"should be the path of a recipe, from this file; got {truncate(repr(parent))}")]
-        )
-    base = _read_with_parents(path.parent / parent, family, place, values)
+        message = f"should be the path of a recipe, relative to this file; got {truncate(repr(parent))}"
+        raise RecipeError([Problem(place, "extends", message)])
+    base = _read_with_parents(path.parent / parent, (*children, resolved), place, values)
     base.merge(document)
     base.values[()] = document.values[()]
     return base
 
 
-def _shown(path: Path) -> str:
-    """A file's name as a user would give it here."""
+def _display_name(path: Path) -> str:
+    """The path relative to the working directory, if possible."""
     try:
-        plain = path.resolve() if ".." in path.parts else path.absolute()
-        return str(plain.relative_to(Path.cwd()))
-    except (OSError, ValueError, RuntimeError):  # elsewhere, a loop of links, or no name of a file at all
+        absolute = path.resolve() if ".." in path.parts else path.absolute()
+        return str(absolute.relative_to(Path.cwd()))
+    except (OSError, ValueError, RuntimeError):  # it is outside, invalid, or a loop of symbolic links
         return str(path)
 
 
-def _read_text(path: Path, asked: str) -> str:
+def _read_text(path: Path, place: str) -> str:
     try:
-        if asked and path.exists() and not path.is_file() and not path.is_dir():  # a pipe would keep us waiting
-            raise OSError("is no regular file")
+        # only the outermost recipe may be a pipe: reading one that nobody writes to blocks forever
+        if place and path.exists() and not path.is_file() and not path.is_dir():
+            raise OSError("is not a regular file")
         with path.open("rb") as file:
             content = file.read(yaml_with_lines.MAX_BYTES + 1)
         if len(content) <= yaml_with_lines.MAX_BYTES:
@@ -84,12 +86,12 @@ def _read_text(path: Path, asked: str) -> str:
     except FileNotFoundError:
         message = "no such file"
     except IsADirectoryError:
-        message = "is a folder; name a recipe file in it"
+        message = "is a folder; give the recipe file in it"
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 text (byte {error.start})"
     except (OSError, ValueError) as error:
         message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
-    shown = _shown(path)
+    name = _display_name(path)
     raise RecipeError(
-        [Problem(asked, "extends", f"{truncate(shown)}: {message}") if asked else Problem(shown, "", message)]
+        [Problem(place, "extends", f"{truncate(name)}: {message}") if place else Problem(name, "", message)]
     )

@@ -1,7 +1,4 @@
-"""The recipe: what a run is made of, as checked data.
-
-This file knows the structure; what a component's parameters mean is its registry's to say (`gankit.runtime`).
-"""
+"""The recipe as pydantic models. The parameters of components are validated later, by their registries."""
 
 from __future__ import annotations
 
@@ -48,21 +45,21 @@ class Component(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _name_alone(cls, value: Any) -> Any:
+    def _from_name(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters, as given."""
+        """The parameters as given in the recipe."""
         return dict(self.model_extra or {})
 
     @model_serializer
-    def _flat(self) -> dict[str, Any]:
+    def _serialize(self) -> dict[str, Any]:
         return {"name": self.name, **self.params}
 
 
 def _matching(pattern: str, meaning: str) -> AfterValidator:
-    """A text of this pattern; the error says what it means."""
+    """Require a string to match ``pattern``; ``meaning`` describes the pattern in the error."""
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -75,8 +72,8 @@ def _matching(pattern: str, meaning: str) -> AfterValidator:
 Side = Annotated[int, Field(ge=1, le=16_384)]
 
 
-class _OneForBoth:
-    """Lets a pair be given as the one number that both are; an error speaks of the form that was meant."""
+class _SideOrPair:
+    """Accepts a pair or one number for both. Validation errors refer only to the form that was given."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         one = core_schema.no_info_after_validator_function(lambda side: (side, side), handler.generate_schema(Side))
@@ -87,30 +84,34 @@ class _OneForBoth:
 
 
 class Image(_Section):
-    """``size``: one side, or [height, width], in pixels."""
+    """The images of the run.
 
-    size: Annotated[tuple[Side, Side], _OneForBoth()]
+    Attributes:
+        size: height and width in pixels; the recipe gives ``[height, width]`` or one number for both.
+    """
+
+    size: Annotated[tuple[Side, Side], _SideOrPair()]
 
 
 class LatentSpec(Component):
-    """The latents' distribution and how many dimensions it has."""
+    """The distribution of the latents, and ``dim``, the number of their dimensions."""
 
     dim: PositiveInt = 100
 
     @model_serializer
-    def _flat(self) -> dict[str, Any]:
+    def _serialize(self) -> dict[str, Any]:
         return {"name": self.name, "dim": self.dim, **self.params}
 
 
 class Loader(_Section):
-    """How real images reach the game.
+    """How batches of real images are loaded.
 
     Attributes:
-        batch_size: images a turn, over all processes.
-        cache: where the decoded set is kept: on the training ``device``, in ``memory``, or nowhere (``none``: decoded
-            again each epoch); ``auto`` takes the first of these for a set of up to 1 GiB and the second for up to 4.
-        flip: mirror half of the real images.
-        workers: processes that decode where nothing is cached; None chooses.
+        batch_size: images per turn, over all processes.
+        cache: where decoded images are kept: on the training ``device``, in ``memory``, or nowhere (``none``: they are
+            decoded in each epoch). ``auto`` uses the device for up to 1 GiB and memory for up to 4 GiB.
+        flip: mirror real images horizontally with probability 1/2.
+        workers: processes that decode images if they are not cached; None chooses a number.
     """
 
     batch_size: PositiveInt = 64
@@ -120,30 +121,32 @@ class Loader(_Section):
 
 
 class Optimizers(_Section):
-    """One optimizer a network."""
+    """One optimizer for each network."""
 
     generator: Component
     discriminator: Component
 
 
 class Train(_Section):
-    """How long and how to train: exactly one of ``epochs``, ``steps`` (updates of G) and ``images`` (reals shown to D).
+    """The length of the run and the settings of a step.
+
+    Exactly one of ``epochs``, ``steps`` (updates of G) and ``images`` (real images that D sees) sets the length.
 
     Attributes:
-        discriminator_steps: D's turns for each of G's.
-        precision: ``auto`` is bf16 where the hardware computes it, else fp32.
-        tf32: on CUDA, let fp32's products and convolutions run on the tensor cores, which round to 10 bits of mantissa
-            (TF32); false computes with all 23.
-        fresh_fakes: draw new fakes for G's turn in place of the last that D saw.
-        microbatch: split each batch into parts of this size, to save memory; implies fresh fakes.
-        clip_gradient: the largest norm of a network's gradient.
-        compile: run G, D and gradient penalties through ``torch.compile`` while training, on CUDA as CUDA graphs. It
-            needs a C++ compiler, and the first steps take as long as compiling does, once for each size of batch.
-        deterministic: refuse operations that do not repeat bit for bit.
-        kernels: ``auto`` takes faster convolutions than torch's where there are (in bf16 on the CPU), ``torch`` none.
-        max_hours: end, with a checkpoint, after the step in which training has gone on for so long; a resumed run has
-            as long again.
-        game: the rules of a step.
+        discriminator_steps: turns of D per step.
+        precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.
+        tf32: on CUDA, run fp32 matrix products and convolutions on tensor cores, in TF32 (10 bits of mantissa instead
+            of 23).
+        fresh_fakes: generate new fakes for G's turn instead of reusing those of D's last turn.
+        microbatch: split each batch into parts of this size to save memory; implies fresh fakes.
+        clip_gradient: the maximum norm of a network's gradient.
+        compile: run G, D and gradient penalties through ``torch.compile`` in training, on CUDA with CUDA graphs. It
+            requires a C++ compiler. Each batch size is compiled in its first step.
+        deterministic: refuse operations that are not reproducible bit for bit.
+        kernels: ``auto`` uses faster convolutions than torch's where available (bf16 on the CPU); ``torch`` does not.
+        max_hours: end the run with a checkpoint after the step that exceeds this time. A resumed run has the full time
+            again.
+        game: the training algorithm.
     """
 
     epochs: PositiveInt | None = None
@@ -163,26 +166,25 @@ class Train(_Section):
     game: Component = Component(name="adversarial")
 
     @model_validator(mode="after")
-    def _one_length(self) -> Train:
-        if fault := length_fault([length for length in LENGTHS if getattr(self, length) is not None]):
-            raise ValueError(fault)
+    def _require_one_length(self) -> Train:
+        if message := _length_problem([length for length in LENGTHS if getattr(self, length) is not None]):
+            raise ValueError(message)
         return self
 
 
-def length_fault(given: Sequence[str]) -> str | None:
-    """What is wrong with the training lengths given, if anything is."""
+def _length_problem(given: Sequence[str]) -> str | None:
+    """The message if not exactly one training length is given."""
     if len(given) == 1:
         return None
-    said = f"{' and '.join(given)} are given" if given else "none is given"
-    return f"give exactly one of {', '.join(LENGTHS)}; {said}"
+    return f"give exactly one of {', '.join(LENGTHS)}; got {' and '.join(given) or 'none'}"
 
 
 class EMA(_Section):
-    """An exponential moving average of G (arXiv 1710.10196), which samples are then drawn from.
+    """An exponential moving average of G's weights (arXiv 1710.10196), which samples are generated with.
 
     Attributes:
-        half_life_images: real images after which a weight counts half.
-        ramp_up: early on, the half-life is at most this share of the images seen; None for no ramp.
+        half_life_images: the half-life of the average, in real images that D sees.
+        ramp_up: limits the half-life to this fraction of the images seen so far; None for no limit.
     """
 
     half_life_images: Annotated[Scheduled, Field(ge=0)]
@@ -190,7 +192,7 @@ class EMA(_Section):
 
 
 class Recipe(_Section):
-    """A whole training run. Built by `load` or `parse`, which say where each fault stands."""
+    """A training run. `load` and `parse` report all problems with their places."""
 
     name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "up to 100 letters, digits, '.', '_' and '-'")]
     seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 0
@@ -214,17 +216,17 @@ class Recipe(_Section):
 
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-        """The recipe in a YAML file, with ``KEY=VALUE`` overrides. Raises: RecipeError with every fault found."""
+        """Read a YAML file and apply ``KEY=VALUE`` overrides. Raises: RecipeError, with every problem."""
         return cls.from_document(read_document(path, overrides))
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Recipe:
-        """The recipe in plain data. Raises: RecipeError."""
+        """Make a recipe from plain data. Raises: RecipeError, with every problem."""
         return cls.from_document(Document(dict(data)))
 
     @classmethod
     def from_document(cls, document: Document) -> Recipe:
-        """The recipe in a document. Raises: RecipeError."""
+        """Make a recipe from a document. Raises: RecipeError, with every problem."""
         recipe, problems = cls.attempt(document)
         if recipe is None or problems:
             raise RecipeError(problems)
@@ -232,30 +234,30 @@ class Recipe(_Section):
 
     @classmethod
     def attempt(cls, document: Document) -> tuple[Recipe | None, list[Problem]]:
-        """The recipe, if the structure holds, and every fault of it."""
-        recipe, faults = validate(cls, document.data, document)
+        """Make a recipe from a document. Returns: the recipe, or None if it is invalid; and every problem."""
+        recipe, problems = validate(cls, document.data, document)
         train = document.data.get("train")
-        if recipe is None and isinstance(train, dict) and (fault := length_fault(given := lengths_in(train))):
-            # said here, since pydantic stops at the faults of the section's keys, and of the key that is one too many
-            faults = [problem for problem in faults if problem.message != fault]
-            faults.append(document.problem(("train", *given[1:2]), fault, of_key=True))
+        if recipe is None and isinstance(train, dict) and (message := _length_problem(given := lengths_in(train))):
+            # pydantic skips this check if other keys of the section are invalid, and reports it without the key
+            problems = [problem for problem in problems if problem.message != message]
+            problems.append(document.problem(("train", *given[1:2]), message, of_key=True))
         if recipe is not None:
             recipe._document = document
-        return recipe, in_order([*document.problems, *faults])
+        return recipe, in_order([*document.problems, *problems])
 
     @property
     def document(self) -> Document:
-        """Where everything stands, for messages."""
+        """The document that the recipe was made from, which locates problems."""
         return self._document
 
     def to_yaml(self) -> str:
-        """The recipe as YAML that loads to an equal recipe."""
+        """Format the recipe as YAML, which loads to an equal recipe."""
         data = self.model_dump(mode="json")
         data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
         return yaml_with_lines.write(data)
 
     def __eq__(self, other: object) -> bool:
-        """Whether both say the same, wherever they were read."""
+        """Whether both have equal content; their files may differ."""
         return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
 
     def __hash__(self) -> int:
@@ -263,7 +265,7 @@ class Recipe(_Section):
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Problems in the order of the file, those of one file together."""
+    """Sort problems by file, line and column."""
 
     def key(problem: Problem) -> tuple[str, int, int]:
         match = re.fullmatch(r"(.*):(\d+):(\d+)", problem.place)

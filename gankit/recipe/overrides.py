@@ -14,11 +14,7 @@ COMMAND_LINE = "command line"
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
-    """Lay the command line's ``KEY=VALUE`` words over the document; values are YAML.
-
-    Each word that is no ``KEY=VALUE``, has invalid YAML, or names a list's item that is not there becomes one of the
-    document's problems.
-    """
+    """Apply ``KEY=VALUE`` overrides with YAML values. Invalid overrides are added to the document's problems."""
     lengths: list[list[str]] = []
     for word in overrides:
         place = f"{COMMAND_LINE}: {truncate(word)}"
@@ -32,31 +28,31 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
 
 
 def _apply(document: Document, word: str, place: str) -> list[str]:
-    """Lay one word over the document. Returns the training lengths that it gives."""
+    """Apply one override. Returns: the training lengths that it sets. Raises: RecipeError."""
     key, equals, text = word.partition("=")
     words = key.split(".")
     if not equals or not all(words) or len(words) > yaml_with_lines.MAX_DEPTH:
         raise RecipeError([Problem(place, "", "an override is KEY=VALUE, such as train.epochs=1")])
     if words[0] == "extends":
-        raise RecipeError([Problem(place, "extends", "belongs into a recipe's file, not onto the command line")])
-    value = _value_of(text, place)
-    # inside lists the path ends at an item; everywhere else at the first word, with the rest as mappings below it
-    inside: Any = document.data
-    holder, start = inside, 0
+        raise RecipeError([Problem(place, "extends", "is supported in recipe files only, not on the command line")])
+    value = _parse_value(text, place)
+    # a mapping to merge cannot express a list index: merge into the last list on the path, or into the document
+    current: Any = document.data
+    holder, start = current, 0
     path: list[str | int] = []
-    for index, part in enumerate(words):
+    for position, part in enumerate(words):
         step: str | int = part
-        if isinstance(inside, list):
-            holder, start, step = inside, index, _item(inside, part, dotted(tuple(path)), place)
+        if isinstance(current, list):
+            holder, start, step = current, position, _index_of(current, part, dotted(tuple(path)), place)
         path.append(step)
-        inside = item_at(inside, step)
+        current = item_at(current, step)
     for part in reversed(words[start + 1 :]):
         value = {part: value}
     document.override(tuple(path[: start + 1]), holder, value, place)
     return lengths_in(value) if words[0] == "train" else []
 
 
-def _value_of(text: str, place: str) -> Any:
+def _parse_value(text: str, place: str) -> Any:
     try:
         document = yaml_with_lines.read(text, place)
         problems = document.problems
@@ -68,7 +64,7 @@ def _value_of(text: str, place: str) -> Any:
 
 
 def read_options(words: Iterable[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` words of one level as a mapping; values are YAML. Raises: RecipeError."""
+    """``KEY=VALUE`` arguments with YAML values, as a mapping. Raises: RecipeError."""
     document = Document({})
     apply_overrides(document, words)
     if document.problems:
@@ -77,12 +73,12 @@ def read_options(words: Iterable[str]) -> dict[str, Any]:
     return options
 
 
-def _item(items: list[Any], word: str, path: str, place: str) -> int:
-    """The index that ``word`` means in a list: a number, or the name of the one component so called."""
+def _index_of(items: list[Any], word: str, path: str, place: str) -> int:
+    """The index of the item that ``word`` refers to: its index, or the name of a component that occurs once."""
     if word.isdecimal() and int(word) < len(items):
         return int(word)
     names = [item.get("name") if isinstance(item, dict) else item for item in items]
     if names.count(word) == 1:
         return names.index(word)
     known = ", ".join(f"{index} ({name})" for index, name in enumerate(names)) or "none"
-    raise RecipeError([Problem(place, path, f"no single item is called {truncate(word)!r}; there are: {known}")])
+    raise RecipeError([Problem(place, path, f"no unique item {truncate(word)!r}; items: {known}")])

@@ -1,6 +1,6 @@
-"""Plain data against a pydantic model: every fault at its place, in the words of those who write recipes.
+"""Validate data with a pydantic model, and report every problem with its place in the recipe.
 
-Pydantic's lax mode is kept (``1.0`` is a whole number), but for one thing: true and false are no numbers.
+Validation uses pydantic's lax mode (``1.0`` is a whole number), except that true and false are not numbers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import Problem
-from ..messages import did_you_mean
+from ..messages import did_you_mean, truncate
 from ..schedule import Schedule
 from .located_document import Document, KeyPath
 
@@ -27,8 +27,8 @@ SHOULD_BE = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "bool_parsing": "true or false",
-    "string_type": "a text",
-    "string_too_short": "a text that is not empty",
+    "string_type": "a string",
+    "string_too_short": "a non-empty string",
     "path_type": "a path",
     "list_type": "a list",
     "tuple_type": "a list",
@@ -38,12 +38,12 @@ SHOULD_BE = {
     "model_attributes_type": "a mapping",
 }
 
-
-BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>")  # of our unions, which no recipe spells out
+# tags of unions, which pydantic includes in the location of an error
+BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>")
 
 
 class _Flag(str):
-    """A truth value as a word: pydantic takes it where a truth value belongs, and refuses it as a number."""
+    """``"true"`` or ``"false"``: pydantic accepts it as a bool, but not as a number."""
 
     __slots__ = ()
 
@@ -51,24 +51,24 @@ class _Flag(str):
 def validate(
     model: type[M], data: Any, document: Document | None = None, path: KeyPath = ()
 ) -> tuple[M | None, list[Problem]]:
-    """``data``, which stands at ``path``, as ``model``; or None, and every fault of it."""
+    """Validate the data at ``path`` of a document. Returns: the model, or None if it is invalid; and all problems."""
     document = document or Document({})
     try:
-        checked, findings = _attempt(model, data)
-        marked = _attempt(model, _with_flags(data))[1]
-    except Exception as error:  # from a validator of a plugin's
+        checked, findings = _run_validation(model, data)
+        with_flags = _run_validation(model, _with_flags(data))[1]
+    except Exception as error:  # from a plugin's validator
         return None, [document.problem(path, f"cannot be checked: {type(error).__name__}: {error}")]
     flags = {
         _keys(finding): finding | {"input": finding["input"] == "true"}
-        for finding in marked
+        for finding in with_flags
         if isinstance(finding["input"], _Flag) and finding["type"] in ("int_parsing", "float_parsing")
     }
     findings = [finding for finding in findings if _keys(finding) not in flags] + list(flags.values())
-    problems = [_problem(finding, document, path, model) for finding in findings if not _follows(finding)]
+    problems = [_problem(finding, document, path, model) for finding in findings if not _is_consequence(finding)]
     return (None if problems else checked), problems
 
 
-def _attempt(model: type[M], data: Any) -> tuple[M | None, list[ErrorDetails]]:
+def _run_validation(model: type[M], data: Any) -> tuple[M | None, list[ErrorDetails]]:
     try:
         return model.model_validate(data), []
     except ValidationError as error:
@@ -94,33 +94,33 @@ def _problem(finding: ErrorDetails, document: Document, path: KeyPath, model: ty
     elif kind == "value_error":
         message = str(finding["ctx"]["error"])
     elif kind in SHOULD_BE:
-        # a section is a model as well, and so is a component, which a name alone can stand for
+        # sections and components are both models, but a component can be given by its name alone
         component = finding.get("ctx", {}).get("class_name") in ("Component", "LatentSpec")
-        meant = "the name of a component, or a mapping with its 'name'" if component else SHOULD_BE[kind]
-        message = f"should be {meant}; got {short(given)}"
+        expected = "the name of a component, or a mapping with its 'name'" if component else SHOULD_BE[kind]
+        message = f"should be {expected}; got {_format(given)}"
     else:
         text = (
             finding["msg"].replace("Input should", "should").replace("Tuple", "List").replace(" after validation", "")
         )
-        message = f"{text[0].lower()}{text[1:]}; got {short(given)}"
+        message = f"{text[0].lower()}{text[1:]}; got {_format(given)}"
     return document.problem(where, message, of_key=kind == "extra_forbidden")
 
 
-def _follows(finding: ErrorDetails) -> bool:
-    """Whether a list counts as too short only since its items have faults of their own."""
+def _is_consequence(finding: ErrorDetails) -> bool:
+    """Whether a list is reported as too short only because some of its items are invalid."""
     given = finding["input"]
     return finding["type"] == "too_short" and isinstance(given, list) and len(given) >= finding["ctx"]["min_length"]
 
 
 def _keys(finding: ErrorDetails) -> KeyPath:
-    """The keys that lead to what was found."""
+    """The path of a finding in the data: its location without the tags of unions."""
     loc = finding["loc"]
-    own = loc[-1:] if finding["type"] == "extra_forbidden" else ()  # the user's own word, whatever it is
+    own = loc[-1:] if finding["type"] == "extra_forbidden" else ()  # an unknown key may look like a tag
     return (*(part for part in loc[: len(loc) - len(own)] if part not in BRANCHES), *own)
 
 
 def _known_keys(model: type[BaseModel] | None, loc: Iterable[str | int]) -> list[str]:
-    """The keys that the mapping around the unknown key at ``loc`` may have."""
+    """The valid keys of the mapping that has the unknown key at ``loc``."""
     for part in tuple(loc)[:-1]:
         if part == "<schedule>":
             model = Schedule
@@ -136,8 +136,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
 
 
-def short(value: Any) -> str:
-    """A value for a message, cut where it is long."""
+def _format(value: Any) -> str:
+    """A value in the notation of YAML, truncated."""
     text = repr(value)
-    text = {"None": "null", "True": "true", "False": "false"}.get(text, text)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return truncate({"None": "null", "True": "true", "False": "false"}.get(text, text), 80)

@@ -1,6 +1,7 @@
-"""YAML as plain data that remembers where everything stands.
+"""Read YAML into plain data with line numbers, and write it.
 
-It is data alone: no tags, no aliases that multiply, no keys given twice, nothing that runs code.
+Only plain data is accepted: tags that run code, duplicate keys and merge keys are refused. The number of values is
+bounded, so that nested aliases cannot multiply.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null"
 
 
 class _Loader(yaml.SafeLoader):
-    """Scalars as YAML 1.2 reads them: ``2e-4`` is a number; ``no``, ``1:30`` and ``010`` are words.
+    """Reads scalars by YAML 1.2: ``2e-4`` is a number, ``no``, ``1:30`` and ``010`` are strings; ``1_000`` is allowed.
 
-    Digits may be grouped by ``_``. The reading stops where a text grows beyond what a recipe needs.
+    Stops at `MAX_VALUES` and `MAX_DEPTH`.
     """
 
-    yaml_implicit_resolvers: Any = {}  # noqa: RUF012  # the parent declares it so
+    yaml_implicit_resolvers: Any = {}  # noqa: RUF012  # as declared in the base class
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -54,20 +55,20 @@ class _Loader(yaml.SafeLoader):
         self._depth += 1
         if self._values > MAX_VALUES or self._depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem=_too_much(self._depth), problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=_too_large(self._depth), problem_mark=mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every word that YAML 1.1 or 1.2 would read as something else, and escapes all that is not printable."""
+    """Quotes strings that YAML 1.1 or 1.2 would read as another type, and escapes unprintable characters."""
 
-    def represent_text(self, text: str) -> yaml.Node:
+    def represent_string(self, text: str) -> yaml.Node:
         return self.represent_scalar("tag:yaml.org,2002:str", text, style=None if text.isprintable() else '"')
 
 
-_Dumper.add_representer(str, _Dumper.represent_text)
+_Dumper.add_representer(str, _Dumper.represent_string)
 
 for _name, _pattern, _first in _SCALARS:
     for _class in (_Loader, _Dumper):
@@ -77,14 +78,14 @@ for _name, _pattern, _first in _SCALARS:
 
 
 def read(text: str, name: str) -> Document:
-    """The document in a YAML text, with places in the file called ``name``. Raises: RecipeError."""
+    """Parse YAML text into a document. ``name`` is the file in its places. Raises: RecipeError."""
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-    except (ValueError, OverflowError):  # of an escape beyond Unicode, for one
+    except (ValueError, OverflowError):  # for example an escape sequence outside Unicode
         mark = loader.get_mark()
         raise RecipeError(
-            [Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", "", "invalid YAML: cannot be read from here on")]
+            [Problem(f"{name}:{mark.line + 1}:{mark.column + 1}", "", "invalid YAML: cannot be parsed from here on")]
         ) from None
     except yaml.MarkedYAMLError as error:
         raise RecipeError([_invalid(error, name)]) from None
@@ -101,12 +102,12 @@ def read(text: str, name: str) -> Document:
 
 
 def write(data: Any) -> str:
-    """Plain data as YAML that `read` reads as the same."""
+    """Format plain data as YAML. `read` returns equal data."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
 
 
 class _Reader:
-    """Converts a node tree into data. It counts the values it visits, so that aliases cannot multiply (a YAML bomb)."""
+    """Converts a tree of nodes into data. It counts the values again, because aliases repeat nodes (YAML bombs)."""
 
     def __init__(self, name: str) -> None:
         self.document = Document(None)
@@ -118,10 +119,10 @@ class _Reader:
         place = self._place(node)
         self._visited += 1
         if self._visited > MAX_VALUES or len(path) > MAX_DEPTH:
-            raise RecipeError([Problem(place, "", f"{_too_much(len(path))}; are there aliases?")])
+            raise RecipeError([Problem(place, "", f"{_too_large(len(path))}; check its aliases")])
         self.document.values[path] = place
         if node.tag not in _TAGS:
-            raise RecipeError([Problem(place, dotted(path), f"the tag {node.tag!r} is not allowed: recipes are data")])
+            raise RecipeError([Problem(place, dotted(path), f"the tag {node.tag!r} is not allowed; use plain data")])
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
@@ -130,14 +131,14 @@ class _Reader:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError, LookupError):
             kind = node.tag.rpartition(":")[2]
-            raise RecipeError([Problem(place, dotted(path), f"{_short(node.value)} is no valid {kind}")]) from None
+            raise RecipeError([Problem(place, dotted(path), f"{_quote(node.value)} is not a valid {kind}")]) from None
 
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             place = self._place(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
-                raise RecipeError([Problem(place, dotted(path), "a key must be a word")])
+                raise RecipeError([Problem(place, dotted(path), "a key must be a string")])
             key = key_node.value
             if key_node.tag == "tag:yaml.org,2002:merge":
                 self.document.problems.append(
@@ -145,9 +146,9 @@ class _Reader:
                 )
             elif key in data:
                 first = self.document.keys[*path, key]
-                self.document.problems.append(Problem(place, dotted((*path, key)), f"given twice (first {first})"))
-            elif ":" in key.rstrip(":") and not key_node.style and _is_absent(value_node):
-                message = f"{_short(key)} is one word to YAML; a space has to follow the colon"
+                self.document.problems.append(Problem(place, dotted((*path, key)), f"given twice, first at {first}"))
+            elif ":" in key.rstrip(":") and not key_node.style and _is_missing(value_node):
+                message = f"YAML reads {_quote(key)} as one string; put a space after the colon"
                 self.document.problems.append(Problem(place, dotted(path), message))
             else:
                 self.document.keys[*path, key] = place
@@ -158,8 +159,8 @@ class _Reader:
         return f"{self._name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}"
 
 
-def _is_absent(node: yaml.Node) -> bool:
-    """Whether nothing at all stands in its place."""
+def _is_missing(node: yaml.Node) -> bool:
+    """Whether the value is missing, as in ``key:``."""
     return isinstance(node, yaml.ScalarNode) and not node.value and not node.style
 
 
@@ -168,14 +169,13 @@ def _invalid(error: yaml.MarkedYAMLError, name: str) -> Problem:
     place = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
     text = error.problem or error.context or "cannot be read"
     if error.context and error.context_mark and error.problem:
-        text += f", {error.context} that begins in line {error.context_mark.line + 1}"
+        text += f", {error.context} that begins on line {error.context_mark.line + 1}"
     return Problem(place, "", f"invalid YAML: {text}")
 
 
-def _too_much(depth: int) -> str:
-    limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_VALUES:,} values"
-    return f"grows beyond {limit}, which no recipe needs"
+def _too_large(depth: int) -> str:
+    return f"has more than {f'{MAX_DEPTH} levels' if depth > MAX_DEPTH else f'{MAX_VALUES:,} values'}"
 
 
-def _short(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(truncate(text, 60))

@@ -1,9 +1,8 @@
-"""Mutated recipes in a process of their own: ``python fuzz_recipes.py FIRST COUNT`` prints one JSON line a fault.
+"""Load randomly mutated recipes: ``python fuzz_recipes.py FIRST COUNT`` prints a JSON line for each fault and a summary.
 
-Case N is a function of N alone, so ``python fuzz_recipes.py 1234 1 --show`` shows one again. A case is a shipped recipe,
-mutated as text or as data, and sometimes words of a command line. It has to be accepted, or answered by a `RecipeError`
-whose problems all have a place, within seconds, in bounded memory, and with nothing written, started or asked of a
-network.
+Each case depends on its number only: ``python fuzz_recipes.py 1234 1 --show`` repeats one. A case is a bundled recipe,
+mutated as text or as data, sometimes with overrides. It must load, or raise a `RecipeError` whose problems all have a
+place, with bounded time and memory, and without writing files, starting processes or using the network.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ import yaml
 import gankit
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-SECONDS = 10.0  # of computing, which other work beside it makes longer too
+SECONDS = 10.0  # of CPU time, which other work on the machine increases
 WALL_SECONDS = 40.0
-BYTES = 1 << 30  # by which one case may raise the peak
+BYTES = 1 << 30  # by which one case may raise the peak memory
 LONGEST_PROBLEM = 2_000
 Case = tuple[str, list[str]]
 
@@ -61,7 +60,7 @@ KORNIA = [
 
 
 def case(number: int, runtime: gankit.Runtime) -> Case:
-    """The text of a recipe and words of a command line."""
+    """The text of a recipe and its overrides."""
     draw = random.Random(number)
     text = draw.choice(sorted(RECIPES.glob("*.yaml"))).read_text()
     if draw.random() < 0.5:
@@ -75,7 +74,7 @@ def case(number: int, runtime: gankit.Runtime) -> Case:
             text = yaml.safe_dump(data, sort_keys=draw.random() < 0.2, allow_unicode=draw.random() < 0.5)
         except (yaml.YAMLError, ValueError, RecursionError):
             text = json.dumps(data)
-    words = [_word(draw, runtime) for _ in range(draw.choice([0, 0, 0, 0, 0, 1, 2]))]
+    words = [_override(draw, runtime) for _ in range(draw.choice([0, 0, 0, 0, 0, 1, 2]))]
     return text, words
 
 
@@ -113,19 +112,19 @@ def _mutate_text(draw: random.Random, text: str) -> str:
     return "".join(lines)
 
 
-def _places(data: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+def _items(data: Any, found: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
         found.append((data, key))
-        _places(value, found)
+        _items(value, found)
     return found
 
 
 def _mutate_data(draw: random.Random, data: Any, runtime: gankit.Runtime) -> Any:
     data = copy.deepcopy(data)
-    places = _places(data, []) if isinstance(data, (dict, list)) else []
-    if not places:
+    items = _items(data, []) if isinstance(data, (dict, list)) else []
+    if not items:
         return draw.choice(STRANGE)
-    holder, key = draw.choice(places)
+    holder, key = draw.choice(items)
     match draw.randrange(14):
         case 0 | 1 | 2:
             holder[key] = copy.deepcopy(draw.choice(STRANGE))
@@ -153,7 +152,7 @@ def _mutate_data(draw: random.Random, data: Any, runtime: gankit.Runtime) -> Any
         case 5:
             holder[key] = [holder[key]] * draw.choice([0, 1, 2, 50, 3_000])
         case 6:
-            other, place = draw.choice(places)
+            other, place = draw.choice(items)
             holder[key] = copy.deepcopy(other[place])
         case 7:
             holder[key] = draw.choice([str, repr, lambda v: {"name": v}, lambda v: {str(v): v}])(holder[key])
@@ -161,7 +160,7 @@ def _mutate_data(draw: random.Random, data: Any, runtime: gankit.Runtime) -> Any
             if isinstance(data, dict):
                 _swap_component(draw, data, runtime)
         case 10:
-            numbers = [(h, k) for h, k in places if isinstance(h[k], (int, float))]
+            numbers = [(h, k) for h, k in items if isinstance(h[k], (int, float))]
             if numbers:
                 holder, key = draw.choice(numbers)
                 holder[key] = draw.choice([*BIG, 0, -1, 0.5, 1e-300, 7, 13, holder[key] * 2**20])
@@ -196,7 +195,7 @@ def _swap_component(draw: random.Random, data: dict[str, Any], runtime: gankit.R
         data[kind] = part
 
 
-def _word(draw: random.Random, runtime: gankit.Runtime) -> str:
+def _override(draw: random.Random, runtime: gankit.Runtime) -> str:
     keys = ["train.steps", "train.epochs", "train", "image.size", "latent.dim", "generator.width", "generator", "loss", "callbacks.0.every", "callbacks.sample_images.every", "regularizers", "regularizers.0", "dataset.count", "loader.batch_size", "seed", "name", "extends", "ema.half_life_images", "optimizers.generator.lr", "", ".", "a.b.c.d", "x" * 5_000, ".".join("a" * 500), "callbacks.-1", "callbacks.9" * 20, "initialize", "conditional"]  # fmt: skip
     value = draw.choice(
         [json.dumps(draw.choice(STRANGE), allow_nan=True), draw.choice(SNIPPETS), str(draw.choice(BIG))]
@@ -204,12 +203,12 @@ def _word(draw: random.Random, runtime: gankit.Runtime) -> str:
     return draw.choice(["{}={}", "{}={}", "{}={}", "{}{}"]).format(draw.choice(keys), value)
 
 
-class Hang(BaseException):
-    """Beyond what any handler of exceptions would take for an answer."""
+class TimeLimitError(BaseException):
+    """The case ran too long. A BaseException, so that ``except Exception`` does not catch it."""
 
 
-class Watch:
-    """Writes, processes and connections, as the interpreter's audit events tell them."""
+class AuditMonitor:
+    """Records audit events of the interpreter that write files, start processes or open connections."""
 
     FORBIDDEN = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "socket.connect", "socket.getaddrinfo", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "os.link", "os.symlink", "shutil.rmtree", "pickle.find_class", "ctypes.dlopen", "os.kill")  # fmt: skip
 
@@ -225,19 +224,18 @@ class Watch:
             self.seen.append(f"{event} {args!r:.200}")
 
 
-def judge(path: Path, words: list[str], runtime: gankit.Runtime, watch: Watch) -> tuple[str, str]:
-    """``accepted`` or ``refused``, and what is wrong with that."""
-    watch.seen, before, begun = [], _peak(), time.process_time()
+def load_and_check(path: Path, words: list[str], runtime: gankit.Runtime, monitor: AuditMonitor) -> tuple[str, str]:
+    """Load one case. Returns: ``accepted`` or ``refused``, and the fault, if there is one."""
+    monitor.seen, before, start = [], _peak(), time.process_time()
     signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
-    watch.on, fault, verdict = True, "", "refused"
+    monitor.on, fault, verdict = True, "", "refused"
     try:
-        recipe = runtime.load(path, words)
+        text = runtime.load(path, words).recipe.to_yaml()
         verdict = "accepted"
-        text = runtime.resolve(recipe).to_yaml()
-        watch.on = False
+        monitor.on = False
         path.write_text(text, encoding="utf-8")
-        if runtime.resolve(gankit.Recipe.load(path)).to_yaml() != text:
-            fault = "the resolved recipe reads otherwise than it was written"
+        if runtime.load(path).recipe.to_yaml() != text:
+            fault = "the resolved recipe changes when it is written and read"
     except gankit.RecipeError as error:
         wrong = [
             problem
@@ -245,10 +243,10 @@ def judge(path: Path, words: list[str], runtime: gankit.Runtime, watch: Watch) -
             if not problem.place or not problem.message or len(str(problem)) > LONGEST_PROBLEM
         ]
         if verdict == "accepted":
-            fault = f"accepted, and its resolved form is not: {error}"
+            fault = f"accepted, but its resolved form is refused: {error}"
         elif wrong or not error.problems:
             fault = f"a problem without place or message, or too long: {wrong[:1]!s:.3000}"
-    except Hang:
+    except TimeLimitError:
         fault = f"took longer than {WALL_SECONDS} s"
     except BaseException as error:
         frames = []
@@ -259,23 +257,23 @@ def judge(path: Path, words: list[str], runtime: gankit.Runtime, watch: Watch) -
         fault = f"{type(error).__name__}: {error!s:.300} ({' '.join(frames[-6:])})"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        watch.on = False
-    seconds = time.process_time() - begun
+        monitor.on = False
+    seconds = time.process_time() - start
     fault = fault or (f"took {seconds:.1f} s" if seconds > SECONDS else "")
     fault = fault or (f"needs {(_peak() - before) >> 20} MiB" if _peak() - before > BYTES else "")
-    return verdict, fault or "; ".join(watch.seen)
+    return verdict, fault or "; ".join(monitor.seen)
 
 
 def _peak() -> int:  # bytes on macOS, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _raise(*_: object) -> None:
-    raise Hang
+def _raise_time_limit(*_: object) -> None:
+    raise TimeLimitError
 
 
 def sandbox(folder: Path) -> Path:
-    """A folder with all recipes, things that recipes might extend, and the path of the recipe to come."""
+    """Fill a folder with recipes and other files to extend. Returns: the path for the mutated recipe."""
     for recipe in RECIPES.glob("*.yaml"):
         (folder / recipe.name).write_bytes(recipe.read_bytes())
     (folder / "circle_a.yaml").write_text("extends: circle_b.yaml\n")
@@ -294,33 +292,32 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
-    runtime, watch = gankit.Runtime(), Watch()
-    signal.signal(signal.SIGALRM, _raise)
+    runtime, monitor = gankit.Runtime(), AuditMonitor()
+    signal.signal(signal.SIGALRM, _raise_time_limit)
     counts = {"accepted": 0, "refused": 0}
     slowest = (0.0, 0)
     with tempfile.TemporaryDirectory() as folder:
         path = sandbox(Path(folder))
-        # what these import, they import once
+        # load lazily imported modules before time and memory are measured
         for name, words in (
             ("dcgan_cifar10", ["generator.width=3000"]),
             ("dcgan_cifar10", ["augmentations=[{name: kornia, transforms: [{name: ColorJitter}]}]"]),
             ("projected_cifar10", []),
         ):
-            runtime.resolve(runtime.load(RECIPES / f"{name}.yaml", words))
+            runtime.load(RECIPES / f"{name}.yaml", words)
         for number in range(options.first, options.first + options.count):
             text, words = case(number, runtime)
             path.write_bytes(text.encode("utf-8", "surrogatepass"))
             if options.show:
                 print(text[:3000], words, file=sys.stderr)
-            begun = time.monotonic()
-            verdict, fault = judge(path, words, runtime, watch)
-            slowest = max(slowest, (time.monotonic() - begun, number))
+            start = time.monotonic()
+            verdict, fault = load_and_check(path, words, runtime, monitor)
+            slowest = max(slowest, (time.monotonic() - start, number))
             counts[verdict] += 1
             if fault:
                 print(json.dumps({"case": number, "fault": fault, "words": words}), flush=True)
-            for stranger in set(Path.cwd().iterdir()) - {path.absolute()}:
-                if stranger.name == "owned":
-                    print(json.dumps({"case": number, "fault": "code was run"}), flush=True)
+            if Path("owned").exists():
+                print(json.dumps({"case": number, "fault": "code was run"}), flush=True)
     print(json.dumps({**counts, "slowest": slowest, "peak_mib": _peak() >> 20}))
 
 

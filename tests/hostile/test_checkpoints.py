@@ -123,7 +123,7 @@ class TestManifestsThatLie:
         manifest = run / "checkpoints" / NAME / "manifest.json"
         manifest.unlink()
         os.mkfifo(manifest)
-        with pytest.raises(CheckpointError, match=r"manifest.json: cannot be read \(is no regular file"):
+        with pytest.raises(CheckpointError, match=r"manifest.json: cannot be read \(is not a regular file"):
             gankit.load_generator(run)
 
 

@@ -165,7 +165,7 @@ def test_a_zip_that_is_a_pipe_or_a_device(tmp_path):
     os.mkfifo(tmp_path / "pipe.zip")
     (tmp_path / "device.zip").symlink_to("/dev/zero")
     for name in ("pipe.zip", "device.zip"):
-        with pytest.raises(gankit.DataError, match=f"{name} is no readable zip: is no regular file"):
+        with pytest.raises(gankit.DataError, match=f"{name} is no readable zip: is not a regular file"):
             read_zip(tmp_path / name, ("a", "b"), gankit.ImageSpec(32, 32, 3))
 
 
@@ -302,7 +302,7 @@ class TestFolders:
         with pytest.warns(UserWarning, match="5 of 7 images cannot be used"):
             images.prepare()
         assert len(images) == 2
-        with pytest.raises(gankit.DataError, match=r"p.png: cannot be read as an image: is no regular file"):
+        with pytest.raises(gankit.DataError, match=r"p.png: cannot be read as an image: is not a regular file"):
             FolderImages(pictures, 3, 7, 0)
 
     def test_links_that_multiply(self, tmp_path):

@@ -1,4 +1,4 @@
-"""Recipes of a stranger: mutated at random, and made to be slow, large or endless."""
+"""Recipes mutated at random, and recipes made to use much time or memory."""
 
 from __future__ import annotations
 
@@ -34,36 +34,36 @@ def fuzz() -> ModuleType:
     return module
 
 
-def mutated(first: int, count: int) -> tuple[dict[str, Any], list[str]]:
-    """The summary of so many cases, and the faults."""
-    said = subprocess.run(
+def run_fuzzer(first: int, count: int) -> tuple[dict[str, Any], list[str]]:
+    """Run ``count`` cases from ``first`` in a new process. Returns: the summary, and one line for each fault."""
+    finished = subprocess.run(
         [sys.executable, FUZZ, str(first), str(count)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert said.returncode == 0, said.stderr[-2000:]
-    *faults, summary = said.stdout.splitlines()
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    *faults, summary = finished.stdout.splitlines()
     return json.loads(summary), faults
 
 
 class TestMutations:
-    def test_some(self):
-        summary, faults = mutated(0, 60)
+    def test_sixty_cases(self):
+        summary, faults = run_fuzzer(0, 60)
         assert not faults, "\n".join(faults)
         assert summary["accepted"] > 0
         assert summary["refused"] > 30
 
     @pytest.mark.slow
-    def test_ten_thousand(self):
+    def test_ten_thousand_cases(self):
         for first in range(0, 10_000, 2_500):
-            summary, faults = mutated(first, 2_500)
+            summary, faults = run_fuzzer(first, 2_500)
             assert not faults, "\n".join(faults)
             assert summary["accepted"] + summary["refused"] == 2_500
             assert summary["peak_mib"] < 2_048
 
-    def test_a_case_is_a_function_of_its_number(self, fuzz):
+    def test_cases_are_reproducible(self, fuzz):
         runtime = gankit.Runtime()
         cases = [fuzz.case(number, runtime) for number in range(40)]
         assert cases == [fuzz.case(number, runtime) for number in range(40)]
@@ -81,7 +81,7 @@ class TestMutations:
             (lambda: os.system("true"), "os.system"),
         ],
     )  # fmt: skip
-    def test_the_judge_sees_what_is_wrong(self, fuzz, tmp_path, answer, fault):
+    def test_violations_are_detected(self, fuzz, tmp_path, answer, fault):
         class Runtime:
             def load(self, path: Path, words: list[str]) -> None:
                 if isinstance(answer, BaseException):
@@ -89,14 +89,14 @@ class TestMutations:
                 answer()
                 raise RecipeError([gankit.errors.Problem("r.yaml:1:1", "", "no")])
 
-        watch = fuzz.Watch()
-        found = fuzz.judge(tmp_path / "r.yaml", [], Runtime(), watch)[1]
+        monitor = fuzz.AuditMonitor()
+        found = fuzz.load_and_check(tmp_path / "r.yaml", [], Runtime(), monitor)[1]
         assert found.startswith(fault) if fault else not found
 
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: Within) -> Any:
-    """``refused(text, words) -> messages``, in little time and memory."""
+    """``refused(text, words) -> messages``: the problems of an invalid recipe, with bounds on time and memory."""
     monkeypatch.chdir(tmp_path)
     runtime = gankit.Runtime()
 
@@ -120,14 +120,14 @@ def recipe(*changes: tuple[str, str], more: str = "") -> str:
     return text + more
 
 
-class TestSlowOrEndless:
-    """Each took minutes, gigabytes, for ever, or ended in a traceback."""
+class TestExpensiveRecipes:
+    """Each of these once took minutes or gigabytes, did not end, or raised another exception."""
 
-    def test_a_pipe_that_nobody_writes_to(self, refused):
+    def test_pipe_without_writer(self, refused):
         os.mkfifo("pipe")
-        assert refused("extends: pipe\n") == ["r.yaml:1:10: extends: pipe: cannot be read: is no regular file"]
+        assert refused("extends: pipe\n") == ["r.yaml:1:10: extends: pipe: cannot be read: is not a regular file"]
 
-    def test_many_keys_over_many_keys(self, refused):
+    def test_many_keys_in_child_and_parent(self, refused):
         keys = "".join(f"k{index}: 1\n" for index in range(9_000))
         Path("parent.yaml").write_text(keys)
         found = refused("extends: parent.yaml\n" + keys)
@@ -137,32 +137,29 @@ class TestSlowOrEndless:
         for number in range(20):
             keys = "".join(f"k{number}_{index}: 1\n" for index in range(9_000))
             Path(f"p{number}.yaml").write_text((f"extends: p{number - 1}.yaml\n" if number else "") + keys)
-        message = "p18.yaml:1:10: extends: grows beyond 20,000 values in all, which no recipe needs"
+        message = "p18.yaml:1:10: extends: the recipe and its parents have more than 20,000 values"
         assert refused("extends: p19.yaml\n") == [message]
 
-    def test_a_long_key_above_many_faults(self, refused):
+    def test_long_key_with_many_duplicates(self, refused):
         assert "r.yaml:22:" in refused(recipe(more='? "' + "k" * 100_000 + '"\n: {' + "a: 1, " * 9_000 + "}\n"))[0]
 
-    def test_numbers_that_have_no_decimal_digits(self, refused):
+    def test_huge_hexadecimal_number(self, refused):
         found = refused(recipe(("steps: 2000", "steps: 0x" + "f" * 100_000)))
-        assert found[0].endswith("...' is no valid int")
+        assert found[0].endswith("...' is not a valid int")
         assert len(found[0]) < 150
 
-    def test_a_character_beyond_unicode(self, refused):
+    def test_escape_outside_unicode(self, refused):
         assert refused(recipe(("steps: 2000", 'steps: "\\U00110000"')))[0].startswith("r.yaml:16:19: invalid YAML: ")
 
     @pytest.mark.parametrize("word", ["a." * 100_000 + "a=1", "train." + "a." * 2_000 + "a=1"])
-    def test_a_key_of_many_levels_on_the_command_line(self, refused, word):
+    def test_deeply_nested_override(self, refused, word):
         assert "an override is KEY=VALUE, such as train.epochs=1" in refused(recipe(), [word])[0]
 
-    @pytest.mark.parametrize(
-        ("key", "count", "limit"), [("callbacks", 6_000, 32), ("regularizers", 40, 32), ("augmentations", 9, 8)]
-    )
-    def test_more_components_than_anybody_has(self, refused, key, count, limit):
-        text = recipe(
-            ("regularizers:\n", "x:\n"), ("callbacks:\n", "y:\n"), more=f"{key}: [{'{name: r1}, ' * count}]\n"
-        )
-        assert any(f"{key}: list should have at most {limit} items" in line for line in refused(text))
+    @pytest.mark.parametrize(("key", "count"), [("callbacks", 6_000), ("regularizers", 40), ("augmentations", 9)])
+    def test_many_components(self, refused, key, count):
+        more = f"{key}: [{'{name: unknown}, ' * count}]\n"
+        text = recipe(("regularizers:\n", "x:\n"), ("callbacks:\n", "y:\n"), more=more)
+        assert sum("is called 'unknown'" in line for line in refused(text)) == count
 
     def test_many_transforms(self, refused):
         many = "{name: ColorJitter, brightness: 0.2}, " * 2_000
@@ -179,12 +176,12 @@ class TestSlowOrEndless:
             "{name: RandomResizedCrop, size: [60000, 60000]}",
         ],
     )
-    def test_a_transform_of_gigabytes(self, refused, transform):
+    def test_transform_that_needs_gigabytes(self, refused, transform):
         found = refused(recipe(more=f"augmentations: [{{name: kornia, transforms: [{transform}]}}]\n"))
         assert found[0].startswith("r.yaml:22:17: augmentations.0: ")
 
     @pytest.mark.parametrize("size", [1024, 16_384])
-    def test_a_transform_of_large_images_is_tried_on_small_ones(self, tmp_path, size, within):
+    def test_transform_of_large_images(self, tmp_path, size, within):
         path = tmp_path / "r.yaml"
         path.write_text(
             recipe(
