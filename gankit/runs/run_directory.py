@@ -24,7 +24,7 @@ def require_unused(directory: Path) -> None:
     """Raises: GankitError: the directory exists and is not an empty folder."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise GankitError(
-            f"{directory}: already exists and is not overwritten; choose another directory, "
+            f"{directory}: exists already and nothing is overwritten; choose another directory, "
             f"or continue the run with gankit resume {directory}"
         )
 

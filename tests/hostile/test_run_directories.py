@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import gankit
-from gankit.reports.diagnosis import diagnose
 from gankit.evaluation.evaluation_log import append_evaluation
 from gankit.evaluation.record import Evaluation
+from gankit.reports.diagnosis import diagnose
 from gankit.reports.run_summary import read_run
 
 Within = Callable[[float, int], AbstractContextManager[None]]
@@ -164,7 +164,7 @@ def test_a_run_goes_on_with_records_at_random(trained, tmp_path):
         (b"[" * 500_000 + b"\n", "is nested too deeply"),
         (b'{"a": ' + b"[" * 50 + b"]" * 50 + b"}\n", "is nested too deeply"),
         (b'{"step": ' + b"9" * 5_000 + b"}\n", "Exceeds the limit"),
-        (b"[1]\n", "is no JSON object"),
+        (b"[1]\n", "is not a JSON object"),
         (b"\xff\xfe{\n", "can't decode"),
     ],
     ids=["long", "deep", "deeper than ours", "number", "list", "binary"],
