@@ -119,7 +119,7 @@ def test_first_images_of_a_class_without_images_are_black():
     assert images[2].any()
 
 
-class DamagedImages(Pictures):
+class DamagedImages(RandomImages):
     def __getitem__(self, index):
         if index == 3:
             raise gankit.DataError("pictures/3.png: is damaged")
@@ -149,7 +149,7 @@ def test_datasets_smaller_than_a_batch_are_refused(count, message):
 
 
 def test_items_of_another_dtype_are_refused():
-    class Floats(Pictures):
+    class Floats(RandomImages):
         def __getitem__(self, index):
             return super().__getitem__(index)[0].float(), 0
 

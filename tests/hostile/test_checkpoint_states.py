@@ -53,7 +53,7 @@ class TestStates:
             (lambda state: state | {"training": state["training"] | {"optimizers": {"generator": "x", "discriminator": "x"}}}, "does not fit these networks"),
         ],
     )  # fmt: skip
-    def test_what_is_no_state(self, run, harm, message, rehash):
+    def test_states_of_other_content(self, run, harm, message, rehash):
         checkpoint = run / "checkpoints" / NAME
         torch.save(harm(torch.load(checkpoint / "state.pt", weights_only=True)), checkpoint / "state.pt")
         rehash(checkpoint)
@@ -64,7 +64,7 @@ class TestStates:
             with suppress(CheckpointError):
                 gankit.Runtime().resume(run)
 
-    def test_an_optimizer_of_other_shapes(self, run, rehash):
+    def test_optimizer_states_of_other_shapes(self, run, rehash):
         checkpoint = run / "checkpoints" / NAME
         state = torch.load(checkpoint / "state.pt", weights_only=True)
         moments = state["training"]["optimizers"]["generator"]["state"]
@@ -74,7 +74,7 @@ class TestStates:
         with pytest.raises(CheckpointError, match=r"'exp_avg' has the shape torch.Size\(\[7\]\) for a parameter of \["):
             gankit.Runtime().resume(run)
 
-    def test_a_state_that_is_a_bomb(self, run, rehash):
+    def test_compressed_states_are_refused(self, run, rehash):
         checkpoint = run / "checkpoints" / NAME
         file = checkpoint / "state.pt"
         with zipfile.ZipFile(file) as archive:
@@ -105,7 +105,7 @@ class TestStates:
         ],
         ids=["system", "eval", "stack_global", "nested", "torch.load", "marks"],
     )
-    def test_code_in_a_state(self, run, code, rehash):
+    def test_code_is_not_executed(self, run, code, rehash):
         checkpoint = run / "checkpoints" / NAME
         with zipfile.ZipFile(checkpoint / "state.pt", "w") as archive:
             for name, content in (("data.pkl", code), ("byteorder", b"little"), ("version", b"3\n")):
@@ -116,13 +116,13 @@ class TestStates:
         assert not Path("owned").exists()
 
     @pytest.mark.parametrize("content", [b"", b"PK\3\4", pickle.dumps({"training": {}}), b"\0" * 10_000])
-    def test_what_is_no_archive(self, run, content, rehash):
+    def test_files_that_are_not_archives(self, run, content, rehash):
         (run / "checkpoints" / NAME / "state.pt").write_bytes(content)
         rehash(run / "checkpoints" / NAME)
         with pytest.raises(CheckpointError, match="cannot be read as plain data and tensors: "):
             gankit.Runtime().resume(run)
 
-    def test_bytes_at_random(self, run, rehash):
+    def test_random_bytes(self, run, rehash):
         checkpoint = run / "checkpoints" / NAME
         content = (checkpoint / "state.pt").read_bytes()
         random = np.random.default_rng(0)

@@ -33,7 +33,7 @@ def set_at(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-class TestManifestsThatLie:
+class TestManifests:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
@@ -52,25 +52,25 @@ class TestManifestsThatLie:
             (set_at("files", {"..\\generator.safetensors": ""}), "is missing; the checkpoint is damaged"),
         ],
     )  # fmt: skip
-    def test_a_network_of_terabytes(self, run, change, message, rehash):
+    def test_networks_that_differ_from_the_stored_weights(self, run, change, message, rehash):
         rehash(run / "checkpoints" / NAME, change)
         with pytest.raises(CheckpointError) as caught:
             gankit.load_generator(run)
         assert message in str(caught.value)
         assert len(str(caught.value)) < 1_000
 
-    def test_a_number_that_is_too_long_for_json(self, run):
+    def test_a_number_of_100000_digits(self, run):
         manifest = run / "checkpoints" / NAME / "manifest.json"
         manifest.write_text(manifest.read_text().replace('"step": 3', '"step": ' + "9" * 100_000))
         with pytest.raises(CheckpointError, match="cannot be read"):
             gankit.load_generator(run)
 
-    def test_more_pictures_than_fit(self, run):
+    def test_more_images_than_the_limit(self, run):
         with pytest.raises(ValueError, match=r"100000000000 images have .* values, above the limit of 2,147,483,648"):
             gankit.load_generator(run).sample(10**11)
 
     @pytest.mark.parametrize("step", [None, "x", -1, 1.5, [], 10**30])
-    def test_a_step_that_is_none(self, cli, run, step, rehash):
+    def test_invalid_steps(self, cli, run, step, rehash):
         rehash(run / "checkpoints" / NAME, set_at("step", step))
         said = cli("eval", run, "--samples", 32, "--metrics", "fd", "--features", "inception")
         assert said.code == 2, said
@@ -98,7 +98,7 @@ class TestWeights:
         ids=["extra", "path", "flat", "empty", "none", "less"],
     )
     @pytest.mark.parametrize("side", ["generator", "discriminator"])
-    def test_other_tensors(self, run, side, harm, rehash):
+    def test_tensors_of_other_names_or_shapes(self, run, side, harm, rehash):
         checkpoint = run / "checkpoints" / NAME
         for file in checkpoint.glob(f"{side}*.safetensors"):
             save_file(harm(load_file(file)), file)
@@ -117,7 +117,7 @@ class TestWeights:
             [],
         ],
     )
-    def test_a_header_that_lies(self, run, header, rehash):
+    def test_false_headers(self, run, header, rehash):
         text = json.dumps(header).encode()
         checkpoint = run / "checkpoints" / NAME
         for length in (len(text), 2**63, 0, 90_000_000):

@@ -27,8 +27,8 @@ class TestFolders:
         (folder / "a" / "x.png").write_bytes(small_png)
         return folder
 
-    def test_links_out_of_it(self, pictures, tmp_path, small_png):
-        """Are followed to images, and to nothing else; nothing is waited for."""
+    def test_links_out_of_the_folder_are_followed_to_images_only(self, pictures, tmp_path, small_png):
+        """Pipes, devices, other files and broken links are refused without waiting."""
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "y.png").write_bytes(small_png)
         (pictures / "b").symlink_to(tmp_path / "other")
@@ -48,8 +48,8 @@ class TestFolders:
         with pytest.raises(gankit.DataError, match=r"p.png: cannot be read as an image: is no regular file"):
             FolderImages(pictures, 3, 7, 0)
 
-    def test_links_that_multiply(self, tmp_path):
-        """Thirty folders, and two to the power of thirty ways through them."""
+    def test_crossing_links_are_bounded(self, tmp_path):
+        """Thirty folders with 2^30 paths through them."""
         for number in range(30):
             (tmp_path / f"d{number}").mkdir()
             for side in "lr":
@@ -57,8 +57,8 @@ class TestFolders:
         with pytest.raises(gankit.DataError, match=r"same folders repeatedly, with more than 100,000 entries"):
             ImageFolder(path=tmp_path / "d0").prepare()
 
-    def test_links_to_one_folder(self, tmp_path):
-        """Three hundred, to a thousand files: next to nothing on the disk, and three hundred thousand images."""
+    def test_many_links_to_one_folder_are_bounded(self, tmp_path):
+        """300 links to a folder of 1,000 files give 300,000 paths."""
         (tmp_path / "many").mkdir()
         for number in range(1_000):
             (tmp_path / "many" / f"{number}.png").touch()
@@ -68,8 +68,8 @@ class TestFolders:
         with pytest.raises(gankit.DataError, match=r"same folders repeatedly"):
             ImageFolder(path=tmp_path / "links").prepare()
 
-    def test_as_many_links_to_folders_as_there_are_classes(self, tmp_path, small_png):
-        """Data on another disk, of which each class is linked: what is there once is no excess."""
+    def test_one_link_per_class_is_allowed(self, tmp_path, small_png):
+        """Each class may be a link to another disk."""
         for number in range(1_500):
             (tmp_path / "disk" / f"{number}").mkdir(parents=True)
             (tmp_path / "disk" / f"{number}" / "x.png").write_bytes(small_png)
@@ -80,8 +80,8 @@ class TestFolders:
         images.prepare()
         assert len(images) == len(images.classes) == 1_500
 
-    def test_a_cache_of_links_to_nameless_files(self, tmp_path, small_png):
-        """As the Hugging Face Hub's: names are links, and what they lead to lies elsewhere under its checksum."""
+    def test_links_to_files_without_suffix(self, tmp_path, small_png):
+        """As in the cache of the Hugging Face Hub, whose links lead to files named by their hash."""
         for number in range(4):
             blob = tmp_path / "blobs" / f"{number:064}"
             blob.parent.mkdir(exist_ok=True)
@@ -94,16 +94,16 @@ class TestFolders:
         assert (len(images), images.classes) == (4, ("class0", "class1"))
         assert FolderImages(tmp_path / "snapshots", 3, 4, 0).size == (32, 32)
 
-    def test_a_link_to_all_there_is(self, pictures):
+    def test_a_link_to_a_parent_folder_is_ignored(self, pictures):
         (pictures / "a" / "root").symlink_to("/")
         images = ImageFolder(path=pictures)
         images.prepare()
         assert len(images) == 1
 
-    def test_deeper_than_python_goes(self, tmp_path, monkeypatch, small_png):
+    def test_folders_deeper_than_the_recursion_limit(self, tmp_path, monkeypatch, small_png):
         monkeypatch.chdir(tmp_path)
         for _ in range(1_200):
-            os.mkdir("a")  # noqa: PTH102  # relative, and not recursive as pathlib's
+            os.mkdir("a")  # noqa: PTH102  # the absolute path would be too long
             os.chdir("a")
         Path("x.png").write_bytes(small_png)
         os.chdir(tmp_path)
@@ -113,9 +113,9 @@ class TestFolders:
         inner = FolderImages(tmp_path, 3, 1, 0)
         assert inner.size == (32, 32)
         top = str(tmp_path / "a")
-        os.system(f"rm -rf '{top}'")  # shutil.rmtree, which pytest takes, is recursive
+        os.system(f"rm -rf '{top}'")  # pytest removes folders recursively
 
-    def test_names_that_steer_a_terminal(self, pictures, cli):
+    def test_control_characters_in_names_are_escaped(self, pictures, cli):
         (pictures / "a" / "\x1b]0;owned\x07\nerror: none.png").write_bytes(b"x")
         with pytest.raises(gankit.DataError) as caught:
             ImageFolder(path=pictures).prepare()
@@ -125,7 +125,7 @@ class TestFolders:
         assert str(caught.value).isprintable()
 
     @pytest.mark.parametrize("fault", ["pixels", "bytes"])
-    def test_what_is_evaluated_has_the_same_limits(self, pictures, fault, small_png, claiming):
+    def test_evaluated_images_have_the_same_limits(self, pictures, fault, small_png, claiming):
         if fault == "pixels":
             (pictures / "a" / "z.png").write_bytes(claiming(60_000, 60_000))
             with pytest.raises(
@@ -140,7 +140,7 @@ class TestFolders:
         ):
             list(images.batches())
 
-    def test_large_images_need_a_size(self, tmp_path):
+    def test_evaluating_large_images_requires_a_size(self, tmp_path):
         Image.new("L", (5_000, 5_000)).save(tmp_path / "x.png")
         with pytest.raises(gankit.DataError, match=r"are 5000 x 5000, and more than 16,777,216 .* --size N"):
             FolderImages(tmp_path, 3, 1, 0)

@@ -26,7 +26,7 @@ def _bounded(within):
 @pytest.mark.parametrize(
     ("form", "options"), [("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})]
 )  # fmt: skip
-def test_animations_give_their_first_frame(tmp_path, form, options, zipped, noise, encoded):
+def test_the_first_frame_of_animations_is_used(tmp_path, form, options, zipped, noise, encoded):
     frames = [noise("L"), Image.new("L", (32, 32), 255)] + [Image.new("L", (32, 32), shade) for shade in range(50)]
     frames = [frame.convert("RGB") for frame in frames] if form == "WEBP" else frames
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
@@ -39,7 +39,7 @@ def test_animations_give_their_first_frame(tmp_path, form, options, zipped, nois
 @pytest.mark.parametrize(
     ("mode", "form"), [("CMYK", "JPEG"), ("CMYK", "TIFF"), ("I;16", "PNG"), ("I;16", "TIFF"), ("YCbCr", "JPEG")]
 )
-def test_other_kinds_of_pixels(tmp_path, mode, form, zipped, noise, encoded):
+def test_other_pixel_formats(tmp_path, mode, form, zipped, noise, encoded):
     if mode == "I;16":
         image = Image.fromarray(np.random.default_rng(0).integers(0, 2**16, (32, 32), np.uint16))
     else:
@@ -55,15 +55,15 @@ def test_other_kinds_of_pixels(tmp_path, mode, form, zipped, noise, encoded):
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_images_that_are_cut_short(tmp_path, form, zipped, skipped, noise, encoded):
+def test_truncated_images_are_skipped(tmp_path, form, zipped, skipped, noise, encoded):
     data = encoded(noise("RGB", (64, 64)), form)
     for part in (0.1, 0.5, 0.9):
         assert skipped(zipped(tmp_path / "x.zip", **{"a/z.png": data[: int(part * len(data))]})) == ("a/z.png",)
 
 
 @pytest.mark.parametrize("form", ["EPS", "PDF", "PPM", "JPEG2000", "ICO"])
-def test_formats_under_another_name(tmp_path, form, zipped, skipped, noise, encoded):
-    """Pillow would open them by what they are, and start Ghostscript for the first."""
+def test_other_formats_with_the_suffix_of_an_image(tmp_path, form, zipped, skipped, noise, encoded):
+    """Pillow would detect them, and start Ghostscript for EPS."""
     data = encoded(noise("RGB", (64, 64)), form)
     path = zipped(tmp_path / "x.zip", **{"a/z.png": data})
     assert skipped(path) == ("a/z.png",)
@@ -81,36 +81,36 @@ def test_formats_under_another_name(tmp_path, form, zipped, skipped, noise, enco
 
 class TestLargeImages:
     @pytest.mark.parametrize(("form", "size"), [("JPEG", (8_192, 6_144)), ("PNG", (4_096, 4_098))])
-    def test_a_photo_of_fifty_megapixels(self, form, size, noise, encoded):
-        """Comes in half its size, close to the mean of each four pixels."""
-        small_one = noise("RGB", (83, 62))
-        image = small_one.resize(size, Image.Resampling.BILINEAR)
+    def test_a_photo_of_50_megapixels_is_halved(self, form, size, noise, encoded):
+        """Each pixel is close to the mean of 2 x 2 pixels."""
+        small = noise("RGB", (83, 62))
+        image = small.resize(size, Image.Resampling.BILINEAR)
         data = encoded(image, form, **({"quality": 95} if form == "JPEG" else {"compress_level": 1}))
-        begun = time.process_time()
+        started = time.process_time()
         found = gankit.decode_image(io.BytesIO(data), 3)
-        assert time.process_time() - begun < 6
+        assert time.process_time() - started < 6
         assert found.shape == (3, size[1] // 2, size[0] // 2)
         expected = np.asarray(image.reduce(2)).astype(np.int16)
         error = np.abs(found.permute(1, 2, 0).numpy() - expected)
         assert error.max() <= (0 if form == "PNG" else 8)
 
-    def test_a_photo_of_twenty_four_megapixels_stays_as_it_is(self, encoded):
+    def test_a_photo_of_24_megapixels_keeps_its_size(self, encoded):
         data = encoded(Image.new("RGB", (6_000, 4_000), "red"), "PNG")
         assert gankit.decode_image(io.BytesIO(data), 3).shape == (3, 4_000, 6_000)
         assert gankit.decode_image(io.BytesIO(data), 3, least=1_000).shape == (3, 2_000, 3_000)
 
-    def test_a_line_of_pixels(self):
-        """Resized as a whole it would have a height of 64 and a width of three thousand million."""
+    def test_resizing_one_row_of_pixels(self):
+        """Without cropping first, the result would be 64 x 2,560,000,000 pixels."""
         for sides in ((1, 40_000_000), (40_000_000, 1)):
             line = torch.zeros(1, 3, *sides, dtype=torch.uint8)
             assert resize(line, 64, 64).shape == (1, 3, 64, 64)
 
-    def test_a_line_of_pixels_across_an_image_that_is_a_line(self):
+    def test_resizing_a_row_to_a_column(self):
         assert resize(torch.full((1, 3, 100, 1), 7, dtype=torch.uint8), 8, 256).eq(7).all()
         assert resize(torch.full((1, 3, 1, 100), 7, dtype=torch.uint8), 256, 8).eq(7).all()
 
-    def test_scans_without_end(self, encoded):
-        """A progressive JPEG may go over all pixels again and again, for ten bytes each time."""
+    def test_jpegs_with_thousands_of_scans(self, encoded):
+        """Each scan of a progressive JPEG visits all pixels and may take only ten bytes."""
         data = encoded(Image.new("L", (4_096, 4_096)), "JPEG", progressive=True)
         last = data.rindex(b"\xff\xda")
         with pytest.raises(gankit.DecodeError, match=r"has 5,\d\d\d scans of 4096 x 4096 pixels; save it with fewer"):
