@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,14 +77,12 @@ def create_run_directory(wanted: Path | None, name: str) -> Path:
             wanted.mkdir(parents=True, exist_ok=True)
             (wanted / RECIPE).touch(exist_ok=False)  # fails in all processes but one
             return wanted
-        number = 1
+        number = 0
         while True:
+            number += 1
             directory = Path(RESULTS, name if number == 1 else f"{name}-{number}")
-            try:
+            with suppress(FileExistsError):
                 directory.mkdir(parents=True)
-            except FileExistsError:
-                number += 1
-            else:
                 return directory
     except FileExistsError:
         raise GankitError(f"{wanted}: another run has just started there; choose another directory") from None

@@ -10,29 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.resize import to_uint8
 from ..device.seeding import LABELS, SAMPLE, seeded
 from ..interfaces import ImageSpec, Latent
 
 BATCH_SIZE = 64
-
-
-def sample_images(
-    generator: nn.Module,
-    latent: Latent,
-    image: ImageSpec,
-    count: int,
-    seed: int,
-    labels: Sequence[int] | None = None,
-    frequencies: Sequence[float] | None = None,
-    options: Mapping[str, Any] | None = None,
-) -> Tensor:
-    """Like `generate_images`, as uint8 [n c h w].
-
-    Raises:
-        ValueError: as in `generate_images`.
-    """
-    return to_uint8(generate_images(generator, latent, image, count, seed, labels, frequencies, options))
 
 
 def generate_images(

@@ -13,7 +13,7 @@ from ..interfaces import ImageSpec, Latent
 from ..recipe.validation import validate
 from ..registry import Params, signature_schema
 from .interpolation import interpolate_latents
-from .samples import generate_from_latents, sample_images, sample_latents
+from .samples import generate_from_latents, sample_latents
 
 MAX_ELEMENTS = 2**31  # in the images of one call: 8 GiB as fp32
 
@@ -65,7 +65,8 @@ class TrainedGenerator:
         """
         self._require_in_range(count, 1, seed, labels)
         checked = self._check(options)
-        return sample_images(self.module, self._latent, self.image, count, seed, labels, self._frequencies, checked)
+        z, chosen = sample_latents(self._latent, self.image, count, seed, labels, self._frequencies)
+        return to_uint8(generate_from_latents(self.module, z, chosen, seed, checked))
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
