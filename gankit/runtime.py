@@ -25,7 +25,7 @@ from .recipe.model import Recipe, in_order
 from .registry import Registries
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE, checkpoints
-from .runs.run_directory import read_record, require_free, require_within
+from .runs.run_directory import read_record, require_no_outside_links, require_unused
 from .sampling.trained_generator import TrainedGenerator
 from .training.trainer import Trainer
 
@@ -114,7 +114,7 @@ class Runtime:
         """
         directory = None if run_dir is None else Path(run_dir)
         if directory is not None:
-            require_free(directory)  # before any download
+            require_unused(directory)  # before any download
         checked = recipe if isinstance(recipe, CheckedRecipe) else self.check(recipe)
         return self._assemble(checked, directory, fresh=True)
 
@@ -138,7 +138,7 @@ class Runtime:
             missing = self.missing_plugins(read_record(directory).get("plugins", {}))
             hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
             raise RecipeError([*error.problems, *hints]) from None
-        require_within(directory)
+        require_no_outside_links(directory)
         found = checkpoints(directory)
         try:
             checkpoint = Checkpoint.open(found[-1]) if found else None

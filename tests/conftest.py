@@ -1,4 +1,4 @@
-"""A tiny world for all tests: a plugin, a recipe that runs in a moment, and the command line in this process."""
+"""Fixtures of all tests: tiny runs, the command line in this process, and data on disk."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
+from torch import Tensor, nn
 
 import gankit
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # the cores are shared out already
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -43,7 +45,7 @@ TINY_RECIPE: dict[str, Any] = {
 
 
 class Said(NamedTuple):
-    """What a command answered."""
+    """The exit code and output of a command."""
 
     code: int
     out: str
@@ -65,19 +67,19 @@ def tiny_plugin() -> Iterator[ModuleType]:
 
 @pytest.fixture
 def tiny_plugin_file() -> Path:
-    """The same as a file, for ``--plugin``."""
+    """Its path, for ``--plugin``."""
     return TINY_PLUGIN
 
 
 @pytest.fixture
 def tiny_runtime(tiny_plugin: ModuleType) -> gankit.Runtime:
-    """A runtime with the tiny plugin alone."""
+    """A runtime with only the tiny plugin."""
     return gankit.Runtime(plugins=[tiny_plugin], discover=False)
 
 
 @pytest.fixture
 def tiny_recipe() -> Callable[..., Path]:
-    """``tiny_recipe(folder, **sections) -> path``: the tiny recipe, with whole sections replaced, or left out by None."""
+    """``tiny_recipe(folder, **sections) -> path``: the tiny recipe with sections replaced, or removed by None."""
 
     def write(folder: Path, file: str = "tiny.yaml", **sections: Any) -> Path:
         data = {key: value for key, value in (TINY_RECIPE | sections).items() if value is not None}
@@ -96,7 +98,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         from gankit.cli.main import main
 
         monkeypatch.setattr(sys, "argv", ["gankit", *map(str, words)])
-        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # which typer replaces
+        monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer replaces it
         capsys.readouterr()
         code = 0
         try:
@@ -109,7 +111,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
     return run
 
 
-def picture(random: np.random.Generator, side: int) -> bytes:
+def png(random: np.random.Generator, side: int) -> bytes:
     buffer = BytesIO()
     Image.fromarray(random.integers(0, 256, (side, side, 3), dtype=np.uint8)).save(buffer, format="PNG")
     return buffer.getvalue()
@@ -117,16 +119,16 @@ def picture(random: np.random.Generator, side: int) -> bytes:
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data directory with a few random pictures in each of the layouts that the recipes read."""
+    """A data directory with a few random images in each layout that the recipes read."""
     random = np.random.default_rng(0)
     root = tmp_path / "data"
     (root / "pictures").mkdir(parents=True)
     with zipfile.ZipFile(root / "cifar10-train.zip", "w") as archive:
         for name in CIFAR:
             for number in range(2):
-                archive.writestr(f"{name}/{number}.png", picture(random, 32))
+                archive.writestr(f"{name}/{number}.png", png(random, 32))
     for number in range(12):
-        (root / "pictures" / f"{number}.png").write_bytes(picture(random, 40 + number))
+        (root / "pictures" / f"{number}.png").write_bytes(png(random, 40 + number))
     images = random.integers(0, 256, (20, 28, 28), dtype=np.uint8)
     folder = root / "fashion-mnist"
     folder.mkdir()
@@ -192,3 +194,140 @@ def install_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     yield install
     for module in modules:
         sys.modules.pop(module, None)
+
+
+class Pictures:
+    """Random images in memory: 16 x 16 RGB with four classes, in unequal numbers if ``unbalanced``."""
+
+    split = "train"
+
+    def __init__(self, *, count: int = 48, side: int = 16, labelled: bool = True, unbalanced: bool = False) -> None:
+        self.count, self.spec = count, gankit.ImageSpec(side, side, 3)
+        self.unbalanced = unbalanced
+        self.classes = ("a", "b", "c", "d") if labelled else None
+
+    def prepare(self) -> None:
+        random = torch.Generator().manual_seed(1)
+        shape = (self.count, 3, self.spec.height, self.spec.width)
+        self.images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        return self.images, torch.tensor([self.label(index) for index in range(self.count)])
+
+    def label(self, index: int) -> int:
+        return (0, 0, 0, 1)[index % 4] if self.unbalanced else index % 4
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.images[index], self.label(index)
+
+
+class Remembered:
+    """Normal latents, which are recorded in ``drawn``."""
+
+    drawn: list[Tensor]
+
+    def __init__(self, dim: int) -> None:
+        self.dim, self.drawn = dim, []
+
+    def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+        self.drawn.append(torch.randn(n, self.dim, generator=generator, device=generator.device))
+        return self.drawn[-1]
+
+
+class Plain(nn.Module):
+    """A generator without batch statistics."""
+
+    def __init__(self, image: gankit.ImageSpec, latent_dim: int) -> None:
+        super().__init__()
+        self.image = image
+        self.linear = nn.Linear(latent_dim, image.channels * image.height * image.width)
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        return self.linear(z).view(-1, self.image.channels, self.image.height, self.image.width).tanh()
+
+
+class PlainCritic(nn.Module):
+    """A smooth discriminator without batch statistics, with one or several heads."""
+
+    def __init__(self, image: gankit.ImageSpec, *, heads: int = 1) -> None:
+        super().__init__()
+        size = image.channels * image.height * image.width
+        self.hidden, self.out = nn.Linear(size, 8), nn.Linear(8, heads)
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Any:
+        logits = self.out(self.hidden(images.flatten(1)).tanh())
+        return logits[:, 0] if logits.shape[1] == 1 else list(logits.unbind(1))
+
+
+class Watcher:
+    """Records the calls of its methods with their steps."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+
+    def on_run_start(self, run: gankit.Run) -> None:
+        self.calls.append(("start", run.state.step))
+
+    def on_step_end(self, run: gankit.Run) -> None:
+        self.calls.append(("step", run.state.step))
+
+    def on_epoch_end(self, run: gankit.Run) -> None:
+        self.calls.append(("epoch", run.state.step))
+
+    def on_checkpoint(self, run: gankit.Run) -> None:
+        self.calls.append(("checkpoint", run.state.step))
+
+    def on_exception(self, run: gankit.Run) -> None:
+        self.calls.append(("exception", run.state.step))
+
+    def on_run_end(self, run: gankit.Run) -> None:
+        self.calls.append((f"end: {run.ending}", run.state.step))
+
+
+class SmallComponents:
+    """The plugin that registers these components."""
+
+    @gankit.hookimpl
+    def register(self, registries: gankit.Registries) -> None:
+        registries.datasets.add("pictures", Pictures)
+        registries.latents.add("remembered", Remembered)
+        registries.generators.add("plain", Plain)
+        registries.discriminators.add("plain", PlainCritic)
+        registries.callbacks.add("watcher", Watcher)
+
+
+@pytest.fixture
+def runtime() -> gankit.Runtime:
+    """A runtime with all installed plugins and the components above."""
+    return gankit.Runtime(plugins=[SmallComponents()])
+
+
+@pytest.fixture
+def recipe() -> Callable[..., gankit.Recipe]:
+    """``recipe(**changes)``: DCGAN at 16 px for four steps. Sections are merged, unless the change has a ``name``."""
+
+    def make(**changes: Any) -> gankit.Recipe:
+        adam = {"name": "adam", "lr": 2e-4, "betas": [0.5, 0.999]}
+        data: dict[str, Any] = {
+            "name": "small",
+            "image": {"size": 16},
+            "latent": {"name": "remembered", "dim": 8},
+            "dataset": {"name": "pictures"},
+            "loader": {"batch_size": 8},
+            "generator": {"name": "dcgan", "width": 8},
+            "discriminator": {"name": "dcgan", "width": 8},
+            "loss": "bce",
+            "optimizers": {"generator": adam, "discriminator": adam},
+            "train": {"steps": 4, "precision": "fp32", "device": "cpu"},
+        }
+        for key, value in changes.items():
+            old = data.get(key)
+            data[key] = (
+                {**old, **value} if isinstance(old, dict) and isinstance(value, dict) and "name" not in value else value
+            )
+        return gankit.Recipe.parse(data)
+
+    return make

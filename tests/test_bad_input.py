@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -136,14 +137,14 @@ class TestData:
     @pytest.mark.parametrize(
         ("sections", "message"),
         [
-            ({"dataset": {"name": "tiny", "count": 0}}, "tiny.yaml:8:3: dataset: the data set is empty"),
-            ({"dataset": {"name": "tiny", "count": 1}}, "tiny.yaml:8:3: dataset: a batch of 8 is larger than the data set, which has 1 image; lower loader.batch_size or add images"),
-            ({"loader": {"batch_size": 33}}, "tiny.yaml:8:3: dataset: a batch of 33 is larger than the data set, which has 32 images; lower loader.batch_size"),
+            ({"dataset": {"name": "tiny", "count": 0}}, "tiny.yaml:8:3: dataset: the dataset is empty"),
+            ({"dataset": {"name": "tiny", "count": 1}}, "tiny.yaml:8:3: dataset: a batch of 8 is larger than the dataset, which has 1 image; lower loader.batch_size or add images"),
+            ({"loader": {"batch_size": 33}}, "tiny.yaml:8:3: dataset: a batch of 33 is larger than the dataset, which has 32 images; lower loader.batch_size"),
             ({"conditional": True, "dataset": {"name": "tiny", "labelled": False}}, "conditional: is true, but dataset 'tiny' has no labels; use labelled data or conditional: false"),
             ({"generator": "three_channels", "dataset": {"name": "tiny", "channels": 1}}, "generator: makes [2, 3, 16, 16] of two latents; the recipe's images are [2, 1, 16, 16]: channels come from the dataset"),
             ({"dataset": {"name": "tiny", "channels": 5}}, "tiny.yaml:8:3: dataset: its images are 5 channels; gankit takes an ImageSpec with 1 to 4 channels"),
             ({"initialize": "nowhere"}, "tiny.yaml:28:13: initialize: nowhere: no such run or checkpoint"),
-            ({"initialize": "."}, "initialize: .: is no run directory and no checkpoint"),
+            ({"initialize": "."}, "initialize: .: is neither a run directory nor a checkpoint"),
         ],
     )  # fmt: skip
     def test_data_that_do_not_fit(self, refused, tiny_recipe, tiny_plugin_file, tmp_path, sections, message):
@@ -301,18 +302,18 @@ class TestCheckpoints:
     @pytest.mark.parametrize(
         ("file", "harm", "message"),
         [
-            ("generator.safetensors", lambda content: content[: len(content) // 2], "its SHA-256 is not the manifest's: the file was damaged or altered"),
-            ("generator.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1]), "its SHA-256 is not the manifest's"),
-            ("discriminator.safetensors", lambda content: b"", "its SHA-256 is not the manifest's"),
-            ("state.pt", lambda content: content[:-10], "its SHA-256 is not the manifest's"),
-            ("state.pt", lambda content: pickle.dumps(Evil()), "its SHA-256 is not the manifest's"),
+            ("generator.safetensors", lambda content: content[: len(content) // 2], "its SHA-256 differs from the manifest: the file was damaged or altered"),
+            ("generator.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1]), "its SHA-256 differs from the manifest"),
+            ("discriminator.safetensors", lambda content: b"", "its SHA-256 differs from the manifest"),
+            ("state.pt", lambda content: content[:-10], "its SHA-256 differs from the manifest"),
+            ("state.pt", lambda content: pickle.dumps(Evil()), "its SHA-256 differs from the manifest"),
             ("generator.safetensors", None, "is missing; the checkpoint is damaged, use an earlier one"),
             ("manifest.json", None, None),
             ("manifest.json", lambda content: content[:100], "cannot be read"),
             ("manifest.json", lambda content: b"[" * 5000, "cannot be read"),
-            ("manifest.json", lambda content: b"[]", "cannot be read (is no JSON object)"),
+            ("manifest.json", lambda content: b"[]", "cannot be read (is not a JSON object)"),
             ("manifest.json", lambda content: content.replace(b'"format": 1', b'"format": 99'), "format 99; this version of gankit reads format 1"),
-            ("manifest.json", lambda content: content.replace(b'"state.pt"', b'"../../recipe.yaml"'), "'../../recipe.yaml' is no file of a checkpoint; do not trust it"),
+            ("manifest.json", lambda content: content.replace(b'"state.pt"', b'"../../recipe.yaml"'), "'../../recipe.yaml' is not a file of a checkpoint; do not trust this checkpoint"),
             ("manifest.json", lambda content: b" " * 11_000_000, "cannot be read (is larger than 10,000,000 bytes)"),
         ],
     )  # fmt: skip
@@ -347,7 +348,7 @@ class TestCheckpoints:
         manifest = json.loads((checkpoint / "manifest.json").read_text())
         del manifest["files"]["state.pt"]
         (checkpoint / "manifest.json").write_text(json.dumps(manifest))
-        assert "holds no state.pt; without it there is no going on, only sampling" in refused(*words["resume"])
+        assert "lacks state.pt; it can be sampled from, but not resumed" in refused(*words["resume"])
 
     @pytest.mark.parametrize("verb", ["sample", "resume", "initialize"])
     def test_weights_that_are_a_pickle_with_the_right_hash(self, refused, words, run, verb):
@@ -376,10 +377,10 @@ class TestCheckpoints:
             (["truncatoin=0.5"], "sampling option 'truncatoin': unknown key; did you mean 'truncation'?"),
             (["truncation=true"], "sampling option 'truncation': should be a number; got true"),
             (["truncation"], "command line: truncation: an override is KEY=VALUE"),
-            (["labels=[0, 1]"], "labels must be 64 numbers from 0 to 1, one an image; got [0, 1]"),
-            (["labels=3"], "labels are a list of whole numbers, one an image; got 3"),
-            (["labels=[x]", "--count", 1], "labels are a list of whole numbers, one an image; got ['x']"),
-            (["labels=[2]", "--count", 1], "labels must be 1 numbers from 0 to 1, one an image; got [2]"),
+            (["labels=[0, 1]"], "labels must be 64 integers from 0 to 1, one per image; got [0, 1]"),
+            (["labels=3"], "labels must be a list of integers, one per image; got 3"),
+            (["labels=[x]", "--count", 1], "labels must be a list of integers, one per image; got ['x']"),
+            (["labels=[2]", "--count", 1], "labels must be 1 integers from 0 to 1, one per image; got [2]"),
             (["count=3"], "count: is no option of the network; use --count"),
             (["seed=3"], "seed: is no option of the network; use --seed"),
             (["--seed", 2**70], "seed 0 to 2^63 - 1"),
@@ -395,7 +396,7 @@ class TestCheckpoints:
     @pytest.mark.parametrize("verb", ["sample", "resume"])
     def test_what_is_no_run(self, refused, verb):
         assert refused(verb, "nowhere").startswith("nowhere: ")
-        assert refused(verb, ".").startswith(".: is no run directory")
+        assert re.match(r"\.: is (not|neither) a run directory", refused(verb, "."))
 
     def test_a_run_without_a_checkpoint(self, refused, run, words):
         shutil.rmtree(run / "checkpoints")

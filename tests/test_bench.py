@@ -225,7 +225,7 @@ def test_the_table(cli, tiny_recipe, tiny_plugin_file, tmp_path, scratch, monkey
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["loader.batch_size=33"], "dataset: a batch of 33 is larger than the data set"),
+        (["loader.batch_size=33"], "dataset: a batch of 33 is larger than the dataset"),
         (["generator.gian=2"], "generator.gian: unknown parameter; did you mean 'gain'?"),
         (["--device", "tpu"], "train.device: should be auto, cpu, mps, cuda or cuda:N; got 'tpu'"),
         (["--steps", 0], "--steps"),

@@ -506,7 +506,7 @@ class TestPictures:
             (["--classes", "a", "labels=[0]"], "labels and --classes both"),
             (["--out", "walk.gif"], "add --interpolate"),
             (["--out", "grid.jpg"], "written as .png"),
-            (["--interpolate", 4, "--count", 1], "over 2 latents or more"),
+            (["--interpolate", 4, "--count", 1], "at least 2 latents"),
             (["steps=3"], "steps: is no option of the network; use --interpolate"),
         ],
     )

@@ -16,10 +16,10 @@ from ..errors import GankitError
 from ..events import Finding
 from ..files import whole_file
 from ..interfaces import NotFinite
+from ..runs.file_names import NOT_FINITE, WEIGHTS_SUFFIX, checkpoint_name
 from ..sampling.image_grid import save_grid
 from .locate_layer import NonFiniteValue
 
-FOLDER = "not_finite"
 MAX_SHOWN = 8  # indices in the message; the event and the file have all of them
 
 
@@ -101,12 +101,12 @@ def with_batch(report: AnomalyReport, loader: Loader, batch: tuple[int, int], di
     found = replace(report, batch=batch, indices=tuple(indices))
     if directory is None:
         return found
-    folder = directory / FOLDER
-    stem = f"step-{report.step:08d}"
-    files = tuple(str(Path(FOLDER, stem + suffix)) for suffix in (".png", ".safetensors"))
+    folder = directory / NOT_FINITE
+    stem = checkpoint_name(report.step)
+    files = tuple(str(Path(NOT_FINITE, stem + suffix)) for suffix in (".png", WEIGHTS_SUFFIX))
     try:
         folder.mkdir(exist_ok=True)
-        with whole_file(folder / f"{stem}.safetensors") as temporary:
+        with whole_file(folder / f"{stem}{WEIGHTS_SUFFIX}") as temporary:
             save_file(tensors, temporary)
         save_grid(to_uint8(tensors["images"]), folder / f"{stem}.png")
     except (OSError, SafetensorError, GankitError):  # a full disk must not hide the finding

@@ -54,7 +54,7 @@ def set_initial_weights(state: TrainState, recipe: Recipe, processes: Processes,
     if recipe.ema is None:
         return
     state.ema = GeneratorEMA(state.generator)
-    if checkpoint is not None and "generator_ema.safetensors" in checkpoint.manifest["files"]:
+    if checkpoint is not None and checkpoint.bytes_of("generator_ema"):
         checkpoint.load_network("generator_ema", state.ema.module)
         state.ema.n_averaged.fill_(1)  # the first update of an average copies the weights of G
 

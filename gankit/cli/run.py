@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError, GankitError, RecipeError
+from ..runs.file_names import RECIPE
 from .console import Overrides, PluginOption, make_runtime, out
 from .resume import resume
 from .training import restarted, train
@@ -40,7 +41,7 @@ def run(
                 "torchrun has started this run again, and without --out DIR none can tell which directory is its own; "
                 "go on with gankit resume RUN_DIR, and next time name the directory"
             )
-        recipe_file = directory / "recipe.yaml"
+        recipe_file = directory / RECIPE
         if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)

@@ -1,4 +1,4 @@
-"""Zips of a stranger, opened in bounded time and memory."""
+"""Opens untrusted zip archives in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -10,57 +10,61 @@ from pathlib import Path
 from ..errors import DataError
 from ..files import open_regular
 
-MAX_ENTRIES = 500_000  # Python's zipfile takes half a kilobyte and five microseconds for each
-BYTES_AN_ENTRY = 512  # of the directory of the zip, on average
-ENTRY = b"PK\1\2"  # what each entry there begins with
+MAX_ENTRIES = 500_000  # Python's zipfile takes about 0.5 KB and 5 µs per entry
+BYTES_PER_ENTRY = 512  # in the central directory, on average
+ENTRY_SIGNATURE = b"PK\1\2"  # starts each entry of the central directory
 
 
 def open_zip(path: Path, most: int = MAX_ENTRIES) -> zipfile.ZipFile:
-    """A zip of up to ``most`` entries, to read.
+    """Open a zip for reading.
+
+    Args:
+        path: the file.
+        most: the highest number of entries to accept; more are refused before they are parsed.
 
     Raises:
-        DataError: it has more, which is found out before they are read, or is no zip that can be read.
+        DataError: the file has more entries, or cannot be read as a zip.
     """
     file = None
     try:
-        file = _Counting(path, most)
+        file = _EntryLimitedFile(path, most)
         archive = zipfile.ZipFile(file)
-    except Exception as error:  # on damaged data, zipfile raises nearly anything
+    except Exception as error:  # zipfile raises almost any exception on damaged data
         if file is not None:
             file.close()
         if isinstance(error, DataError):
             raise
         reason = (isinstance(error, OSError) and error.strerror) or error or type(error).__name__
-        raise DataError(f"{path} is no readable zip: {reason}; make it anew") from error
-    file.most = None
+        raise DataError(f"{path} is not a readable zip: {reason}; create it again") from error
+    file.max_entries = None
     weakref.finalize(archive, file.close)
     return archive
 
 
-class _Counting(io.BufferedReader):
-    """A file that counts the entries in what is read, as long as it has a limit.
+class _EntryLimitedFile(io.BufferedReader):
+    """A file that counts the zip entries in the bytes read, until ``max_entries`` is None.
 
-    What the end of a zip says of their number may be a lie, and is not what zipfile goes by.
+    The number stated at the end of a zip may be wrong, and zipfile ignores it.
     """
 
-    def __init__(self, path: Path, most: int) -> None:
+    def __init__(self, path: Path, max_entries: int) -> None:
         super().__init__(open_regular(path).detach())
         self.path = path
-        self.most: int | None = most
+        self.max_entries: int | None = max_entries
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self.most is None:
+        if self.max_entries is None:
             return super().read(size)
-        longest = max(self.most * BYTES_AN_ENTRY, 2**20)
-        if size is not None and size > longest:
+        max_bytes = max(self.max_entries * BYTES_PER_ENTRY, 2**20)
+        if size is not None and size > max_bytes:
             raise DataError(
-                f"{self.path}: its list of entries has {size:,} bytes, and {longest:,} is the limit of a zip; "
-                "unpack it and name the folder"
+                f"{self.path}: its list of entries has {size:,} bytes, above the limit of {max_bytes:,}; "
+                "extract the zip and use the folder"
             )
         content = super().read(size)
-        if (count := content.count(ENTRY)) > self.most:
+        if (count := content.count(ENTRY_SIGNATURE)) > self.max_entries:
             raise DataError(
-                f"{self.path} has {count:,} entries, and {self.most:,} is the limit of a zip; "
-                "unpack it and name the folder"
+                f"{self.path} has {count:,} entries, above the limit of {self.max_entries:,}; "
+                "extract the zip and use the folder"
             )
         return content

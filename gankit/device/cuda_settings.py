@@ -1,4 +1,4 @@
-"""What torch's CUDA libraries may do while a step runs; the host's settings again afterwards."""
+"""Settings of torch's CUDA libraries during a step. The settings of the calling program are restored afterwards."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ TF32 = "tf32"
 
 @contextmanager
 def cuda_settings(tf32: bool, benchmark: bool) -> Iterator[None]:
-    """Let fp32's matrix products and convolutions round to TF32, or not; choose convolutions by stopwatch, or not.
+    """Set the precision of fp32 operations and the choice of convolution algorithms.
 
-    Set by ``allow_tf32``, which keeps torch's older settings in step with its newer ones: where they differ, torch
-    refuses to read them, and its compiler does. Restored by the newer ones too, which know more than yes and no.
+    The settings are made with ``allow_tf32``, which keeps torch's old and new settings consistent: torch's compiler
+    reads the old ones, which raises an error if they differ from the new ones. They are restored with the new ones as
+    well, which have more values than true and false.
+
+    Args:
+        tf32: let fp32 matrix products and convolutions round to TF32.
+        benchmark: let cuDNN choose convolution algorithms by measuring them.
     """
-    benchmarked, cudnn.benchmark = cudnn.benchmark, benchmark
-    both: Any = cudnn  # whose parts torch leaves untyped
-    matmul, conv, rnn = cuda.matmul.fp32_precision, both.conv.fp32_precision, both.rnn.fp32_precision
+    old_benchmark, cudnn.benchmark = cudnn.benchmark, benchmark
+    untyped_cudnn: Any = cudnn
+    matmul = cuda.matmul.fp32_precision
+    conv, rnn = untyped_cudnn.conv.fp32_precision, untyped_cudnn.rnn.fp32_precision
     medium = _is_medium()
-    wanted = [each == TF32 for each in (matmul, conv, rnn)]
-    change_matmul, change_cudnn = wanted[0] != tf32, wanted[1:] != [tf32, tf32]
+    change_matmul = (matmul == TF32) != tf32
+    change_cudnn = [conv == TF32, rnn == TF32] != [tf32, tf32]
     if change_matmul:
         cuda.matmul.allow_tf32 = tf32
     if change_cudnn:
@@ -32,7 +38,7 @@ def cuda_settings(tf32: bool, benchmark: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        cudnn.benchmark = benchmarked
+        cudnn.benchmark = old_benchmark
         if change_matmul:
             cuda.matmul.allow_tf32 = not tf32
             if medium:
@@ -40,12 +46,12 @@ def cuda_settings(tf32: bool, benchmark: bool) -> Iterator[None]:
             cuda.matmul.fp32_precision = matmul
         if change_cudnn:
             cudnn.allow_tf32 = not tf32
-            both.conv.fp32_precision, both.rnn.fp32_precision = conv, rnn
+            untyped_cudnn.conv.fp32_precision, untyped_cudnn.rnn.fp32_precision = conv, rnn
 
 
 def _is_medium() -> bool:
-    """Whether the host has said ``torch.set_float32_matmul_precision("medium")``, which no other setting can say."""
+    """Whether the program called ``torch.set_float32_matmul_precision("medium")``, which other settings do not show."""
     try:
         return torch.get_float32_matmul_precision() == "medium"
-    except RuntimeError:  # it has used the newer settings
+    except RuntimeError:  # it has used the new settings
         return False

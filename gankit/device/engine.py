@@ -12,7 +12,7 @@ import torch
 from ..errors import GankitError
 from .cuda_settings import cuda_settings
 from .find_device import find_precision
-from .seeding import BUILD, STEP, further_seed, seeded
+from .seeding import BUILD, STEP, callers_seed, seeded
 
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # torch refuses deterministic matrix products on CUDA without it
 
@@ -74,7 +74,7 @@ class Engine:
             try:
                 if self.deterministic:
                     torch.use_deterministic_algorithms(True)
-                yield further_seed(np.random.SeedSequence(seed, spawn_key=(STEP, step, 0)))
+                yield callers_seed(np.random.SeedSequence(seed, spawn_key=(STEP, step, 0)))
             finally:
                 if self.deterministic:
                     torch.use_deterministic_algorithms(before[0], warn_only=before[1])

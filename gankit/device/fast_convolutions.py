@@ -1,7 +1,7 @@
-"""Convolutions in bf16 on the CPU that are faster than torch's, where its own are slow.
+"""Convolution layers that are faster than torch's in bf16 on the CPU, where torch's are slow.
 
-`use_fast_convolutions` swaps the layers in place; parameters, state dicts and results stay. What they compute, and
-when it pays, is in `convolutions`. Shapes as there.
+`use_fast_convolutions` replaces the layers of a network in place. Parameters and state dicts stay the same.
+`patch_convolutions` has the operations and their shape legend.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .patch_convolutions import Gather, Geometry, Spread
+from .patch_convolutions import Conv2dFunction, ConvTranspose2dFunction, Geometry
 
 
 def use_fast_convolutions(network: nn.Module) -> None:
-    """Let the network's convolutions take the faster way where there is one.
+    """Replace the network's convolutions by `FastConv2d` and `FastConvTranspose2d` where these can be faster.
 
-    Only layers of exactly torch's own type change: what a network derives from them, spectral norm included, stays.
+    Only layers of exactly torch's types are replaced, not subclasses, such as layers with spectral norm.
     """
     for layer in network.modules():
-        if type(layer) is nn.Conv2d and _plain(layer):
+        if type(layer) is nn.Conv2d and _is_supported(layer):
             layer.__class__ = FastConv2d
-        elif type(layer) is nn.ConvTranspose2d and _plain(layer) and not any(layer.output_padding):
+        elif type(layer) is nn.ConvTranspose2d and _is_supported(layer) and not any(layer.output_padding):
             layer.__class__ = FastConvTranspose2d
 
 
-def _plain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
+def _is_supported(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
     return (
-        layer.groups < max(2, layer.in_channels)  # with a channel a group, nothing here is faster
+        layer.groups < max(2, layer.in_channels)  # depthwise convolutions are not faster here
         and tuple(layer.dilation) == (1, 1)
         and layer.padding_mode == "zeros"
         and not isinstance(layer.padding, str)
@@ -34,35 +34,35 @@ def _plain(layer: nn.Conv2d | nn.ConvTranspose2d) -> bool:
 
 
 class FastConv2d(nn.Conv2d):
-    """`torch.nn.Conv2d`, whichever way is faster."""
+    """`torch.nn.Conv2d` that uses `patch_convolutions` where they are faster."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """[n c H W] to [n o h w]."""
-        if not _applies(self, input):
+        """Convolve images [n c H W] to [n o h w]."""
+        if not _is_cpu_bf16(self, input):
             return super().forward(input)
-        shape = Geometry.of(self, large=input.shape[2:])
-        if not shape.pays(self.in_channels):
+        geometry = Geometry.of(self, large=input.shape[2:])
+        if not geometry.is_faster(self.in_channels):
             return super().forward(input)
-        output: Tensor = Gather.apply(input.bfloat16(), self.weight.bfloat16(), shape)
+        output: Tensor = Conv2dFunction.apply(input.bfloat16(), self.weight.bfloat16(), geometry)
         return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 
 class FastConvTranspose2d(nn.ConvTranspose2d):
-    """`torch.nn.ConvTranspose2d`, whichever way is faster."""
+    """`torch.nn.ConvTranspose2d` that uses `patch_convolutions` where they are faster."""
 
     def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """[n o h w] to [n c H W]."""
-        if output_size is not None or not _applies(self, input):
+        """Convolve images [n o h w] to [n c H W], transposed."""
+        if output_size is not None or not _is_cpu_bf16(self, input):
             return super().forward(input, output_size)
-        shape = Geometry.of(self, small=input.shape[2:])
-        if not shape.pays(self.out_channels):
+        geometry = Geometry.of(self, small=input.shape[2:])
+        if not geometry.is_faster(self.out_channels):
             return super().forward(input)
-        output: Tensor = Spread.apply(input.bfloat16(), self.weight.bfloat16(), shape)
+        output: Tensor = ConvTranspose2dFunction.apply(input.bfloat16(), self.weight.bfloat16(), geometry)
         return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 
-def _applies(layer: nn.Module, input: Tensor) -> bool:
-    """Whether torch would convolve in bf16 on the CPU."""
+def _is_cpu_bf16(layer: nn.Module, input: Tensor) -> bool:
+    """Whether the layer computes in bf16 on the CPU."""
     if input.device.type != "cpu" or input.dim() != 4:
         return False
     if torch.is_autocast_enabled("cpu"):

@@ -1,4 +1,4 @@
-"""Random generators seeded for a while, and the host's own state again afterwards."""
+"""Seeds all random generators inside a block, and restores their states afterwards."""
 
 from __future__ import annotations
 
@@ -9,38 +9,36 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT = 2, 3, 4, 5, 6, 7  # what a seed is for; 1 is the data order's
+STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT = 2, 3, 4, 5, 6, 7  # spawn keys by purpose; `data.order` has 1
+SEEDS = 5  # for Python, numpy, torch on the CPU, torch on the device, and the caller
 
 
-WORDS = 5
-
-
-def further_seed(entropy: np.random.SeedSequence) -> int:
+def callers_seed(entropy: np.random.SeedSequence) -> int:
     """The seed that `seeded` yields."""
-    return int(entropy.generate_state(WORDS, np.uint64)[-1]) >> 1
+    return int(entropy.generate_state(SEEDS, np.uint64)[-1]) >> 1
 
 
 @contextmanager
 def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[int]:
-    """``random``, numpy, torch on the CPU and on ``device``, all as the entropy says.
+    """Seed Python's ``random``, numpy's global generator, and torch on the CPU and on ``device``.
 
     Yields:
-        One more seed, for a generator of the caller's own.
+        A further seed, for a generator of the caller.
     """
-    words = [int(word) for word in entropy.generate_state(WORDS, np.uint64)]
+    seeds = [int(seed) for seed in entropy.generate_state(SEEDS, np.uint64)]
     host = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
     mps = torch.mps.get_rng_state() if device.type == "mps" else None
     try:
-        random.seed(words[0])
-        np.random.seed(words[1] % 2**32)
-        torch.default_generator.manual_seed(words[2])
+        random.seed(seeds[0])
+        np.random.seed(seeds[1] % 2**32)
+        torch.default_generator.manual_seed(seeds[2])
         if cuda is not None:
             with torch.cuda.device(device):
-                torch.cuda.manual_seed(words[3] >> 1)
+                torch.cuda.manual_seed(seeds[3] >> 1)
         if mps is not None:
-            torch.mps.manual_seed(words[3] >> 1)
-        yield words[4] >> 1
+            torch.mps.manual_seed(seeds[3] >> 1)
+        yield seeds[4] >> 1
     finally:
         random.setstate(host[0])
         np.random.set_state(host[1])

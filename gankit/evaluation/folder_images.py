@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data.decoding import MODE_OF, decode_image, open_image
-from ..data.image_cache import DECODERS
+from ..data.decoding import MODES, decode_image, open_image
+from ..data.image_cache import DECODER_THREADS
 from ..data.image_files import IMAGE_SUFFIXES, Folder
 from ..data.order import Order
 from ..data.resize import resize
@@ -48,8 +48,8 @@ class FolderImages:
             )
         indices, _ = Order(len(names), seed).at(0, count)
         self._files = [names[index] for index in sorted(indices)]
-        self._channels, self._mode = channels, MODE_OF[channels]
-        with ThreadPoolExecutor(DECODERS) as pool:
+        self._channels, self._mode = channels, MODES[channels]
+        with ThreadPoolExecutor(DECODER_THREADS) as pool:
             sizes = list(pool.map(self._check, self._files))
         if size is None:
             for file, own in zip(self._files, sizes, strict=True):
@@ -66,7 +66,7 @@ class FolderImages:
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w]. Raises: DataError: one is damaged."""
-        with ThreadPoolExecutor(DECODERS) as pool:
+        with ThreadPoolExecutor(DECODER_THREADS) as pool:
             for start in range(0, len(self._files), BATCH):
                 yield torch.stack(list(pool.map(self._read, self._files[start : start + BATCH])))
 

@@ -111,9 +111,7 @@ def open_generated_images(
         checkpoint=checkpoint.name,
         step=opened.step,
         ema=generator.ema,
-        weights=str(
-            opened.manifest["files"]["generator_ema.safetensors" if generator.ema else "generator.safetensors"]
-        ),
+        weights=opened.sha256_of("generator_ema" if generator.ema else "generator"),
     )
     return GeneratedImages(generator, about, request)
 

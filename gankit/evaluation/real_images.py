@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.image_cache import DECODERS, CachedSource, Indices, StreamedSource
+from ..data.image_cache import DECODER_THREADS, CachedSource, Indices, StreamedSource
 from ..data.order import Order
 from ..errors import DataError
 from ..interfaces import Dataset, ImageSpec
@@ -82,7 +82,7 @@ class RealImages:
 
     def _decode(self, parts: list[Indices]) -> Iterator[Tensor]:
         source = StreamedSource(self._dataset, self.image)
-        with ThreadPoolExecutor(DECODERS) as pool:
+        with ThreadPoolExecutor(DECODER_THREADS) as pool:
             for part in parts:
                 yield torch.stack([image for image, _ in pool.map(source.item, part.tolist())])
 

@@ -1,7 +1,7 @@
-"""Checkpoints: a folder that is whole or absent, and in which nothing can run code.
+"""Writes checkpoints atomically and opens them with their hashes verified. Loading one never executes code.
 
-``step-00007800/`` holds the networks as safetensors, ``state.pt`` (plain data and tensors) and ``manifest.json``,
-which names the SHA-256 of each file and all that sampling needs.
+A checkpoint is a folder such as ``step-00007800/``. It holds the networks as safetensors, ``state.pt`` (plain data and
+tensors) and ``manifest.json``, which lists the SHA-256 of each file and describes the generator for sampling.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ from ..device.out_of_memory import is_out_of_memory
 from ..errors import CheckpointError
 from ..files import open_regular
 from ..messages import one_line
-from .file_names import CHECKPOINTS, MANIFEST, RECIPE, STATE, checkpoint_name, checkpoints, is_checkpoint_name
+from .file_names import (
+    CHECKPOINTS,
+    MANIFEST,
+    RECIPE,
+    STATE,
+    UNFINISHED_CHECKPOINTS,
+    WEIGHTS_SUFFIX,
+    checkpoint_name,
+    checkpoints,
+    is_checkpoint_name,
+    weights_name,
+)
 from .json_lines import read_object
 from .plain_data import load_plain_data, require_plain_data
 from .weights import load_weights, save_weights
@@ -40,37 +51,47 @@ def save_checkpoint(
     state: Mapping[str, Any],
     about: Mapping[str, Any],
 ) -> Path:
-    """Write a checkpoint under a temporary name, put it on the disk, and rename it.
+    """Write a checkpoint under a temporary name, flush it to the disk, and rename it.
+
+    Args:
+        run_directory: of the run.
+        step: which names the checkpoint; one of the same step is replaced.
+        networks: whose weights are saved, by name.
+        state: everything else that resuming needs: plain data and tensors.
+        about: further entries of the manifest.
+
+    Returns:
+        The folder of the checkpoint.
 
     Raises:
-        CheckpointError: it could not be written, or ``state`` holds more than plain data and tensors.
+        CheckpointError: it cannot be written, or ``state`` holds more than plain data and tensors.
     """
     require_plain_data(state, "state")
     folder = run_directory / CHECKPOINTS
     final = folder / checkpoint_name(step)
     temporary, removed = folder / f".{final.name}.{os.getpid()}", folder / f".{final.name}.removed"
     try:
-        for leftover in folder.glob(".step-*"):  # of a run that was killed
+        for leftover in folder.glob(UNFINISHED_CHECKPOINTS):
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
         for name, network in networks.items():
-            save_weights(network, temporary / f"{name}.safetensors")
+            save_weights(network, temporary / weights_name(name))
         torch.save(dict(state), temporary / STATE)
         files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
         manifest = {"format": FORMAT, "files": files, "step": step, **about}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for path in temporary.iterdir():
-            _to_disk(path)
-        _to_disk(temporary)
-        if final.exists():  # left by a run that was cut back to an earlier step
-            final.rename(removed)  # at once, for a kill in the midst of deleting it would leave a damaged one
+            _flush(path)
+        _flush(temporary)
+        if final.exists():  # from before the run was resumed at an earlier step
+            final.rename(removed)  # not deleted here: a kill during the deletion would leave a damaged checkpoint
         temporary.rename(final)
-        _to_disk(folder)
-    except (OSError, RuntimeError, SafetensorError) as error:  # a full disk, as torch and safetensors report it too
+        _flush(folder)
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own for a full disk
         if worker_death(error) or is_out_of_memory(error):
             raise
         reason = getattr(error, "strerror", None) or one_line(error)
-        raise CheckpointError(f"{final}: cannot be written: {reason}; earlier ones are whole") from None
+        raise CheckpointError(f"{final}: cannot be written: {reason}; earlier checkpoints are complete") from None
     finally:
         for leftover in (temporary, removed):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -79,65 +100,92 @@ def save_checkpoint(
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint whose files are what its manifest says."""
+    """A checkpoint whose files have the hashes in its manifest.
+
+    Attributes:
+        path: its folder.
+        manifest: the content of ``manifest.json``.
+    """
 
     path: Path
     manifest: Mapping[str, Any]
 
     @classmethod
     def open(cls, path: Path) -> Checkpoint:
-        """The checkpoint in folder ``path``. Raises: CheckpointError: damaged, altered, or of another format."""
+        """Open a checkpoint and verify its hashes.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged or altered, or has another format.
+        """
         _require_inside(path, MANIFEST)
         manifest = _read_manifest(path / MANIFEST)
         files = manifest.get("files")
         if not isinstance(files, dict) or not files:
-            raise CheckpointError(f"{path / MANIFEST}: names no files; the checkpoint is damaged")
+            raise CheckpointError(f"{path / MANIFEST}: lists no files; the checkpoint is damaged")
         for name, expected in files.items():
-            if name != STATE and (Path(name).name != name or not name.endswith(".safetensors")):
-                raise CheckpointError(f"{path / MANIFEST}: {name!r} is no file of a checkpoint; do not trust it")
+            if name != STATE and (Path(name).name != name or not name.endswith(WEIGHTS_SUFFIX)):
+                raise CheckpointError(
+                    f"{path / MANIFEST}: {name!r} is not a file of a checkpoint; do not trust this checkpoint"
+                )
             _require_inside(path, name)
             if not (path / name).is_file():
                 raise CheckpointError(f"{path / name}: is missing; the checkpoint is damaged, use an earlier one")
             if _sha256(path / name) != expected:
                 raise CheckpointError(
-                    f"{path / name}: its SHA-256 is not the manifest's: the file was damaged or altered; "
+                    f"{path / name}: its SHA-256 differs from the manifest: the file was damaged or altered; "
                     "use an earlier checkpoint"
                 )
         return cls(path, manifest)
 
     def load_network(self, name: str, network: nn.Module) -> None:
-        """Copy the weights in file ``name``.safetensors into ``network``. Raises: CheckpointError."""
-        file = self.path / f"{name}.safetensors"
+        """Copy the saved weights of a network into ``network``.
+
+        Args:
+            name: under which it was saved, such as ``generator_ema``.
+            network: of the same architecture.
+
+        Raises:
+            CheckpointError: the checkpoint lacks them, or they do not fit.
+        """
+        file = self.path / weights_name(name)
         if file.name not in self.manifest["files"]:
-            raise CheckpointError(f"{self.path}: holds no {file.name}")
+            raise CheckpointError(f"{self.path}: lacks {file.name}")
         load_weights(network, file)
 
     @property
     def step(self) -> int:
-        """The step that the manifest tells. Raises: CheckpointError."""
+        """The step after which it was saved. Raises: CheckpointError: the manifest has no valid step."""
         step = self.manifest.get("step")
         if not isinstance(step, int) or step < 0:
-            raise CheckpointError(f"{self.path / MANIFEST}: its step is {step!r:.80}, no number of steps")
+            raise CheckpointError(f"{self.path / MANIFEST}: its step is {step!r:.80}; expected an integer from 0 on")
         return step
 
     def bytes_of(self, name: str) -> int:
-        """The size of file ``name``.safetensors; 0 where there is none."""
-        file = self.path / f"{name}.safetensors"
+        """The file size of a network's weights in bytes; 0 if the checkpoint lacks them."""
+        file = self.path / weights_name(name)
         return file.stat().st_size if file.name in self.manifest["files"] else 0
 
+    def sha256_of(self, name: str) -> str:
+        """The SHA-256 of a network's weights, in hexadecimal."""
+        return str(self.manifest["files"][weights_name(name)])
+
     def load_state(self) -> dict[str, Any]:
-        """What was given as ``state``. Raises: CheckpointError."""
+        """The ``state`` that was saved. Raises: CheckpointError: it is missing or damaged."""
         file = self.path / STATE
         if STATE not in self.manifest["files"]:
-            raise CheckpointError(f"{self.path}: holds no {STATE}; without it there is no going on, only sampling")
+            raise CheckpointError(f"{self.path}: lacks {STATE}; it can be sampled from, but not resumed")
         state = load_plain_data(file)
         if not isinstance(state, dict):
-            raise CheckpointError(f"{file}: holds no state")
+            raise CheckpointError(f"{file}: holds a {type(state).__name__}; expected a dict")
         return state
 
 
 def find_checkpoint(path: Path) -> Path:
-    """``path`` if it is a checkpoint, or the newest one of the run directory that it is. Raises: CheckpointError."""
+    """``path`` itself if it is a checkpoint, or the newest checkpoint of a run directory.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     if (path / MANIFEST).is_file():
         return path
     if found := checkpoints(path):
@@ -146,12 +194,17 @@ def find_checkpoint(path: Path) -> Path:
         raise CheckpointError(f"{path}: no such run or checkpoint")
     if (path / CHECKPOINTS).is_dir() or (path / RECIPE).is_file():
         raise CheckpointError(f"{path}: this run has no checkpoint yet")
-    raise CheckpointError(f"{path}: is no run directory and no checkpoint")
+    raise CheckpointError(f"{path}: is neither a run directory nor a checkpoint")
 
 
 def holds_only_run(folder: Path, run: str | None) -> bool:
-    """Whether a folder holds checkpoints of this run, as their manifests tell, and nothing else."""
-    inside = [path for path in folder.iterdir() if not path.name.startswith(".step-")]  # what a kill left
+    """Whether a folder holds only checkpoints whose manifests name this run, and at least one.
+
+    Args:
+        folder: of checkpoints.
+        run: the time at which the run started.
+    """
+    inside = [path for path in folder.iterdir() if not path.match(UNFINISHED_CHECKPOINTS)]
     if not inside or run is None:
         return False
     try:
@@ -163,7 +216,7 @@ def holds_only_run(folder: Path, run: str | None) -> bool:
 
 
 def _require_inside(checkpoint: Path, name: str) -> None:
-    """Raises: CheckpointError: it is a link to elsewhere than other checkpoints."""
+    """Raises: CheckpointError: a file is a link that leads out of the checkpoints' folder."""
     file = checkpoint / name
     if file.is_symlink() and not file.resolve().is_relative_to(checkpoint.resolve().parent):
         raise CheckpointError(f"{file}: is a link to {file.resolve()}; put the file itself in its place")
@@ -186,7 +239,7 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _to_disk(path: Path) -> None:
+def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+RESULTS = "results"  # the parent folder of run directories that are not named by the user
 RECIPE = "recipe.yaml"
 RECORD = "run.json"
 EVENTS = "events.jsonl"
 METRICS = "metrics.jsonl"
 EVALUATIONS = "evaluations.jsonl"
+NOT_FINITE = "not_finite"  # a folder: batches and reports of steps with NaN or infinity
 CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
 STATE = "state.pt"
+WEIGHTS_SUFFIX = ".safetensors"
+UNFINISHED_CHECKPOINTS = ".step-*"  # a pattern: left by a process that was killed while it wrote or replaced one
 
 _CHECKPOINT = re.compile(r"step-\d{8,}")
 
@@ -36,3 +40,8 @@ def checkpoints(run_directory: Path) -> list[Path]:
         if is_checkpoint_name(path.name) and path.is_dir() and not path.is_symlink()
     ]
     return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def weights_name(network: str) -> str:
+    """The file name of a network's weights: ``generator.safetensors``."""
+    return f"{network}{WEIGHTS_SUFFIX}"

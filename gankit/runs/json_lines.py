@@ -1,4 +1,4 @@
-"""Append-only logs: one JSON object a line; and JSON of a stranger, read with care."""
+"""Append-only logs with one JSON object per line, and bounded reading of untrusted JSON."""
 
 from __future__ import annotations
 
@@ -20,62 +20,66 @@ MAX_DEPTH = 40
 
 
 def parse_object(text: str | bytes) -> dict[str, Any]:
-    """A JSON object. Raises: ValueError: it is none, or is nested beyond what anybody writes."""
+    """Parse a JSON object. Raises: ValueError: the text is not a JSON object, or is nested too deeply."""
     try:
         value = json.loads(text if isinstance(text, str) else text.decode())
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError("is no JSON object")
-    inside: list[Any] = [value]
+        raise ValueError("is not a JSON object")
+    level: list[Any] = [value]  # all containers of one depth
     for _ in range(MAX_DEPTH):
-        inside = [item for part in inside for item in (part.values() if isinstance(part, dict) else part)]
-        inside = [item for item in inside if isinstance(item, (dict, list))]
-        if not inside:
+        level = [item for part in level for item in (part.values() if isinstance(part, dict) else part)]
+        level = [item for item in level if isinstance(item, (dict, list))]
+        if not level:
             return value
     raise ValueError("is nested too deeply")
 
 
-def read_object(path: Path, most: int) -> dict[str, Any]:
-    """The JSON object in a file of up to ``most`` bytes. Raises: OSError; ValueError: it is none."""
+def read_object(path: Path, max_bytes: int) -> dict[str, Any]:
+    """Read a JSON object from a file of up to ``max_bytes``.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file is larger, or does not hold a JSON object.
+    """
     with open_regular(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"is larger than {most:,} bytes")
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"is larger than {max_bytes:,} bytes")
     return parse_object(content)
 
 
 class JsonLines:
-    """A log that can be cut back to where a checkpoint stood.
+    """An append-only log that can be truncated to its length at a checkpoint.
 
     Args:
-        path: the file; made where there is none.
-        keep_bytes: cut the file to this length first (on resume); None keeps all of it.
+        path: the file, which is created if missing.
+        keep_bytes: truncate the file to this length first, for resuming; None keeps all of it.
 
     Raises:
-        GankitError: there is a link of that name, or something else that is no file; or, by every method, the file
-            cannot be written.
+        GankitError: ``path`` is a link or not a regular file. Every method raises it if the file cannot be written.
     """
 
     def __init__(self, path: Path, keep_bytes: int | None = None) -> None:
         self.path = path
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise GankitError(f"{path}: is no file but leads elsewhere; nothing is written there")
-        with self._written():
+            raise GankitError(f"{path}: is a link or not a regular file, which is not written to; remove it")
+        with self._explaining_errors():
             if keep_bytes is not None and path.exists():
                 os.truncate(path, max(0, min(keep_bytes, path.stat().st_size)))
-            self._file = path.open("ab", buffering=0)  # no buffer: what a full disk refuses must not come later
+            self._file = path.open("ab", buffering=0)  # unbuffered, so that a full disk fails at once
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one object, whole or not at all; NaN and infinities, which JSON lacks, become strings.
+        """Append one object, completely or not at all.
 
-        Numbers of torch and numpy become plain ones, and whatever else JSON lacks becomes text.
+        Scalars of torch and numpy become numbers. NaN, infinity and all types that JSON lacks become strings.
         """
         line = (json.dumps(_plain(record), default=str) + "\n").encode()
-        with self._written():
+        with self._explaining_errors():
             before = os.fstat(self._file.fileno()).st_size
             try:
-                if self._file.write(line) != len(line):  # the disk holds a part of it
+                if self._file.write(line) != len(line):  # the disk is full, and a part was written
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
                 with suppress(OSError):
@@ -83,8 +87,8 @@ class JsonLines:
                 raise
 
     def sync(self) -> int:
-        """Put all lines on the disk. Returns the length of the file in bytes."""
-        with self._written():
+        """Flush all lines to the disk. Returns: the length of the file in bytes."""
+        with self._explaining_errors():
             os.fsync(self._file.fileno())
             return os.fstat(self._file.fileno()).st_size
 
@@ -93,11 +97,11 @@ class JsonLines:
 
     @staticmethod
     def read(path: Path) -> Iterator[dict[str, Any]]:
-        """The objects of a log; a last line that a crash cut short is left out.
+        """Iterate over the objects of a log. An incomplete last line, as a crash leaves it, is ignored.
 
         Raises:
-            OSError: it cannot be read.
-            ValueError: a line is no object, or longer than any that `append` is given.
+            OSError: the file cannot be read.
+            ValueError: a line is not a JSON object, or is too long.
         """
         if not path.exists():
             return
@@ -109,29 +113,29 @@ class JsonLines:
                     yield parse_object(line)
 
     @contextmanager
-    def _written(self) -> Iterator[None]:
+    def _explaining_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             raise GankitError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
 
-def read_log(path: Path, most: int = MAX_BYTES) -> Iterator[dict[str, Any]]:
-    """The objects of a log, one by one.
+def read_log(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[dict[str, Any]]:
+    """Iterate over the objects of a log.
 
     Raises:
-        GankitError: a line is no JSON, or the file cannot be read or is larger than ``most`` bytes.
+        GankitError: a line is not a JSON object, or the file cannot be read or is larger than ``max_bytes``.
     """
     try:
-        if path.exists() and path.stat().st_size > most:
-            raise GankitError(f"{path}: is larger than {most:,} bytes; shorten it")
+        if path.exists() and path.stat().st_size > max_bytes:
+            raise GankitError(f"{path}: is larger than {max_bytes:,} bytes; shorten it")
         yield from JsonLines.read(path)
     except (OSError, ValueError) as error:
         raise GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
 
 
 def _plain(value: Any) -> Any:
-    if getattr(value, "shape", None) == ():  # a number of torch's or numpy's
+    if getattr(value, "shape", None) == ():  # a scalar of torch or numpy
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)

@@ -1,4 +1,4 @@
-"""Files of plain data and tensors, in which nothing can run code: what a checkpoint holds beside its networks."""
+"""The state file of a checkpoint: plain data and tensors, which cannot execute code when they are loaded."""
 
 from __future__ import annotations
 
@@ -17,21 +17,26 @@ MAX_VALUES = 2_000_000
 
 
 def load_plain_data(file: Path) -> Any:
-    """What `torch.save` has written. Raises: CheckpointError: it is damaged, or more than plain data and tensors."""
+    """Load a file written by `torch.save`.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds more than plain data and tensors.
+    """
     try:
         _require_uncompressed(file)
         value = torch.load(file, map_location="cpu", weights_only=True)
-        _require_held(value)
-    except Exception as error:  # unpickling a hostile file may raise nearly anything
+        _require_no_expansion(value)
+    except Exception as error:  # unpickling an untrusted file can raise almost any exception
         reason = str(error).split("\n", 1)[0] or type(error).__name__
         raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason[:400]}") from None
     return value
 
 
 def require_plain_data(value: Any, where: str) -> None:
-    """Raises: CheckpointError: ``weights_only`` would not read it again.
+    """Check that `load_plain_data` can load a value. Subclasses of plain types are refused, as they contain code.
 
-    Of just these types, for a subclass of one is code.
+    Raises:
+        CheckpointError: it cannot; the message begins with ``where``.
     """
     kind = type(value)
     if kind in (dict, OrderedDict):
@@ -46,30 +51,30 @@ def require_plain_data(value: Any, where: str) -> None:
 
 
 def _require_uncompressed(file: Path) -> None:
-    """Raises: ValueError: it is no archive as torch writes it, whose contents are no larger than it is."""
+    """Raises: ValueError: the archive would expand to more bytes than the file has."""
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise ValueError("it is compressed, which torch never does")
+        raise ValueError("it is compressed, which torch.save never does")
     if sum(entry.file_size for entry in entries) > file.stat().st_size:
-        raise ValueError("it claims to hold more than it does")
+        raise ValueError("its entries claim more bytes than the file has")
 
 
-def _require_held(state: Any) -> None:
-    """Raises: ValueError: more values than any state has, through references, or a tensor larger than its memory."""
-    waiting, count = [state], 0
-    while waiting:
-        value = waiting.pop()
+def _require_no_expansion(state: Any) -> None:
+    """Raises: ValueError: references multiply to too many values, or a tensor is larger than its storage."""
+    pending, count = [state], 0
+    while pending:
+        value = pending.pop()
         count += 1
         if count > MAX_VALUES:
-            raise ValueError(f"it grows beyond {MAX_VALUES:,} values")
+            raise ValueError(f"it has more than {MAX_VALUES:,} values")
         if isinstance(value, Mapping):
-            waiting += [*value.keys(), *value.values()]
+            pending += [*value.keys(), *value.values()]
         elif isinstance(value, (list, tuple)):
-            waiting += value
+            pending += value
         elif isinstance(value, Tensor) and (
             value.layout != torch.strided
             or value.device.type != "cpu"
             or value.numel() * value.element_size() > value.untyped_storage().nbytes()
         ):
-            raise ValueError(f"a tensor {list(value.shape)} is larger than what is stored of it")
+            raise ValueError(f"a tensor {list(value.shape)} is larger than its stored data")

@@ -1,9 +1,10 @@
-"""A run directory: claimed once, its records written whole."""
+"""Creates run directories and writes their records. Two runs never share a directory."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,89 +15,93 @@ from ..events import Event
 from ..files import open_regular, whole_file
 from ..recipe.model import Recipe
 from .checkpoint import holds_only_run
-from .file_names import CHECKPOINTS, EVENTS, RECIPE, RECORD
+from .file_names import CHECKPOINTS, EVENTS, RECIPE, RECORD, RESULTS
 from .json_lines import MAX_LINE, JsonLines, parse_object, read_object
 
 MAX_RECORD_BYTES = 2**22
 
 
-def require_free(wanted: Path) -> None:
-    """Raises: GankitError: ``wanted`` exists and is not an empty folder."""
-    if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+def require_unused(directory: Path) -> None:
+    """Raises: GankitError: the directory exists and is not an empty folder."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise GankitError(
-            f"{wanted}: exists already and nothing is overwritten; name another directory, "
-            f"or go on with it: gankit resume {wanted}"
+            f"{directory}: exists already and nothing is overwritten; choose another directory, "
+            f"or continue the run with gankit resume {directory}"
         )
 
 
-def require_within(directory: Path) -> None:
-    """Its checkpoints may lie elsewhere, where all there are this run's.
+def require_no_outside_links(directory: Path) -> None:
+    """Check that a resumed run writes only to its own files, as its directory may come from elsewhere.
+
+    ``checkpoints`` may be a link to another folder if that folder holds only checkpoints of this run.
 
     Raises:
-        GankitError: something else in it is a link that leads out of it, and would be written to.
+        GankitError: a file or folder in the directory is a link that leads out of it.
     """
     for path in sorted(directory.iterdir()):
         if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
             if path.name == CHECKPOINTS:
-                _require_own(path, read_record(directory).get("started_at"))
+                _require_own_checkpoints(path, read_record(directory).get("started_at"))
                 continue
             raise GankitError(
-                f"{path}: leads out of the run directory, to {path.resolve()}; a run writes nowhere else. "
-                "Put what is meant in its place, or move the whole run directory and link that"
+                f"{path}: leads out of the run directory, to {path.resolve()}; a run writes only to its own directory. "
+                "Replace the link by its target, or move the whole run directory and link to it"
             )
 
 
-def _require_own(link: Path, run: Any) -> None:
-    """Raises: GankitError: it leads to what are not this run's checkpoints alone, of which some would be deleted."""
+def _require_own_checkpoints(link: Path, run: Any) -> None:
+    """Raises: GankitError: the target has other files than checkpoints of this run; some of them could be deleted."""
     target = link.resolve()
     if not target.is_dir():
-        raise GankitError(f"{link}: leads to {target}, which is not there; bring it back")
+        raise GankitError(f"{link}: leads to {target}, which does not exist; restore it")
     if not isinstance(run, str) or not holds_only_run(target, run):
         raise GankitError(
-            f"{link}: leads out of the run directory, to {target}, and what is there is not this run's checkpoints "
-            "alone; a run writes nowhere else. Move all of its checkpoints there and nothing more, or put them back"
+            f"{link}: leads out of the run directory, to {target}, which does not hold this run's checkpoints only; "
+            "move all of its checkpoints and nothing else there, or move them back"
         )
 
 
-def claim_directory(wanted: Path | None, name: str) -> Path:
-    """Make the directory of a new run: ``wanted`` itself, or ``results/NAME``, ``results/NAME-2``, ...
+def create_run_directory(wanted: Path | None, name: str) -> Path:
+    """Create the directory of a new run.
+
+    Args:
+        wanted: the directory; None creates ``results/NAME``, or ``results/NAME-2`` if that exists, and so on.
+        name: of the recipe.
 
     Raises:
-        GankitError: ``wanted`` exists and is not empty, or cannot be made.
+        GankitError: ``wanted`` exists and is not empty, or the directory cannot be created.
     """
     try:
         if wanted is not None:
-            require_free(wanted)
+            require_unused(wanted)
             wanted.mkdir(parents=True, exist_ok=True)
-            (wanted / RECIPE).touch(exist_ok=False)  # of two processes that came this far, one gets it
+            (wanted / RECIPE).touch(exist_ok=False)  # fails in all processes but one
             return wanted
-        number = 1
+        number = 0
         while True:
-            directory = Path("results", name if number == 1 else f"{name}-{number}")
-            try:
+            number += 1
+            directory = Path(RESULTS, name if number == 1 else f"{name}-{number}")
+            with suppress(FileExistsError):
                 directory.mkdir(parents=True)
-            except FileExistsError:
-                number += 1
-            else:
                 return directory
     except FileExistsError:
-        raise GankitError(f"{wanted}: another run has just taken it; name another directory") from None
+        raise GankitError(f"{wanted}: another run has just started there; choose another directory") from None
     except OSError as error:
-        raise GankitError(f"{wanted or 'results'}: cannot be made: {error.strerror or error}") from None
+        raise GankitError(f"{wanted or RESULTS}: cannot be created: {error.strerror or error}") from None
 
 
 class RunRecords:
-    """``recipe.yaml``, ``run.json`` and ``events.jsonl`` of a run.
+    """Writes ``recipe.yaml``, ``run.json`` and ``events.jsonl`` of a run.
 
     Args:
         directory: of the run.
         recipe: resolved.
-        about: what ``run.json`` says from the start: versions, plugins, device.
-        events_bytes: where the checkpoint resumed from left ``events.jsonl``; 0 for a new run.
-        step: of that checkpoint. Later events of this step stay too, such as how the run ended: they happen once.
+        about: the first entries of ``run.json``: versions, plugins, device.
+        events_bytes: the length of ``events.jsonl`` at the checkpoint that the run resumes from; 0 for a new run.
+        step: of that checkpoint. Later events of the same step, such as the end of the run, are kept as well.
 
     Raises:
-        GankitError: they cannot be written.
+        GankitError: a file cannot be written.
     """
 
     def __init__(
@@ -111,14 +116,21 @@ class RunRecords:
         except OSError as error:
             raise GankitError(f"{directory}: cannot be written: {error.strerror or error}") from error
         events = directory / EVENTS
-        self.events = JsonLines(events, keep_bytes=_length_up_to(step, events, events_bytes))
+        self.events = JsonLines(events, keep_bytes=_length_of_events(events, events_bytes, step))
 
     def log(self, event: Event, step: int) -> None:
-        """Append to ``events.jsonl``."""
+        """Append an event to ``events.jsonl``."""
         self.events.append({"at": _now(), "step": step, **event.record()})
 
     def end(self, reason: str, step: int, images: int, seconds: float) -> None:
-        """Write how the run ended."""
+        """Record how the run ended, and close the log.
+
+        Args:
+            reason: such as ``done``.
+            step: the last one.
+            images: the number of real images seen.
+            seconds: of training.
+        """
         figures = {"step": step, "images": images, "seconds": seconds}
         self.about["ended"] = {"reason": reason, "at": _now(), "launch": launch_id(), **figures}
         self._write_record()
@@ -129,7 +141,7 @@ class RunRecords:
 
 
 class NoRunRecords:
-    """What keeps the records of a run in a process that writes none."""
+    """Replaces `RunRecords` on ranks that write nothing."""
 
     def log(self, event: Event, step: int) -> None: ...
 
@@ -137,25 +149,25 @@ class NoRunRecords:
 
 
 def read_record(directory: Path) -> dict[str, Any]:
-    """What ``run.json`` says; empty where it is missing or unreadable."""
+    """The content of ``run.json``; empty if the file is missing or damaged."""
     try:
         return read_object(directory / RECORD, MAX_RECORD_BYTES)
     except (OSError, ValueError):
         return {}
 
 
-def _length_up_to(step: int, events: Path, known: int) -> int:
-    """Bytes of the first ``known`` ones, and of the lines after these up to the first of a later step, or damaged."""
+def _length_of_events(events: Path, length: int, step: int) -> int:
+    """Extend ``length`` bytes of a log by the lines that follow, up to a damaged one or one of a later step."""
     try:
         with open_regular(events) as file:
-            file.seek(known)
+            file.seek(length)
             while line := file.readline(MAX_LINE):
                 if not line.endswith(b"\n") or parse_object(line)["step"] > step:
                     break
-                known += len(line)
+                length += len(line)
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    return known
+    return length
 
 
 def _write(path: Path, text: str) -> None:

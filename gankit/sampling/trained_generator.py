@@ -1,4 +1,4 @@
-"""A trained generator from a checkpoint: no recipe, no data set, no discriminator."""
+"""A trained generator, which is sampled without recipe, dataset or discriminator."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..data.resize import to_uint8
 from ..interfaces import ImageSpec, Latent
 from ..recipe.validation import validate
 from ..registry import Params, signature_schema
-from .interpolation import walk
-from .samples import draw, images_of, sample_images
+from .interpolation import interpolate_latents
+from .samples import generate_from_latents, sample_latents
 
-MAX_ELEMENTS = 2**31  # of the images drawn at once, which are 8 GiB until they are quantised
+MAX_ELEMENTS = 2**31  # in the images of one call: 8 GiB as fp32
 
 
 class TrainedGenerator:
-    """A generator with all that sampling from it needs.
+    """A generator with everything that sampling needs.
 
     Attributes:
         module: the network, in eval mode.
-        image: what it makes.
-        classes: names of its labels; None where it is unconditional.
-        checkpoint: where it comes from.
-        ema: whether its weights are the average.
+        image: size and channels of its images, and the number of its classes.
+        classes: the names of its classes; None for an unconditional generator.
+        checkpoint: the folder that it was loaded from.
+        ema: whether it has the EMA weights.
     """
 
     def __init__(
@@ -49,61 +49,73 @@ class TrainedGenerator:
         return signature_schema(self.module.forward, ("z", "labels"), f"{type(self.module).__name__}.forward")
 
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
-        """Generated images, uint8 [count c h w]: the same for the same seed.
+        """Sample images. The same arguments give the same images.
 
         Args:
-            count: how many, from 1 on.
-            seed: of the latents, which are drawn on the CPU; from 0 on.
-            labels: a class for each image; None follows the data's class frequencies.
-            options: the network's sampling options.
+            count: the number of images, at least 1.
+            seed: of the latents, which are drawn on the CPU; at least 0.
+            labels: one class index per image; None draws them from the class frequencies of the data.
+            options: the network's sampling options, see `options`.
+
+        Returns:
+            uint8 [count c h w].
 
         Raises:
-            ValueError: a number, labels or options that it does not take.
+            ValueError: an argument is out of range, or not an option of the network.
         """
-        self._require(count, 1, seed, labels)
+        self._require_in_range(count, 1, seed, labels)
         checked = self._check(options)
-        return sample_images(self.module, self._latent, self.image, count, seed, labels, self._frequencies, checked)
+        z, chosen = sample_latents(self._latent, self.image, count, seed, labels, self._frequencies)
+        return to_uint8(generate_from_latents(self.module, z, chosen, seed, checked))
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
     ) -> Tensor:
-        """A closed walk over the latents of ``count`` images, uint8 [count steps c h w]: the same for the same seed.
+        """Interpolate between the latents of the images of `sample`. The same arguments give the same images.
 
-        Row i goes from image i of `sample` in equal steps towards image i + 1, and the last row back to the first.
-        What lies between two latents, the latent distribution says (`gankit.Latent`).
+        Row i goes from image i in equal steps towards image i + 1. The last row returns to the first image. A latent
+        distribution may define the interpolation (`gankit.Latent`), which is spherical otherwise.
 
         Args:
-            count: how many latents to walk over, from 2 on.
-            steps: images from one of them to the next, from 1 on.
+            count: the number of latents, at least 2.
+            steps: the number of images from one latent to the next, at least 1.
             seed: as in `sample`.
-            labels: a class for each row; None follows the data's class frequencies.
-            options: the network's sampling options.
+            labels: one class index per row; None draws them from the class frequencies of the data.
+            options: the network's sampling options, see `options`.
+
+        Returns:
+            uint8 [count steps c h w].
 
         Raises:
-            ValueError: a number, labels or options that it does not take.
+            ValueError: an argument is out of range, or not an option of the network.
         """
         if count < 2 or steps < 1:
-            raise ValueError(f"a walk is over 2 latents or more, 1 step or more each; got {count!r}, {steps!r} steps")
-        self._require(count, steps, seed, labels)
+            raise ValueError(
+                f"an interpolation needs at least 2 latents and 1 step; got {count!r} latents, {steps!r} steps"
+            )
+        self._require_in_range(count, steps, seed, labels)
         checked = self._check(options)
-        z, chosen = draw(self._latent, self.image, count, seed, labels, self._frequencies)
-        rows = None if chosen is None else chosen.repeat_interleave(steps)
-        images = to_uint8(images_of(self.module, walk(self._latent, z, steps).flatten(0, 1), rows, seed, checked))
-        walked: Tensor = images.unflatten(0, (count, steps))
-        return walked
+        z, row_labels = sample_latents(self._latent, self.image, count, seed, labels, self._frequencies)
+        image_labels = None if row_labels is None else row_labels.repeat_interleave(steps)
+        latents = interpolate_latents(self._latent, z, steps).flatten(0, 1)
+        images = to_uint8(generate_from_latents(self.module, latents, image_labels, seed, checked))
+        return images.view(count, steps, *images.shape[1:])
 
-    def _require(self, count: int, steps: int, seed: int, labels: Sequence[int] | None) -> None:
+    def _require_in_range(self, count: int, steps: int, seed: int, labels: Sequence[int] | None) -> None:
         if count < 1 or not 0 <= seed < 2**63:
-            raise ValueError(f"count is 1 or more and seed 0 to 2^63 - 1; got count {count!r}, seed {seed!r}")
+            raise ValueError(
+                f"count must be at least 1 and seed from 0 to 2^63 - 1; got count {count!r}, seed {seed!r}"
+            )
         elements = count * steps * self.image.channels * self.image.height * self.image.width
         if elements > MAX_ELEMENTS:
             raise ValueError(
-                f"{count * steps} images are {elements:,} numbers, beyond {MAX_ELEMENTS:,}; draw fewer at a time"
+                f"{count * steps} images have {elements:,} values, above the limit of {MAX_ELEMENTS:,}; "
+                "sample fewer at a time"
             )
         if labels is not None and not (
             isinstance(labels, Sequence) and all(isinstance(label, int) and label is not True for label in labels)
         ):
-            raise ValueError(f"labels are a list of whole numbers, one an image; got {labels!r}")
+            raise ValueError(f"labels must be a list of integers, one per image; got {labels!r}")
 
     def _check(self, options: Mapping[str, Any]) -> dict[str, Any]:
         if not options:

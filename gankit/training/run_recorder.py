@@ -10,7 +10,7 @@ from ..anomaly.detect import not_finite_in
 from ..errors import CheckpointError, GankitError
 from ..events import Event, NotSaved, Resumed, Started
 from ..runs.checkpoint import Checkpoint, save_checkpoint
-from ..runs.run_directory import NoRunRecords, RunRecords, claim_directory
+from ..runs.run_directory import NoRunRecords, RunRecords, create_run_directory
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
 
@@ -79,7 +79,7 @@ class RunRecorder:
         self._require_same_step()
         if not self._resumed:
             name = self._setup.recipe.name
-            self._directory = self._processes.on_rank_zero(lambda: claim_directory(self._directory, name))
+            self._directory = self._processes.on_rank_zero(lambda: create_run_directory(self._directory, name))
         self._open_records = NoRunRecords()
         self._processes.on_rank_zero(self._open)
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())

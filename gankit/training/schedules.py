@@ -1,4 +1,4 @@
-"""Keeps scheduled parameters up to date: of components, and of optimizers."""
+"""Updates the scheduled parameters of components and optimizers during training."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..registry import Params
 
 
 class ComponentSchedule:
-    """Sets the attributes that a component keeps its scheduled parameters in."""
+    """Sets the attributes of a component that are named like its scheduled parameters."""
 
     def __init__(self, component: Any, params: Params) -> None:
         self.component, self.params = component, params
 
     def advance(self, images: int) -> None:
-        """Bring them to their values after ``images`` real images."""
+        """Set the values after ``images`` real images."""
         if self.params.scheduled:
             values = self.params.at(images)
             for name in self.params.scheduled:
@@ -26,12 +26,12 @@ class ComponentSchedule:
 
 
 class OptimizerSchedule:
-    """Sets what an optimizer's groups say, from the recipe; a group's own settings stay as they are.
+    """Sets the parameters of an optimizer's groups from the recipe.
 
     Args:
-        optimizer: whose groups may hold an ``lr_scale`` that multiplies the recipe's ``lr``.
+        optimizer: a group's ``lr_scale`` multiplies the recipe's ``lr``.
         params: from the recipe.
-        own: for each group, the keys that the network set itself.
+        own: for each group, the keys that the network set itself, which stay as they are.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, params: Params, own: Iterable[Collection[str]]) -> None:
@@ -39,10 +39,10 @@ class OptimizerSchedule:
         self.started = False
 
     def advance(self, images: int) -> None:
-        """Bring the groups to the values after ``images`` real images.
+        """Set the values after ``images`` real images.
 
-        The first time sets everything: a restored optimizer brings the settings of its checkpoint along, and the
-        recipe may have other ones now.
+        The first call sets all parameters, as an optimizer restored from a checkpoint has the settings of that time,
+        and the recipe may have changed since.
         """
         names = self.params.scheduled if self.started else tuple(type(self.params).model_fields)
         self.started = True
@@ -57,9 +57,9 @@ class OptimizerSchedule:
 
 
 def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """What the optimizer is given: the network's own ``parameter_groups()`` or all of its parameters.
+    """The parameter groups for an optimizer: the network's ``parameter_groups()``, or one group of all parameters.
 
-    Parameters that require no gradient are left out.
+    Parameters that do not require gradients are left out.
     """
     own: Callable[[], Iterable[dict[str, Any]]] | None = getattr(network, "parameter_groups", None)
     groups = [{"params": network.parameters()}] if own is None else own()

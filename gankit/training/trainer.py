@@ -230,4 +230,4 @@ class Trainer:
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first real images of the run, uint8 [count c h w]; of the given classes if ``labels`` are given."""
-        return self.setup.loader.real(count, labels)
+        return self.setup.loader.first_images(count, labels)

@@ -167,7 +167,7 @@ def test_a_file_in_place_of_the_checkpoints(cli, recipe, tiny_plugin_file, tmp_p
     said = cli("run", *words, "--plugin", "block.py", "--out", "run")
     assert said.code == 1
     assert said.err == (
-        "error: run/checkpoints/step-00000002: cannot be written: Not a directory; earlier ones are whole\n"
+        "error: run/checkpoints/step-00000002: cannot be written: Not a directory; earlier checkpoints are complete\n"
     )
     assert "there is no checkpoint" in said.out
     assert "gankit resume run --plugin" in said.out
@@ -183,7 +183,7 @@ def test_a_log_that_cannot_be_opened(cli, recipe, tiny_plugin_file, name):
     Path("run", name).mkdir()
     said = cli("resume", "run", "train.steps=5", "--plugin", tiny_plugin_file)
     assert said.code == 1
-    assert f"error: run/{name}: is no file but leads elsewhere; nothing is written there" in said.err
+    assert f"error: run/{name}: is a link or not a regular file, which is not written to; remove it" in said.err
     assert "to go on from run/checkpoints/step-00000003" in said.out
     Path("run", name).rmdir()
     assert cli("resume", "run", "train.steps=5", "--plugin", tiny_plugin_file).code == 0

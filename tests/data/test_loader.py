@@ -1,4 +1,4 @@
-"""Real images: their order, their pixels, and where they are kept."""
+"""Batches of real images: their order, pixels, caches, workers and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gankit.data.resize import resize, to_float, to_uint8
 from gankit.recipe.model import Loader as Settings
 
 
-class Pictures:
+class RandomImages:
     split, classes = "train", None
 
     def __init__(self, count, side=12):
@@ -37,12 +37,12 @@ class Pictures:
 
 def loader(count=20, side=12, size=8, seed=0, classes=3, **settings):
     image = gankit.ImageSpec(size, size, 3, classes)
-    return Loader(Pictures(count, side), image, Settings(**{"batch_size": 4, **settings}), seed, torch.device("cpu"))
+    return Loader(RandomImages(count, side), image, Settings(**{"batch_size": 4, **settings}), seed, torch.device("cpu"))
 
 
 @given(st.integers(1, 40), st.integers(0, 2**62), st.integers(0, 5), st.integers(1, 30))
 @settings(max_examples=60, deadline=None)
-def test_the_order_is_one_endless_stream_of_permutations(count, seed, start, length):
+def test_the_order_is_an_endless_stream_of_permutations(count, seed, start, length):
     whole, _ = Order(count, seed).at(0, start + length + 2 * count)
     for epoch in range(len(whole) // count):
         assert sorted(whole[epoch * count : (epoch + 1) * count]) == list(range(count))
@@ -50,13 +50,13 @@ def test_the_order_is_one_endless_stream_of_permutations(count, seed, start, len
     assert np.array_equal(cut, whole[start : start + length])
 
 
-def test_epochs_and_seeds_differ():
+def test_the_order_differs_by_epoch_and_seed():
     order = Order(50, 1)
     assert not np.array_equal(order.at(0, 50)[0], order.at(50, 50)[0])
     assert not np.array_equal(order.at(0, 50)[0], Order(50, 2).at(0, 50)[0])
 
 
-def test_flips_are_half_and_anew_each_epoch():
+def test_a_random_half_is_mirrored_in_each_epoch():
     order = Order(2000, 0, flip=True)
     first, second = order.at(0, 2000)[1], order.at(2000, 2000)[1]
     assert first.mean() == pytest.approx(0.5, abs=0.05)
@@ -66,7 +66,7 @@ def test_flips_are_half_and_anew_each_epoch():
 
 @pytest.mark.parametrize("cache", ["auto", "memory", "device", "none"])
 @pytest.mark.parametrize(("side", "size"), [(12, 8), (8, 12), (12, 12)])
-def test_every_cache_gives_the_same_batches(cache, side, size):
+def test_batches_are_the_same_with_each_cache(cache, side, size):
     plain = loader(side=side, size=size, cache="none", workers=0, flip=True)
     other = loader(side=side, size=size, cache=cache, workers=0, flip=True)
     for position in (0, 4, 18, 37):
@@ -78,7 +78,7 @@ def test_every_cache_gives_the_same_batches(cache, side, size):
 @pytest.mark.parametrize(
     "settings_", [{"cache": "memory"}, {"cache": "none", "workers": 0}, {"cache": "none", "workers": 2}]
 )
-def test_the_stream_is_the_positions_one_after_the_other(settings_):
+def test_the_stream_has_the_batches_of_consecutive_positions(settings_):
     made = loader(**settings_)
     for number, batch in enumerate(itertools.islice(made.stream(8), 12)):
         expected = made.at(8 + number * 4, 4)
@@ -86,40 +86,40 @@ def test_the_stream_is_the_positions_one_after_the_other(settings_):
         assert torch.equal(batch.labels, expected.labels)
 
 
-def test_images_are_minus_one_to_one_and_flipped_as_the_order_says():
+def test_images_are_in_minus_one_to_one_and_mirrored_by_the_order():
     made = loader(size=12, flip=True)
     indices, flips = made.order.at(0, 20)
     for position, (index, flip) in enumerate(zip(indices, flips, strict=True)):
-        truth = Pictures(20)[int(index)][0].float() / 255 * 2 - 1
+        expected = RandomImages(20)[int(index)][0].float() / 255 * 2 - 1
         image = made.at(position, 1).images[0]
-        assert torch.allclose(image, truth.flip(-1) if flip else truth, atol=1e-6)
+        assert torch.allclose(image, expected.flip(-1) if flip else expected, atol=1e-6)
     assert 0 < flips.sum() < 20
 
 
-def test_labels_only_where_there_are_classes():
+def test_batches_have_labels_only_with_classes():
     assert loader(classes=0).at(0, 4).labels is None
     made = loader()
     assert made.at(0, 4).labels.tolist() == [int(index) % 3 for index in made.order.at(0, 4)[0]]
     assert made.labels().tolist() == [index % 3 for index in range(20)]
 
 
-def test_first_real_images_of_given_classes():
+def test_first_images_of_given_classes():
     made = loader(size=12)
-    images = made.real(6, [2, 2, 2, 0, 0, 1])
+    images = made.first_images(6, [2, 2, 2, 0, 0, 1])
     order = [int(index) for index in made.order.at(0, 20)[0]]
     of_class = {k: [index for index in order if index % 3 == k] for k in range(3)}
     expected = [*of_class[2][:3], *of_class[0][:2], of_class[1][0]]
-    assert torch.equal(images, torch.stack([Pictures(20)[index][0] for index in expected]))
+    assert torch.equal(images, torch.stack([RandomImages(20)[index][0] for index in expected]))
 
 
-def test_a_class_without_images_is_black():
-    images = loader(size=12).real(3, [1, 7, 1])
+def test_first_images_of_a_class_without_images_are_black():
+    images = loader(size=12).first_images(3, [1, 7, 1])
     assert not images[1].any()
     assert images[0].any()
     assert images[2].any()
 
 
-class Damaged(Pictures):
+class DamagedImages(RandomImages):
     def __getitem__(self, index):
         if index == 3:
             raise gankit.DataError("pictures/3.png: is damaged")
@@ -127,9 +127,9 @@ class Damaged(Pictures):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_damaged_image_in_the_stream_is_one_message(workers):
+def test_a_damaged_image_in_the_stream_gives_one_message(workers):
     settings = Settings(batch_size=4, cache="none", workers=workers)
-    made = Loader(Damaged(8), gankit.ImageSpec(8, 8, 3), settings, 0, torch.device("cpu"))
+    made = Loader(DamagedImages(8), gankit.ImageSpec(8, 8, 3), settings, 0, torch.device("cpu"))
     with pytest.raises(gankit.DataError) as caught:
         list(itertools.islice(made.stream(0), 2))
     assert str(caught.value) == "pictures/3.png: is damaged"
@@ -138,23 +138,23 @@ def test_a_damaged_image_in_the_stream_is_one_message(workers):
 @pytest.mark.parametrize(
     ("count", "message"),
     [
-        (0, "the data set is empty"),
-        (1, "a batch of 4 is larger than the data set, which has 1 image;"),
+        (0, "the dataset is empty"),
+        (1, "a batch of 4 is larger than the dataset, which has 1 image;"),
         (3, "has 3 images; lower loader.batch_size"),
     ],
 )
-def test_too_few_images(count, message):
+def test_datasets_smaller_than_a_batch_are_refused(count, message):
     with pytest.raises(gankit.DataError, match=message):
         loader(count)
 
 
-def test_an_item_of_another_kind_is_refused():
-    class Floats(Pictures):
+def test_items_of_another_dtype_are_refused():
+    class Floats(RandomImages):
         def __getitem__(self, index):
             return super().__getitem__(index)[0].float(), 0
 
     with pytest.raises(
-        gankit.DataError, match=r"image 0 of the data set is torch.float32 \[3, 12, 12\]; expected uint8 \[3 h w\]"
+        gankit.DataError, match=r"image 0 of the dataset is torch.float32 \[3, 12, 12\]; expected uint8 \[3 h w\]"
     ):
         Loader(Floats(9), gankit.ImageSpec(12, 12, 3), Settings(batch_size=2), 0, torch.device("cpu"))
 
@@ -162,8 +162,8 @@ def test_an_item_of_another_kind_is_refused():
 @pytest.mark.parametrize(
     ("old", "new"), [((40, 40), (16, 16)), ((50, 30), (16, 16)), ((20, 44), (24, 8)), ((9, 9), (32, 32))]
 )
-def test_resize_is_as_pillow_does_it(old, new):
-    """Short side by antialiased bilinear interpolation, then the centre; within a rounding of Pillow's integers."""
+def test_resize_agrees_with_pillow(old, new):
+    """Antialiased bilinear interpolation of the short side, then a center crop; Pillow rounds twice."""
     random = np.random.default_rng(0)
     smooth = random.integers(0, 256, (4, 5, 3)).astype(np.uint8)
     picture = Image.fromarray(smooth).resize(old[::-1], Image.Resampling.BICUBIC)
@@ -176,7 +176,7 @@ def test_resize_is_as_pillow_does_it(old, new):
     assert np.abs(ours.astype(int) - expected).max() <= 1
 
 
-def test_uint8_and_floats_are_inverse():
+def test_to_uint8_is_the_inverse_of_to_float():
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(to_uint8(to_float(every)), every)
     assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]

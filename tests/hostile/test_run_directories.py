@@ -1,4 +1,4 @@
-"""Run directories of a stranger, their records and logs mutated: the verbs answer, or say in one line what is wrong."""
+"""Damaged records and logs in untrusted run directories: commands succeed, or report one error on one line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRANGE: list[Any] = [
     "$\\frac{$", "[bold]", [], {}, [[]], {"step": {}}, [1, "x"], {"reason": []}, {"reason": "\x1b[31m"},
 ]  # fmt: skip
 LOGS = ("metrics.jsonl", "events.jsonl", "evaluations.jsonl")
-STEERING = [chr(code) for code in range(32) if chr(code) != "\n"]
+CONTROL_CHARACTERS = [chr(code) for code in range(32) if chr(code) != "\n"]
 
 
 def evaluation(score: float, step: int) -> Evaluation:
@@ -58,7 +58,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runtime.assemble(runtime.load(RECIPE, SMALL), folder).fit()
     for step in (2, 4):
         append_evaluation(folder / "evaluations.jsonl", evaluation(step * 1.5, step))
-    with gankit_log(folder / "events.jsonl") as events:
+    with OpenLog(folder / "events.jsonl") as events:
         events.append({"at": "x", "step": 3, "event": "finding", "finding": "mode_collapse", "message": "m"})
         events.append({"at": "x", "step": 3, "event": "recovered", "finding": "mode_collapse"})
         events.append({"at": "x", "step": 3, "event": "rolled_back", "from_step": 4, "without": [1, 2]})
@@ -66,8 +66,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-class gankit_log(gankit.JsonLines):
-    def __enter__(self) -> gankit_log:
+class OpenLog(gankit.JsonLines):
+    def __enter__(self) -> OpenLog:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,7 +81,7 @@ def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _little(within: Within) -> Iterator[None]:
+def _bounded(within: Within) -> Iterator[None]:
     with within(40, 1024):
         yield
 
@@ -91,7 +91,7 @@ def places(data: Any) -> list[tuple[Any, Any]]:
     return [*((data, key) for key, _ in own), *(place for _, value in own for place in places(value))]
 
 
-def harmed(draw: random.Random, data: Any) -> Any:
+def changed(draw: random.Random, data: Any) -> Any:
     for _ in range(draw.choice([1, 1, 2, 5])):
         found = places(data)
         if not found or draw.random() < 0.03:
@@ -106,12 +106,12 @@ def harmed(draw: random.Random, data: Any) -> Any:
     return data
 
 
-def harm(draw: random.Random, run: Path) -> None:
-    """One file of a run, as JSON and sometimes as text."""
+def change(draw: random.Random, run: Path) -> None:
+    """Change one file of a run, as JSON and sometimes as text."""
     path = run / draw.choice([*LOGS, *LOGS, "run.json"])
     lines = path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]
     at = draw.randrange(len(lines))
-    lines[at] = json.dumps(harmed(draw, json.loads(lines[at])))
+    lines[at] = json.dumps(changed(draw, json.loads(lines[at])))
     text = "\n".join(lines) + "\n"
     if draw.random() < 0.15:
         where = draw.randrange(len(text))
@@ -119,36 +119,36 @@ def harm(draw: random.Random, run: Path) -> None:
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
 
 
-def require_one_answer(said: Any) -> None:
+def require_success_or_one_error(said: Any) -> None:
     assert said.code in (0, 2), said
     assert "Traceback" not in said.err
-    assert not [c for c in STEERING if c in said.out + said.err]
+    assert not [c for c in CONTROL_CHARACTERS if c in said.out + said.err]
     assert (said.err.count("error: ") == 1) == (said.code == 2)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_records_and_logs_at_random(cli, run, trained):
+def test_doctor_and_compare_with_random_changes(cli, run, trained):
     codes = set()
     for number in range(50):
         draw = random.Random(number)
-        harm(draw, run)
+        change(draw, run)
         said = cli("doctor", run)
-        require_one_answer(said)
+        require_success_or_one_error(said)
         codes.add(said.code)
         if number % 10 == 0:
-            require_one_answer(cli("compare", run, trained, "--count", 1))
+            require_success_or_one_error(cli("compare", run, trained, "--count", 1))
         for name in (*LOGS, "run.json"):
             shutil.copyfile(trained / name, run / name)
     assert codes == {0, 2}
 
 
-def test_a_run_goes_on_with_records_at_random(trained, tmp_path):
-    """Resuming reads them too, and may end in an error, but in one of ours."""
+def test_resume_with_random_changes(trained, tmp_path):
+    """It succeeds or raises a GankitError."""
     for number in range(5):
         run = Path(shutil.copytree(trained, tmp_path / f"run{number}"))
         draw = random.Random(number)
         for _ in range(3):
-            harm(draw, run)
+            change(draw, run)
         try:
             gankit.Runtime().resume(run, ["train.steps=5"]).fit()
         except gankit.GankitError:
@@ -164,12 +164,12 @@ def test_a_run_goes_on_with_records_at_random(trained, tmp_path):
         (b"[" * 500_000 + b"\n", "is nested too deeply"),
         (b'{"a": ' + b"[" * 50 + b"]" * 50 + b"}\n", "is nested too deeply"),
         (b'{"step": ' + b"9" * 5_000 + b"}\n", "Exceeds the limit"),
-        (b"[1]\n", "is no JSON object"),
+        (b"[1]\n", "is not a JSON object"),
         (b"\xff\xfe{\n", "can't decode"),
     ],
     ids=["long", "deep", "deeper than ours", "number", "list", "binary"],
 )
-def test_lines_of_logs(run, name, content, fault):
+def test_invalid_lines_of_logs(run, name, content, fault):
     (run / name).write_bytes(content)
     with pytest.raises(gankit.GankitError, match=f"{name}: cannot be read: .*{fault}"):
         diagnose(run)
@@ -178,14 +178,13 @@ def test_lines_of_logs(run, name, content, fault):
 @pytest.mark.parametrize(
     ("name", "size"), [("metrics.jsonl", 2**30), ("events.jsonl", 2**27), ("evaluations.jsonl", 2**24)]
 )
-def test_logs_of_gigabytes(run, name, size):
+def test_logs_above_the_size_limit(run, name, size):
     os.truncate(run / name, size + 1)
     with pytest.raises(gankit.GankitError, match=f"{name}: is larger than {size:,} bytes"):
         diagnose(run)
 
 
-def test_a_log_of_three_weeks(run):
-    """Takes little memory, as it is read line by line."""
+def test_long_logs_are_read_in_little_memory(run):
     line = (run / "metrics.jsonl").read_text().splitlines()[-1]
     with (run / "metrics.jsonl").open("a") as file:
         file.writelines([line + "\n"] * 30_000)
@@ -199,8 +198,7 @@ def test_a_log_of_three_weeks(run):
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "run.json", *LOGS])
-def test_pipes_and_devices(cli, run, name):
-    """None of them keeps a verb waiting."""
+def test_pipes_and_devices_are_refused_without_waiting(cli, run, name):
     for kind in ("pipe", "/dev/zero"):
         (run / name).unlink()
         os.mkfifo(run / name) if kind == "pipe" else (run / name).symlink_to(kind)
@@ -210,7 +208,7 @@ def test_pipes_and_devices(cli, run, name):
             assert "Traceback" not in said.err
 
 
-def test_scores_of_no_metric(run):
+def test_scores_that_belong_to_no_metric(run):
     record = evaluation(1, 4).model_dump(mode="json")
     record["scores"]["stray"] = 1.0
     (run / "evaluations.jsonl").write_text(json.dumps(record) + "\n")
@@ -218,10 +216,10 @@ def test_scores_of_no_metric(run):
         read_run(run)
 
 
-def test_terminals_are_not_steered(cli, run):
-    """A name with escape sequences and line feeds, on both streams."""
+def test_control_characters_are_escaped(cli, run):
+    """Escape sequences and line feeds, in the output and in errors."""
     evil = "\x1b]0;owned\x07\x1b[2J\u202e"
-    with gankit_log(run / "events.jsonl") as events:
+    with OpenLog(run / "events.jsonl") as events:
         events.append({"at": evil, "step": 4, "event": "ended", "reason": evil})
     said = cli("doctor", run)
     assert said.code == 0

@@ -123,7 +123,7 @@ def test_other_sizes_are_refused(tmp_path, zip_files):
 def test_damaged_zip_is_named(tmp_path, zip_files, content):
     path = write_zip(tmp_path / "cifar10-train.zip", zip_files)
     path.write_bytes(path.read_bytes()[:-50] if content == "truncated" else content)
-    with pytest.raises(gankit.DataError, match=r"cifar10-train.zip is no readable zip: .*; make it anew"):
+    with pytest.raises(gankit.DataError, match=r"cifar10-train.zip is not a readable zip: .*; create it again"):
         prepared(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Logs of one JSON object a line."""
+"""Logs with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from gankit import JsonLines
 
 
-def test_lines_are_read_as_they_were_written(tmp_path):
+def test_objects_are_read_as_written(tmp_path):
     log = JsonLines(tmp_path / "log.jsonl")
     records = [{"step": 1, "text": "é\n", "list": [1, {"x": None}]}, {"step": 2}]
     for record in records:
@@ -21,7 +21,7 @@ def test_lines_are_read_as_they_were_written(tmp_path):
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
 
 
-def test_every_line_is_strict_json_whatever_a_plugin_logs(tmp_path):
+def test_lines_are_strict_json_for_all_values(tmp_path):
     log = JsonLines(tmp_path / "log.jsonl")
     log.append(
         {
@@ -49,7 +49,7 @@ def test_every_line_is_strict_json_whatever_a_plugin_logs(tmp_path):
     }  # fmt: skip
 
 
-def test_it_is_cut_back_to_where_a_checkpoint_stood(tmp_path):
+def test_it_is_truncated_to_its_length_at_a_checkpoint(tmp_path):
     path = tmp_path / "log.jsonl"
     log = JsonLines(path)
     log.append({"step": 1})
@@ -61,11 +61,11 @@ def test_it_is_cut_back_to_where_a_checkpoint_stood(tmp_path):
     log.append({"step": 3})
     log.close()
     assert [record["step"] for record in JsonLines.read(path)] == [1, 3]
-    JsonLines(path, keep_bytes=10**9).close()  # shorter than that: nothing is added
+    JsonLines(path, keep_bytes=10**9).close()  # longer than the file, which stays as it is
     assert path.stat().st_size == 2 * kept
 
 
-def test_a_last_line_cut_short_by_a_crash_is_left_out(tmp_path):
+def test_an_incomplete_last_line_is_ignored(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text('{"step": 1}\n{"step":')
     assert list(JsonLines.read(path)) == [{"step": 1}]

@@ -1,12 +1,41 @@
-"""Samples: the same for the same seed, wherever and whenever they are drawn."""
+"""Samples depend on the weights and the seed only."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import gankit
-from gankit.sampling.samples import sample_images
+from gankit.data.resize import to_uint8
+from gankit.sampling.samples import generate_images
+
+
+def sample_images(*args, **options):
+    return to_uint8(generate_images(*args, **options))
+
+
+class LabelEcho(torch.nn.Module):
+    """A generator whose pixels are the label."""
+
+    def __init__(self, image, latent_dim):
+        super().__init__()
+        self.image, self.weight = image, torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, z, labels=None):
+        shape = (-1, self.image.channels, self.image.height, self.image.width)
+        return (labels.view(-1, 1, 1, 1) / 127.5 - 1 + 0 * self.weight).expand(shape)
+
+
+class Zero:
+    def sample(self, n, labels, generator):
+        return torch.zeros(n, 1)
+
+
+class SamplingPlugin:
+    @gankit.hookimpl
+    def register(self, registries):
+        registries.generators.add("label_echo", LabelEcho)
 
 
 @pytest.fixture
@@ -32,7 +61,7 @@ def test_the_trainer_and_the_loaded_generator_agree(run, tmp_path):
     assert torch.equal(images, gankit.load_generator(trainer.checkpoint).sample(70, seed=3))
 
 
-def test_sampling_changes_nothing(run):
+def test_sampling_does_not_change_the_run(run):
     trainer = run()
     before = {name: value.clone() for name, value in trainer.state.generator.state_dict().items()}
     random = torch.get_rng_state()
@@ -48,11 +77,11 @@ def test_labels(run, tmp_path):
     assert generator.classes == ("a", "b", "c", "d")
     assert torch.equal(generator.sample(4, labels=[0, 1, 2, 3]), trainer.sample(4, labels=[0, 1, 2, 3]))
     assert not torch.equal(generator.sample(4, labels=[0] * 4), generator.sample(4, labels=[1] * 4))
-    with pytest.raises(ValueError, match="labels must be 4 numbers from 0 to 3, one an image; got .0, 1."):
+    with pytest.raises(ValueError, match="labels must be 4 integers from 0 to 3, one per image; got .0, 1."):
         generator.sample(4, labels=[0, 1])
 
 
-def test_the_latents_are_the_same_with_labels_and_without():
+def test_latents_are_the_same_with_given_and_drawn_labels():
     class Blind(torch.nn.Module):
         def forward(self, z, labels=None):
             return z.view(-1, 1, 2, 2).tanh()
@@ -67,23 +96,59 @@ def test_the_latents_are_the_same_with_labels_and_without():
 
 
 def test_an_unconditional_generator_takes_no_labels(run):
-    with pytest.raises(ValueError, match="unconditional: it takes no labels"):
+    with pytest.raises(ValueError, match="unconditional and takes no labels"):
         run().sample(2, labels=[0, 1])
 
 
 def test_labels_follow_the_frequencies():
-    class Echo(torch.nn.Module):
-        def forward(self, z, labels=None):
-            return (labels.view(-1, 1, 1, 1) / 127.5 - 1).expand(-1, 1, 2, 2)
-
-    class Zero:
-        def sample(self, n, labels, generator):
-            return torch.zeros(n, 1)
-
     image = gankit.ImageSpec(2, 2, 1, classes=3)
-    drawn = sample_images(Echo(), Zero(), image, 3000, seed=0, frequencies=[0.7, 0.3, 0.0])[:, 0, 0, 0]
+    drawn = sample_images(LabelEcho(image, 1), Zero(), image, 3000, seed=0, frequencies=[0.7, 0.3, 0.0])[:, 0, 0, 0]
     shares = torch.bincount(drawn.long(), minlength=3) / 3000
     assert shares.tolist() == [pytest.approx(0.7, abs=0.03), pytest.approx(0.3, abs=0.03), 0]
+
+
+def test_labels_follow_the_class_frequencies_of_the_data(runtime, recipe, tmp_path):
+    """Three quarters of the images are of class 0, the rest of class 1; classes 2 and 3 have no images."""
+    runtime.load_plugin(SamplingPlugin())
+    made = recipe(
+        dataset={"name": "pictures", "unbalanced": True},
+        generator={"name": "label_echo"},
+        conditional=True,
+        callbacks=[{"name": "checkpoint"}],
+        latent={"name": "normal", "dim": 8},
+    )
+    trainer = runtime.assemble(made, tmp_path / "run")
+    trainer.fit()
+    generator = gankit.load_generator(tmp_path / "run", plugins=[SamplingPlugin()])
+    drawn = generator.sample(400, seed=5)
+    labels = drawn[:, 0, 0, 0].long()
+    assert torch.bincount(labels, minlength=4).tolist() == [pytest.approx(300, abs=40), pytest.approx(100, abs=40), 0, 0]
+    assert torch.equal(trainer.sample(400, seed=5), drawn)
+    rows = generator.interpolate(400, 1, seed=5)
+    assert torch.equal(rows[:, 0, 0, 0, 0].long(), labels)
+
+
+def test_noise_drawn_in_forward_follows_the_seed():
+    """Regardless of the states of the global generators, which stay as they are."""
+
+    class NoisyGenerator(torch.nn.Module):
+        def forward(self, z, labels=None):
+            noise = torch.rand(len(z), 1, 2, 2)
+            noise[:, 0, 0, 1] = torch.from_numpy(np.random.rand(len(z)))
+            return noise * 2 - 1
+
+    def sample(seed):
+        return sample_images(NoisyGenerator(), Zero(), gankit.ImageSpec(2, 2, 1), 70, seed)
+
+    first = sample(1)
+    torch.manual_seed(123)
+    np.random.seed(123)
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()
+    again, other = sample(1), sample(2)
+    assert torch.equal(again, first)
+    assert (again != other).flatten(2).any(0).all()  # the noise of torch and of numpy
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]
 
 
 def test_sampling_options_are_checked(runtime, recipe, tmp_path):
@@ -117,7 +182,7 @@ def test_sampling_options_are_checked(runtime, recipe, tmp_path):
         gankit.load_generator(tmp_path / "run")
 
 
-def test_a_scheduled_parameter_of_g_is_where_training_left_it(tiny_runtime, tiny_plugin, tiny_recipe, tmp_path):
+def test_scheduled_parameters_of_g_have_their_last_value(tiny_runtime, tiny_plugin, tiny_recipe, tmp_path):
     gain = {"start": 0.0, "end": 1.0, "over_images": 48}
     path = tiny_recipe(tmp_path, generator={"name": "tiny", "gain": gain}, callbacks=[{"name": "tiny", "save": True}])
     trainer = tiny_runtime.assemble(gankit.Recipe.load(path), tmp_path / "run")

@@ -1,4 +1,4 @@
-"""What a step sets for CUDA's libraries, and how it leaves them. The settings exist without a device."""
+"""The settings of CUDA libraries during and after a step. They exist without a CUDA device."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.backends import cuda, cudnn
 from gankit.device.cuda_settings import cuda_settings
 from gankit.device.engine import Engine
 
-HOSTS = {
+PROGRAM_SETTINGS = {
     "untouched": lambda: None,
     "allow_tf32": lambda: setattr(cuda.matmul, "allow_tf32", True),
     "fp32_precision": lambda: setattr(cuda.matmul, "fp32_precision", "tf32"),
@@ -36,7 +36,7 @@ def settings():
         try:
             return setting()
         except RuntimeError:
-            return "torch refuses to say"
+            return "torch refuses to read it"
 
     return [
         cudnn.benchmark,
@@ -49,12 +49,12 @@ def settings():
     ]
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("program", PROGRAM_SETTINGS)
 @pytest.mark.parametrize("tf32", [True, False])
-def test_set_for_a_while(host, tf32):
-    if (host, tf32) == ("fp32_precision", False):
-        pytest.skip("torch's older settings are left in step with its newer ones, which they were not before")
-    HOSTS[host]()
+def test_settings_change_inside_the_block_only(program, tf32):
+    if (program, tf32) == ("fp32_precision", False):
+        pytest.skip("the old and new settings are consistent afterwards, and were not before")
+    PROGRAM_SETTINGS[program]()
     before = settings()
     with cuda_settings(tf32=tf32, benchmark=not before[0]):
         assert cudnn.benchmark is not before[0]
@@ -69,8 +69,8 @@ def test_restored_after_a_failure():
     assert settings() == before
 
 
-def test_a_step_elsewhere_touches_nothing(recipe):
-    engine = Engine(recipe().train)
+def test_steps_on_the_cpu_change_nothing():
+    engine = Engine(torch.device("cpu"))
     before = settings()
     with engine.step_scope(0, 0):
         assert settings() == before
@@ -79,9 +79,9 @@ def test_a_step_elsewhere_touches_nothing(recipe):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize(("deterministic", "tf32"), [(False, True), (True, False)])
-def test_a_step_on_the_device(recipe, deterministic, tf32, monkeypatch):
+def test_steps_on_cuda(deterministic, tf32, monkeypatch):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    engine = Engine(recipe(train={"device": "cuda", "deterministic": deterministic, "tf32": tf32}).train)
+    engine = Engine(torch.device("cuda"), tf32=tf32, deterministic=deterministic)
     before = settings()
     with engine.step_scope(0, 0):
         assert cudnn.benchmark is not deterministic

@@ -1,4 +1,4 @@
-"""The faster convolutions against torch's own: values, gradients, gradients of gradients."""
+"""The fast convolutions compared with torch: values, gradients, second derivatives."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gankit.device.fast_convolutions import FastConv2d, FastConvTranspose2d, use_fast_convolutions
-from gankit.device.patch_convolutions import Correlate, Gather, Geometry, Spread
+from gankit.device.patch_convolutions import (
+    Conv2dFunction,
+    ConvTranspose2dFunction,
+    Geometry,
+    WeightGradientFunction,
+)
 
 
 def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
-    """Convolutions of any small geometry in double precision, and an image of up to ``side`` pixels."""
+    """Convolutions of small geometries in fp64, each with images of up to ``side`` x ``side`` pixels."""
 
     @st.composite
     def draw(draw: st.DrawFn) -> tuple[nn.Conv2d, torch.Tensor]:
@@ -40,60 +45,64 @@ def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
 @settings(max_examples=150, deadline=None)
 def test_every_geometry_agrees_with_torch(drawn):
     layer, images = drawn
-    shape = Geometry.of(layer, large=images.shape[2:])
+    geometry = Geometry.of(layer, large=images.shape[2:])
     images.requires_grad_()
     output = layer(images)
     gradient = torch.randn_like(output)
     of_images, of_weight = torch.autograd.grad(output, (images, layer.weight), gradient)
-    torch.testing.assert_close(Gather.apply(images, layer.weight, shape), output)
-    torch.testing.assert_close(Spread.apply(gradient, layer.weight, shape), of_images)
-    torch.testing.assert_close(Correlate.apply(images, gradient, shape), of_weight)
+    torch.testing.assert_close(Conv2dFunction.apply(images, layer.weight, geometry), output)
+    torch.testing.assert_close(ConvTranspose2dFunction.apply(gradient, layer.weight, geometry), of_images)
+    torch.testing.assert_close(WeightGradientFunction.apply(images, gradient, geometry), of_weight)
 
 
-@pytest.mark.parametrize("function", [Gather, Spread, Correlate])
+@pytest.mark.parametrize("function", [Conv2dFunction, ConvTranspose2dFunction, WeightGradientFunction])
 @given(drawn=layers(side=4))
 @settings(max_examples=10, deadline=None)
-def test_each_is_differentiable_twice(function, drawn):
+def test_each_operation_is_differentiable_twice(function, drawn):
     layer, images = drawn
-    shape = Geometry.of(layer, large=images.shape[2:])
+    geometry = Geometry.of(layer, large=images.shape[2:])
     weight, small = layer.weight.detach().requires_grad_(), torch.randn_like(layer(images)).requires_grad_()
     images.requires_grad_()
-    inputs = {Gather: (images, weight), Spread: (small, weight), Correlate: (images, small)}[function]
+    inputs = {
+        Conv2dFunction: (images, weight),
+        ConvTranspose2dFunction: (small, weight),
+        WeightGradientFunction: (images, small),
+    }[function]
 
     def apply(*given: torch.Tensor) -> torch.Tensor:
-        return function.apply(*given, shape)
+        return function.apply(*given, geometry)
 
     assert torch.autograd.gradcheck(apply, inputs)
     assert torch.autograd.gradgradcheck(apply, inputs)
 
 
-# a convolution or a transposed one, and what it is given; each takes another of the ways
+# a layer and the shape of its input, for each way of computing it
 LAYERS = {
     "patches": (lambda: nn.Conv2d(32, 48, 4, 2, 1, bias=False), (6, 32, 8, 8)),
     "patches, with bias": (lambda: nn.Conv2d(32, 48, 3, 1, 1), (6, 32, 4, 4)),
-    "patches of the weight's gradient alone": (lambda: nn.Conv2d(24, 32, 4, 2, 1, bias=False), (6, 24, 16, 16)),
-    "one pixel": (lambda: nn.ConvTranspose2d(20, 32, 4, bias=False), (6, 20, 1, 1)),
+    "patches for the weight gradient only": (lambda: nn.Conv2d(24, 32, 4, 2, 1, bias=False), (6, 24, 16, 16)),
+    "input of one pixel": (lambda: nn.ConvTranspose2d(20, 32, 4, bias=False), (6, 20, 1, 1)),
     "transposed": (lambda: nn.ConvTranspose2d(48, 32, 4, 2, 1), (6, 48, 4, 4)),
-    "image": (lambda: nn.ConvTranspose2d(32, 3, 4, 2, 1, bias=False), (6, 32, 16, 16)),
-    "image's gradient": (lambda: nn.Conv2d(3, 32, 4, 2, 1, bias=False), (6, 3, 32, 32)),
+    "output of an image": (lambda: nn.ConvTranspose2d(32, 3, 4, 2, 1, bias=False), (6, 32, 16, 16)),
+    "input of an image": (lambda: nn.Conv2d(3, 32, 4, 2, 1, bias=False), (6, 3, 32, 32)),
     "pointwise": (lambda: nn.Conv2d(32, 48, 1), (6, 32, 16, 16)),
     "pointwise, transposed": (lambda: nn.ConvTranspose2d(32, 48, 1), (6, 32, 16, 16)),
     "grouped": (lambda: nn.Conv2d(32, 64, 3, 1, 1, groups=4), (6, 32, 16, 16)),
     "grouped, transposed": (lambda: nn.ConvTranspose2d(64, 32, 4, 2, 1, groups=2), (6, 64, 4, 4)),
     "not square": (lambda: nn.Conv2d(16, 24, (4, 2), (2, 1), (1, 0), bias=False), (6, 16, 8, 5)),
-    "more images than fit the cache": (lambda: nn.Conv2d(256, 16, 4, 2, 1, bias=False), (200, 256, 8, 8)),
+    "batch larger than the cache": (lambda: nn.Conv2d(256, 16, 4, 2, 1, bias=False), (200, 256, 8, 8)),
 }
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_a_layer_is_as_near_to_the_truth_as_torchs(name):
+def test_layers_are_as_accurate_as_torchs(name):
     make, size = LAYERS[name]
     torch.manual_seed(0)
     ours = make().to(memory_format=torch.channels_last)
-    theirs, truth = copy.deepcopy(ours), copy.deepcopy(ours).double()
+    torchs, reference = copy.deepcopy(ours), copy.deepcopy(ours).double()
     use_fast_convolutions(ours)
     images = torch.randn(size)
-    probe = torch.randn_like(theirs(images))
+    probe = torch.randn_like(torchs(images))
 
     def results(layer: nn.Module, dtype: torch.dtype, autocast: bool) -> list[torch.Tensor]:
         given = images.to(dtype).requires_grad_()
@@ -104,19 +113,19 @@ def test_a_layer_is_as_near_to_the_truth_as_torchs(name):
         penalty = gradients[0].to(dtype).square().sum()
         return [output, *gradients, *torch.autograd.grad(penalty, [layer.weight])]
 
-    exact = results(truth, torch.float64, False)
-    for got, torchs, wanted in zip(
-        results(ours, torch.float32, True), results(theirs, torch.float32, True), exact, strict=True
+    exact = results(reference, torch.float64, False)
+    for own, other, expected in zip(
+        results(ours, torch.float32, True), results(torchs, torch.float32, True), exact, strict=True
     ):
-        assert got.dtype == torchs.dtype
-        assert got.shape == torchs.shape
-        own, other = ((value.double() - wanted).norm() / wanted.norm() for value in (got, torchs))
-        assert 0 < own < 1.6 * other
+        assert own.dtype == other.dtype
+        assert own.shape == other.shape
+        own_error, other_error = ((value.double() - expected).norm() / expected.norm() for value in (own, other))
+        assert 0 < own_error < 1.6 * other_error
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_what_follows_may_work_in_place(name):
-    """As LeakyReLU(inplace=True) does, right after a convolution."""
+def test_the_next_layer_may_work_in_place(name):
+    """LeakyReLU(inplace=True) often follows a convolution."""
     make, size = LAYERS[name]
     torch.manual_seed(0)
     layer = make().to(memory_format=torch.channels_last)
@@ -131,22 +140,22 @@ def test_what_follows_may_work_in_place(name):
     torch.testing.assert_close(gradient(True), gradient(False))
 
 
-def test_only_torchs_own_layers_change_and_state_dicts_stay():
-    class Own(nn.Conv2d):
+def test_only_torchs_layers_are_replaced_and_state_dicts_stay():
+    class Subclass(nn.Conv2d):
         pass
 
     network = nn.ModuleDict(
         {
             "plain": nn.Conv2d(4, 4, 3),
             "up": nn.ConvTranspose2d(4, 4, 4, 2, 1),
-            "own": Own(4, 4, 3),
+            "subclass": Subclass(4, 4, 3),
             "grouped": nn.Conv2d(4, 4, 3, groups=2),
             "depthwise": nn.Conv2d(4, 4, 3, groups=4),
             "dilated": nn.Conv2d(4, 4, 3, dilation=2),
             "reflecting": nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
             "same": nn.Conv2d(4, 4, 3, padding="same"),
             "spectral": nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 3)),
-            "larger": nn.ConvTranspose2d(4, 4, 3, 2, 1, output_padding=1),
+            "output padding": nn.ConvTranspose2d(4, 4, 3, 2, 1, output_padding=1),
         }
     )
     before = {name: type(layer) for name, layer in network.items()}
@@ -158,14 +167,14 @@ def test_only_torchs_own_layers_change_and_state_dicts_stay():
     network.load_state_dict(state)
 
 
-def test_in_full_precision_nothing_is_different():
+def test_fp32_results_are_those_of_torch():
     torch.manual_seed(0)
     ours = nn.Conv2d(8, 8, 4, 2, 1)
-    theirs = copy.deepcopy(ours)
+    torchs = copy.deepcopy(ours)
     use_fast_convolutions(ours)
     images = torch.randn(2, 8, 8, 8)
-    assert torch.equal(ours(images), theirs(images))
-    assert torch.equal(ours(images[0]), theirs(images[0]))
+    assert torch.equal(ours(images), torchs(images))
+    assert torch.equal(ours(images[0]), torchs(images[0]))
 
 
 @pytest.mark.parametrize(
@@ -176,7 +185,7 @@ def test_in_full_precision_nothing_is_different():
         ({"precision": "fp32"}, False),
     ],
 )
-def test_a_recipe_takes_them_in_bf16_unless_told_otherwise(runtime, recipe, train, fast):
+def test_recipes_use_them_in_bf16_unless_kernels_is_torch(runtime, recipe, train, fast):
     trainer = runtime.assemble(recipe(train={"precision": "bf16"} | train))
     kinds = {type(layer) for network in trainer.state.networks().values() for layer in network.modules()}
     assert (FastConv2d in kinds) == fast

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, nothing but plain data in them, and nothing that cannot be read again."""
+"""Checkpoints: complete or absent, and with a state that can be loaded again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from gankit import CheckpointError
@@ -34,7 +34,7 @@ def save(folder: Path, step: int = 1, state: dict | None = None, network: nn.Mod
 
 
 class TestState:
-    def test_plain_data_and_tensors_come_back(self, tmp_path):
+    def test_plain_data_and_tensors_are_restored(self, tmp_path):
         state = {
             "n": None, "flag": True, "int": 2**70, "float": 0.1, "text": "é", "bytes": b"x", "list": [1, (2, 3)], 7: "key",
             "nested": OrderedDict(a=torch.arange(3)), "parameter": nn.Parameter(torch.ones(2)), "half": torch.ones(2).bfloat16(),
@@ -52,7 +52,7 @@ class TestState:
     @pytest.mark.parametrize(
         ("value", "kind"),
         [
-            (np.float64(1), "float64"),  # a float to isinstance, and unreadable to weights_only
+            (np.float64(1), "float64"),  # an instance of float that weights_only refuses
             (np.int64(1), "int64"),
             (np.ones(2), "ndarray"),
             (Pair(1, 2), "Pair"),
@@ -64,7 +64,7 @@ class TestState:
             (print, "builtin_function_or_method"),
         ],
     )
-    def test_what_could_not_be_read_again_is_refused_before_anything_is_written(self, tmp_path, value, kind):
+    def test_other_types_are_refused_before_anything_is_written(self, tmp_path, value, kind):
         with pytest.raises(
             CheckpointError, match=rf"state\.a\.0: a {kind} cannot be saved; use plain data and tensors"
         ):
@@ -75,7 +75,7 @@ class TestState:
 
 
 class TestWeights:
-    def test_tied_weights_are_stored_once_and_come_back(self, tmp_path):
+    def test_tied_weights_are_stored_once_and_restored(self, tmp_path):
         class Tied(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -85,10 +85,13 @@ class TestWeights:
         network, again = Tied(), Tied()
         path = save(tmp_path, network=network)
         assert (path / "generator.safetensors").stat().st_size < 1.5 * 64 * 64 * 4
+        with safe_open(path / "generator.safetensors", "pt") as file:  # format 1, as written by gankit 0.1.0
+            assert file.metadata() == {"tied:other.weight": "one.weight"}
+            assert "other.weight" not in file.keys()  # noqa: SIM118  # not a mapping
         Checkpoint.open(path).load_network("generator", again)
         assert torch.equal(again.other.weight, network.one.weight)
 
-    def test_tensors_that_share_memory_in_part_or_lie_in_another_order(self, tmp_path):
+    def test_overlapping_tensors_and_other_memory_layouts(self, tmp_path):
         class Views(nn.Module):
             def __init__(self) -> None:
                 super().__init__()
@@ -96,7 +99,7 @@ class TestWeights:
                 self.register_buffer("whole", memory)
                 self.register_buffer("part", memory[1:3])
                 self.register_buffer("flat", memory.view(-1))
-                self.register_buffer("turned", memory.t())
+                self.register_buffer("transposed", memory.t())
                 self.register_buffer("empty", torch.empty(0))
                 self.register_buffer("number", torch.tensor(3))
                 self.conv = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
@@ -106,7 +109,7 @@ class TestWeights:
         for name, tensor in network.state_dict().items():
             assert torch.equal(tensor, again.state_dict()[name]), name
 
-    def test_a_state_dict_that_holds_more_than_tensors(self, tmp_path):
+    def test_state_dicts_with_other_values_than_tensors_are_refused(self, tmp_path):
         class Extra(nn.Linear):
             def get_extra_state(self) -> dict[str, int]:
                 return {"x": 1}
@@ -115,11 +118,11 @@ class TestWeights:
             save(tmp_path, network=Extra(2, 2))
         assert list((tmp_path / "checkpoints").iterdir()) == []
 
-    def test_networks_that_do_not_fit(self, tmp_path):
+    def test_other_networks_are_refused(self, tmp_path):
         found = Checkpoint.open(save(tmp_path))
         with pytest.raises(CheckpointError, match=r"generator.safetensors: does not fit this network: .*size mismatch"):
             found.load_network("generator", nn.Linear(3, 2))
-        with pytest.raises(CheckpointError, match="holds no discriminator.safetensors"):
+        with pytest.raises(CheckpointError, match="lacks discriminator.safetensors"):
             found.load_network("discriminator", nn.Linear(2, 2))
 
 
@@ -133,7 +136,7 @@ class TestFolders:
         ],
     )
     @pytest.mark.parametrize("where", ["save_file", "torch.save"])
-    def test_a_full_disk_leaves_what_was_there(self, tmp_path, monkeypatch, error, where):
+    def test_a_full_disk_leaves_earlier_checkpoints_unchanged(self, tmp_path, monkeypatch, error, where):
         earlier = save(tmp_path, 1)
 
         def full(*args: object, **options: object) -> None:
@@ -145,14 +148,14 @@ class TestFolders:
             monkeypatch.setattr(torch, "save", full)
         with pytest.raises(
             CheckpointError,
-            match=r"step-00000002: cannot be written: .*No space left on device; earlier ones are whole",
+            match=r"step-00000002: cannot be written: .*No space left on device; earlier checkpoints are complete",
         ) as caught:
             save(tmp_path, 2)
         assert len(str(caught.value).splitlines()) == 1
         assert list((tmp_path / "checkpoints").iterdir()) == [earlier]
         Checkpoint.open(earlier)
 
-    def test_an_interrupt_while_writing_leaves_nothing_behind(self, tmp_path, monkeypatch):
+    def test_an_interrupted_save_leaves_no_files(self, tmp_path, monkeypatch):
         def interrupt(*args: object, **options: object) -> None:
             raise KeyboardInterrupt
 
@@ -161,7 +164,7 @@ class TestFolders:
             save(tmp_path)
         assert list((tmp_path / "checkpoints").iterdir()) == []
 
-    def test_what_a_killed_run_left_half_written_goes_with_the_next(self, tmp_path):
+    def test_unfinished_checkpoints_are_removed_by_the_next_save(self, tmp_path):
         left = tmp_path / "checkpoints" / ".step-00000001.4242"
         left.mkdir(parents=True)
         (left / "generator.safetensors").write_bytes(b"half")
@@ -177,16 +180,16 @@ class TestFolders:
         Checkpoint.open(path).load_network("generator", again)
         assert torch.equal(again.weight, network.weight)
 
-    def test_they_are_in_the_order_of_their_steps_and_strangers_are_none(self, tmp_path):
+    def test_checkpoints_are_sorted_by_step_and_other_files_ignored(self, tmp_path):
         paths = [save(tmp_path, step) for step in (5, 99_999_999, 100_000_000)]
-        for stranger in ("step-old", "step-", "step-00000006.bak", "other"):
-            (tmp_path / "checkpoints" / stranger).mkdir()
+        for other in ("step-old", "step-", "step-00000006.bak", "other"):
+            (tmp_path / "checkpoints" / other).mkdir()
         (tmp_path / "checkpoints" / "step-00000007").write_text("a file")
         assert checkpoints(tmp_path) == paths
         assert find_checkpoint(tmp_path) == paths[-1]
         assert find_checkpoint(paths[0]) == paths[0]
 
-    def test_the_manifest_names_every_file_and_what_was_told(self, tmp_path):
+    def test_the_manifest_lists_all_files_and_the_given_entries(self, tmp_path):
         path = save(tmp_path, 12)
         manifest = json.loads((path / "manifest.json").read_text())
         assert (manifest["format"], manifest["step"], manifest["about"]) == (1, 12, 1)

@@ -1,3 +1,5 @@
+"""Decoding of image formats, pixel formats and damaged files."""
+
 import io
 import struct
 import zlib
@@ -32,7 +34,7 @@ def pixels(data: bytes, channels: int) -> np.ndarray:
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
-    """ITU-R 601, in whole numbers."""
+    """Luma by ITU-R 601, rounded."""
     return np.rint(rgb.astype(float) @ [0.299, 0.587, 0.114])
 
 
@@ -42,24 +44,24 @@ def on_white(rgba: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "WEBP"])
-def test_lossless_formats_give_the_pixels(form):
+def test_lossless_formats_keep_the_pixels(form):
     data = encode(Image.fromarray(RGB), form, **({"lossless": True} if form == "WEBP" else {}))
     np.testing.assert_array_equal(pixels(data, 3), RGB)
 
 
-def test_jpeg_gives_what_pillow_gives():
+def test_jpeg_is_decoded_as_by_pillow():
     data = encode(Image.fromarray(RGB), "JPEG")
     np.testing.assert_array_equal(pixels(data, 3), np.asarray(Image.open(io.BytesIO(data))))
 
 
-def test_rgb_to_every_channel_count():
+def test_rgb_to_each_number_of_channels():
     data = encode(Image.fromarray(RGB))
     assert np.abs(pixels(data, 1)[..., 0] - luma(RGB)).max() <= 1
     np.testing.assert_array_equal(pixels(data, 2)[..., 1], 255)
     np.testing.assert_array_equal(pixels(data, 4), np.dstack([RGB, np.full((6, 9), 255)]))
 
 
-def test_grayscale_to_every_channel_count():
+def test_grayscale_to_each_number_of_channels():
     data = encode(Image.fromarray(GRAY))
     np.testing.assert_array_equal(pixels(data, 1)[..., 0], GRAY)
     np.testing.assert_array_equal(pixels(data, 2), np.dstack([GRAY, np.full_like(GRAY, 255)]))
@@ -67,7 +69,7 @@ def test_grayscale_to_every_channel_count():
     np.testing.assert_array_equal(pixels(data, 4), np.dstack([GRAY] * 3 + [np.full_like(GRAY, 255)]))
 
 
-def test_alpha_is_kept_or_laid_on_white():
+def test_alpha_is_kept_or_composited_on_white():
     data = encode(Image.fromarray(RGBA))
     np.testing.assert_array_equal(pixels(data, 4), RGBA)
     assert np.abs(pixels(data, 3) - on_white(RGBA)).max() <= 1
@@ -107,7 +109,7 @@ def test_a_transparent_color_without_alpha_channel():
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_sixteen_bits_are_scaled(form):
+def test_16_bits_are_scaled_to_8(form):
     wide = np.array([[0, 128, 129, 256, 257, 32767, 32768, 65406, 65407, 65535]], np.uint16)
     data = encode(Image.fromarray(wide), form)
     expected = np.rint(wide * (255 / 65535))
@@ -133,8 +135,8 @@ def test_cmyk(channels):
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
 def test_exif_orientation(orientation, form):
     upright = np.zeros((16, 32, 3), np.uint8)
-    upright[:8, :16] = 255  # white at the top left
-    as_stored = {  # what the camera stores so that the tag leads back to upright
+    upright[:8, :16] = 255  # white in the top left corner
+    as_stored = {  # the pixels for which the tag gives the upright image
         1: upright,
         2: upright[:, ::-1],
         3: upright[::-1, ::-1],
@@ -151,7 +153,7 @@ def test_exif_orientation(orientation, form):
     assert np.abs(image.astype(int) - upright).max() <= 3
 
 
-def test_exif_orientation_of_sixteen_bits():
+def test_exif_orientation_of_16_bits():
     wide = np.arange(6, dtype=np.uint16).reshape(2, 3) * 257
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -159,20 +161,20 @@ def test_exif_orientation_of_sixteen_bits():
 
 
 @pytest.mark.parametrize("form", ["GIF", "WEBP"])
-def test_animations_give_their_first_frame(form):
+def test_the_first_frame_of_animations_is_decoded(form):
     first, second = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
     data = encode(first, form, save_all=True, append_images=[second], lossless=True)
     np.testing.assert_array_equal(pixels(data, 3)[0, 0], [255, 0, 0])
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])
-def test_thirty_two_bits_are_refused(mode):
-    with pytest.raises(DecodeError, match=rf"32 bits a pixel \(mode {mode}\), of unknown range"):
+def test_32_bits_are_refused(mode):
+    with pytest.raises(DecodeError, match=rf"32 bits per pixel \(mode {mode}\) of unknown range"):
         decode(encode(Image.new(mode, (4, 4)), "TIFF"), 1)
 
 
 def claiming(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that claims this size."""
+    """A PNG of a few bytes whose header claims this size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -183,13 +185,13 @@ def claiming(width: int, height: int) -> bytes:
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize(("width", "height"), [(10_001, 10_000), (30_000, 30_000), (2**31 - 1, 2**31 - 1)])
-def test_gigantic_images_are_refused_by_their_header(width, height):
+def test_huge_images_are_refused_by_their_headers(width, height):
     for read in (lambda data: decode(data, 3), lambda data: open_image(io.BytesIO(data))):
         with pytest.raises(DecodeError, match=r"claims .*67,108,864"):
             read(claiming(width, height))
 
 
-def test_a_header_alone_does_not_decode():
+def test_an_image_without_pixels_is_damaged():
     data = claiming(10, 10)
     open_image(io.BytesIO(data))
     with pytest.raises(DecodeError, match="is damaged"):
@@ -198,10 +200,10 @@ def test_a_header_alone_does_not_decode():
 
 @pytest.mark.filterwarnings("ignore:Truncated File Read")
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"])
-def test_cut_short_at_any_point(form):
+def test_truncated_files_are_refused(form):
     data = encode(Image.fromarray(RNG.integers(0, 256, (40, 40, 3), dtype=np.uint8)), form)
     for length in range(0, len(data) * 3 // 4, max(1, len(data) // 40)):
-        with pytest.raises(DecodeError, match=r"is damaged|is no image|has no readable header"):
+        with pytest.raises(DecodeError, match=r"is damaged|is not an image|has no readable header"):
             decode(data[:length], 3)
 
 
@@ -213,7 +215,7 @@ def test_cut_short_at_any_point(form):
     channels=st.integers(1, 4),
 )
 @pytest.mark.filterwarnings("ignore")
-def test_damage_gives_an_image_or_a_decode_error(form, position, noise, channels):
+def test_damaged_files_give_an_image_or_a_decode_error(form, position, noise, channels):
     data = bytearray(encode(Image.fromarray(RGB), form))
     start = int(position * len(data))
     data[start : start + len(noise)] = noise

@@ -1,0 +1,142 @@
+"""Links in untrusted run directories: nothing is written outside of the run directory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import gankit
+from gankit import CheckpointError, GankitError
+
+SCORERS = Path(__file__).parents[1] / "evaluation" / "scorers_plugin.py"
+
+NAME = "step-00000003"
+
+
+@pytest.fixture(autouse=True)
+def _bounded(within):
+    with within(10, 1024):
+        yield
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """The content of all files in a folder, and its subfolders."""
+    return {str(path): path.read_bytes() if path.is_file() else b"" for path in sorted(folder.rglob("*"))}
+
+
+class TestRunDirectories:
+    @pytest.mark.parametrize(
+        "change", ["generator.width=1000000", "latent.dim=10000000", "discriminator.width=1000000"]
+    )
+    def test_recipes_of_other_networks(self, run, change):
+        with pytest.raises(
+            CheckpointError, match=r"is not the recipe's: .* weights are described, and .* bytes stored"
+        ):
+            gankit.Runtime().resume(run, [change])
+
+    @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl", "not_finite", "run.json", "recipe.yaml", "best"])
+    def test_links_out_of_the_run_directory_are_refused(self, run, name, cli):
+        Path("outside").mkdir()
+        inside = run / name
+        if inside.exists():
+            shutil.move(inside, Path("outside", name))
+        else:
+            Path("outside", name).write_text("mine")
+        inside.symlink_to(Path("..", "outside", name))
+        before = contents(Path("outside"))
+        with pytest.raises(GankitError, match=f"{name}: leads out of the run directory, to "):
+            gankit.Runtime().resume(run, ["train.steps=5"])
+        assert contents(Path("outside")) == before
+
+    def test_checkpoints_may_be_on_another_disk(self, run, cli):
+        """A link to a folder with checkpoints of this run only."""
+        shutil.move(run / "checkpoints", "disk")
+        (run / "checkpoints").symlink_to(Path("disk").absolute())
+        Path("disk/.step-00000002.77").mkdir()  # left by a killed process
+        assert cli("resume", run, "train.steps=5").code == 0
+        assert [path.name for path in sorted(Path("disk").iterdir())] == [NAME, "step-00000005"]
+        assert (run / "checkpoints").is_symlink()
+        assert gankit.load_generator(run).checkpoint.name == "step-00000005"
+        Path("disk").rename("unplugged")
+        said = cli("resume", run, "train.steps=7")
+        assert (said.code, said.err.count("\n")) == (2, 1)
+        assert "disk, which does not exist; restore it" in said.err
+
+    @pytest.mark.parametrize("of", ["another run", "nobody", "this run and more", "this run, as a link", "no run.json"])
+    def test_checkpoints_of_other_runs_are_refused(self, run, of, rehash):
+        Path("victim").mkdir()
+        shutil.move(run / "checkpoints" / NAME, Path("victim", NAME))
+        (run / "checkpoints").rmdir()
+        (run / "checkpoints").symlink_to(Path("..", "victim"))
+        match of:
+            case "another run":
+                rehash(Path("victim", NAME), lambda manifest: manifest.update(run="2026-01-01T00:00:00+00:00"))
+            case "nobody":
+                shutil.rmcontents(Path("victim", NAME))
+            case "this run and more":
+                Path("victim", "thesis.tex").write_text("mine")
+            case "this run, as a link":
+                Path("victim", "step-00000001").symlink_to("/")
+            case _:
+                (run / "run.json").unlink()
+        before = contents(Path("victim"))
+        with pytest.raises(GankitError, match="checkpoints: leads out of .* which does not hold this run's checkpoints only"):
+            gankit.Runtime().resume(run, ["train.steps=5"])
+        assert contents(Path("victim")) == before
+
+    @pytest.mark.parametrize(
+        "name", ["manifest.json", "state.pt", "generator.safetensors", "discriminator.safetensors"]
+    )
+    def test_links_out_of_a_checkpoint_are_refused(self, run, name):
+        file = run / "checkpoints" / NAME / name
+        shutil.move(file, "outside")
+        file.symlink_to(Path("outside").absolute())
+        for use in (gankit.load_generator, gankit.Runtime().resume):
+            with pytest.raises(CheckpointError, match=f"{name}: is a link to .*outside; put the file itself"):
+                use(run)
+
+    def test_checkpoints_may_share_files(self, run):
+        twin = Path(shutil.copycontents(run / "checkpoints" / NAME, run / "checkpoints" / "step-00000004"))
+        (twin / "state.pt").unlink()
+        (twin / "state.pt").symlink_to(Path("..", NAME, "state.pt"))
+        assert gankit.load_generator(run).checkpoint.name == twin.name
+
+    def test_a_log_that_is_a_link_is_refused(self, tmp_path):
+        (tmp_path / "mine").write_text("mine\n")
+        (tmp_path / "log.jsonl").symlink_to("mine")
+        with pytest.raises(GankitError, match="is a link or not a regular file"):
+            gankit.JsonLines(tmp_path / "log.jsonl", keep_bytes=0)
+        assert (tmp_path / "mine").read_text() == "mine\n"
+
+    def test_a_link_with_the_name_of_a_temporary_file_is_replaced(self, tmp_path):
+        (tmp_path / "mine").write_text("mine")
+        (tmp_path / f".x.{os.getpid()}").symlink_to("mine")
+        with gankit.whole_file(tmp_path / "x") as temporary:
+            temporary.write_text("new")
+        assert ((tmp_path / "mine").read_text(), (tmp_path / "x").read_text()) == ("mine", "new")
+
+    def test_commands_write_only_to_the_run_directory_and_their_outputs(self, run, cli, monkeypatch, small_recipe):
+        """New files are in the run directory, or were asked for."""
+        monkeypatch.setenv("GANKIT_DATA_DIR", "data")
+        before = set(contents(Path()))
+        assert cli("check", *small_recipe).code == 0
+        assert cli("resume", run, "train.steps=5").code == 0
+        assert cli("run", *small_recipe, "--out", "other").code == 0
+        assert cli("sample", run, "--count", 1, "--out", "grid.png").code == 0
+        assert cli("doctor", run).code == 0
+        assert cli("compare", run, "other", "--count", 1, "--out", "both.png").code == 0
+        scoring = ["--plugin", SCORERS, "--features", "colours", "--metrics", "gap", "--samples", 16]
+        assert cli("eval", run, *scoring).code == 0
+        (run / "pictures").mkdir()
+        for number in range(16):
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(run / "pictures" / f"{number}.png")
+        real = ["--real", "{name: shapes, count: 32, size: 8}"]
+        assert cli("eval", run / "pictures", *scoring, *real, "--out", run / "scores.jsonl").code == 0
+        new = set(contents(Path())) - before
+        assert "grid.png" in new
+        written = {"run", "other", "grid.png", "both.png", "both_curves.png"}
+        assert {Path(path).parts[0] for path in new} - {"data"} <= written
