@@ -9,14 +9,14 @@ import plain_dcgan
 import stand_in
 
 import gankit
-from gankit.cli.progress import Lines
+from gankit.cli.progress import ProgressLines
 
 
 def ours(recipe: Path, overrides: Sequence[str], out: Path) -> Iterator[object]:
     """A recipe with all of its callbacks, progress as lines and the log of metrics."""
     runtime = gankit.Runtime(plugins=[stand_in])
     trainer = runtime.assemble(runtime.load(recipe, overrides), out)
-    trainer.callbacks.add("progress", Lines())
+    trainer.callbacks.add("progress", ProgressLines())
     yield from trainer
 
 

@@ -34,7 +34,7 @@ def sample(
         typer.Option(
             min=1,
             max=10_000,
-            help=f"Number of images (default: {DEFAULT_IMAGES}) or of interpolated latents (default: {DEFAULT_LATENTS}).",
+            help=f"Number of images (default: {DEFAULT_IMAGES}) or of latents (default: {DEFAULT_LATENTS}).",
             show_default=False,
         ),
     ] = None,
