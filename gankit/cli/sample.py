@@ -74,7 +74,7 @@ def sample(
 
       gankit sample results/dcgan_cifar10 --interpolate 8 --out rows.png
 
-      gankit sample results/dcgan_cifar10 --interpolate 24 --out walk.gif
+      gankit sample results/dcgan_cifar10 --interpolate 24 --out interpolation.gif
     """
     from ..errors import GankitError
 

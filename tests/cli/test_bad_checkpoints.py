@@ -185,7 +185,24 @@ class TestCheckpoints:
         assert refused(*words["sample"]) == "run: this run has no checkpoint yet\n"
 
 
-UNEXPECTED_VALUES = [None, True, -1, 0, 1, 10**30, 1e308, float("nan"), "", "x", [], [1], [[]], {}, {"name": 3}, {"name": "tiny"}]
+UNEXPECTED_VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    1,
+    10**30,
+    1e308,
+    float("nan"),
+    "",
+    "x",
+    [],
+    [1],
+    [[]],
+    {},
+    {"name": 3},
+    {"name": "tiny"},
+]
 
 
 @given(st.data())

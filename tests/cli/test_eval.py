@@ -23,7 +23,7 @@ def score(cli, tiny_plugin_file, scorers_plugin_file):
     return lambda *words: cli("eval", *words, "--plugin", tiny_plugin_file, "--plugin", scorers_plugin_file)
 
 
-def last(path="trained_run/evaluations.jsonl"):
+def last(path="run/evaluations.jsonl"):
     return read_evaluations(Path(path))[-1]
 
 
@@ -145,11 +145,3 @@ def test_only_the_dataset_of_the_run_recipe_is_needed(trained_run, score):
     recipe["loss"] = {"name": "gone"}
     Path("run/recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert score("run", *GAP).code == 0
-
-
-@pytest.mark.parametrize("verb", ["eval", "compare"])
-def test_the_help_has_examples(cli, verb):
-    said = cli(verb, "--help")
-    assert said.code == 0
-    assert re.search(rf"^ *gankit {verb} results/", said.out, re.M)
-    assert f" {verb} " in cli("--help").out

@@ -11,7 +11,7 @@ import torch
 import gankit
 
 ROOT = Path(__file__).parents[2]
-VERBS = ("run", "resume", "check", "list", "show", "plugins", "sample")
+COMMANDS = ("run", "resume", "check", "list", "show", "plugins", "sample", "eval", "compare", "doctor", "bench")
 
 
 def plain(text: str) -> str:
@@ -24,7 +24,7 @@ class TestHelp:
         for words in (["--help"], ["-h"]):
             said = cli(*words)
             assert said.code == 0
-            assert all(f" {verb} " in said.out for verb in VERBS)
+            assert all(f" {command} " in said.out for command in COMMANDS)
             assert "gankit run recipes/quickstart.yaml" in said.out
 
     def test_no_command_shows_the_help(self, cli):
@@ -32,11 +32,11 @@ class TestHelp:
         assert said.code == 2
         assert "Usage" in said.out + said.err
 
-    @pytest.mark.parametrize("verb", VERBS)
-    def test_each_command_has_examples_with_existing_recipes(self, cli, verb):
-        said = cli(verb, "--help")
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_each_command_has_examples_with_existing_recipes(self, cli, command):
+        said = cli(command, "--help")
         assert said.code == 0
-        examples = re.findall(rf"^ *(gankit {verb}.*?) *$", said.out, re.MULTILINE)
+        examples = re.findall(rf"^ *(gankit {command}.*?) *$", said.out, re.MULTILINE)
         assert examples
         for recipe in re.findall(r"recipes/\S+\.yaml", said.out):
             assert (ROOT / recipe).exists(), f"{recipe} does not exist"

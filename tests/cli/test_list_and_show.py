@@ -81,6 +81,11 @@ class TestShow:
     def test_required_parameters(self, cli):
         assert re.search(r"^ *path +string +required *$", cli("show", "datasets", "image_folder").out, re.MULTILINE)
 
+    def test_bounds(self, cli, tiny_plugin_file):
+        out = cli("show", "datasets", "tiny", "--plugin", tiny_plugin_file).out
+        assert re.search(r"^ *count +integer >= 0 +32 *$", out, re.MULTILINE)
+        assert re.search(r"^ *side +integer > 0 +16 *$", out, re.MULTILINE)
+
     def test_every_component_can_be_shown(self, cli):
         for registry in gankit.Runtime().registries:
             for entry in registry:

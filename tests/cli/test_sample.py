@@ -42,6 +42,10 @@ class TestSample:
         assert torch.equal(images[:, 0], generator.sample(8, labels=[0] * 8))
         gankit.save_grid(images.flatten(0, 1), "expected.png", columns=5)
         assert Path("rows.png").read_bytes() == Path("expected.png").read_bytes()
+        words = ("--interpolate", 5, "--seed", 7, "--classes", "a", "--out", "rows.png")
+        assert cli("sample", *conditional, *words).code == 0
+        gankit.save_grid(generator.interpolate(8, 5, 7, labels=[0] * 8).flatten(0, 1), "expected.png", columns=5)
+        assert Path("rows.png").read_bytes() == Path("expected.png").read_bytes()
 
     @pytest.mark.parametrize(
         ("words", "message"),

@@ -13,7 +13,7 @@ from gankit.evaluation.evaluate import evaluate
 from gankit.evaluation.request import Request
 
 
-def test_equal_requests_give_equal_scores_and_share_real_features(self, trained_run, runtime, seen):
+def test_equal_requests_give_equal_scores_and_share_real_features(trained_run, runtime, seen):
     trained_run()
     request = Request(metrics=["gap"], features="colours", samples=70, device="cpu")
     one, other = evaluate("run", request, runtime), evaluate(Path("run"), request, runtime)
@@ -27,7 +27,7 @@ def test_equal_requests_give_equal_scores_and_share_real_features(self, trained_
     assert third.protocol == one.protocol
 
 
-def test_more_samples_start_with_the_same_images(self, trained_run, runtime):
+def test_more_samples_start_with_the_same_images(trained_run, runtime):
     """A batch depends on the seed and its number only."""
     from gankit.evaluation.generated_images import open_generated_images
 
@@ -41,7 +41,7 @@ def test_more_samples_start_with_the_same_images(self, trained_run, runtime):
     assert len(torch.unique(many.flatten(1), dim=0)) == 150
 
 
-def test_metrics_without_real_images_do_not_get_them(self, trained_run, runtime):
+def test_metrics_without_real_images_do_not_get_them(trained_run, runtime):
     trained_run()
     classes = runtime.registries.features.get("classes").factory
     asked, original = [], classes.logits
@@ -54,7 +54,7 @@ def test_metrics_without_real_images_do_not_get_them(self, trained_run, runtime)
     assert asked == [64, 6] * 3
 
 
-def test_global_state_does_not_change(self, trained_run, runtime):
+def test_global_state_does_not_change(trained_run, runtime):
     trained_run()
     torch.manual_seed(5)
     before = torch.get_rng_state(), torch.backends.cudnn.allow_tf32, torch.is_grad_enabled()
@@ -69,6 +69,7 @@ def test_global_state_does_not_change(self, trained_run, runtime):
         ({"samples": 0}, "samples must be at least 1; got 0"),
         ({"size": (0, 4)}, "size must be at least 1; got 0"),
         ({"seed": -1}, "seed must be .*-1"),
+        ({"seed": 2**63}, "seed must be .*9223372036854775808"),
     ],
 )
 def test_requests_with_numbers_out_of_range(options, message):

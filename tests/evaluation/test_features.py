@@ -196,6 +196,19 @@ class TestComputeScores:
         with pytest.raises(gankit.GankitError, match=r"'hungry': 'uses' should be features or logits; got 'pixels'"):
             check_metrics({"hungry": metric(runtime, "hungry")}, extractor())
 
+    def test_lower_is_better_unless_the_metric_says_otherwise(self, extractor):
+        class Plain:
+            uses = "features"
+
+            def update(self, values, real):
+                pass
+
+            def compute(self):
+                return {"x": 1.0}
+
+        scores, directions = compute_scores([noise(2).flatten(1)], torch.zeros(1, 6), extractor(), {"plain": Plain()})
+        assert (scores, directions) == ({"x_colours": 1.0}, {"plain": {"x_colours": "lower"}})
+
     def test_errors_of_a_metric_name_it(self, runtime, extractor):
         with pytest.raises(gankit.GankitError, match="metric 'gap': needs 2 generated images or more; got 1"):
             compute_scores([torch.zeros(1, 6)], torch.zeros(3, 6), extractor(), {"gap": metric(runtime, "gap")})

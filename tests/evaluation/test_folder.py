@@ -61,6 +61,16 @@ def test_modes_that_convert_without_loss(noise_folder, mode, channels):
     assert batch.shape == (3, channels, 8, 10)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_accounts_for_the_orientation(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (10, 8)).save(tmp_path / "x.jpg", exif=exif)
+    images = FolderImages(tmp_path, 3, 1, 0)
+    assert images.size == ((8, 10) if orientation < 5 else (10, 8))
+    assert next(images.batches()).shape == (1, 3, *images.size)
+
+
 def test_palettes_and_orientation(noise_folder):
     folder = noise_folder(0)
     Image.new("RGB", (10, 8), "red").quantize(4).save(folder / "palette.png")

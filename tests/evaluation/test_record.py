@@ -131,6 +131,13 @@ def test_other_metrics_do_not_change_the_protocol():
     assert alone.protocol["fd_x"] == record().protocol["fd_x"]
 
 
+def test_the_key_of_a_protocol_does_not_depend_on_the_order_of_parameters():
+    one = record(features={"params": {"a": 1, "b": 2}})
+    other = record(features={"params": {"b": 2, "a": 1}})
+    assert list(one.features.params) != list(other.features.params)
+    assert one.protocol == other.protocol
+
+
 def test_names_of_scores():
     assert score_name("fd", "effnet", {}) == "fd_effnet"
     assert score_name("fd", "inception", {"fd": "FID"}) == "FID"

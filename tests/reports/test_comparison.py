@@ -43,6 +43,19 @@ def test_the_best_of_a_column():
     assert column(math.nan, math.inf, better={"x": "lower"}).best() == set()
 
 
+def test_the_explanation_abbreviates_long_values_only():
+    hashes = [letter * 60 for letter in "ab"]
+    found = score_columns([[record(real={**record().real.model_dump(), "fingerprint": value})] for value in hashes])
+    assert (
+        f"fd_x [1] and fd_x [2] are not comparable: they differ in real.fingerprint ({hashes[0]} and {hashes[1]})"
+        in (explain_columns(found))
+    )
+    found = score_columns(
+        [[record(real={**record().real.model_dump(), "fingerprint": value + "c"})] for value in hashes]
+    )
+    assert explain_columns(found)[0].endswith(f"({12 * 'a'}... and {12 * 'b'}...)")
+
+
 class TestRecipeDifferences:
     def test_dotted_keys_whose_values_differ(self):
         one = {"seed": 0, "loss": {"name": "bce"}, "image": {"size": [8, 8]}, "ema": None}

@@ -88,6 +88,13 @@ class TestCurves:
         assert facts.curves["discriminator_loss"][0][-1] == 320
         assert "generator_loss" not in facts.curves
 
+    @pytest.mark.parametrize("lines", [1, 2])
+    def test_a_curve_needs_two_points(self, trained_run, gankit_with, lines):
+        trained_run("a")
+        self.log("a", lines, 8)
+        assert gankit_with("compare", "a").code == 0
+        assert Path("compare_curves.png").exists() == (lines > 1)
+
     def test_downsample(self):
         x, y = downsample((range(1000), [*range(999), math.nan]))
         assert len(x) == 200

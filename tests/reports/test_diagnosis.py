@@ -68,6 +68,17 @@ def test_a_killed_run(run):
     assert found.next_step == f"gankit resume {run}    continues from step-00000003"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "age"),
+    [(121, "2 minutes"), (7_190, "120 minutes"), (7_210, "2 hours"), (172_000, "48 hours"), (172_900, "2 days")],
+)
+def test_the_age_of_the_log_of_a_killed_run(run, seconds, age):
+    remove_the_ending(run)
+    for file in run.glob("*.jsonl"):
+        os.utime(file, (time.time() - seconds,) * 2)
+    assert diagnose(run).status.endswith(f"last changed {age} ago")
+
+
 def test_nan_in_the_log_of_a_run_that_did_not_report_it(run):
     remove_the_ending(run)
     (run / "metrics.jsonl").unlink(missing_ok=True)
