@@ -7,7 +7,7 @@ import copy
 import torch
 from plain_loop import HandWritten
 
-from gankit.cli.progress import Lines
+from gankit.cli.progress import ProgressLines
 from gankit.recipe.model import Train
 
 SAME_KERNELS = ["train.kernels=torch"] if "kernels" in Train.model_fields else []
@@ -20,7 +20,7 @@ def test_step_with_log_against_a_hand_written_loop(assemble, compare, benchmark,
         "dataset={name: noise, count: 4096, side: 32}",
         *SAME_KERNELS,
     )
-    trainer.callbacks.add("progress", Lines())
+    trainer.callbacks.add("progress", ProgressLines())
     by_hand = HandWritten(
         *(copy.deepcopy(network) for network in (trainer.state.generator, trainer.state.discriminator)),
         images=trainer.setup.loader.dataset.tensors()[0],

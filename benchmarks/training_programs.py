@@ -9,14 +9,14 @@ import noise_dataset
 import plain_dcgan
 
 import gankit
-from gankit.cli.progress import Lines
+from gankit.cli.progress import ProgressLines
 
 
 def train_gankit(recipe: Path, overrides: Sequence[str], out: Path) -> Iterator[object]:
     """Train as ``gankit run`` does: with all callbacks of the recipe, printed progress and the metrics log."""
     runtime = gankit.Runtime(plugins=[noise_dataset])
     trainer = runtime.assemble(runtime.load(recipe, overrides), out)
-    trainer.callbacks.add("progress", Lines())
+    trainer.callbacks.add("progress", ProgressLines())
     yield from trainer
 
 

@@ -91,6 +91,24 @@ def tiny_recipe() -> Callable[..., Path]:
 
 
 @pytest.fixture
+def trained_run(tiny_runtime: gankit.Runtime, tiny_recipe: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
+    """``trained_run("name", **sections) -> directory``: train the tiny recipe for three steps."""
+
+    def train(name: str = "run", **sections: Any) -> Path:
+        sections.setdefault("dataset", {"name": "tiny", "count": 100})
+        tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path, **sections)), tmp_path / name).fit()
+        return Path(name)
+
+    return train
+
+
+@pytest.fixture
+def scorers_plugin_file() -> Path:
+    """A plugin with tiny metrics and feature extractors."""
+    return Path(__file__).parent / "evaluation" / "scorers_plugin.py"
+
+
+@pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     """``cli("run", path, ...) -> (code, out, err)``: the command line, in this process."""
 

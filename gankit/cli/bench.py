@@ -1,4 +1,4 @@
-"""``gankit bench``: how fast a recipe trains here, and what its time goes into."""
+"""``gankit bench``: measure how fast a recipe trains, and how its time is spent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 
 from ..errors import DataError, GankitError, RecipeError
-from .console import Overrides, PluginOption, complain, make_runtime, out
+from .console import Overrides, PluginOption, make_runtime, output_console, print_message
 
 if TYPE_CHECKING:
     from ..profiling.step_profile import StepProfile
@@ -27,14 +27,14 @@ def bench(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.", show_default=False)],
     overrides: Overrides = None,
     device: Annotated[
-        str | None, typer.Option(metavar="cpu|cuda", help="The device, instead of the recipe's.", show_default=False)
+        str | None, typer.Option(metavar="cpu|cuda", help="Device that replaces the recipe's.", show_default=False)
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps to measure, after ten of warm-up.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, help="Number of steps to measure, after 10 warm-up steps.")] = 100,
     plugin: PluginOption = None,
 ) -> None:
-    """Measure a recipe: images a second, what each part of a step takes, memory, and use of the device.
+    """Benchmark a recipe: images per second, time of each part of a step, memory and device utilization.
 
-    It trains in a temporary folder and leaves nothing behind. Callbacks count as they fall in the steps measured.
+    The run is in a temporary folder, which is deleted afterwards. The measured steps include their callbacks.
 
     Examples:
 
@@ -43,11 +43,10 @@ def bench(
       gankit bench recipes/quickstart.yaml train.precision=fp32 --device cpu --steps 20
     """
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
-        raise GankitError("gankit bench measures one process; start it without torchrun")
+        raise GankitError("gankit bench measures a single process; start it without torchrun")
     runtime = make_runtime(plugin)
-    words = [*(overrides or ()), *([f"train.device={device}"] if device else ())]
-    checked = runtime.load(recipe, words)
-    console = out()
+    checked = runtime.load(recipe, [*(overrides or ()), *([f"train.device={device}"] if device else ())])
+    console = output_console()
     try:
         with _temporary_folder() as folder:
             console.print(f"preparing {checked.recipe.dataset.name} ...")
@@ -56,15 +55,15 @@ def bench(
             except DataError as error:
                 raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
             console.print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
-            measured = _measure(trainer, steps)
+            profile = _measure(trainer, steps)
     except KeyboardInterrupt:
-        complain("interrupted before all was measured")
+        print_message("interrupted before the measurement was complete")
         raise typer.Exit(130) from None
-    _print(trainer, measured)
+    _print_profile(trainer, profile)
 
 
 def _measure(trainer: Trainer, steps: int) -> StepProfile:
-    """Raises: GankitError before the first step; typer.Exit with 1 after it."""
+    """Raises: GankitError: the run fails before its first step. typer.Exit: with code 1: it fails later."""
     from ..profiling.step_profile import profile_steps
 
     try:
@@ -72,66 +71,66 @@ def _measure(trainer: Trainer, steps: int) -> StepProfile:
     except GankitError as error:
         if trainer.state.step == 0:
             raise
-        complain(str(error))
+        print_message(str(error))
         raise typer.Exit(1) from None
 
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
-    """A folder that is gone afterwards, also where this process is told to end."""
+    """A folder that is deleted afterwards, also when the process receives SIGTERM."""
 
-    def end(number: int, frame: FrameType | None) -> None:
+    def exit_process(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    previous = signal.signal(signal.SIGTERM, exit_process)
     try:
         with tempfile.TemporaryDirectory(prefix="gankit-bench-") as folder:
             yield Path(folder)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
-def _print(trainer: Trainer, measured: StepProfile) -> None:
+def _print_profile(trainer: Trainer, profile: StepProfile) -> None:
     from ..training.callbacks import CALLBACKS
     from ..training.step import OTHER
 
-    about, images = trainer.setup.about, measured.images
+    about, images = trainer.setup.about, profile.images
     batch = trainer.recipe.loader.batch_size
-    where = f"{about['device']} ({about['threads']} threads)" if about["device"] == "cpu" else about["device"]
-    console = out()
-    console.print(f"\n{trainer.recipe.name} on {where} in {about['precision']}, batches of {batch}\n")
+    device = f"{about['device']} ({about['threads']} threads)" if about["device"] == "cpu" else about["device"]
+    console = output_console()
+    console.print(f"\n{trainer.recipe.name} on {device} in {about['precision']}, batch size {batch}\n")
 
     parts = Table(box=None, header_style="bold")
     parts.add_column("part of a step")
     parts.add_column("ms", justify="right")
     parts.add_column("share", justify="right")
-    whole = sum(measured.parts.values())
+    total = sum(profile.parts.values())
 
     def add(name: str, seconds: float) -> None:
-        parts.add_row(name, f"{1000 * seconds / measured.steps:,.2f}", f"{seconds / whole:.1%}")
+        parts.add_row(name, f"{1000 * seconds / profile.steps:,.2f}", f"{seconds / total:.1%}")
 
-    for part, seconds in measured.parts.items():
+    for part, seconds in profile.parts.items():
         if seconds or part == OTHER:
             add(part, seconds)
         if part == CALLBACKS:
-            for name, own in sorted(measured.callbacks.items(), key=lambda item: -item[1]):
+            for name, own in sorted(profile.callbacks.items(), key=lambda item: -item[1]):
                 add(f"  {name}", own)
-    add("all", whole)
+    add("total", total)
     console.print(parts)
 
-    achieved = measured.flops / measured.seconds
-    memory = "allocated on the device" if about["device"].startswith("cuda") else "of this process"
-    facts = Table(box=None, show_header=False)
-    facts.add_column(style="bold")
-    facts.add_column()
-    milliseconds = 1000 * measured.seconds / measured.steps
-    facts.add_row("speed", f"{images / measured.seconds:,.1f} images/s ({milliseconds:,.2f} ms a step)")
-    facts.add_row("peak memory", f"{measured.peak_bytes / 2**20:,.0f} MiB {memory}")
-    facts.add_row("computed", f"{measured.flops / images / 1e9:,.3f} GFLOP an image")
-    facts.add_row(
+    achieved = profile.flops / profile.seconds
+    memory = "allocated on the device" if about["device"].startswith("cuda") else "by this process"
+    totals = Table(box=None, show_header=False)
+    totals.add_column(style="bold")
+    totals.add_column()
+    milliseconds = 1000 * profile.seconds / profile.steps
+    totals.add_row("speed", f"{images / profile.seconds:,.1f} images/s ({milliseconds:,.2f} ms per step)")
+    totals.add_row("peak memory", f"{profile.peak_bytes / 2**20:,.0f} MiB {memory}")
+    totals.add_row("computed", f"{profile.flops / images / 1e9:,.3f} GFLOP per image")
+    totals.add_row(
         "achieved",
-        f"{achieved / 1e12:,.3f} TFLOP/s, {achieved / measured.peak_flops:.1%} of the "
-        f"{measured.peak_flops / 1e12:,.2f} that large matrix products reach here in {about['precision']}",
+        f"{achieved / 1e12:,.3f} TFLOP/s, {achieved / profile.peak_flops:.1%} of the "
+        f"{profile.peak_flops / 1e12:,.2f} that large matrix products reach on this device in {about['precision']}",
     )
     console.print()
-    console.print(facts)
+    console.print(totals)

@@ -1,4 +1,4 @@
-"""``gankit check``: is a recipe fit to run?"""
+"""``gankit check``: check a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from .console import Overrides, PluginOption, complain, make_runtime, out
+from .console import Overrides, PluginOption, make_runtime, output_console, print_message
 
 
 def check(
@@ -17,7 +17,7 @@ def check(
     overrides: Overrides = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Check a recipe without data or device, and show it with every default filled in.
+    """Check a recipe without its data and without training, and print it with all defaults.
 
     Examples:
 
@@ -26,19 +26,19 @@ def check(
       gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
     """
     checked = make_runtime(plugin).load(recipe, overrides or ())
-    table = Table(title=f"{recipe} is fit to run", title_justify="left", box=None, show_header=False)
+    table = Table(title=f"{recipe} is valid", title_justify="left", box=None, show_header=False)
     table.add_column(style="bold")
     for key, value in checked.recipe.model_dump(mode="json").items():
         for index, line in enumerate(_lines(value)):
             table.add_row(key if index == 0 else "", line)
-    out().print(table)
+    output_console().print(table)
     for path, reason in checked.not_tried.items():
-        message = f"not tried without data ({reason}); it is tried before the first step"
-        complain(str(checked.recipe.document.problem(path, message)), "note")
+        message = f"not tried without data ({reason}); it will be tried before the first step"
+        print_message(str(checked.recipe.document.problem(path, message)), "note")
 
 
 def _lines(value: Any) -> list[str]:
-    """One line a component or setting."""
+    """The lines of a section: one for each component or group of settings."""
     if isinstance(value, list):
         return [line for item in value for line in _lines(item)] or ["none"]
     if isinstance(value, dict) and "name" in value:
@@ -54,5 +54,5 @@ def _pairs(values: dict[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A value as a recipe would write it."""
+    """A value as written in a recipe."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""``gankit compare``: runs beside one another, in a table and in a picture."""
+"""``gankit compare``: compare runs in tables and figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, out
+from .console import PluginOption, make_runtime, output_console
 from .duration import format_duration
 
 if TYPE_CHECKING:
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from ..reports.run_summary import RunSummary
     from ..runtime import Runtime
 
-GAP = 2  # blanks that a table leaves around a column
+COLUMN_PADDING = 2  # spaces around a column of a table
 
 
 def compare(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN_DIR RUN_DIR ...", help="Run directories.", show_default=False)
     ],
-    count: Annotated[int, typer.Option(min=1, max=1000, help="How many samples of each run.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Of the samples.")] = 0,
+    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of samples of each run.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the samples.")] = 0,
     path: Annotated[Path, typer.Option("--out", help="The PNG file to write.")] = Path("compare.png"),
     plugin: PluginOption = None,
 ) -> None:
-    """Compare runs: how far and fast they went, their newest scores, what their recipes differ in, and their samples.
+    """Compare runs: their steps, speed and newest scores, the differences between their recipes, and their samples.
 
-    Scores are those of gankit eval and of the callback evaluate. Only what was measured alike stands in one column.
-    Beside the samples' picture there is another one with the curves of losses and scores.
+    Scores come from gankit eval and from the callback evaluate. Each column contains only comparable scores. A second
+    figure, next to that of the samples, shows the curves of losses and scores.
 
     Examples:
 
@@ -43,32 +43,32 @@ def compare(
 
       gankit compare results/* --count 64 --out figures/all.png
     """
-    from ..reports.comparison import columns, explain, recipe_differences
+    from ..reports.comparison import explain_columns, recipe_differences, score_columns
     from ..reports.curves import save_curves
-    from ..reports.run_summary import labels, read_run
+    from ..reports.run_summary import read_run, run_names
     from ..reports.sample_grids import save_sample_grids
 
-    facts = [read_run(run) for run in runs]
-    names = labels(runs)
+    summaries = [read_run(run) for run in runs]
+    names = run_names(runs)
     samples = _samples(names, runs, count, seed, make_runtime(plugin))
-    console = out()
-    scored = columns([run.evaluations for run in facts])
-    for table in run_tables(names, facts, scored, console.width):
+    console = output_console()
+    columns = score_columns([run.evaluations for run in summaries])
+    for table in run_tables(names, summaries, columns, console.width):
         console.print(table)
-    if any(column.best() for column in scored):
-        console.print("* the best of its column")
-    for sentence in explain(scored):
+    if any(column.best() for column in columns):
+        console.print("* best score of its column")
+    for sentence in explain_columns(columns):
         console.print(sentence)
-    if not scored:
-        console.print("no run has scores yet; see: gankit eval --help")
-    if differing := recipe_differences([run.recipe.model_dump(mode="json") for run in facts]):
+    if not columns:
+        console.print("no run has scores yet; see gankit eval --help")
+    if differing := recipe_differences([run.recipe.model_dump(mode="json") for run in summaries]):
         console.print()
         console.print(recipe_table(names, differing))
     save_sample_grids(samples, path)
     console.print(f"\n{path}: {count} samples of each run, seed {seed}")
     curves = path.with_name(f"{path.stem}_curves.png")
-    if save_curves(names, facts, scored, curves):
-        console.print(f"{curves}: losses and scores over the images seen")
+    if save_curves(names, summaries, columns, curves):
+        console.print(f"{curves}: losses and scores against images seen")
 
 
 def _samples(
@@ -91,22 +91,29 @@ def _samples(
 
 
 def run_tables(
-    names: Sequence[str], facts: Sequence[RunSummary], scored: Sequence[Column], width: int
+    names: Sequence[str], runs: Sequence[RunSummary], columns: Sequence[Column], width: int
 ) -> Iterator[Table]:
-    """A line for each run: one table where there is room for it, else as many as it takes to cut nothing."""
-    rates = [run.images_per_second for run in facts]
+    """Tables with one row for each run: as many as needed for all columns to fit ``width``.
+
+    Args:
+        names: of the runs.
+        runs: their summaries.
+        columns: their scores.
+        width: of the terminal, in characters.
+    """
+    rates = [run.images_per_second for run in runs]
     cells = {
-        "steps": [f"{run.steps:,}" for run in facts],
-        "images": [f"{run.images:,}" for run in facts],
+        "steps": [f"{run.steps:,}" for run in runs],
+        "images": [f"{run.images:,}" for run in runs],
         "images/s": ["-" if rate is None else f"{rate:,.0f}" for rate in rates],
-        "time": [format_duration(run.seconds) for run in facts],
-        "ended": [run.ending or "running or killed" for run in facts],
-        "loss D": [_loss(run, "discriminator_loss") for run in facts],
-        "loss G": [_loss(run, "generator_loss") for run in facts],
-        **{column.title: [_score(column, index, run.steps) for index, run in enumerate(facts)] for column in scored},
+        "time": [format_duration(run.seconds) for run in runs],
+        "ended": [run.ending or "running or killed" for run in runs],
+        "loss D": [_loss(run, "discriminator_loss") for run in runs],
+        "loss G": [_loss(run, "generator_loss") for run in runs],
+        **{column.title: [_score(column, index, run.steps) for index, run in enumerate(runs)] for column in columns},
     }
-    widths = {title: GAP + max(map(len, (title, *column))) for title, column in cells.items()}
-    first = GAP + max(map(len, ("run", *names)))
+    widths = {title: COLUMN_PADDING + max(map(len, (title, *texts))) for title, texts in cells.items()}
+    first = COLUMN_PADDING + max(map(len, ("run", *names)))
     while cells:
         room = width - first
         titles: list[str] = []
@@ -125,7 +132,7 @@ def run_tables(
 
 
 def recipe_table(names: Sequence[str], differing: dict[str, list[Any]]) -> Table:
-    """A line for each key of which the recipes' values differ."""
+    """A table of the values that differ, with one row for each key."""
     table = Table(box=None, header_style="bold")
     table.add_column("recipe", overflow="fold")
     for name in names:
@@ -140,14 +147,14 @@ def _loss(run: RunSummary, name: str) -> str:
 
 
 def _score(column: Column, index: int, steps: int) -> str:
-    """A score, with what one must know of the weights where they are not those that one would expect."""
+    """A score, marked if it is the best or does not come from the run's last step without EMA."""
     evaluation = column.evaluations.get(index)
     if evaluation is None:
         return "-"
-    subject = evaluation.evaluated
+    source = evaluation.evaluated
     notes = [
-        *(["EMA"] if subject.ema else []),
-        *([f"step {subject.step:,}"] if subject.step is not None and subject.step != steps else []),
+        *(["EMA"] if source.ema else []),
+        *([f"step {source.step:,}"] if source.step is not None and source.step != steps else []),
     ]
     mark = " *" if index in column.best() else ""
     return f"{evaluation.scores[column.score]:.5g}{mark}" + (f" ({', '.join(notes)})" if notes else "")

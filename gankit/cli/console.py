@@ -1,4 +1,4 @@
-"""What the verbs share: two consoles, the ``--plugin`` option, and a runtime whose broken plugins are reported."""
+"""What commands share: the output and error streams, common options, and creating the runtime."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..registry import Registries, Registry
     from ..runtime import Runtime
 
-LONGEST_LINE = 1000
-LONGEST_COMPLAINT = 4000  # characters of a line
+WIDTH_WITHOUT_TERMINAL = 1000  # characters
+MAX_MESSAGE_LINE = 4000  # characters
 PluginOption = Annotated[
     list[str] | None,
     typer.Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
@@ -33,85 +33,90 @@ Overrides = Annotated[
 
 
 def rank() -> int:
-    """Of this process among those that torchrun has started: the first alone talks, the others only of their errors."""
+    """The rank among the processes of torchrun. Rank 0 prints everything, other ranks print errors only."""
     several = int(os.environ.get("WORLD_SIZE") or 1) > 1
     return int(os.environ.get("RANK") or 0) if several else 0
 
 
-def out() -> Console:
-    """Where results go: text as it is, whatever brackets it has; a line is never cut where there is no terminal."""
+def output_console() -> Console:
+    """A console for standard output. It prints text literally, and does not wrap lines if there is no terminal."""
     quiet = rank() > 0
-    console = _PlainConsole(highlight=False, markup=False, emoji=False, quiet=quiet)
+    console = _EscapingConsole(highlight=False, markup=False, emoji=False, quiet=quiet)
     if console.is_terminal:
         return console
-    return _PlainConsole(highlight=False, markup=False, emoji=False, quiet=quiet, width=LONGEST_LINE)
+    return _EscapingConsole(highlight=False, markup=False, emoji=False, quiet=quiet, width=WIDTH_WITHOUT_TERMINAL)
 
 
-def complain(message: str, title: str = "error") -> None:
-    """One message on the error stream, its lines as they are, and nothing in it that could steer a terminal."""
+def print_message(message: str, title: str = "error") -> None:
+    """Print a message to standard error, with control characters escaped except for line breaks.
+
+    Args:
+        message: one or more lines.
+        title: printed before it, such as ``error`` or ``warning``. Ranks other than 0 print errors only.
+    """
     if rank() > 0:
         if title != "error":
             return
         title = f"process {rank()}: error"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     style = "yellow" if title == "warning" else "red"
-    lines = [truncate(plain(line), LONGEST_COMPLAINT) for line in message.split("\n")]
+    lines = [truncate(escape(line), MAX_MESSAGE_LINE) for line in message.split("\n")]
     console.print(Text.assemble((f"{title}: ", f"bold {style}"), "\n".join(lines)))
 
 
-def plain(text: str) -> str:
-    """With nothing in it that could steer a terminal: what is not printable is escaped."""
+def escape(text: str) -> str:
+    """Escape characters that are not printable, such as a terminal's control sequences."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-class _Plain:
-    """What is printed as text, not to steer a terminal."""
+def _escape_lines(text: str) -> str:
+    return "\n".join(map(escape, text.split("\n")))
 
-    def __init__(self, inner: RenderableType) -> None:
-        self._inner = inner
+
+class _EscapedTable:
+    """A table whose cells are escaped; rich's own control segments are kept."""
+
+    def __init__(self, table: RenderableType) -> None:
+        self._table = table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for segment in console.render(self._inner, options):
-            if segment.control:
-                yield segment
-            else:
-                yield Segment("\n".join(map(plain, segment.text.split("\n"))), segment.style)
+        for segment in console.render(self._table, options):
+            yield segment if segment.control else Segment(_escape_lines(segment.text), segment.style)
 
     def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._inner)
+        return Measurement.get(console, options, self._table)
 
 
-class _PlainConsole(Console):
-    """Prints names and words of strangers as what they are: text."""
+class _EscapingConsole(Console):
+    """Escapes strings and tables, which may contain text from files and plugins."""
 
-    def print(self, *objects: Any, **how: Any) -> None:
-        super().print(*(_plain_object(thing) for thing in objects), **how)
+    def print(self, *objects: Any, **kwargs: Any) -> None:
+        super().print(*map(_escaped, objects), **kwargs)
 
 
-def _plain_object(thing: Any) -> Any:
-    if isinstance(thing, str):
-        return "\n".join(map(plain, thing.split("\n")))
-    return _Plain(thing) if isinstance(thing, Table) else thing
+def _escaped(value: Any) -> Any:
+    if isinstance(value, str):
+        return _escape_lines(value)
+    return _EscapedTable(value) if isinstance(value, Table) else value
 
 
 def make_runtime(plugins: Sequence[str] | None) -> Runtime:
-    """A runtime with the installed plugins and those given; says which installed ones did not load."""
+    """A runtime with the installed plugins and the given ones. Installed plugins that fail to load cause a warning."""
     from ..runtime import Runtime
 
     runtime = Runtime(plugins or ())
     for broken in runtime.broken:
-        complain(f"{broken.reason}; it is left out", "warning")
+        print_message(f"{broken.reason}; continuing without this plugin", "warning")
     return runtime
 
 
-def find_kind(registries: Registries, kind: str) -> Registry[Any]:
-    """The registry that ``kind`` names, in the plural or the singular. Raises: GankitError."""
+def find_registry(registries: Registries, kind: str) -> Registry[Any]:
+    """The registry of a kind, given in the plural or the singular. Raises: GankitError: there is no such kind."""
     from ..messages import did_you_mean
 
-    by_kind = registries.by_kind()
     for registry in registries:
         if kind in (registry.kind, registry.singular):
             return registry
-    raise GankitError(f"no kind is called {kind!r}{did_you_mean(kind, by_kind)}")
+    raise GankitError(f"there is no kind {kind!r}{did_you_mean(kind, registries.by_kind())}")

@@ -1,4 +1,4 @@
-"""``gankit doctor``: what happened to a run."""
+"""``gankit doctor``: diagnose a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import out
+from .console import output_console
 from .duration import format_duration
 
 if TYPE_CHECKING:
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
 def doctor(
     run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.", show_default=False)],
 ) -> None:
-    """Say what happened to a run: one that ended, one that was killed, one that still runs.
+    """Diagnose a run: its status, problems of the training, its history, and how to continue it.
 
-    Example:
+    The run may be finished, stopped, killed or still running.
+
+    Examples:
 
       gankit doctor results/dcgan_cifar10
     """
     from ..reports.diagnosis import diagnose
 
-    found = diagnose(run)
-    console = out()
-    for line in told(found):
+    console = output_console()
+    for line in format_diagnosis(diagnose(run)):
         console.print(line)
 
 
-def told(found: Diagnosis) -> list[str]:
-    """A diagnosis in lines."""
-    facts = found.facts
-    rate = facts.images_per_second
-    speed = "" if rate is None else f"; {format_duration(facts.seconds)} of training, {rate:,.0f} images/s"
-    lines = [f"{facts.directory}: {found.ending}{speed}", ""]
-    if found.troubles:
-        for trouble in found.troubles:
-            until = "to the end" if trouble.until is None else f"to step {trouble.until:,}"
-            lines += [f"{trouble.kind}, from step {trouble.since:,} {until}:", f"  {trouble.message}", ""]
-    else:
-        lines += ["No finding about the training itself (docs/health.md says what is looked at).", ""]
-    if found.history:
-        lines += ["What happened:", *(f"  {sentence}" for sentence in found.history), ""]
-    if found.next_step:
-        lines += [f"To go on:  {found.next_step}"]
+def format_diagnosis(diagnosis: Diagnosis) -> list[str]:
+    """The lines to print."""
+    summary = diagnosis.summary
+    rate = summary.images_per_second
+    speed = "" if rate is None else f"; {format_duration(summary.seconds)} of training, {rate:,.0f} images/s"
+    lines = [f"{summary.directory}: {diagnosis.status}{speed}", ""]
+    for problem in diagnosis.problems:
+        end = "to the end" if problem.end_step is None else f"to step {problem.end_step:,}"
+        lines += [f"{problem.kind}, from step {problem.first_step:,} {end}:", f"  {problem.message}", ""]
+    if not diagnosis.problems:
+        lines += ["No problems of the training were found (docs/health.md lists the checks).", ""]
+    if diagnosis.history:
+        lines += ["History:", *(f"  {line}" for line in diagnosis.history), ""]
+    if diagnosis.next_step:
+        lines += [f"To continue:  {diagnosis.next_step}"]
     return lines

@@ -1,4 +1,4 @@
-"""The command line: verbs, and what an error looks like. ``gankit --help`` imports no torch."""
+"""The command line: all commands, and how errors are printed. ``gankit --help`` does not import torch."""
 
 from __future__ import annotations
 
@@ -12,38 +12,40 @@ from typer.core import TyperGroup
 
 from .. import __version__
 from ..errors import GankitError, PluginError, RecipeError
-from . import bench, check, compare, doctor, evaluate, listing, plugins, resume, run, sample, show
-from .console import complain, rank
+from . import bench, check, compare, doctor, plugins, resume, run, sample, show
+from . import eval as eval_command
+from . import list as list_command
+from .console import print_message, rank
 
-COMMANDS = "gankit.commands"
+ENTRY_POINTS = "gankit.commands"
 
 
-class Verbs(TyperGroup):
-    """Our verbs, and those of the entry-point group ``gankit.commands``, which load when called.
+class CommandGroup(TyperGroup):
+    """Built-in commands, and those of the entry-point group ``gankit.commands``, which are imported when called.
 
-    (Contexts and commands are Any: typer brings its own copy of click's classes or uses click's, by its version.)
+    Contexts and commands are typed as Any because typer, depending on its version, uses click or its own copy of it.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
         own = super().list_commands(ctx)
-        return [*own, *sorted({point.name for point in metadata.entry_points(group=COMMANDS)} - set(own))]
+        return [*own, *sorted({point.name for point in metadata.entry_points(group=ENTRY_POINTS)} - set(own))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if own := super().get_command(ctx, cmd_name):
             return own
-        found = metadata.entry_points(group=COMMANDS, name=cmd_name)
-        return _Deferred(next(iter(found))) if found else None
+        found = metadata.entry_points(group=ENTRY_POINTS, name=cmd_name)
+        return _LazyCommand(next(iter(found))) if found else None
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            complain("interrupted before the first step")
+            print_message("interrupted before the first step")
             raise typer.Exit(130) from None
 
 
-class _Deferred(typer.core.TyperCommand):
-    """A verb of another package: named in the help, imported when called."""
+class _LazyCommand(typer.core.TyperCommand):
+    """A command of another package: listed in the help, imported when called."""
 
     def __init__(self, point: metadata.EntryPoint) -> None:
         from ..plugin_loader import distribution_of
@@ -59,24 +61,24 @@ class _Deferred(typer.core.TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            verb = self._point.load()
+            command = self._point.load()
         except (Exception, SystemExit) as error:
-            raise PluginError(f"the verb '{self.name}' of {self._package}: {type(error).__name__}: {error}") from error
-        app = verb if isinstance(verb, typer.Typer) else typer.Typer()
-        if app is not verb:
-            app.command(self._point.name)(verb)
+            raise PluginError(f"command '{self.name}' of {self._package}: {type(error).__name__}: {error}") from error
+        app = command if isinstance(command, typer.Typer) else typer.Typer()
+        if app is not command:
+            app.command(self._point.name)(command)
         return app(ctx.args, prog_name=ctx.command_path)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"gankit {__version__}")
         raise typer.Exit
 
 
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Train generative adversarial networks from recipes and plugins.
@@ -86,9 +88,9 @@ def _options(
 
 
 def make_app() -> typer.Typer:
-    """The application with all verbs."""
+    """The application with all commands."""
     app = typer.Typer(
-        cls=Verbs,
+        cls=CommandGroup,
         name="gankit",
         no_args_is_help=True,
         add_completion=False,
@@ -97,35 +99,35 @@ def make_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for name, verb in (
+    for name, command in (
         ("run", run.run),
         ("resume", resume.resume),
         ("check", check.check),
-        ("list", listing.list_components),
+        ("list", list_command.list_components),
         ("show", show.show),
         ("plugins", plugins.plugins),
         ("sample", sample.sample),
-        ("eval", evaluate.evaluate),
+        ("eval", eval_command.evaluate),
         ("compare", compare.compare),
         ("doctor", doctor.doctor),
         ("bench", bench.bench),
     ):
-        app.command(name)(verb)
+        app.command(name)(command)
     return app
 
 
 def main() -> None:
-    """Run the command line. A user's mistake is one message and exit code 2, never a traceback."""
+    """Run the command line. A `GankitError` is printed as one message, without a traceback; the exit code is 2."""
     try:
         make_app()(prog_name="gankit")
     except GankitError as error:
-        if not _is_told_elsewhere(error):
-            complain(str(error))
+        if not _printed_by_other_process(error):
+            print_message(str(error))
         sys.exit(2)
 
 
-def _is_told_elsewhere(error: GankitError) -> bool:
-    """Whether another process has the same error, and tells it: what is in a recipe is in it for all."""
+def _printed_by_other_process(error: GankitError) -> bool:
+    """Whether another process prints the same error, since all processes read the same recipe and plugins."""
     if rank() == 0:
         return False
     from ..distributed.rank_failures import OtherProcessError

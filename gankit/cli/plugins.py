@@ -1,15 +1,15 @@
-"""``gankit plugins``: what loaded, and what did not."""
+"""``gankit plugins``: list the plugins."""
 
 from __future__ import annotations
 
 from rich.table import Table
 from rich.text import Text
 
-from .console import PluginOption, out
+from .console import PluginOption, output_console
 
 
 def plugins(plugin: PluginOption = None) -> None:
-    """List the plugins: where each comes from and what it registers, and why a broken one did not load.
+    """List the plugins: where each is installed, what it registers, and why a plugin did not load.
 
     Examples:
 
@@ -28,4 +28,4 @@ def plugins(plugin: PluginOption = None) -> None:
         table.add_row(loaded.name, loaded.source, "; ".join(parts) or "hooks only")
     for broken in runtime.broken:
         table.add_row(broken.name, broken.source, Text.assemble(("did not load: ", "red"), broken.reason))
-    out().print(table)
+    output_console().print(table)

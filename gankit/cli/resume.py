@@ -1,4 +1,4 @@
-"""``gankit resume``: go on with a run."""
+"""``gankit resume``: continue a run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from ..errors import DataError
-from .console import Overrides, PluginOption, make_runtime, out
-from .training import restarted, stay_stopped, train
+from .console import Overrides, PluginOption, make_runtime, output_console
+from .run_and_resume import exit_if_stopped, restarted_by_torchrun, train
 
 
 def resume(
@@ -17,9 +17,9 @@ def resume(
     overrides: Overrides = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Go on with a run from its newest checkpoint.
+    """Continue a run from its newest checkpoint.
 
-    On the same machine it ends as if it had never stopped. A longer run: override its length.
+    On the same machine, the result is the same as without the interruption. To train longer, override the length.
 
     Examples:
 
@@ -27,14 +27,16 @@ def resume(
 
       gankit resume results/dcgan_cifar10 train.epochs=50
     """
-    if restarted():
-        stay_stopped(run_dir)
+    if restarted_by_torchrun():
+        exit_if_stopped(run_dir)
     runtime = make_runtime(plugin)
     try:
         trainer = runtime.resume(run_dir, overrides or ())
     except DataError as error:
         raise DataError(f"{run_dir}: {error}") from None
     if trainer.finished:
-        out().print(f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer: train.steps=N")
+        output_console().print(
+            f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer, add train.steps=N"
+        )
         return
     train(trainer, plugin)

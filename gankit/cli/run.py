@@ -9,9 +9,9 @@ import typer
 
 from ..errors import DataError, GankitError, RecipeError
 from ..runs.file_names import RECIPE
-from .console import Overrides, PluginOption, make_runtime, out
+from .console import Overrides, PluginOption, make_runtime, output_console
 from .resume import resume
-from .training import restarted, train
+from .run_and_resume import restarted_by_torchrun, train
 
 
 def run(
@@ -20,10 +20,12 @@ def run(
     plugin: PluginOption = None,
     directory: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="The run directory itself, instead of the next under results/."),
+        typer.Option("--out", metavar="DIR", help="Run directory (default: results/NAME, numbered if it exists)."),
     ] = None,
 ) -> None:
-    """Train a recipe. Started again by torchrun after a failure, a run with --out goes on where it stopped.
+    """Train a recipe.
+
+    If torchrun restarts a run with --out after a failure, the run continues from its newest checkpoint.
 
     Examples:
 
@@ -35,18 +37,18 @@ def run(
 
       torchrun --nproc-per-node 2 -m gankit run my_recipe.yaml --out results/mine
     """
-    if restarted():
+    if restarted_by_torchrun():
         if directory is None:
             raise GankitError(
-                "torchrun has started this run again, and without --out DIR none can tell which directory is its own; "
-                "go on with gankit resume RUN_DIR, and next time name the directory"
+                "torchrun restarted this run, but without --out DIR its directory is unknown; "
+                "continue with gankit resume RUN_DIR, and pass --out next time"
             )
         recipe_file = directory / RECIPE
         if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
     checked = runtime.load(recipe, overrides or ())
-    out().print(f"preparing {checked.recipe.dataset.name} ...")
+    output_console().print(f"preparing {checked.recipe.dataset.name} ...")
     try:
         trainer = runtime.assemble(checked, directory)
     except DataError as error:

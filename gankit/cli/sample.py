@@ -1,4 +1,4 @@
-"""``gankit sample``: pictures from a trained generator."""
+"""``gankit sample``: generate images with a trained generator."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import PluginOption, make_runtime, out
+from .console import PluginOption, make_runtime, output_console
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ..sampling.trained_generator import TrainedGenerator
 
-PICTURES, LATENTS = 64, 8  # in a grid, and to walk over
+DEFAULT_IMAGES, DEFAULT_LATENTS = 64, 8  # of a grid, and of an interpolation
 
 
 def sample(
@@ -25,7 +25,7 @@ def sample(
         list[str] | None,
         typer.Argument(
             metavar="OPTION=VALUE",
-            help="The network's sampling options, such as truncation=0.7, and labels.",
+            help="Sampling options of the generator, such as truncation=0.7, and labels.",
             show_default=False,
         ),
     ] = None,
@@ -34,16 +34,16 @@ def sample(
         typer.Option(
             min=1,
             max=10_000,
-            help=f"How many pictures, {PICTURES} if not given; or latents to walk over, {LATENTS}.",
+            help=f"Number of images (default: {DEFAULT_IMAGES}) or of latents (default: {DEFAULT_LATENTS}).",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same pictures for the same seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same images.")] = 0,
     classes: Annotated[
         str | None,
         typer.Option(
             metavar="NAME,...",
-            help="Of these classes only, by names or numbers, or of all; as many pictures of each, and a row a class.",
+            help="Class names or numbers, or all: the same number of images of each class, one class per row.",
             show_default=False,
         ),
     ] = None,
@@ -53,14 +53,14 @@ def sample(
             min=2,
             max=1_000,
             metavar="STEPS",
-            help="Walk from latent to latent in so many steps: a row each of a PNG, or frames of a GIF.",
+            help="Interpolate between latents in this many steps: rows of a PNG, or frames of a GIF.",
             show_default=False,
         ),
     ] = None,
-    path: Annotated[Path, typer.Option("--out", help="The file to write: PNG, or GIF for a walk.")] = Path("grid.png"),
+    path: Annotated[Path, typer.Option("--out", help="PNG file, or GIF for an interpolation.")] = Path("grid.png"),
     plugin: PluginOption = None,
 ) -> None:
-    """Draw a grid of pictures, or a walk through the latents; needs neither the recipe nor the data.
+    """Generate a grid of images, or interpolate between latents. Needs neither the recipe nor the data.
 
     Examples:
 
@@ -74,61 +74,71 @@ def sample(
 
       gankit sample results/dcgan_cifar10 --interpolate 8 --out rows.png
 
-      gankit sample results/dcgan_cifar10 --interpolate 24 --out walk.gif
+      gankit sample results/dcgan_cifar10 --interpolate 24 --out interpolation.gif
     """
     from ..errors import GankitError
 
     animated = path.suffix.lower() == ".gif"
     if animated and interpolate is None:
-        raise GankitError(f"--out {path}: a GIF shows a walk through the latents: add --interpolate 24, or write a PNG")
+        raise GankitError(f"--out {path}: a GIF shows an interpolation; add --interpolate 24, or write a PNG")
     if not animated and path.suffix.lower() != ".png":
-        raise GankitError(f"--out {path}: pictures are written as .png, a walk as .png or .gif")
+        raise GankitError(f"--out {path}: images are written as .png, an interpolation as .png or .gif")
     generator = make_runtime(plugin).load_generator(source)
-    count = count or (PICTURES if interpolate is None else LATENTS)
-    chosen, columns = _chosen(options or [], classes, generator, count)
+    count = count or (DEFAULT_IMAGES if interpolate is None else DEFAULT_LATENTS)
+    selected, columns = _select_options(options or [], classes, generator, count)
     try:
         if interpolate is None:
-            _save(generator.sample(count, seed, **chosen), path, columns)
-            done = f"{count} pictures"
+            _save(generator.sample(count, seed, **selected), path, columns)
+            content = f"{count} images"
         else:
-            rows = generator.interpolate(count, interpolate, seed, **chosen)
+            rows = generator.interpolate(count, interpolate, seed, **selected)
             _save(rows, path, interpolate)
-            done = f"a walk over {count} latents, {interpolate} steps each,"
+            content = f"interpolation of {count} latents, {interpolate} steps each,"
     except ValueError as error:
         raise GankitError(f"{generator.checkpoint}: {error}") from None
-    out().print(f"{path}: {done} of {generator.checkpoint}, seed {seed}")
+    output_console().print(f"{path}: {content} of {generator.checkpoint}, seed {seed}")
 
 
-def _chosen(
+def _select_options(
     words: list[str], classes: str | None, generator: TrainedGenerator, count: int
 ) -> tuple[dict[str, Any], int | None]:
-    """What to ask the generator for beside count and seed; and pictures in a row, where that shows something."""
+    """The generator's options, and the number of columns that puts each class on rows of its own.
+
+    Args:
+        words: ``OPTION=VALUE``.
+        classes: value of ``--classes``.
+        generator: has the options and classes.
+        count: number of images or latents.
+
+    Returns:
+        The options with labels, and the columns; None where the grid has its usual shape.
+    """
     from ..errors import GankitError
     from ..recipe.overrides import read_options
 
-    chosen = read_options(words)
-    if taken := sorted({"count", "seed", "steps"} & set(chosen)):
+    selected = read_options(words)
+    if taken := sorted({"count", "seed", "steps"} & set(selected)):
         instead = "--interpolate" if taken[0] == "steps" else f"--{taken[0]}"
-        raise GankitError(f"command line: {taken[0]}: is no option of the network; use {instead}")
+        raise GankitError(f"command line: {taken[0]}: is not a sampling option; use {instead}")
     if classes is None:
-        return chosen, None
-    if "labels" in chosen:
-        raise GankitError("command line: labels and --classes both say of which classes the pictures shall be; use one")
-    asked = _labels(classes, generator.classes)
-    if count < len(asked):
-        raise GankitError(f"--count {count}: is fewer than the {len(asked)} classes asked for")
-    chosen["labels"] = [asked[index * len(asked) // count] for index in range(count)]
-    return chosen, count // len(asked) if len(asked) > 1 and count % len(asked) == 0 else None
+        return selected, None
+    if "labels" in selected:
+        raise GankitError("command line: labels and --classes both choose the classes; use one of them")
+    labels = _parse_classes(classes, generator.classes)
+    if count < len(labels):
+        raise GankitError(f"--count {count}: is less than the number of classes, {len(labels)}")
+    selected["labels"] = [labels[index * len(labels) // count] for index in range(count)]
+    return selected, count // len(labels) if len(labels) > 1 and count % len(labels) == 0 else None
 
 
-def _labels(asked: str, classes: tuple[str, ...] | None) -> list[int]:
-    """The labels that names and numbers mean. Raises: GankitError."""
+def _parse_classes(text: str, classes: tuple[str, ...] | None) -> list[int]:
+    """The labels of comma-separated class names and numbers. Raises: GankitError: there is no such class."""
     from ..errors import GankitError
     from ..messages import did_you_mean
 
     if classes is None:
-        raise GankitError("--classes: this generator is unconditional: leave --classes out")
-    words = [word.strip() for word in asked.split(",")]
+        raise GankitError("--classes: this generator is unconditional; remove --classes")
+    words = [word.strip() for word in text.split(",")]
     if words == ["all"] and "all" not in classes:
         return list(range(len(classes)))
     labels = []
@@ -143,7 +153,7 @@ def _labels(asked: str, classes: tuple[str, ...] | None) -> list[int]:
 
 
 def _save(images: Tensor, path: Path, columns: int | None) -> None:
-    """A grid of images [n c h w], or a walk [n s c h w] as a grid or an animation."""
+    """Write a grid of images [n c h w], or an interpolation [n s c h w] with s steps as a grid or an animation."""
     from ..errors import GankitError
     from ..sampling.image_grid import make_grid, save_animation, save_grid
 
@@ -151,8 +161,8 @@ def _save(images: Tensor, path: Path, columns: int | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
-    walk = images.flatten(0, 1) if images.dim() == 5 else images
+    flat = images.flatten(0, 1) if images.dim() == 5 else images
     if path.suffix.lower() == ".gif":
-        save_animation([make_grid(image[None]) for image in walk], path)
+        save_animation([make_grid(image[None]) for image in flat], path)
     else:
-        save_grid(walk, path, columns)
+        save_grid(flat, path, columns)

@@ -9,12 +9,12 @@ from ..runs.file_names import RECIPE
 from ..runtime import Runtime
 from .generated_images import checkpoint_of, open_generated_images, run_of
 from .record import Evaluation
-from .request import Request, names_with_logits, select_real, select_scorers
-from .scorer import Report, Scorer, build, silent
+from .request import Request, names_with_logits, select_components, select_real
+from .scorer import Report, Scorer, build, no_report
 
 
 def evaluate(
-    source: str | Path, request: Request, runtime: Runtime | None = None, report: Report = silent
+    source: str | Path, request: Request, runtime: Runtime | None = None, report: Report = no_report
 ) -> Evaluation:
     """Compare generated images with real ones. The same request gives the same scores.
 
@@ -29,7 +29,7 @@ def evaluate(
     """
     runtime, source = runtime or Runtime(), Path(source)
     registries = runtime.registries
-    scorers = select_scorers(registries, request)
+    components = select_components(registries, request)
     device = request.find_device()
     kind = "a folder of images" if checkpoint_of(source) is None else "a checkpoint outside its run"
     run = run_of(source)
@@ -37,7 +37,7 @@ def evaluate(
     selected = select_real(registries, request, run_recipe, f"{source}: {kind}")
     dataset: Dataset = build(selected)
     images = open_generated_images(runtime, source, request, dataset.spec.channels, selected.entry.name, device)
-    scorer = Scorer(scorers, request, device, names_with_logits(registries))
+    scorer = Scorer(components, request, device, names_with_logits(registries))
     dataset.prepare()
     scorer.read_real_images(selected.entry.name, selected.plain_params(), dataset, images.size, report)
     return scorer.score(images, report)

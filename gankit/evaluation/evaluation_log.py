@@ -11,14 +11,14 @@ from ..messages import truncate
 from ..runs.json_lines import JsonLines, read_log
 from .record import Evaluation
 
-MAX_EVALUATIONS_BYTES = 2**24
+MAX_LOG_BYTES = 2**24
 
 
 def append_evaluation(path: Path, evaluation: Evaluation) -> None:
-    """Write one more line. Raises: GankitError: it cannot be written."""
+    """Append one line. Raises: GankitError: the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        log = JsonLines(path, keep_bytes=_whole_bytes(path))
+        log = JsonLines(path, keep_bytes=_bytes_of_complete_lines(path))
         try:
             log.append(evaluation.model_dump(mode="json"))
             log.sync()
@@ -29,17 +29,17 @@ def append_evaluation(path: Path, evaluation: Evaluation) -> None:
 
 
 def read_evaluations(path: Path) -> list[Evaluation]:
-    """All that a file holds; none where there is no file. Raises: GankitError: it is damaged."""
+    """All evaluations in the file; an empty list if it does not exist. Raises: GankitError: it is damaged."""
     try:
-        return [Evaluation.model_validate(record) for record in read_log(path, MAX_EVALUATIONS_BYTES)]
+        return [Evaluation.model_validate(record) for record in read_log(path, MAX_LOG_BYTES)]
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         where = truncate(".".join(map(str, fault["loc"])))
         raise GankitError(
-            f"{path}: a line is no evaluation: {where}: {truncate(fault['msg'], 200)}; delete it"
+            f"{path}: a line is not an evaluation: {where}: {truncate(fault['msg'], 200)}; delete that line"
         ) from None
 
 
-def _whole_bytes(path: Path) -> int | None:
-    """The length up to the last whole line: a crash may have left a part of one."""
+def _bytes_of_complete_lines(path: Path) -> int | None:
+    """The length up to the last complete line, because a crash may leave a partial one."""
     return path.read_bytes().rfind(b"\n") + 1 if path.exists() else None

@@ -14,9 +14,9 @@ from ..runs.file_names import EVALUATIONS
 from .evaluation_log import append_evaluation, read_evaluations
 from .extractor import Extractor
 from .generated_images import GeneratedImages, require_channels
-from .metrics import Columns
-from .record import Evaluation, Subject
-from .request import Request, names_with_logits, select_real, select_scorers
+from .metrics import ScoreDirections
+from .record import EvaluatedSource, Evaluation
+from .request import Request, names_with_logits, select_components, select_real
 from .scorer import Scorer, build, build_extractor
 
 BATCHES_PER_ROUND = 8  # that each rank computes before rank 0 gathers them
@@ -41,7 +41,7 @@ class Evaluator:
     def __init__(self, run: Run, request: Request) -> None:
         self._run, self._request, self._key = run, request, repr(request)
         registries = run.registries
-        scorers = select_scorers(registries, request)
+        components = select_components(registries, request)
         device = _device(run, request)
         generator = run.copy_generator(device, request.ema)
         dataset: Dataset
@@ -53,7 +53,7 @@ class Evaluator:
             dataset, name, params = build(selected), selected.entry.name, selected.plain_params()
             prepared = False
         require_channels(str(run.directory), run.image.channels, dataset.spec.channels, name)
-        self._scorer = Scorer(scorers, request, device, names_with_logits(registries))
+        self._scorer = Scorer(components, request, device, names_with_logits(registries))
         share = RankShare(run, generator, self._scorer.extractor, request)
         if not prepared:
             dataset.prepare()
@@ -62,7 +62,7 @@ class Evaluator:
         run.per_rank[self._key] = share
         run.run_on_all_ranks(_prepare_share, self._key, request)
 
-    def rehearse(self) -> Columns:
+    def rehearse(self) -> ScoreDirections:
         """The names of the scores of each metric, and which values of each are better.
 
         Every metric is computed once for this, with real images in place of generated ones.
@@ -121,10 +121,10 @@ class RankShare:
     def images(self) -> GeneratedImages:
         """The images to score."""
         directory, step = self._run.directory, self._run.state.step
-        about = Subject(
+        info = EvaluatedSource(
             kind="training", path=str(directory), run=directory.resolve().name, step=step, ema=self._generator.ema
         )
-        return GeneratedImages(self._generator, about, self._request)
+        return GeneratedImages(self._generator, info, self._request)
 
     def features(self, numbers: range) -> list[Tensor]:
         """Features [n f] of the batches with these numbers."""
@@ -137,7 +137,7 @@ def _prepare_share(run: Run, rank: int, world_size: int, key: str, request: Requ
     if rank == 0:
         return
     device = _device(run, request)
-    extractor = build_extractor(select_scorers(run.registries, request).features, request, device)
+    extractor = build_extractor(select_components(run.registries, request).features, request, device)
     run.per_rank[key] = RankShare(run, run.copy_generator(device, request.ema), extractor, request)
 
 
@@ -155,6 +155,6 @@ def _device(run: Run, request: Request) -> torch.device:
 
 def _identity(evaluation: Evaluation) -> tuple[object, ...]:
     """What two records of the same evaluation of a training run have in common."""
-    about, protocol = evaluation.evaluated, evaluation.protocol
+    source, protocol = evaluation.evaluated, evaluation.protocol
     scores = tuple((name, key, str(evaluation.scores[name])) for name, key in protocol.items())
-    return about.kind, about.step, about.ema, evaluation.seed, scores
+    return source.kind, source.step, source.ema, evaluation.seed, scores

@@ -1,10 +1,11 @@
-"""A folder of image files, as generated images: found below it, checked by their headers, decoded in batches."""
+"""Images of a folder to be scored: found recursively, checked by their headers, decoded in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,81 +17,102 @@ from ..data.order import Order
 from ..data.resize import resize
 from ..errors import DataError
 from .extractor import BATCH
+from .record import EvaluatedSource
 
-MAX_PIXELS = 2**24  # of images that are evaluated in their own size, a batch of them at a time
-WITHOUT_LOSS = {"L": ("L", "LA", "RGB", "RGBA"), "LA": ("LA", "RGBA"), "RGB": ("RGB", "RGBA"), "RGBA": ("RGBA",)}
-PLAIN = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
+MAX_PIXELS = 2**24  # of an image that is not resized, since a batch of them is in memory at a time
+LOSSLESS_TARGETS = {
+    "L": ("L", "LA", "RGB", "RGBA"),
+    "LA": ("LA", "RGBA"),
+    "RGB": ("RGB", "RGBA"),
+    "RGBA": ("RGBA",),
+}  # the modes that a mode converts to without loss
+DECODED_MODE = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
 
 
 class FolderImages:
-    """So many images of a folder, chosen by a seed where it holds more.
+    """Images of a folder and its subfolders, except for hidden ones.
 
     Args:
-        path: searched through all its folders; hidden files and folders are left out.
-        channels: which the real images have.
-        count: how many are wanted.
+        path: the folder.
+        channels: of the real images.
+        count: number of images; if the folder has more, ``seed`` chooses among them.
         seed: of the choice.
-        size: height and width to bring them to; None where they have one size already.
+        size: height and width to resize to; None if all images have one size already.
+
+    Attributes:
+        info: the folder's part of the evaluation record.
+        size: height and width in pixels.
+        options: empty: the images exist already, so there are no sampling options.
 
     Raises:
-        DataError: no images, too few, of unlike sizes, unreadable, or with more channels than the real ones.
+        DataError: there are too few images, their sizes differ, one cannot be read, or one has more channels than the
+            real images.
     """
 
+    options: Mapping[str, Any] = {}
+
     def __init__(self, path: Path, channels: int, count: int, seed: int, size: tuple[int, int] | None = None) -> None:
+        self.info = EvaluatedSource(kind="folder", path=str(path))
         self._folder = Folder(path)
         names = self._folder.names()
         if not names:
-            raise DataError(f"{path}: holds no images ({', '.join(IMAGE_SUFFIXES)}), and is no run and no checkpoint")
+            raise DataError(
+                f"{path}: contains no images ({', '.join(IMAGE_SUFFIXES)}), and is neither a run nor a checkpoint"
+            )
         if len(names) < count:
             raise DataError(
-                f"{path}: holds {len(names):,} image{'s' if len(names) > 1 else ''}, and {count:,} are wanted; "
+                f"{path}: contains {len(names):,} image{'s' if len(names) > 1 else ''}, but {count:,} are needed; "
                 f"add images or pass --samples {len(names)}"
             )
         indices, _ = Order(len(names), seed).at(0, count)
         self._files = [names[index] for index in sorted(indices)]
         self._channels, self._mode = channels, MODES[channels]
         with ThreadPoolExecutor(DECODER_THREADS) as pool:
-            sizes = list(pool.map(self._check, self._files))
-        if size is None:
-            for file, own in zip(self._files, sizes, strict=True):
-                if own != sizes[0]:
-                    both = ((self._files[0], sizes[0]), (file, own))
-                    shown = " and ".join(f"{self._shown(name)} is {w} x {h}" for name, (h, w) in both)
-                    raise DataError(f"{path}: the images have unlike sizes: {shown}; bring all to one with --size N")
-            if sizes[0][0] * sizes[0][1] > MAX_PIXELS:
-                raise DataError(
-                    f"{path}: the images are {sizes[0][1]} x {sizes[0][0]}, and more than {MAX_PIXELS:,} pixels are "
-                    "not evaluated in their own size; bring all to a smaller one with --size N"
-                )
-        self.size = size or sizes[0]
+            sizes = list(pool.map(self._check_header, self._files))
+        self.size = size or self._common_size(sizes)
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w]. Raises: DataError: one is damaged."""
         with ThreadPoolExecutor(DECODER_THREADS) as pool:
             for start in range(0, len(self._files), BATCH):
-                yield torch.stack(list(pool.map(self._read, self._files[start : start + BATCH])))
+                yield torch.stack(list(pool.map(self._decode, self._files[start : start + BATCH])))
 
-    def _check(self, name: str) -> tuple[int, int]:
-        """Height and width, by the header."""
+    def _common_size(self, sizes: list[tuple[int, int]]) -> tuple[int, int]:
+        first = sizes[0]
+        path = self._folder.path
+        for file, own in zip(self._files, sizes, strict=True):
+            if own != first:
+                both = ((self._files[0], first), (file, own))
+                shown = " and ".join(f"{self._printable(name)} is {w} x {h}" for name, (h, w) in both)
+                raise DataError(f"{path}: the images differ in size: {shown}; resize all of them with --size N")
+        if first[0] * first[1] > MAX_PIXELS:
+            raise DataError(
+                f"{path}: the images are {first[1]} x {first[0]}; images of more than {MAX_PIXELS:,} pixels must be "
+                "resized: pass --size N"
+            )
+        return first
+
+    def _check_header(self, name: str) -> tuple[int, int]:
+        """Height and width, from the header."""
         try:
             with self._folder.open(name) as file:
                 image = open_image(file)
                 mode = "RGBA" if image.has_transparency_data and image.mode != "LA" else image.mode
-                mode = PLAIN.get(mode, mode)
-                sideways = image.getexif().get(0x0112, 1) >= 5
+                mode = DECODED_MODE.get(mode, mode)
+                rotated = image.getexif().get(0x0112, 1) >= 5
                 width, height = image.size
-        except Exception as error:  # on damaged data, Pillow raises nearly anything
+        except Exception as error:  # on damaged data, Pillow raises exceptions of many types
             raise self._unreadable(name, error) from error
-        if mode not in WITHOUT_LOSS:
-            raise DataError(f"{self._shown(name)}: has pixels of mode {mode}; save it with 8 bits a channel")
-        if self._mode not in WITHOUT_LOSS[mode]:
+        if mode not in LOSSLESS_TARGETS:
+            raise DataError(f"{self._printable(name)}: has pixel mode {mode}; save it with 8 bits per channel")
+        if self._mode not in LOSSLESS_TARGETS[mode]:
             raise DataError(
-                f"{self._shown(name)}: has {len(mode)} channels ({mode}), and the real images have {len(self._mode)} "
-                f"({self._mode}); convert it, or name other real images with --real"
+                f"{self._printable(name)}: has {len(mode)} channels ({mode}), but the real images have "
+                f"{len(self._mode)} ({self._mode}); convert it, or choose other real images with --real"
             )
-        return (width, height) if sideways else (height, width)
+        return (width, height) if rotated else (height, width)
 
-    def _read(self, name: str) -> Tensor:
+    def _decode(self, name: str) -> Tensor:
         try:
             with self._folder.open(name) as file:
                 pixels = decode_image(file, self._channels, least=max(self.size))
@@ -98,9 +120,9 @@ class FolderImages:
             raise self._unreadable(name, error) from error
         return resize(pixels[None], *self.size)[0].contiguous()
 
-    def _shown(self, name: str) -> str:
+    def _printable(self, name: str) -> str:
         return repr(str(self._folder.path / name)).strip("'")
 
     def _unreadable(self, name: str, error: Exception) -> DataError:
         reason = error or type(error).__name__
-        return DataError(f"{self._shown(name)}: cannot be read as an image: {reason}; replace or delete it")
+        return DataError(f"{self._printable(name)}: cannot be read as an image: {reason}; replace or delete it")

@@ -1,4 +1,4 @@
-"""The real images of an evaluation: brought to its size, in one order, and known by their pixels."""
+"""The real images of an evaluation: a fixed choice, resized, and identified by a hash of their pixels."""
 
 from __future__ import annotations
 
@@ -17,78 +17,78 @@ from ..data.order import Order
 from ..errors import DataError
 from ..interfaces import Dataset, ImageSpec
 from .extractor import BATCH
-from .record import Real
+from .record import RealImagesInfo
 
-KEPT_BYTES = 2**30  # so many decoded pixels stay in memory between the fingerprint and the features
-ORDER_SEED = 0  # which images, where not all are wanted: the same ones for every evaluation, whatever its seed
+MAX_CACHED_BYTES = 2**30  # decoded pixels kept between computing the fingerprint and the features
+ORDER_SEED = 0  # chooses the same images for every evaluation, whatever its seed
 
 
 class RealImages:
-    """The first images of a fixed permutation of a data set, resized as the loader resizes.
+    """The first images of a fixed permutation of a dataset, resized as the loader resizes them.
 
     Args:
-        name: of the data set.
-        params: of the data set.
+        name: of the dataset.
+        params: of the dataset.
         dataset: prepared.
         image: the size and channels of the evaluation.
-        count: how many are wanted; all where there are fewer.
+        count: maximum number of images.
+
+    Attributes:
+        count: number of images.
 
     Raises:
-        DataError: the set is empty.
+        DataError: the dataset is empty.
     """
 
     def __init__(self, name: str, params: Mapping[str, Any], dataset: Dataset, image: ImageSpec, count: int) -> None:
         if len(dataset) == 0:
-            raise DataError(f"the data set '{name}' is empty: nothing to compare with")
-        self._name, self._params, self._dataset, self.image = name, params, dataset, image
+            raise DataError(f"dataset '{name}' is empty: there are no real images to compare with")
+        self._name, self._params, self._dataset, self._image = name, params, dataset, image
         self.count = min(count, len(dataset))
         chosen, _ = Order(len(dataset), ORDER_SEED).at(0, self.count)
         self._indices = np.sort(chosen) if self.count == len(dataset) else chosen
 
     @cached_property
-    def about(self) -> Real:
-        """The images, with the SHA-256 of their pixels: these are decoded and hashed when first asked for."""
-        digest = hashlib.sha256(repr((self.count, self.image.channels, self.image.height, self.image.width)).encode())
+    def info(self) -> RealImagesInfo:
+        """The part of the evaluation record; its fingerprint is the SHA-256 of the pixels. Decodes all images."""
+        shape = (self.count, self._image.channels, self._image.height, self._image.width)
+        digest = hashlib.sha256(repr(shape).encode())
         for images in self.batches():
             digest.update(np.ascontiguousarray(images.numpy()).data)
-        split = str(getattr(self._dataset, "split", ""))
-        return Real(
+        return RealImagesInfo(
             dataset=self._name,
             params=dict(self._params),
-            split=split,
+            split=str(getattr(self._dataset, "split", "")),
             count=self.count,
             fingerprint=digest.hexdigest(),
         )
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w] on the CPU. Raises: DataError: one cannot be read."""
-        return iter(self._in_memory) if self._fits else self._read()
-
-    @property
-    def _fits(self) -> bool:
-        return self.count * self.image.channels * self.image.height * self.image.width <= KEPT_BYTES
+        image_bytes = self._image.channels * self._image.height * self._image.width
+        return iter(self._cached) if self.count * image_bytes <= MAX_CACHED_BYTES else self._read()
 
     @cached_property
-    def _in_memory(self) -> list[Tensor]:
+    def _cached(self) -> list[Tensor]:
         return list(self._read())
 
     def _read(self) -> Iterator[Tensor]:
-        parts = [self._indices[start : start + BATCH] for start in range(0, self.count, BATCH)]
+        batches = [self._indices[start : start + BATCH] for start in range(0, self.count, BATCH)]
         if hasattr(self._dataset, "tensors"):
             pixels, labels = self._dataset.tensors()
-            cached = CachedSource(pixels, labels, self.image, torch.device("cpu"))
-            return (self._checked(cached.read(part)[0]) for part in parts)
-        return self._decode(parts)
+            cached = CachedSource(pixels, labels, self._image, torch.device("cpu"))
+            return (self._check(cached.read(indices)[0]) for indices in batches)
+        return self._decode(batches)
 
-    def _decode(self, parts: list[Indices]) -> Iterator[Tensor]:
-        source = StreamedSource(self._dataset, self.image)
+    def _decode(self, batches: list[Indices]) -> Iterator[Tensor]:
+        source = StreamedSource(self._dataset, self._image)
         with ThreadPoolExecutor(DECODER_THREADS) as pool:
-            for part in parts:
-                yield torch.stack([image for image, _ in pool.map(source.item, part.tolist())])
+            for indices in batches:
+                yield torch.stack([image for image, _ in pool.map(source.item, indices.tolist())])
 
-    def _checked(self, images: Tensor) -> Tensor:
-        expected = (self.image.channels, self.image.height, self.image.width)
+    def _check(self, images: Tensor) -> Tensor:
+        expected = (self._image.channels, self._image.height, self._image.width)
         if images.dtype != torch.uint8 or tuple(images.shape[1:]) != expected:
             given = f"{images.dtype} {list(images.shape[1:])}"
-            raise DataError(f"the data set '{self._name}' holds {given}; expected uint8 {list(expected)}")
+            raise DataError(f"dataset '{self._name}' contains {given}; expected uint8 {list(expected)}")
         return images

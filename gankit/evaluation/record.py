@@ -1,4 +1,4 @@
-"""A score is a record: what was measured, with what, on what, and how. Two scores compare where these agree."""
+"""The record of an evaluation: its scores, and everything that decides whether two scores are comparable."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validat
 EXPLAIN_FINGERPRINT = ("real.dataset", "real.split", "real.count", "image.height", "image.width", "image.channels")
 
 Better = Literal["lower", "higher"]
-"""Which values of a score are the better ones."""
+"""Which values of a score are better."""
 
 Protocol = Mapping[str, Any]
-"""Everything that two comparable scores have in common, by dotted names; what is None is left out."""
-
+"""Everything that comparable scores have in common, by dotted names, without values that are None."""
 
 Name = Annotated[str, Field(max_length=200)]
-"""Of a score or a metric."""
+"""Name of a score or a metric."""
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Subject(_Part):
-    """What was evaluated.
+class EvaluatedSource(_Section):
+    """Where the evaluated images come from.
 
     Attributes:
-        kind: a run's newest checkpoint, a checkpoint that was named, a folder of images, or a run while it trained.
-        path: as it was given; the run directory of a run that trained.
-        run: the name of the run directory that the checkpoint lies in.
-        checkpoint: its name; None while training.
-        step: at which the checkpoint was written, or the run stood.
-        ema: whether the weights are the average; None for a folder.
-        weights: SHA-256 of the generator's weight file; None while training.
+        kind: the newest checkpoint of a run, a given checkpoint, a folder of images, or a run during training.
+        path: as given by the user; during training, the run directory.
+        run: name of the run directory that contains the checkpoint.
+        checkpoint: its name; None during training.
+        step: training step of the weights.
+        ema: whether the weights are averaged; None for a folder.
+        weights: SHA-256 of the generator's weight file; None during training.
     """
 
     kind: Literal["run", "checkpoint", "folder", "training"]
@@ -48,16 +47,16 @@ class Subject(_Part):
     weights: str | None = None
 
 
-class Measure(_Part):
-    """A metric: its parameters, its scores' names, and which values of those are better that tell good from bad."""
+class MetricInfo(_Section):
+    """A metric: its parameters, the names of its scores, and which values are better of scores that rate quality."""
 
     params: dict[str, Any]
     scores: tuple[str, ...]
     better: dict[str, Better] = {}
 
 
-class Extraction(_Part):
-    """A feature extractor. ``params`` has no paths: what a file holds is in ``hash``, where it lies is no matter."""
+class ExtractorInfo(_Section):
+    """A feature extractor. ``params`` contains no paths: ``hash`` covers the content of the files."""
 
     name: str
     params: dict[str, Any]
@@ -65,8 +64,8 @@ class Extraction(_Part):
     resizer: str
 
 
-class Real(_Part):
-    """The real images: a data set's name, its parameters and split, how many, and the SHA-256 of their pixels."""
+class RealImagesInfo(_Section):
+    """The real images: name, parameters and split of the dataset, the number of images, SHA-256 of their pixels."""
 
     dataset: str
     params: dict[str, Any]
@@ -75,38 +74,41 @@ class Real(_Part):
     fingerprint: str
 
 
-class Image(_Part):
-    """What real and generated images were brought to before features were computed."""
+class ImageShape(_Section):
+    """The shape of real and generated images from which features are computed; height and width in pixels."""
 
     height: int
     width: int
     channels: int
 
 
-class Evaluation(_Part):
-    """Scores, and all that one must know to trust them. JSON: ``model_dump(mode="json")``, ``model_validate``.
+class Evaluation(_Section):
+    """Scores and how they were computed. JSON: ``model_dump(mode="json")`` and ``model_validate``.
 
     Attributes:
-        at: when, ISO 8601.
-        evaluated: what.
-        scores: by column, such as ``fd_effnet_lite0``.
+        at: date and time, ISO 8601.
+        evaluated: where the evaluated images come from.
+        scores: by name, such as ``fd_effnet_lite0``.
         metrics: by name.
-        samples: generated images.
-        seed: of the generated images, or of the choice among a folder's.
-        options: sampling options of the generator, those that are not as it has them by itself.
-        precision: in which images and features were computed.
-        device: the same.
-        versions: of gankit, torch and the libraries that metrics use.
+        features: the extractor.
+        samples: number of generated images.
+        real: the real images.
+        image: the shape of all images.
+        seed: of the generated images, or of the choice among the images of a folder.
+        options: sampling options that differ from the generator's defaults.
+        precision: of generating images and computing features.
+        device: of generating images and computing features.
+        versions: of gankit, Python and the libraries that are used.
     """
 
     at: str
-    evaluated: Subject
+    evaluated: EvaluatedSource
     scores: Annotated[dict[Name, float], Field(max_length=64)]
-    metrics: Annotated[dict[Name, Measure], Field(max_length=64)]
-    features: Extraction
+    metrics: Annotated[dict[Name, MetricInfo], Field(max_length=64)]
+    features: ExtractorInfo
     samples: int
-    real: Real
-    image: Image
+    real: RealImagesInfo
+    image: ImageShape
     seed: int
     options: dict[str, Any] = {}
     precision: str
@@ -114,28 +116,28 @@ class Evaluation(_Part):
     versions: dict[str, str]
 
     @model_validator(mode="after")
-    def _every_score_is_a_metrics(self) -> Evaluation:
-        known = {name for measure in self.metrics.values() for name in measure.scores}
+    def _check_scores(self) -> Evaluation:
+        known = {name for metric in self.metrics.values() for name in metric.scores}
         if unknown := [name for name in self.scores if name not in known]:
-            raise ValueError(f"{unknown[0]!r} is a score of none of its metrics")
+            raise ValueError(f"score {unknown[0]!r} belongs to none of the metrics")
         return self
 
-    @computed_field  # type: ignore[prop-decorator]  # as pydantic's manual has it
+    @computed_field  # type: ignore[prop-decorator]  # recommended by pydantic's documentation
     @property
     def protocol(self) -> dict[str, str]:
-        """A key for each score: scores of one name and one key can be compared."""
+        """A key for each score. Scores with the same name and the same key are comparable."""
         return {score: _digest(self.protocol_of(score)) for score in self.scores}
 
     def protocol_of(self, score: str) -> Protocol:
-        """What another score must share with this one to be comparable. Raises: KeyError.
+        """Everything that must be equal for another score to be comparable with this one.
 
-        Not part of it: what was evaluated (so neither the step nor EMA), the seed, the device, and the versions.
+        It leaves out the source (with its step and EMA), the seed, the device and the versions.
         """
-        metric, measure = next((name, m) for name, m in self.metrics.items() if score in m.scores)
+        metric, info = next((name, m) for name, m in self.metrics.items() if score in m.scores)
         fields = {
             "score": score,
             "metric": metric,
-            **{f"{metric}.{key}": value for key, value in measure.params.items()},
+            **{f"{metric}.{key}": value for key, value in info.params.items()},
             "features": self.features.name,
             **{f"{self.features.name}.{key}": value for key, value in self.features.params.items()},
             "features.hash": self.features.hash,
@@ -153,9 +155,9 @@ class Evaluation(_Part):
 
 
 def differences(score: str, one: Evaluation, other: Evaluation) -> dict[str, tuple[Any, Any]]:
-    """The fields in which the protocols of a score differ, with both values; empty where the scores compare.
+    """The fields in which the protocols of a score differ, with both values; empty if the scores are comparable.
 
-    Where other real images are the reason, their data set, its parameters and split are named if these differ.
+    If the real images differ, the differences in dataset, parameters and split are listed as well.
     """
     first, second = one.protocol_of(score), other.protocol_of(score)
     names = [*first, *(name for name in second if name not in first)]
@@ -177,8 +179,14 @@ def differences(score: str, one: Evaluation, other: Evaluation) -> dict[str, tup
     return found
 
 
-def column(score: str, extractor: str, established: Mapping[str, str]) -> str:
-    """What a score is called: as literature knows it with this extractor, or by both names."""
+def score_name(score: str, extractor: str, established: Mapping[str, str]) -> str:
+    """The name of a score in records: its name in the literature, otherwise ``SCORE_EXTRACTOR``.
+
+    Args:
+        score: its name in the metric, such as ``fd``.
+        extractor: name of the feature extractor.
+        established: names from the literature for scores with this extractor, such as ``{"fd": "FID"}``.
+    """
     return established.get(score, f"{score}_{extractor}")
 
 

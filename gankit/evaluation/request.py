@@ -1,4 +1,4 @@
-"""What is asked of an evaluation, and the components that its names mean."""
+"""How to evaluate, and the registered components that this names."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ PRECISION = "fp32"
 
 @dataclass(frozen=True)
 class Request:
-    """How to evaluate. Two runs evaluated by one request have comparable scores, if it names the real images too.
+    """How to evaluate. Scores of different runs are comparable if the request names the real images too.
 
     Attributes:
         metrics: names.
-        features: the extractor's name.
-        params: of these components: a mapping such as ``{"kid": {"subset_size": 500}}``, or ``KEY=VALUE`` words such as
-            ``kid.subset_size=500``.
-        samples: generated images.
-        real_samples: real ones; None for as many as there are generated ones. All where there are fewer.
-        seed: of the generated images, or of the choice among a folder's.
-        real: the data set with the real images, as data or as YAML; None for the run's own.
-        recipe: a recipe whose data set it is; for images that belong to no run.
-        size: one side or (height, width) to bring both to first; None leaves the generated ones as they are.
+        features: name of the extractor.
+        params: of these components: a mapping such as ``{"kid": {"subset_size": 500}}``, or a list of overrides such
+            as ``kid.subset_size=500``.
+        samples: number of generated images.
+        real_samples: maximum number of real images; None for the number of generated ones.
+        seed: of the generated images, or of the choice among the images of a folder; 0 to 2^63 - 1.
+        real: dataset of the real images, as a mapping or as YAML; None for that of the run.
+        recipe: a recipe with the dataset of the real images, for images that do not belong to a run.
+        size: resize all images to this side, or to this (height, width), in pixels; None keeps the size of the
+            generated images.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        ema: use the averaged weights, where there are any.
+        ema: use the averaged weights if there are any.
         options: sampling options of the generator, such as ``{"truncation": 0.7}``.
 
     Raises:
-        GankitError: a number out of its range.
+        GankitError: a number is out of range.
     """
 
     metrics: Sequence[str]
@@ -59,33 +60,33 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sides = self.sides or (1, 1)
+        sides = self.height_and_width or (1, 1)
         counts = {"samples": self.samples, "real_samples": self.real_samples, "size": min(sides)}
         for name, value in counts.items():
             if value is not None and value < 1:
-                raise GankitError(f"{name} is a whole number from 1 on; got {value}")
+                raise GankitError(f"{name} must be at least 1; got {value}")
         if not 0 <= self.seed < 2**63:
-            raise GankitError(f"seed is a whole number from 0 to 2^63 - 1; got {self.seed}")
+            raise GankitError(f"seed must be from 0 to 2^63 - 1; got {self.seed}")
 
     @property
-    def sides(self) -> tuple[int, int] | None:
-        """Height and width, where a size is asked for."""
+    def height_and_width(self) -> tuple[int, int] | None:
+        """The size to resize to; None to keep the size of the generated images."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def find_device(self) -> torch.device:
-        """Where to compute. Raises: GankitError: there is no such device."""
+        """The device that computes. Raises: GankitError: it does not exist."""
         return find_device(self.device, "--device")
 
 
-class Scorers(NamedTuple):
-    """The components that a request names."""
+class SelectedComponents(NamedTuple):
+    """The registered components that a request names."""
 
     metrics: Sequence[Selected]
     features: Selected
 
 
-def select_scorers(registries: Registries, request: Request) -> Scorers:
-    """The metrics and the extractor. Raises: RecipeError with every fault of their names and parameters."""
+def select_components(registries: Registries, request: Request) -> SelectedComponents:
+    """The metrics and the extractor. Raises: RecipeError: lists all faults in their names and parameters."""
     given = request.params
     document = Document(dict(given) if isinstance(given, Mapping) else {})
     if not isinstance(given, Mapping):
@@ -94,11 +95,11 @@ def select_scorers(registries: Registries, request: Request) -> Scorers:
     problems = list(document.problems)
     if not names:
         known = ", ".join(entry.name for entry in registries.metrics)
-        problems.append(Problem("", "metrics", f"none is named; known: {known}"))
+        problems.append(Problem("", "metrics", f"no metric is given; known: {known}"))
     for key in document.data:
         if key not in (*names, request.features):
             hint = did_you_mean(str(key), (*names, request.features))
-            problems.append(document.problem((key,), f"no metric and no features of this evaluation{hint}"))
+            problems.append(document.problem((key,), f"not a metric or extractor of this evaluation{hint}"))
     chosen = []
     for registry, name in (*((registries.metrics, name) for name in names), (registries.features, request.features)):
         if name not in registry:
@@ -110,23 +111,25 @@ def select_scorers(registries: Registries, request: Request) -> Scorers:
             chosen.append(selected)
     if problems:
         raise RecipeError(problems)
-    return Scorers(chosen[:-1], chosen[-1])
+    return SelectedComponents(chosen[:-1], chosen[-1])
 
 
 def names_with_logits(registries: Registries) -> list[str]:
-    """Names of the extractors that have logits, as far as their classes tell."""
+    """Names of the extractors whose classes have a method ``logits``."""
     return [entry.name for entry in registries.features if hasattr(entry.factory, "logits")]
 
 
-def select_real(registries: Registries, request: Request, run_recipe: Path | None, what: str) -> Selected:
-    """The data set of the real images: the one that is named, a recipe's, or the run's own.
+def select_real(registries: Registries, request: Request, run_recipe: Path | None, source: str) -> Selected:
+    """The dataset of the real images: the request's, that of the request's recipe, or the run's own.
 
     Args:
-        run_recipe: the recipe of the run that is evaluated, if it is one.
-        what: is evaluated, for the message.
+        registries: with the datasets.
+        request: may name the dataset or a recipe.
+        run_recipe: recipe file of the evaluated run; None if a run is not evaluated.
+        source: the evaluated source, for the error message.
 
     Raises:
-        GankitError: none is named, or what is named cannot be.
+        GankitError: no dataset is given, or it does not exist.
     """
     if request.real is not None:
         document, path = Document({}), ("real",)
@@ -141,7 +144,7 @@ def select_real(registries: Registries, request: Request, run_recipe: Path | Non
         document, path, component, problems = recipe.document, ("dataset",), recipe.dataset, []
     else:
         raise GankitError(
-            f"{what} does not say what the real images are; name their data set, such as "
+            f"{source} does not specify the real images; pass their dataset, such as "
             "--real '{name: cifar10, split: test}', or a recipe with --recipe"
         )
     if component is None or problems:
@@ -150,7 +153,7 @@ def select_real(registries: Registries, request: Request, run_recipe: Path | Non
 
 
 def select_dataset(registries: Registries, component: Component, document: Document, path: KeyPath) -> Selected:
-    """The dataset that a component of a document names. Raises: RecipeError: it does not exist."""
+    """The registered dataset that ``component`` names. Raises: RecipeError: it does not exist."""
     selected, problems = select(registries.datasets, component.name, component.params, document, path)
     if selected is None:
         raise RecipeError(problems)

@@ -1,4 +1,4 @@
-"""Who scores: metrics and an extractor, which first look at the real images and then at generated ones."""
+"""Scores sets of generated images against the same real images, whose features are computed once."""
 
 from __future__ import annotations
 
@@ -20,54 +20,56 @@ from ..errors import GankitError
 from ..interfaces import Dataset, ImageSpec, Metric
 from ..registry import Selected
 from .extractor import BATCH, Extractor
-from .feature_cache import features_folder, features_of
-from .generated_images import Generated
-from .metrics import Columns, measure, require_counts, require_values
+from .generated_images import EvaluatedImages
+from .metrics import ScoreDirections, check_counts, check_metrics, compute_scores
+from .real_features_cache import cache_folder, real_features
 from .real_images import RealImages
-from .record import Evaluation, Image, Measure, Real
-from .request import PRECISION, Request, Scorers
+from .record import Evaluation, ImageShape, MetricInfo, RealImagesInfo
+from .request import PRECISION, Request, SelectedComponents
 
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
 
 Report = Callable[[str, int, int], None]
-"""Is told what is being computed, how many images are done, and how many there are."""
+"""Called with the name of a task, the number of images done, and the total."""
 
 
-def silent(what: str, done: int, total: int) -> None:
-    """Report nothing."""
+def no_report(task: str, done: int, total: int) -> None:
+    """Ignore the progress."""
 
 
-class Known(NamedTuple):
-    """The real images as a judge remembers them: what they are, their size, and their features [n f]."""
+class RealFeatures(NamedTuple):
+    """The real images: their part of the record, their shape, and their features [n f]."""
 
-    about: Real
+    info: RealImagesInfo
     image: ImageSpec
     features: Tensor
 
 
 class Scorer:
-    """The scorers of a request: the extractor is built once, the metrics are anew for each evaluation.
+    """The extractor of a request, built once, and its metrics, built for each evaluation.
 
-    Whatever draws random numbers in here finds generators of its own; the host's are as before afterwards.
+    All components draw from random generators seeded for the evaluation; the caller's generators do not change.
 
     Args:
-        scorers: those of the request.
-        request: how many images, by which seed.
-        device: where features are computed.
-        others: extractors that have logits, for a message.
+        components: the metrics and the extractor.
+        request: number of images and seed.
+        device: computes the features.
+        with_logits: names of the extractors that have logits, for an error message.
 
     Attributes:
-        extractor: of the features.
+        extractor: computes the features.
 
     Raises:
-        GankitError: a scorer cannot be built, or cannot be fed.
+        GankitError: a component cannot be built, or a metric does not work with the extractor.
     """
 
-    def __init__(self, scorers: Scorers, request: Request, device: torch.device, others: Iterable[str] = ()) -> None:
-        self._chosen, self._request, self._device = scorers.metrics, request, device
-        self.extractor = build_extractor(scorers.features, request, device)
-        with self._apart():
-            require_values(self.extractor, self._metrics(), others)
+    def __init__(
+        self, components: SelectedComponents, request: Request, device: torch.device, with_logits: Iterable[str] = ()
+    ) -> None:
+        self._selected, self._request, self._device = components.metrics, request, device
+        self.extractor = build_extractor(components.features, request, device)
+        with self._seeded():
+            check_metrics(self._build_metrics(), self.extractor, with_logits)
 
     def read_real_images(
         self,
@@ -75,7 +77,7 @@ class Scorer:
         params: Mapping[str, Any],
         dataset: Dataset,
         size: tuple[int, int],
-        report: Report = silent,
+        report: Report = no_report,
     ) -> None:
         """Compute the features of the real images, or read them from the cache.
 
@@ -90,111 +92,108 @@ class Scorer:
             GankitError: there are too few, or one cannot be read.
         """
         image = ImageSpec(*size, dataset.spec.channels)
-        wanted = self._request.real_samples or self._request.samples
-        real = RealImages(name, params, dataset, image, wanted)
-        with self._apart():
-            require_counts(self._metrics(), real.count, self._request.samples)
-            features = features_of(
-                real,
-                self.extractor,
-                features_folder(),
-                lambda done: report("features of real images", done, real.count),
+        real = RealImages(name, params, dataset, image, self._request.real_samples or self._request.samples)
+        with self._seeded():
+            check_counts(self._build_metrics(), real.count, self._request.samples)
+            features = real_features(
+                real, self.extractor, cache_folder(), lambda done: report("features of real images", done, real.count)
             )
-        self._known = Known(real.about, image, features)
+        self._real = RealFeatures(real.info, image, features)
 
-    def rehearse(self) -> Columns:
-        """What scores there will be: all is computed once, with the real images in place of generated ones.
+    def rehearse(self) -> ScoreDirections:
+        """The scores of each metric, found by computing them with real images in place of generated ones.
 
         Raises:
             GankitError: a metric fails.
         """
-        count, features = self._request.samples, self._known.features
-        stand_in = (features[part % len(features)] for part in torch.arange(count).split(BATCH))
-        return self._measure(stand_in)[1]
+        count, features = self._request.samples, self._real.features
+        repeated = (features[indices % len(features)] for indices in torch.arange(count).split(BATCH))
+        return self._compute(repeated)[1]
 
     def score(
-        self, subject: Generated, report: Report = silent, features: Iterable[Tensor] | None = None
+        self, images: EvaluatedImages, report: Report = no_report, features: Iterable[Tensor] | None = None
     ) -> Evaluation:
         """Compare generated images with the real ones.
 
         Args:
-            subject: what is evaluated.
-            report: is told of the progress.
-            features: [n f] of its batches, in their order; None computes them.
+            images: the generated images.
+            report: called with the progress.
+            features: [n f] of each of their batches in order; None computes them.
 
         Raises:
-            GankitError: an image or a metric fails.
+            GankitError: an image cannot be read, or a metric fails.
         """
-        request, (real, image, _) = self._request, self._known
+        request, real = self._request, self._real
 
         def reported() -> Iterator[Tensor]:
             done = 0
-            for batch in map(self.extractor, subject.batches()) if features is None else features:
+            for batch in map(self.extractor, images.batches()) if features is None else features:
                 yield batch
                 done += len(batch)
                 report("features of generated images", done, request.samples)
 
-        scores, columns = self._measure(reported())
+        scores, directions = self._compute(reported())
         return Evaluation(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
-            evaluated=subject.about,
+            evaluated=images.info,
             scores=scores,
-            metrics={chosen.entry.name: _measured(chosen, columns) for chosen in self._chosen},
-            features=self.extractor.about,
+            metrics={metric.entry.name: _metric_info(metric, directions) for metric in self._selected},
+            features=self.extractor.info,
             samples=request.samples,
-            real=real,
-            image=Image(height=image.height, width=image.width, channels=image.channels),
+            real=real.info,
+            image=ImageShape(height=real.image.height, width=real.image.width, channels=real.image.channels),
             seed=request.seed,
-            options=dict(subject.options),
+            options=dict(images.options),
             precision=PRECISION,
             device=str(self._device),
             versions=_versions(),
         )
 
-    def _measure(self, generated: Iterable[Tensor]) -> tuple[dict[str, float], Columns]:
-        with self._apart():
-            return measure(generated, self._known.features, self.extractor, self._metrics())
+    def _compute(self, generated: Iterable[Tensor]) -> tuple[dict[str, float], ScoreDirections]:
+        with self._seeded():
+            return compute_scores(generated, self._real.features, self.extractor, self._build_metrics())
 
-    def _metrics(self) -> Mapping[str, Metric]:
-        return {chosen.entry.name: build(chosen) for chosen in self._chosen}
+    def _build_metrics(self) -> Mapping[str, Metric]:
+        return {metric.entry.name: build(metric) for metric in self._selected}
 
-    def _apart(self) -> AbstractContextManager[int]:
-        return apart(self._request, self._device)
+    def _seeded(self) -> AbstractContextManager[int]:
+        return evaluation_seed(self._request, self._device)
 
 
-def apart(request: Request, device: torch.device) -> AbstractContextManager[int]:
-    """Random generators that are the evaluation's own."""
+def evaluation_seed(request: Request, device: torch.device) -> AbstractContextManager[int]:
+    """Seed the random generators from the request; on exit, restore their previous states."""
     return seeded(np.random.SeedSequence(request.seed, spawn_key=(EVALUATE,)), device)
 
 
-def build_extractor(chosen: Selected, request: Request, device: torch.device) -> Extractor:
+def build_extractor(selected: Selected, request: Request, device: torch.device) -> Extractor:
     """The extractor on the device. Raises: GankitError: it cannot be built."""
-    with apart(request, device):
-        return Extractor(chosen.entry.name, identity(chosen), build(chosen), device)
+    with evaluation_seed(request, device):
+        return Extractor(selected.entry.name, recorded_params(selected), build(selected), device)
 
 
-def build(chosen: Selected) -> Any:
-    """The component. Raises: GankitError: its parameters do not go together."""
+def build(selected: Selected) -> Any:
+    """The component. Raises: GankitError: its constructor refuses the parameters."""
     try:
-        return chosen.build()
+        return selected.build()
     except ValueError as error:
-        raise GankitError(f"{chosen.entry.kind}: '{chosen.entry.name}': {error}") from error
+        raise GankitError(f"{selected.entry.kind}: '{selected.entry.name}': {error}") from error
 
 
-def identity(chosen: Selected) -> dict[str, Any]:
-    """The parameters as plain data, but for paths: of a file its content matters, and the extractor's hash has that."""
-    paths = {name for name in type(chosen.params).model_fields if isinstance(getattr(chosen.params, name), Path)}
-    return chosen.params.model_dump(mode="json", exclude=paths)
+def recorded_params(selected: Selected) -> dict[str, Any]:
+    """The parameters as JSON data, without paths: the extractor's hash covers the content of files."""
+    params = selected.params
+    paths = {name for name in type(params).model_fields if isinstance(getattr(params, name), Path)}
+    return params.model_dump(mode="json", exclude=paths)
 
 
-def _measured(chosen: Selected, columns: Columns) -> Measure:
-    own = columns[chosen.entry.name]
+def _metric_info(selected: Selected, directions: ScoreDirections) -> MetricInfo:
+    own = directions[selected.entry.name]
     better = {score: direction for score, direction in own.items() if direction is not None}
-    return Measure(params=identity(chosen), scores=tuple(own), better=better)
+    return MetricInfo(params=recorded_params(selected), scores=tuple(own), better=better)
 
 
 def _versions() -> dict[str, str]:
-    """Of gankit, Python, and the libraries that are here."""
+    """Versions of gankit, Python and the installed libraries."""
     versions = {"gankit": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:

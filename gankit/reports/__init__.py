@@ -1,1 +1,1 @@
-"""Reports on runs: a summary of their files, diagnosis, comparison and curves."""
+"""Reports on runs: summary, diagnosis, comparison, curves and samples."""

@@ -1,10 +1,10 @@
-"""What happened to a run, from what it left behind: for one that ended, and for one that was killed."""
+"""Diagnosis of a run from its files, also of a run that was killed."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,100 +13,99 @@ from ..events import Ended, Failed, Finding, Recovered, Resumed, RolledBack, Sta
 from ..messages import truncate
 from ..runs.file_names import EVENTS, METRICS, checkpoints
 from ..runs.json_lines import read_log
-from .run_summary import LONGEST as LONGEST_MESSAGE
-from .run_summary import RunSummary, read_metrics, read_run, whole
+from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, read_metrics, read_run
 
 NOT_FINITE = "not_finite"
-LONGEST = 120  # characters of an error in the history; the ending has all of it
-ALIVE_SECONDS = 120.0  # a run that wrote this lately may be running still
+MAX_HISTORY_LENGTH = 120  # characters of a message in the history; the status has more of it
+ACTIVE_SECONDS = 120.0  # a run that wrote a file within this time may still be running
 
 
 @dataclass(frozen=True)
-class RunProblem:
-    """A finding of a run.
+class TrainingProblem:
+    """A problem of the training, found by the run itself or in its log.
 
     Attributes:
-        kind: such as ``mode_collapse``.
-        message: a sentence with its figure and what to try, as it was last said.
-        since: step at which it was said first.
-        until: step at which it was over; None where it never was.
-        times: how often it was said.
+        kind: name of the finding, such as ``mode_collapse``.
+        message: its newest message.
+        first_step: step of the first report.
+        end_step: step at which it was over; None if it never was.
+        reports: number of reports.
     """
 
     kind: str
     message: str
-    since: int
-    until: int | None = None
-    times: int = 1
+    first_step: int
+    end_step: int | None = None
+    reports: int = 1
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What can be said about a run.
+    """The diagnosis of a run.
 
     Attributes:
-        ending: how it stands, in a sentence.
-        history: how it came there: starts, interruptions, and what it did about its troubles, oldest first.
-        troubles: in the order in which they began.
-        next_step: a command, and what it is good for; None where there is nothing to do.
+        summary: of its files.
+        status: one line: whether it is done, stopped, running or killed, and at which step.
+        history: starts, interruptions, rollbacks and failures, oldest first.
+        problems: ordered by their first step.
+        next_step: a command to continue the run, with an explanation; None if it is done.
     """
 
-    facts: RunSummary
-    ending: str
+    summary: RunSummary
+    status: str
     history: Sequence[str]
-    troubles: Sequence[RunProblem]
+    problems: Sequence[TrainingProblem]
     next_step: str | None
 
 
 def diagnose(directory: Path) -> Diagnosis:
-    """Read a run directory. Raises: GankitError: there is no run, or one of its files is damaged."""
-    facts = read_run(directory)
+    """Read a run directory. Raises: GankitError: it does not exist, or one of its files is damaged."""
+    summary = read_run(directory)
     events = list(read_log(directory / EVENTS))
-    troubles = [*_troubles(events)]
-    if not any(trouble.kind == NOT_FINITE for trouble in troubles):
-        troubles += _not_finite(read_metrics(directory))
+    problems = list(_reported_problems(events))
+    if not any(problem.kind == NOT_FINITE for problem in problems):
+        problems += _non_finite_metrics(read_metrics(directory))
     return Diagnosis(
-        facts=facts,
-        ending=_ending(facts, directory),
-        history=[sentence for event in events if (sentence := _history_line(event))],
-        troubles=sorted(troubles, key=lambda trouble: trouble.since),
-        next_step=_next_step(facts, directory),
+        summary=summary,
+        status=_status(summary, directory),
+        history=[line for event in events if (line := _history_line(event))],
+        problems=sorted(problems, key=lambda problem: problem.first_step),
+        next_step=_next_step(summary, directory),
     )
 
 
-def _troubles(events: Iterable[Mapping[str, Any]]) -> Iterable[RunProblem]:
-    """Findings, each joined with what was said of it again, until it was over."""
-    open_ones: dict[str, RunProblem] = {}
+def _reported_problems(events: Iterable[Mapping[str, Any]]) -> Iterator[TrainingProblem]:
+    """Join repeated reports of a finding until it is over."""
+    ongoing: dict[str, TrainingProblem] = {}
     for event in events:
-        kind, step = truncate(str(event.get("finding"))), whole(event.get("step", 0))
+        kind, step = truncate(str(event.get("finding"))), parse_count(event.get("step", 0))
         if event.get("event") == Finding.kind:
-            known = open_ones.get(kind, RunProblem(kind, "", step, times=0))
-            open_ones[kind] = replace(
-                known, message=truncate(str(event.get("message", kind)), LONGEST_MESSAGE), times=known.times + 1
-            )
-        elif event.get("event") == Recovered.kind and kind in open_ones:
-            yield replace(open_ones.pop(kind), until=step)
-        elif event.get("event") == RolledBack.kind and NOT_FINITE in open_ones:
-            yield replace(open_ones.pop(NOT_FINITE), until=whole(event.get("from_step", step)))
-    yield from open_ones.values()
+            known = ongoing.get(kind, TrainingProblem(kind, "", step, reports=0))
+            message = truncate(str(event.get("message", kind)), MAX_TEXT_LENGTH)
+            ongoing[kind] = replace(known, message=message, reports=known.reports + 1)
+        elif event.get("event") == Recovered.kind and kind in ongoing:
+            yield replace(ongoing.pop(kind), end_step=step)
+        elif event.get("event") == RolledBack.kind and NOT_FINITE in ongoing:
+            yield replace(ongoing.pop(NOT_FINITE), end_step=parse_count(event.get("from_step", step)))
+    yield from ongoing.values()
 
 
-def _not_finite(lines: Iterable[Mapping[str, Any]]) -> list[RunProblem]:
-    """The first logged figures that are no numbers, for a run that died before it could look into them."""
+def _non_finite_metrics(lines: Iterable[Mapping[str, Any]]) -> list[TrainingProblem]:
+    """The first logged NaN or infinity, for a run that was killed before it could trace it."""
     for line in lines:
-        broken = [name for name, value in line.items() if not _is_finite(value)]
-        if broken:
-            step = whole(line.get("step", 0))
+        names = [name for name, value in line.items() if not _is_finite(value)]
+        if names:
+            step = parse_count(line.get("step", 0))
             message = (
-                f"{_shortened(', '.join(broken))} NaN or infinite in the log from step {step:,} on, and the run did "
-                "not look into it. Resume it: it finds the layer and the batch by itself."
+                f"{_shorten(', '.join(names))} NaN or infinite in the log from step {step:,} on, and the run ended "
+                "before it found the cause. Resume it: it then finds the layer and the batch."
             )
-            return [RunProblem(NOT_FINITE, message, step)]
+            return [TrainingProblem(NOT_FINITE, message, step)]
     return []
 
 
 def _is_finite(value: Any) -> bool:
-    """Whether a logged value is no NaN and no infinity, which the log has as strings."""
+    """False for NaN and infinity, which the log stores as strings; True for text."""
     try:
         return math.isfinite(float(value))
     except (TypeError, ValueError, OverflowError):
@@ -115,56 +114,57 @@ def _is_finite(value: Any) -> bool:
 
 def _history_line(event: Mapping[str, Any]) -> str | None:
     """An event as a line of the run's history; None for events that are not part of it."""
-    step, at = whole(event.get("step", 0)), truncate(str(event.get("at", "")))
+    step, at = parse_count(event.get("step", 0)), truncate(str(event.get("at", "")))
     kind = event.get("event")
     if kind == Started.kind:
         text = "started"
     elif kind == Resumed.kind:
         text = f"resumed after step {step:,}"
     elif kind == Ended.kind:
-        text = f"ended at step {step:,}: {_shortened(str(event.get('reason')))}"
+        text = f"ended at step {step:,}: {_shorten(str(event.get('reason')))}"
     elif kind == Failed.kind:
-        text = f"failed after step {step:,}: {_shortened(str(event.get('error')).removeprefix('failed: '))}"
+        text = f"failed after step {step:,}: {_shorten(str(event.get('error')).removeprefix('failed: '))}"
     elif kind == RolledBack.kind:
-        text = f"returned from step {whole(event.get('from_step', step)):,} to step {step:,}"
+        text = f"returned from step {parse_count(event.get('from_step', step)):,} to step {step:,}"
         without = event.get("without")
         skipped = len(without) if isinstance(without, list) else 0
         text += f", skipping a batch of {skipped} images" if skipped else ""
     elif kind not in (Finding.kind, Recovered.kind) and (message := event.get("message", event.get("reason"))):
-        text = f"{truncate(str(kind)).replace('_', ' ')} at step {step:,}: {_shortened(str(message))}"
+        text = f"{truncate(str(kind)).replace('_', ' ')} at step {step:,}: {_shorten(str(message))}"
     else:
         return None
     return f"{at}  {text}"
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_HISTORY_LENGTH else f"{text[:MAX_HISTORY_LENGTH]} ..."
 
 
-def _ending(facts: RunSummary, directory: Path) -> str:
-    where = f"at step {facts.steps:,}, after {facts.images:,} images"
-    if facts.ending == "done":
-        return f"done {where}"
-    if facts.ending is not None:
-        return f"{facts.ending} ({where})" if facts.ending.startswith("failed") else f"stopped {where}: {facts.ending}"
-    silent = time.time() - max(
+def _status(summary: RunSummary, directory: Path) -> str:
+    position = f"at step {summary.steps:,}, after {summary.images:,} images"
+    ending = summary.ending
+    if ending == "done":
+        return f"done {position}"
+    if ending is not None:
+        return f"{ending} ({position})" if ending.startswith("failed") else f"stopped {position}: {ending}"
+    idle = time.time() - max(
         (path.stat().st_mtime for name in (METRICS, EVENTS) if (path := directory / name).exists()), default=0.0
     )
-    if silent < ALIVE_SECONDS:
-        return f"running, it seems, {where}: it wrote something {silent:.0f} seconds ago"
-    return f"killed {where}: it wrote no ending, and nothing for {_ago(silent)}"
+    if idle < ACTIVE_SECONDS:
+        return f"probably running {position}: its log changed {idle:.0f} seconds ago"
+    return f"killed {position}: its log has no ending and last changed {_format_age(idle)} ago"
 
 
-def _ago(seconds: float) -> str:
+def _format_age(seconds: float) -> str:
     for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} seconds"
 
 
-def _next_step(facts: RunSummary, directory: Path) -> str | None:
-    if facts.ending == "done":
+def _next_step(summary: RunSummary, directory: Path) -> str | None:
+    if summary.ending == "done":
         return None
     found = checkpoints(directory)
-    whence = f"from {found[-1].name}" if found else "from the start, since it has no checkpoint"
-    return f"gankit resume {directory}    goes on {whence}"
+    start = f"from {found[-1].name}" if found else "from the start, since there is no checkpoint"
+    return f"gankit resume {directory}    continues {start}"

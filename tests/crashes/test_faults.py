@@ -184,7 +184,7 @@ def test_a_log_that_cannot_be_opened(cli, recipe, tiny_plugin_file, name):
     said = cli("resume", "run", "train.steps=5", "--plugin", tiny_plugin_file)
     assert said.code == 1
     assert f"error: run/{name}: is a link or not a regular file, which is not written to; remove it" in said.err
-    assert "to go on from run/checkpoints/step-00000003" in said.out
+    assert "to continue from run/checkpoints/step-00000003" in said.out
     Path("run", name).rmdir()
     assert cli("resume", "run", "train.steps=5", "--plugin", tiny_plugin_file).code == 0
 

@@ -64,9 +64,9 @@ class TestSignals:
         said = cli("run", *tiny(f"os.kill(os.getpid(), signal.{name})", callbacks=None))
         assert signal.getsignal(number) is before
         assert said.code == 128 + number
-        assert f"warning: {name}: ending after this step and saving; Ctrl-C" in said.err
+        assert f"warning: {name}: saving and stopping after this step; press Ctrl-C" in said.err
         assert f"stopped after step 2: {name}" in said.out
-        assert "to go on from run/checkpoints/step-00000002:\n  gankit resume run --plugin" in said.out
+        assert "to continue from run/checkpoints/step-00000002:\n  gankit resume run --plugin" in said.out
         assert [(event["event"], event.get("reason")) for event in events()] == [("started", None), ("ended", name)]
         assert json.loads(Path("run/run.json").read_text())["ended"]["reason"] == name
         assert require_whole(Path("run")) == 2
@@ -87,7 +87,7 @@ class TestSignals:
         interrupt = "os.kill(os.getpid(), signal.SIGINT)"
         said = cli("run", *tiny(f"{interrupt}; time.sleep(0.6); {interrupt}; time.sleep(60)"))
         assert said.code == 130
-        assert "interrupted twice: the step was not finished and nothing was saved" in said.err
+        assert "interrupted twice: the current step was not finished and nothing was saved" in said.err
         assert require_whole(Path("run")) == -1
 
     @pytest.mark.slow
@@ -112,8 +112,8 @@ class TestSignals:
                 os.kill(int(process), number)
         out, err = run.communicate(timeout=60)
         assert run.returncode in (128 + signal.SIGUSR1, 128 + signal.SIGTERM), err  # whichever it looks at first
-        assert err.count("ending after this step") == 1
-        assert "to go on from run/checkpoints/step-" in out
+        assert err.count("stopping after this step") == 1
+        assert "to continue from run/checkpoints/step-" in out
         assert require_whole(tmp_path / "run") > 0
         for child in children:
             assert not Path("/proc", child).exists()
@@ -125,7 +125,7 @@ class TestTimeLimit:
         assert said.code == 75
         assert said.err == ""
         assert "stopped after step 2: time limit (train.max_hours)" in said.out
-        assert "to go on from run/checkpoints/step-00000002:\n  gankit resume run --plugin" in said.out
+        assert "to continue from run/checkpoints/step-00000002:\n  gankit resume run --plugin" in said.out
         assert events()[-1]["event"] == "ended"
         assert events()[-1]["reason"] == "time limit (train.max_hours)"
         assert require_whole(Path("run")) == 2
@@ -239,11 +239,11 @@ class TestOthersCode:
         assert start("run", *tiny("print(1 / 0)", callbacks=[{"name": "checkpoint", "every": 1}])).status == 1
         said = (tmp_path / "log.txt").read_text()
         assert (
-            "error: the run failed: ZeroDivisionError: division by zero; callback 'Own', on_step_end; events.jsonl has "
-            "the error, and this is where it happened:\n"
+            "error: the run failed: ZeroDivisionError: division by zero; callback 'Own', on_step_end; it is recorded "
+            "in events.jsonl; the traceback follows:\n"
         ) in said
         assert "Traceback" in said
-        assert "to go on from run/checkpoints/step-00000001:\n  gankit resume run" in said
+        assert "to continue from run/checkpoints/step-00000001:\n  gankit resume run" in said
         assert events()[-1]["error"] == "failed: ZeroDivisionError: division by zero"
         assert events()[-1]["notes"] == ["callback 'Own', on_step_end"]
         assert require_whole(Path("run")) == 1

@@ -99,7 +99,7 @@ def test_the_first_process_dies(tmp_path, gankit_together, written):
     assert (first.returncode, second.returncode) == (-9, 1)
     assert second.stderr.startswith("process 1: error: another process of this run has ended")
     assert "if it says nothing it was killed" in second.stderr
-    assert "To go on: torchrun --nproc-per-node 2 -m gankit resume run --plugin" in second.stderr
+    assert "To continue: torchrun --nproc-per-node 2 -m gankit resume run --plugin" in second.stderr
     assert "/third_party/" not in second.stderr
     Checkpoint.open(checkpoints(tmp_path / "run")[-1])
 

@@ -112,7 +112,7 @@ def test_torchrun_starts_no_run_again_that_was_told_to_stop(
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "mine")
     said = cli(*(start if verb == "run" else ("resume", run, "--plugin", tiny_plugin_file)))
     assert said.code == code
-    assert f"was told to stop ({reason}), and is not started again: gankit resume goes on" in said.out
+    assert f"was stopped ({reason}) and is not restarted; to continue it, use gankit resume" in said.out
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     assert cli("resume", run, "--plugin", tiny_plugin_file).code == 0
 

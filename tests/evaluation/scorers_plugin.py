@@ -1,4 +1,4 @@
-"""Tiny metrics and extractors, as a stranger would write them; each call of an extractor is counted on its class."""
+"""Tiny metrics and extractors like those of third-party plugins. Their classes record each call of an extractor."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import gankit
 
 
 class Colours(nn.Module):
-    """Mean and spread of each channel."""
+    """Mean and standard deviation of each channel."""
 
     resizer = "none: any size"
-    seen: list[int] = []  # noqa: RUF012  # what the tests look at
+    seen: list[int] = []  # noqa: RUF012  # shared with the tests
 
     def __init__(self, *, scale: float = 1.0, weights: Path | None = None) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Colours(nn.Module):
 
 
 class Classes(Colours):
-    """With logits, and a score that has a name."""
+    """With logits, and an established name for a score."""
 
     established: Mapping[str, str] = {"gap": "GAP"}
 
@@ -41,7 +41,7 @@ class Classes(Colours):
 
 
 class Broken:
-    """Gives maps in place of features."""
+    """Returns maps instead of features."""
 
     hash, resizer = "0" * 64, "none"
 
@@ -50,25 +50,25 @@ class Broken:
 
 
 class Refusing(Broken):
-    """Takes no images."""
+    """Refuses all images."""
 
     def __call__(self, images: Tensor) -> Tensor:
         raise ValueError(f"sees nothing of {images.shape[-1]} px")
 
 
 class Nameless(Broken):
-    """Its weights have no hash."""
+    """Has an empty hash."""
 
     hash = ""
 
 
 def needs_extra() -> Colours:
-    """What is not installed here."""
+    """Needs a package that is not installed."""
     raise gankit.GankitError("features 'needs_extra' needs the package 'nowhere'; run: pip install 'gankit[nowhere]'")
 
 
 class Gap:
-    """Distance of the mean features; counts what it was fed."""
+    """Distance of the mean features, and the number of generated images."""
 
     uses: Literal["features", "logits"] = "features"
     better: Mapping[str, str] = {"gap": "lower"}
@@ -99,37 +99,37 @@ class Sureness(Gap):
 
 
 class Fakes(Gap):
-    """Looks at generated images alone, and says beforehand how many it needs."""
+    """Uses generated images only, and requires a number of them."""
 
     uses = "logits"
     needs_real = False
 
     def require(self, real: int, generated: int) -> None:
         if generated < 10:
-            raise ValueError(f"needs 10 generated images beside {real} real ones; got {generated}")
+            raise ValueError(f"needs 10 generated images in addition to {real} real ones; got {generated}")
 
     def compute(self) -> dict[str, float]:
         return {"real_fed": float(len(self.fed[True])), "fakes_fed": float(sum(map(len, self.fed[False])))}
 
 
 class Unsaid(Gap):
-    """Says nonsense about its scores."""
+    """Has an invalid `better`."""
 
     better: Mapping[str, str] = {"gap": "more"}
 
 
 class SameScore(Gap):
-    """Gives a score of another metric's name."""
+    """Has the score of another metric."""
 
 
 class Hungry(Gap):
-    """Wants what there is not."""
+    """Uses values that do not exist."""
 
     uses = "pixels"  # type: ignore[assignment]
 
 
 def picky(*, power: PositiveInt = 1) -> Gap:
-    """Its constructor refuses."""
+    """Refuses its parameters."""
     raise ValueError("power and nothing else is too little; give more")
 
 

@@ -1,4 +1,4 @@
-"""Features: one pass for all metrics, and a cache that hits when it may and never when it may not."""
+"""Real images, the cache of their features, metrics, and checks of the extractor."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from torch import nn
 
 import gankit
 from gankit.evaluation.extractor import BATCH, Extractor
-from gankit.evaluation.feature_cache import features_of
-from gankit.evaluation.metrics import measure, require_values
+from gankit.evaluation.metrics import check_metrics, compute_scores
+from gankit.evaluation.real_features_cache import real_features
 from gankit.evaluation.real_images import RealImages
 
 CPU = torch.device("cpu")
 
 
-class Set:
-    """Images in memory, as a tensor or one by one."""
+class MemoryDataset:
+    """Images in memory, offered as one tensor (``whole``) or one by one."""
 
     classes, split = None, "train"
 
@@ -51,123 +51,132 @@ def extractor(runtime, seen):
 
 
 def real(images, count=10_000, side=8, **options):
-    return RealImages("set", {}, Set(images, **options), gankit.ImageSpec(side, side, 3), count)
+    return RealImages("set", {}, MemoryDataset(images, **options), gankit.ImageSpec(side, side, 3), count)
 
 
 def metric(runtime, name, **params):
     return runtime.registries.metrics.get(name).factory(**params)
 
 
-class TestReal:
+class TestRealImages:
     @pytest.mark.parametrize("side", [8, 5, 16])
-    def test_whole_and_one_by_one_are_the_same(self, side):
+    def test_a_tensor_and_single_items_give_the_same_images(self, side):
         images = noise(150)
         one, other = (real(images, 100, side, whole=whole) for whole in (True, False))
         assert torch.equal(torch.cat(list(one.batches())), torch.cat(list(other.batches())))
-        assert one.about == other.about
+        assert one.info == other.info
         assert [len(batch) for batch in one.batches()] == [64, 36]
         assert next(one.batches()).shape[1:] == (3, side, side)
 
-    def test_fewer_than_all_are_the_same_ones_each_time_and_spread(self):
+    def test_the_choice_is_fixed_and_covers_the_whole_dataset(self):
         images = torch.arange(200, dtype=torch.uint8).view(-1, 1, 1, 1).expand(200, 3, 2, 2)
         chosen = torch.cat(list(real(images, 50, 2).batches()))[:, 0, 0, 0].tolist()
         assert chosen == torch.cat(list(real(images, 50, 2).batches()))[:, 0, 0, 0].tolist()
         assert len(set(chosen)) == 50
         assert max(chosen) > 150
 
-    def test_all_where_there_are_fewer(self):
+    def test_a_smaller_dataset_is_used_in_its_order(self):
         assert real(noise(20), 50).count == 20
         assert torch.equal(torch.cat(list(real(noise(20), 50).batches())), noise(20))
 
-    def test_the_fingerprint_is_of_the_pixels_as_evaluated(self):
+    def test_the_fingerprint_covers_pixels_count_and_size(self):
         images = noise(30)
-        about = real(images).about
-        assert real(images.clone()).about == about
+        info = real(images).info
+        assert real(images.clone()).info == info
         changed = images.clone()
         changed[29, 2, 7, 7] ^= 1
-        others = [real(changed).about, real(images, 29).about, real(images, side=7).about, real(noise(30, 16)).about]
-        assert len({about.fingerprint, *(other.fingerprint for other in others)}) == 5
+        others = [real(changed).info, real(images, 29).info, real(images, side=7).info, real(noise(30, 16)).info]
+        assert len({info.fingerprint, *(other.fingerprint for other in others)}) == 5
 
-    def test_an_empty_set(self):
+    def test_an_empty_dataset(self):
         with pytest.raises(gankit.DataError, match="'set' is empty"):
             real(noise(0))
 
-    def test_a_set_that_holds_something_else(self):
-        with pytest.raises(gankit.DataError, match=r"'set' holds .*float32.*expected uint8"):
-            _ = real(noise(4).float()).about
+    def test_images_of_another_dtype(self):
+        with pytest.raises(gankit.DataError, match=r"'set' contains .*float32.*expected uint8"):
+            _ = real(noise(4).float()).info
 
 
-class TestCache:
-    def test_the_second_time_nothing_is_computed(self, extractor, seen, tmp_path):
+class TestRealFeaturesCache:
+    def test_cached_features_are_not_computed_again(self, extractor, seen, tmp_path):
         images = noise(100)
-        first = features_of(real(images), extractor(), tmp_path)
+        first = real_features(real(images), extractor(), tmp_path)
         assert seen == [64, 36]
-        again = features_of(real(images), extractor(), tmp_path)
+        again = real_features(real(images), extractor(), tmp_path)
         assert seen == [64, 36]
         assert torch.equal(first, again)
         assert len(list(tmp_path.iterdir())) == 1
 
-    def test_never_stale(self, extractor, seen, tmp_path):
-        images = noise(40)
-        features_of(real(images), extractor(), tmp_path)
+    def test_every_change_of_pixels_or_extractor_is_computed(self, extractor, seen, tmp_path):
+        """All cases share a folder, so that a key without one of the parts finds the features of another case."""
+        images, folder = noise(40), tmp_path / "cache"
+        real_features(real(images), extractor(), folder)
         changed = images.clone()
         changed[0, 0, 0, 0] ^= 1
         weights = tmp_path / "weights.txt"
         weights.write_text("other")
-        for source, extract in (
-            (real(changed), extractor()),
-            (real(images, 39), extractor()),
-            (real(images), extractor(scale=2.0)),
-            (real(images), extractor(weights=weights)),
-            (real(images), extractor("classes")),
+        other_resizer = extractor()
+        other_resizer.info = other_resizer.info.model_copy(update={"resizer": "another"})
+        for number, (source, extract) in enumerate(
+            (
+                (real(changed), extractor()),
+                (real(images, 39), extractor()),
+                (real(images), extractor(scale=2.0)),
+                (real(images), extractor(weights=weights)),
+                (real(images), extractor("classes")),
+                (real(images), other_resizer),
+            ),
+            2,
         ):
-            seen.clear()
             expected = torch.cat([extract(part) for part in source.batches()])
             seen.clear()
-            assert torch.equal(features_of(source, extract, tmp_path / "cache"), expected)
-            assert seen
-        other = extractor()
-        other.about = other.about.model_copy(update={"resizer": "another"})
+            assert torch.equal(real_features(source, extract, folder), expected)
+            assert sum(seen) == source.count
+            assert len(list(folder.iterdir())) == number
+
+    def test_types_of_devices_do_not_share_features(self, extractor, seen, tmp_path, monkeypatch):
+        real_features(real(noise(40)), extractor(), tmp_path)
+        monkeypatch.setattr(Extractor, "device_type", "cuda")
         seen.clear()
-        features_of(real(images), other, tmp_path)
-        assert seen
+        real_features(real(noise(40)), extractor(), tmp_path)
+        assert seen == [40]
 
     @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "garbage"])
-    def test_a_damaged_file_is_computed_anew(self, extractor, seen, tmp_path, damage):
-        first = features_of(real(noise(40)), extractor(), tmp_path)
+    def test_a_damaged_file_is_computed_again(self, extractor, seen, tmp_path, damage):
+        first = real_features(real(noise(40)), extractor(), tmp_path)
         (file,) = tmp_path.iterdir()
         content = file.read_bytes()
         flipped = content[:-1] + bytes([content[-1] ^ 1])
         file.write_bytes({"empty": b"", "cut": content[:-5], "flipped": flipped, "garbage": b"x" * 500}[damage])
         seen.clear()
-        assert torch.equal(features_of(real(noise(40)), extractor(), tmp_path), first)
+        assert torch.equal(real_features(real(noise(40)), extractor(), tmp_path), first)
         assert seen == [40]
         assert file.read_bytes() == content
 
-    def test_where_nothing_can_be_written_a_warning_says_so(self, extractor, tmp_path):
+    def test_a_folder_that_cannot_be_written_causes_a_warning(self, extractor, tmp_path):
         (tmp_path / "file").touch()
-        with pytest.warns(UserWarning, match="cannot be kept"):
-            features_of(real(noise(4)), extractor(), tmp_path / "file" / "cache")
+        with pytest.warns(UserWarning, match="cannot be cached"):
+            real_features(real(noise(4)), extractor(), tmp_path / "file" / "cache")
 
 
-class TestMeasure:
-    def test_streaming_equals_one_shot(self, runtime, extractor, seen):
+class TestComputeScores:
+    def test_batches_give_the_same_scores_as_one_tensor(self, runtime, extractor, seen):
         images, known = noise(100, seed=1), extractor()(noise(50))
         seen.clear()
         extract = extractor()
-        whole = measure([extract(images)], known, extract, {"gap": metric(runtime, "gap")})
-        streamed = measure(map(extract, images.split(17)), known, extract, {"gap": metric(runtime, "gap")})
+        whole = compute_scores([extract(images)], known, extract, {"gap": metric(runtime, "gap")})
+        streamed = compute_scores(map(extract, images.split(17)), known, extract, {"gap": metric(runtime, "gap")})
         assert whole == streamed
         assert seen == [100, *[17] * 5, 15]
         pixels = [part.double().flatten(2) / 255 for part in (noise(50), images)]
         means = [torch.cat([part.mean(2), part.std(2)], 1).float().mean(0) for part in pixels]
         assert whole[0]["gap_colours"] == pytest.approx(float((means[0] - means[1]).norm()), rel=1e-5)
 
-    def test_one_pass_serves_all_metrics(self, runtime, extractor, seen):
+    def test_all_metrics_share_the_features(self, runtime, extractor, seen):
         metrics = {name: metric(runtime, name) for name in ("gap", "sureness")}
         images = noise(BATCH)
         extract = extractor("classes")
-        scores, columns = measure([extract(images)], extract(noise(30)), extract, metrics)
+        scores, columns = compute_scores([extract(images)], extract(noise(30)), extract, metrics)
         assert seen == [BATCH, 30]
         assert columns == {
             "gap": {"GAP": "lower", "gap_count_classes": None},
@@ -176,25 +185,38 @@ class TestMeasure:
         assert set(scores) == {"GAP", "gap_count_classes", "sureness_classes"}
         assert len(torch.cat(metrics["sureness"].fed[True])) == 30
 
-    def test_logits_that_are_not_there(self, runtime, extractor):
+    def test_an_extractor_without_logits(self, runtime, extractor):
         metrics = {"sureness": metric(runtime, "sureness")}
         with pytest.raises(gankit.GankitError, match=r"'sureness' is computed .* 'colours' have none; leave it out"):
-            measure([], torch.zeros(1, 6), extractor(), metrics)
-        with pytest.raises(gankit.GankitError, match=r"choose features that have them \(classes\)"):
-            require_values(extractor(), metrics, ["classes"])
+            check_metrics(metrics, extractor())
+        with pytest.raises(gankit.GankitError, match=r"choose features that have logits \(classes\)"):
+            check_metrics(metrics, extractor(), ["classes"])
 
-    def test_a_metric_that_wants_something_else(self, runtime, extractor):
-        with pytest.raises(gankit.GankitError, match=r"'hungry': its 'uses' should be features or logits; .*'pixels'"):
-            require_values(extractor(), {"hungry": metric(runtime, "hungry")})
+    def test_a_metric_that_uses_unknown_values(self, runtime, extractor):
+        with pytest.raises(gankit.GankitError, match=r"'hungry': 'uses' should be features or logits; got 'pixels'"):
+            check_metrics({"hungry": metric(runtime, "hungry")}, extractor())
 
-    def test_too_few_images_are_the_metrics_own_words(self, runtime, extractor):
+    def test_lower_is_better_unless_the_metric_says_otherwise(self, extractor):
+        class Plain:
+            uses = "features"
+
+            def update(self, values, real):
+                pass
+
+            def compute(self):
+                return {"x": 1.0}
+
+        scores, directions = compute_scores([noise(2).flatten(1)], torch.zeros(1, 6), extractor(), {"plain": Plain()})
+        assert (scores, directions) == ({"x_colours": 1.0}, {"plain": {"x_colours": "lower"}})
+
+    def test_errors_of_a_metric_name_it(self, runtime, extractor):
         with pytest.raises(gankit.GankitError, match="metric 'gap': needs 2 generated images or more; got 1"):
-            measure([torch.zeros(1, 6)], torch.zeros(3, 6), extractor(), {"gap": metric(runtime, "gap")})
+            compute_scores([torch.zeros(1, 6)], torch.zeros(3, 6), extractor(), {"gap": metric(runtime, "gap")})
 
-    def test_two_scores_of_one_name(self, runtime, extractor):
+    def test_two_metrics_with_the_same_score(self, runtime, extractor):
         metrics = {name: metric(runtime, name) for name in ("gap", "same")}
-        with pytest.raises(gankit.GankitError, match="'same' gives a score 'gap_colours', which another one gave"):
-            measure([torch.zeros(2, 6)], torch.zeros(3, 6), extractor(), metrics)
+        with pytest.raises(gankit.GankitError, match="'same' computes a score 'gap_colours', as another metric does"):
+            compute_scores([torch.zeros(2, 6)], torch.zeros(3, 6), extractor(), metrics)
 
 
 class TestExtractor:
@@ -202,8 +224,8 @@ class TestExtractor:
         with pytest.raises(gankit.GankitError, match=r"'broken': features of 2 images should be \[2 f\]; got \[2, 3"):
             extractor("broken")(noise(2))
 
-    def test_no_hash(self, extractor):
-        with pytest.raises(gankit.GankitError, match="'nameless': its 'hash' should be a text; it is ''"):
+    def test_an_empty_hash(self, extractor):
+        with pytest.raises(gankit.GankitError, match="'nameless': 'hash' should be a non-empty string; got ''"):
             extractor("nameless")
 
     def test_a_network_is_frozen_and_features_are_float32(self, extractor):
@@ -213,6 +235,6 @@ class TestExtractor:
         assert Extractor("net", {}, network, CPU)(noise(2)[:, :, :8, :8].float()).requires_grad is False
         assert not any(module.training for module in network.modules())
 
-    def test_images_that_it_does_not_take(self, extractor):
+    def test_images_that_the_extractor_refuses(self, extractor):
         with pytest.raises(gankit.GankitError, match="features 'refusing': sees nothing of 8 px"):
             extractor("refusing")(noise(1))

@@ -1,4 +1,4 @@
-"""A folder of images: what is found, what is chosen, and every message about what is wrong with it."""
+"""Images of a folder: which are found and chosen, how they are decoded, and all error messages."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gankit.evaluation.folder_images import FolderImages
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """``pictures(count, size=..., mode=...) -> folder`` of noise, some of it deeper."""
+def noise_folder(tmp_path):
+    """``noise_folder(count, size=..., mode=...) -> folder`` of noise images, some in subfolders."""
 
-    def make(count=6, size=(10, 8), mode="RGB", name="pictures"):
+    def make(count=6, size=(10, 8), mode="RGB", name="noise"):
         folder = tmp_path / name
         (folder / "b" / "deep").mkdir(parents=True, exist_ok=True)
         (folder / ".hidden").mkdir(exist_ok=True)
-        (folder / "notes.txt").write_text("no image")
+        (folder / "notes.txt").write_text("not an image")
         Image.new("RGB", (3, 3)).save(folder / ".hidden" / "x.png")
         random = np.random.default_rng(0)
         for index in range(count):
@@ -31,8 +31,8 @@ def pictures(tmp_path):
     return make
 
 
-def test_pixels_as_they_are(pictures):
-    folder = pictures()
+def test_pixels_are_unchanged(noise_folder):
+    folder = noise_folder()
     images = FolderImages(folder, 3, 6, 0)
     assert images.size == (8, 10)
     files = ["0.png", "3.png", "b/1.png", "b/4.png", "b/deep/2.png", "b/deep/5.png"]
@@ -40,32 +40,42 @@ def test_pixels_as_they_are(pictures):
     assert torch.equal(torch.cat(list(images.batches())), torch.from_numpy(expected).permute(0, 3, 1, 2))
 
 
-def test_a_choice_is_the_seeds(pictures):
-    folder = pictures(30)
+def test_the_seed_decides_the_choice(noise_folder):
+    folder = noise_folder(30)
     chosen = [torch.cat(list(FolderImages(folder, 3, 10, seed).batches())) for seed in (0, 0, 1)]
     assert torch.equal(chosen[0], chosen[1])
     assert not torch.equal(chosen[0], chosen[2])
     assert len(chosen[0]) == 10
 
 
-def test_all_are_brought_to_a_size(pictures):
-    folder = pictures(3)
+def test_images_are_resized(noise_folder):
+    folder = noise_folder(3)
     Image.new("RGB", (40, 30)).save(folder / "large.png")
     (batch,) = FolderImages(folder, 3, 4, 0, (4, 6)).batches()
     assert batch.shape == (4, 3, 4, 6)
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("L", 3), ("RGB", 3), ("RGBA", 4), ("LA", 2)])
-def test_channels_that_fit(pictures, mode, channels):
-    (batch,) = FolderImages(pictures(3, mode=mode), channels, 3, 0).batches()
+def test_modes_that_convert_without_loss(noise_folder, mode, channels):
+    (batch,) = FolderImages(noise_folder(3, mode=mode), channels, 3, 0).batches()
     assert batch.shape == (3, channels, 8, 10)
 
 
-def test_palettes_and_orientation(pictures):
-    folder = pictures(0)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_accounts_for_the_orientation(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (10, 8)).save(tmp_path / "x.jpg", exif=exif)
+    images = FolderImages(tmp_path, 3, 1, 0)
+    assert images.size == ((8, 10) if orientation < 5 else (10, 8))
+    assert next(images.batches()).shape == (1, 3, *images.size)
+
+
+def test_palettes_and_orientation(noise_folder):
+    folder = noise_folder(0)
     Image.new("RGB", (10, 8), "red").quantize(4).save(folder / "palette.png")
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     Image.new("RGB", (8, 10), "blue").save(folder / "turned.jpg", exif=exif)
     images = FolderImages(folder, 3, 2, 0)
     (batch,) = images.batches()
@@ -73,44 +83,46 @@ def test_palettes_and_orientation(pictures):
     assert batch[0, :, 0, 0].tolist() == [255, 0, 0]
 
 
-class TestBad:
-    def test_none(self, pictures):
-        with pytest.raises(gankit.DataError, match=r"pictures: holds no images \(\.jpg.*no run and no checkpoint"):
-            FolderImages(pictures(0), 3, 1, 0)
+class TestErrors:
+    def test_no_images(self, noise_folder):
+        with pytest.raises(
+            gankit.DataError, match=r"noise: contains no images \(\.jpg.*neither a run nor a checkpoint"
+        ):
+            FolderImages(noise_folder(0), 3, 1, 0)
 
-    def test_too_few(self, pictures):
-        with pytest.raises(gankit.DataError, match=r"holds 6 images, and 10,000 are wanted; .*--samples 6"):
-            FolderImages(pictures(), 3, 10_000, 0)
+    def test_too_few(self, noise_folder):
+        with pytest.raises(gankit.DataError, match=r"contains 6 images, but 10,000 are needed; .*--samples 6"):
+            FolderImages(noise_folder(), 3, 10_000, 0)
 
-    def test_unlike_sizes(self, pictures):
-        folder = pictures(3)
+    def test_different_sizes(self, noise_folder):
+        folder = noise_folder(3)
         Image.new("RGB", (9, 8)).save(folder / "z.png")
         with pytest.raises(
-            gankit.DataError, match=r"unlike sizes: \S*0\.png is 10 x 8 and \S*z\.png is 9 x 8; .*--size"
+            gankit.DataError, match=r"the images differ in size: \S*0\.png is 10 x 8 and \S*z\.png is 9 x 8; .*--size"
         ):
             FolderImages(folder, 3, 4, 0)
 
-    def test_no_image_inside(self, pictures):
-        folder = pictures(3)
+    def test_a_file_that_is_not_an_image(self, noise_folder):
+        folder = noise_folder(3)
         (folder / "bad.png").write_text("nonsense")
         with pytest.raises(gankit.DataError, match=r"bad\.png: cannot be read as an image: .*replace or delete it"):
             FolderImages(folder, 3, 4, 0)
 
-    def test_cut_short(self, pictures):
-        folder = pictures(3)
+    def test_a_truncated_file(self, noise_folder):
+        folder = noise_folder(3)
         content = (folder / "0.png").read_bytes()
         (folder / "0.png").write_bytes(content[: len(content) // 2])
         with pytest.raises(gankit.DataError, match=r"0\.png: cannot be read as an image"):
             list(FolderImages(folder, 3, 3, 0).batches())
 
     @pytest.mark.parametrize(("mode", "channels"), [("RGB", 1), ("RGBA", 3), ("RGBA", 1)])
-    def test_more_channels_than_the_real_images(self, pictures, mode, channels):
-        message = rf"0\.png: has {len(mode)} channels \({mode}\), and the real images have {channels} .*--real"
+    def test_more_channels_than_the_real_images(self, noise_folder, mode, channels):
+        message = rf"0\.png: has {len(mode)} channels \({mode}\), but the real images have {channels} .*--real"
         with pytest.raises(gankit.DataError, match=message):
-            FolderImages(pictures(3, mode=mode), channels, 3, 0)
+            FolderImages(noise_folder(3, mode=mode), channels, 3, 0)
 
-    def test_sixteen_bits(self, pictures):
-        folder = pictures(0)
+    def test_sixteen_bits(self, noise_folder):
+        folder = noise_folder(0)
         Image.fromarray(np.zeros((8, 10), np.uint16)).save(folder / "wide.png")
-        with pytest.raises(gankit.DataError, match=r"wide\.png: has pixels of mode I;16; save it with 8 bits"):
+        with pytest.raises(gankit.DataError, match=r"wide\.png: has pixel mode I;16; save it with 8 bits"):
             FolderImages(folder, 1, 1, 0)

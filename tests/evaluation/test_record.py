@@ -1,4 +1,4 @@
-"""Evaluations as records: JSON and back, and which of them compare."""
+"""Records of evaluations: JSON, the log, and which scores are comparable."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import gankit
 from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
-from gankit.evaluation.record import Evaluation, column, differences
+from gankit.evaluation.record import Evaluation, differences, score_name
 
 RECORD = {
     "at": "2026-01-01T00:00:00+00:00",
@@ -35,13 +35,13 @@ def record(**changes) -> Evaluation:
     return Evaluation.model_validate(data)
 
 
-def test_json_and_back():
+def test_json_round_trip():
     one = record(scores={"fd_x": math.inf})
     again = Evaluation.model_validate(json.loads(json.dumps(one.model_dump(mode="json"))))
     assert again == one
 
 
-def test_a_log_and_back(tmp_path):
+def test_log_round_trip_after_a_partial_line(tmp_path):
     path = tmp_path / "deep" / "evaluations.jsonl"
     path.parent.mkdir()
     ones = [record(), record(scores={"fd_x": math.inf}), record(seed=5)]
@@ -49,19 +49,19 @@ def test_a_log_and_back(tmp_path):
         append_evaluation(path, one)
     assert read_evaluations(path) == ones
     with path.open("a") as file:
-        file.write('{"cut sho')  # by a crash
+        file.write('{"cut sho')  # as after a crash
     append_evaluation(path, ones[0])
     assert read_evaluations(path) == [*ones, ones[0]]
     assert json.loads(path.read_text().splitlines()[0])["protocol"] == ones[0].protocol
 
 
-def test_no_log_is_no_evaluations(tmp_path):
+def test_a_missing_log_is_empty(tmp_path):
     assert read_evaluations(tmp_path / "none.jsonl") == []
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("nonsense\n", "cannot be read: .*delete the damaged line"), ('{"at": "x"}\n', "no evaluation: evaluated: ")],
+    [("nonsense\n", "cannot be read: .*delete the damaged line"), ('{"at": "x"}\n', "not an evaluation: evaluated: ")],
 )
 def test_a_damaged_log(tmp_path, line, message):
     path = tmp_path / "evaluations.jsonl"
@@ -88,7 +88,7 @@ def test_a_log_that_cannot_be_written(tmp_path):
         {"at": "2027-01-01T00:00:00+00:00"},
     ],
 )
-def test_what_does_not_matter(changes):
+def test_fields_outside_the_protocol(changes):
     assert differences("fd_x", record(), record(**changes)) == {}
     assert record().protocol == record(**changes).protocol
 
@@ -112,26 +112,33 @@ def test_what_does_not_matter(changes):
         ),
     ],
 )
-def test_what_matters_and_is_named(changes, expected):
+def test_fields_of_the_protocol(changes, expected):
     one, other = record(), record(**changes)
     assert differences("fd_x", one, other) == expected
     assert differences("fd_x", other, one) == {name: pair[::-1] for name, pair in expected.items()}
     assert one.protocol["fd_x"] != other.protocol["fd_x"]
 
 
-def test_a_metrics_parameters_matter_to_its_own_scores_alone():
+def test_parameters_of_a_metric_concern_its_own_scores_only():
     other = record(metrics={"kid": {"params": {"subset_size": 20}, "scores": ["kid_x"]}})
     assert differences("kid_x", record(), other) == {"kid.subset_size": (10, 20)}
     assert differences("fd_x", record(), other) == {}
 
 
-def test_other_metrics_beside_it_do_not_matter():
+def test_other_metrics_do_not_change_the_protocol():
     alone = record()
     alone = alone.model_copy(update={"scores": {"fd_x": 1.5}, "metrics": {"fd": alone.metrics["fd"]}})
     assert alone.protocol["fd_x"] == record().protocol["fd_x"]
 
 
-def test_a_score_is_called_as_literature_does_only_where_the_extractor_says_so():
-    assert column("fd", "effnet", {}) == "fd_effnet"
-    assert column("fd", "inception", {"fd": "FID"}) == "FID"
-    assert column("kid", "inception", {"fd": "FID"}) == "kid_inception"
+def test_the_key_of_a_protocol_does_not_depend_on_the_order_of_parameters():
+    one = record(features={"params": {"a": 1, "b": 2}})
+    other = record(features={"params": {"b": 2, "a": 1}})
+    assert list(one.features.params) != list(other.features.params)
+    assert one.protocol == other.protocol
+
+
+def test_names_of_scores():
+    assert score_name("fd", "effnet", {}) == "fd_effnet"
+    assert score_name("fd", "inception", {"fd": "FID"}) == "FID"
+    assert score_name("kid", "inception", {"fd": "FID"}) == "kid_inception"

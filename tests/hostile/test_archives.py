@@ -121,7 +121,7 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
     os.mkfifo(tmp_path / "pipe.zip")
     (tmp_path / "device.zip").symlink_to("/dev/zero")
     for name in ("pipe.zip", "device.zip"):
-        with pytest.raises(gankit.DataError, match=f"{name} is not a readable zip: is no regular file"):
+        with pytest.raises(gankit.DataError, match=f"{name} is not a readable zip: is not a regular file"):
             read_zip(tmp_path / name, ("a", "b"), gankit.ImageSpec(32, 32, 3))
 
 

@@ -45,7 +45,7 @@ class TestFolders:
         with pytest.warns(UserWarning, match="5 of 7 images cannot be used"):
             images.prepare()
         assert len(images) == 2
-        with pytest.raises(gankit.DataError, match=r"p.png: cannot be read as an image: is no regular file"):
+        with pytest.raises(gankit.DataError, match=r"p.png: cannot be read as an image: is not a regular file"):
             FolderImages(pictures, 3, 7, 0)
 
     def test_crossing_links_are_bounded(self, tmp_path):

@@ -212,7 +212,7 @@ def test_scores_that_belong_to_no_metric(run):
     record = evaluation(1, 4).model_dump(mode="json")
     record["scores"]["stray"] = 1.0
     (run / "evaluations.jsonl").write_text(json.dumps(record) + "\n")
-    with pytest.raises(gankit.GankitError, match="'stray' is a score of none of its metrics"):
+    with pytest.raises(gankit.GankitError, match="score 'stray' belongs to none of the metrics"):
         read_run(run)
 
 

@@ -179,8 +179,8 @@ def test_a_signal_and_resume_end_in_the_same_weights(command, tmp_path, number):
         assert parts.returncode == -9
     else:
         assert parts.returncode == 128 + number
-        assert f"{number.name}: ending after this step and saving" in err
-        assert "to go on from parts/checkpoints/step-" in out
+        assert f"{number.name}: saving and stopping after this step" in err
+        assert "to continue from parts/checkpoints/step-" in out
         assert "gankit resume parts --plugin noise.py" in out
         ended = json.loads((tmp_path / "parts/run.json").read_text())["ended"]
         assert ended["reason"] == number.name
@@ -198,9 +198,9 @@ def test_a_signal_to_the_whole_group_saves_where_workers_decode(command, tmp_pat
     os.killpg(run.pid, signal.SIGTERM)
     out, err = run.communicate()
     assert "Traceback" not in err
-    assert err.count("SIGTERM: ending after this step") == 1
+    assert err.count("SIGTERM: saving and stopping after this step") == 1
     assert run.returncode == 143
-    assert "to go on from run/checkpoints/step-" in out
+    assert "to continue from run/checkpoints/step-" in out
 
 
 class Remembering:

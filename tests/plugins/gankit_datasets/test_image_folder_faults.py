@@ -68,8 +68,8 @@ def test_refuse_names_broken_headers_at_once(put):
     with pytest.raises(gankit.DataError) as caught:
         prepared(put(CLASSES | BROKEN))
     message = str(caught.value)
-    assert "2 of 14 images cannot be used: 'b/x.png' is no image" in message
-    assert "'c/y.jpg' is no image" in message
+    assert "2 of 14 images cannot be used: 'b/x.png' is not an image" in message
+    assert "'c/y.jpg' is not an image" in message
     assert "set `on_error: skip`" in message
 
 
@@ -111,7 +111,7 @@ def test_nothing_to_find(put):
 
 def test_missing_path(tmp_path):
     dataset = ImageFolder(path=tmp_path / "absent")
-    with pytest.raises(gankit.DataError, match=r"absent does not exist; `path` names a folder or a zip"):
+    with pytest.raises(gankit.DataError, match=r"absent does not exist; set `path` to a folder or a zip"):
         dataset.prepare()
 
 
@@ -119,7 +119,7 @@ def test_missing_path(tmp_path):
 def test_a_file_that_is_not_a_zip(tmp_path, content):
     path = pack(tmp_path / "images.zip", CLASSES)
     path.write_bytes(path.read_bytes()[:-40] if content == "truncated" else content)
-    with pytest.raises(gankit.DataError, match=r"images.zip is neither a folder nor a whole zip"):
+    with pytest.raises(gankit.DataError, match=r"images.zip is neither a folder nor a complete zip"):
         prepared(path)
 
 

@@ -39,7 +39,7 @@ class TestEvaluator:
         trainer = make()
         trainer.fit()
         with pytest.raises(
-            gankit.GankitError, match=r"makes images of 3 channels, and the real ones \('tiny'\) have 1"
+            gankit.GankitError, match=r"generates images with 3 channels, but the real images \('tiny'\) have 1"
         ):
             gankit.Evaluator(trainer, request)
 

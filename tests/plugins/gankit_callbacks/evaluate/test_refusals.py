@@ -20,14 +20,14 @@ FAULTS = {
     "features": ({"features": "colors"}, r"features: no feature is called 'colors'; did you mean 'colours'\?"),
     "both": ({"metrics": ["gpa"], "features": "x"}, r"no metric is called 'gpa'.*\n.*no feature is called 'x'"),
     "params": ({"params": {"gap": {"pwoer": 2}}}, r"gap\.pwoer: unknown parameter; did you mean 'power'\?"),
-    "other": ({"params": {"fd": {}}}, "fd: no metric and no features of this evaluation; known: colours, gap"),
+    "other": ({"params": {"fd": {}}}, "fd: not a metric or extractor of this evaluation; known: colours, gap"),
     "extra": ({"features": "needs_extra"}, r"needs the package 'nowhere'; run: pip install 'gankit\[nowhere\]'"),
     "logits": ({"metrics": ["sureness"]}, r"'sureness' is computed from class logits.*choose .*classes"),
     "picky": ({"metrics": ["picky"]}, "'picky': power and nothing else is too little; give more"),
     "images": ({"features": "refusing"}, "features 'refusing': sees nothing of 16 px"),
     "few": ({"metrics": ["given"], "samples": 1}, "metric 'given': 2 generated images are needed, and 1 were given"),
     "found out": ({"samples": 1}, "metric 'gap': needs 2 generated images or more; got 1"),
-    "twice": ({"metrics": ["gap", "same"]}, "'same' gives a score 'gap_colours', which another one gave"),
+    "twice": ({"metrics": ["gap", "same"]}, "'same' computes a score 'gap_colours', as another metric does"),
     "best_by": ({"best_by": "fd"}, "best_by: no metric of this evaluation computes 'fd'; choose one of gap_colours, gap_count_colours"),
     "better": ({"best_by": "gap_count_colours"}, r"'gap_count_colours' are better; choose another one \(gap_colours\), or say"),
 }  # fmt: skip
@@ -62,7 +62,7 @@ class TestRefused:
             make(callback=callback)
 
     def test_an_item_of_a_wrong_kind_is_one_fault_and_not_two(self, make):
-        with pytest.raises(gankit.RecipeError, match="metrics.0: should be a text; got 3") as error:
+        with pytest.raises(gankit.RecipeError, match="metrics.0: should be a string; got 3") as error:
             make(callback={"metrics": [3]})
         assert len(error.value.problems) == 1
 

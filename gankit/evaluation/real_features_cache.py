@@ -1,4 +1,4 @@
-"""Features of real images, kept on the disk under what they were computed from, so that they are never stale."""
+"""A cache on disk for the features of real images. Its keys are hashes of everything that the features depend on."""
 
 from __future__ import annotations
 
@@ -21,30 +21,33 @@ FOLDER = "gankit-features"
 FORMAT = 1
 
 
-def features_folder() -> Path:
-    """Where features are kept: ``gankit-features/`` below ``$GANKIT_DATA_DIR``, else below ``data``."""
+def cache_folder() -> Path:
+    """``gankit-features`` in ``$GANKIT_DATA_DIR``, or in ``data`` if that is not set."""
     return data_root() / FOLDER
 
 
-def features_of(
+def real_features(
     real: RealImages, extractor: Extractor, folder: Path, report: Callable[[int], None] = lambda done: None
 ) -> Tensor:
-    """Features float32 [n f] of all real images: from the disk, or computed and written there.
+    """Features float32 [n f] of all real images, read from the cache or computed and stored in it.
 
-    The file's name is a hash of the images' pixels and count, and of the extractor's name, weights, parameters and
-    resizer; a file that is damaged is computed anew. Where none can be written, a warning says so.
+    The name of the file is a hash of the images' pixels and number, and of the extractor's name, weights, parameters
+    and resizer. If the file is damaged, the features are computed again. If it cannot be written, a warning is issued.
 
     Args:
-        report: is told how many images are done.
+        real: the images.
+        extractor: computes the features.
+        folder: of the cache.
+        report: called with the number of images done.
 
     Raises:
         GankitError: an image cannot be read, or the extractor fails.
     """
     identity = {
         "format": FORMAT,
-        "real": [real.about.fingerprint, real.count],
-        "features": extractor.about.model_dump(mode="json"),
-        "device": extractor.kind_of_device,
+        "real": [real.info.fingerprint, real.count],
+        "features": extractor.info.model_dump(mode="json"),
+        "device": extractor.device_type,
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     path = folder / f"{extractor.name}-{key}.safetensors"
@@ -61,15 +64,15 @@ def features_of(
 
 
 def _load(path: Path, count: int) -> Tensor | None:
-    """What the file holds; None where there is none, or where it is not what was written."""
+    """The features in the file; None if it is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             features = file.get_tensor("features")
             expected = (file.metadata() or {}).get("sha256")
     except (OSError, SafetensorError):
         return None
-    whole = features.dtype == torch.float32 and features.dim() == 2 and len(features) == count
-    return features if whole and _sha256(features) == expected else None
+    fits = features.dtype == torch.float32 and features.dim() == 2 and len(features) == count
+    return features if fits and _sha256(features) == expected else None
 
 
 def _save(path: Path, features: Tensor) -> None:
@@ -79,7 +82,7 @@ def _save(path: Path, features: Tensor) -> None:
             save_file({"features": features}, temporary, metadata={"sha256": _sha256(features)})
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        warnings.warn(f"{path}: features of the real images cannot be kept: {reason}", stacklevel=2)
+        warnings.warn(f"{path}: features of the real images cannot be cached: {reason}", stacklevel=2)
 
 
 def _sha256(features: Tensor) -> str:

@@ -1,4 +1,4 @@
-"""What is said of runs that went well, went wrong, went back, or died."""
+"""The diagnosis of runs that finished, failed, were rolled back or were killed."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ def add(file, *records):
         log.writelines(json.dumps(record) + "\n" for record in records)
 
 
-def forget_the_ending(run):
+def remove_the_ending(run):
     record = json.loads((run / "run.json").read_text()) | {"ended": None}
     (run / "run.json").write_text(json.dumps(record))
 
 
 def test_a_finished_run(run):
     found = diagnose(run)
-    assert found.ending == "done at step 3, after 24 images"
-    assert found.troubles == []
+    assert found.status == "done at step 3, after 24 images"
+    assert found.problems == []
     assert found.next_step is None
     assert [sentence.partition("  ")[2] for sentence in found.history] == ["started", "ended at step 3: done"]
 
 
-def test_findings_are_joined_until_they_are_over(run):
+def test_repeated_findings_are_joined_until_they_are_over(run):
     add(
         run / "events.jsonl",
         {"step": 100, "event": "finding", "finding": "mode_collapse", "message": "first"},
@@ -48,28 +48,39 @@ def test_findings_are_joined_until_they_are_over(run):
         {"step": 400, "event": "finding", "finding": "mode_collapse", "message": "again"},
         {"step": 500, "event": "finding", "finding": "mode_collapse", "message": "and again"},
     )
-    troubles = [(t.kind, t.message, t.since, t.until, t.times) for t in diagnose(run).troubles]
-    assert troubles == [
+    problems = [(p.kind, p.message, p.first_step, p.end_step, p.reports) for p in diagnose(run).problems]
+    assert problems == [
         ("mode_collapse", "first", 100, 300, 1),
         ("other", "another", 200, None, 1),
         ("mode_collapse", "and again", 400, None, 2),
     ]
 
 
-def test_a_run_that_died_tells_how_long_ago(run):
-    forget_the_ending(run)
-    assert diagnose(run).ending.startswith("running, it seems, at step")
+def test_a_killed_run(run):
+    remove_the_ending(run)
+    assert diagnose(run).status.startswith("probably running at step")
     for name in ("events.jsonl", "metrics.jsonl"):
         if (run / name).exists():
             os.utime(run / name, (time.time() - 7200,) * 2)
     found = diagnose(run)
-    assert "killed at step" in found.ending
-    assert "nothing for 2 hours" in found.ending
-    assert found.next_step == f"gankit resume {run}    goes on from step-00000003"
+    assert "killed at step" in found.status
+    assert "last changed 2 hours ago" in found.status
+    assert found.next_step == f"gankit resume {run}    continues from step-00000003"
 
 
-def test_a_run_that_died_of_nan_before_it_looked(run):
-    forget_the_ending(run)
+@pytest.mark.parametrize(
+    ("seconds", "age"),
+    [(121, "2 minutes"), (7_190, "120 minutes"), (7_210, "2 hours"), (172_000, "48 hours"), (172_900, "2 days")],
+)
+def test_the_age_of_the_log_of_a_killed_run(run, seconds, age):
+    remove_the_ending(run)
+    for file in run.glob("*.jsonl"):
+        os.utime(file, (time.time() - seconds,) * 2)
+    assert diagnose(run).status.endswith(f"last changed {age} ago")
+
+
+def test_nan_in_the_log_of_a_run_that_did_not_report_it(run):
+    remove_the_ending(run)
     (run / "metrics.jsonl").unlink(missing_ok=True)
     add(
         run / "metrics.jsonl",
@@ -77,22 +88,22 @@ def test_a_run_that_died_of_nan_before_it_looked(run):
         {"step": 20, "images": 160, "seconds": 2.0, "generator_loss": "nan", "real_logits": "-inf"},
         {"step": 30, "images": 240, "seconds": 3.0, "generator_loss": "nan"},
     )
-    (trouble,) = diagnose(run).troubles
-    assert (trouble.kind, trouble.since) == ("not_finite", 20)
-    assert "generator_loss, real_logits NaN or infinite in the log from step 20 on" in trouble.message
+    (problem,) = diagnose(run).problems
+    assert (problem.kind, problem.first_step) == ("not_finite", 20)
+    assert "generator_loss, real_logits NaN or infinite in the log from step 20 on" in problem.message
 
 
-def test_nan_is_over_once_the_run_went_back(run):
+def test_a_rollback_ends_a_nan_finding(run):
     add(
         run / "events.jsonl",
         {"step": 201, "event": "finding", "finding": "not_finite", "message": "broken"},
         {"step": 150, "event": "rolled_back", "from_step": 300, "without": []},
     )
-    (trouble,) = diagnose(run).troubles
-    assert (trouble.since, trouble.until) == (201, 300)
+    (problem,) = diagnose(run).problems
+    assert (problem.first_step, problem.end_step) == (201, 300)
 
 
-def test_history_tells_of_going_back_and_of_failing(run):
+def test_the_history_contains_rollbacks_and_failures(run):
     add(
         run / "events.jsonl",
         {"at": "T", "step": 100, "event": "rolled_back", "from_step": 230, "without": [1, 2, 3]},
@@ -100,17 +111,17 @@ def test_history_tells_of_going_back_and_of_failing(run):
         {"at": "T", "step": 210, "event": "failed", "error": "failed: GankitError: " + 300 * "x"},
     )
     back, unsaved, failed = diagnose(run).history[-3:]
-    assert back == "T  went back from step 230 to step 100, leaving out a batch of 3 images"
-    assert unsaved == "T  no checkpoint of step 200: generator w is NaN or infinite"
+    assert back == "T  returned from step 230 to step 100, skipping a batch of 3 images"
+    assert unsaved == "T  not saved at step 200: generator w is NaN or infinite"
     assert failed.startswith("T  failed after step 210: GankitError: xxx")
     assert failed.endswith("...")
 
 
-def test_the_verb(run, cli, tmp_path):
+def test_the_command(run, cli, tmp_path):
     said = cli("doctor", run)
     assert said.code == 0
     assert "done at step 3" in said.out
-    assert "No finding about the training itself" in said.out
+    assert "No problems of the training were found" in said.out
     add(run / "events.jsonl", {"step": 7, "event": "finding", "finding": "mode_collapse", "message": "All alike."})
     said = cli("doctor", run)
     assert "mode_collapse, from step 7 to the end:\n  All alike." in said.out

@@ -1,4 +1,4 @@
-"""``gankit eval``: scores of generated images, with all that one must know to trust them."""
+"""``gankit eval``: score generated images."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ..errors import GankitError
-from .console import PluginOption, complain, make_runtime, out
+from .console import PluginOption, make_runtime, output_console, print_message
 
 if TYPE_CHECKING:
     from ..evaluation.record import Evaluation
     from ..evaluation.request import Request
     from ..runtime import Runtime
 
-LONGEST_HASH = 12
+HASH_LENGTH = 12
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="RUN_DIR|CHECKPOINT|FOLDER_OF_IMAGES",
-            help="What to evaluate: a run's newest checkpoint, one checkpoint, or image files.",
+            help="A run (its newest checkpoint), a checkpoint, or a folder of image files.",
             show_default=False,
         ),
     ],
@@ -38,32 +38,33 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    metrics: Annotated[str, typer.Option(metavar="NAME,...", help="Metrics, as in gankit list metrics.")] = "fd",
+    metrics: Annotated[str, typer.Option(metavar="NAME,...", help="Metrics; gankit list metrics lists them.")] = "fd",
     features: Annotated[
-        str, typer.Option(metavar="NAME", help="The feature extractor, as in gankit list features.")
+        str, typer.Option(metavar="NAME", help="Feature extractor; gankit list features lists them.")
     ] = "effnet_lite0",
-    samples: Annotated[int, typer.Option(min=1, help="Generated images.")] = 10_000,
+    samples: Annotated[int, typer.Option(min=1, help="Number of generated images.")] = 10_000,
     real_samples: Annotated[
         int | None,
-        typer.Option(min=1, help="Real images; as many as there are generated ones if not given.", show_default=False),
+        typer.Option(min=1, help="Number of real images (default: that of --samples).", show_default=False),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same images and scores for the same seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the generated images.")] = 0,
     real: Annotated[
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="The real images' data set, such as '{name: cifar10, split: test}'; the run's own if not given.",
+            help="Dataset of the real images, such as '{name: cifar10, split: test}' (default: the run's).",
             show_default=False,
         ),
     ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(metavar="RECIPE", help="A recipe whose data set it is.", show_default=False)
+        Path | None,
+        typer.Option(metavar="RECIPE", help="Use the dataset of this recipe as real images.", show_default=False),
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=1, max=16_384, help="Bring all images to this many pixels a side first.", show_default=False),
+        typer.Option(min=1, max=16_384, help="Resize all images to SIZE x SIZE pixels first.", show_default=False),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device to compute on.")] = "auto",
     options: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,22 +75,22 @@ def evaluate(
         ),
     ] = None,
     no_ema: Annotated[
-        bool, typer.Option("--no-ema", help="Evaluate G itself where there is an average of it.")
+        bool, typer.Option("--no-ema", help="Evaluate the weights of G instead of their average.")
     ] = False,
     path: Annotated[
         Path | None,
         typer.Option(
             "--out",
             metavar="FILE",
-            help="Append the record to this file, instead of the run's evaluations.jsonl.",
+            help="Append the record to this file (default: evaluations.jsonl of the run).",
             show_default=False,
         ),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Score generated images against real ones, and write down how.
+    """Score generated images against real ones, and record the scores with all settings.
 
-    Scores of one column of gankit compare were measured alike. Features of real images are kept in the data directory.
+    gankit compare shows which scores are comparable. Features of real images are cached in the data directory.
 
     Examples:
 
@@ -97,7 +98,7 @@ def evaluate(
 
       gankit eval results/dcgan_cifar10/checkpoints/step-00001000 --samples 2000 kid.subset_size=500
 
-      gankit eval pictures --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
+      gankit eval generated_images --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
     from ..evaluation.evaluation_log import append_evaluation
     from ..evaluation.generated_images import run_of
@@ -119,46 +120,46 @@ def evaluate(
         ema=not no_ema,
         options=read_options(options or ()),
     )
-    evaluation = _evaluated(source, request, make_runtime(plugin))
-    console = out()
+    evaluation = _evaluate(source, request, make_runtime(plugin))
+    console = output_console()
     console.print(score_table(evaluation))
     console.print()
-    console.print(fact_table(evaluation))
+    console.print(settings_table(evaluation))
     run = run_of(source)
     file = path or (None if run is None else run / EVALUATIONS)
     if file is not None:
         try:
             append_evaluation(file, evaluation)
         except GankitError as error:
-            complain(str(error))
+            print_message(str(error))
             raise typer.Exit(1) from None
         console.print(f"\nwritten to {file}")
 
 
-def _evaluated(source: Path, request: Request, runtime: Runtime) -> Evaluation:
+def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
     from ..evaluation.evaluate import evaluate
 
-    console = out()
+    console = output_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars, warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: complain(str(message), "warning")
+        warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
         tasks = {}
 
-        def report(what: str, done: int, total: int) -> None:
-            if what not in tasks:
+        def report(task: str, done: int, total: int) -> None:
+            if task not in tasks:
                 if not console.is_terminal:
-                    console.print(f"{what}: {total:,} ...")
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
+                    console.print(f"{task}: {total:,} ...")
+                tasks[task] = bars.add_task(task, total=total)
+            bars.update(tasks[task], completed=done)
 
         try:
             return evaluate(source, request, runtime, report)
         except KeyboardInterrupt:
-            complain("interrupted before all was scored; nothing was written")
+            print_message("interrupted; no scores were written")
             raise typer.Exit(130) from None
 
 
 def score_table(evaluation: Evaluation) -> Table:
-    """A line for each score."""
+    """A table with one row for each score."""
     table = Table(box=None, header_style="bold")
     table.add_column("score", overflow="fold")
     table.add_column("value", justify="right", no_wrap=True)
@@ -167,24 +168,24 @@ def score_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def fact_table(evaluation: Evaluation) -> Table:
-    """How the scores came about."""
-    subject, real, image = evaluation.evaluated, evaluation.real, evaluation.image
+def settings_table(evaluation: Evaluation) -> Table:
+    """A table of the images and settings that the scores come from."""
+    source, real, image = evaluation.evaluated, evaluation.real, evaluation.image
     table = Table(box=None, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    what = subject.path if subject.kind != "run" else f"{subject.path}, {subject.checkpoint}"
-    if subject.ema is not None:
-        what += ", averaged weights (EMA)" if subject.ema else ", weights of G itself"
-    table.add_row("evaluated", what)
+    evaluated = source.path if source.kind != "run" else f"{source.path}, {source.checkpoint}"
+    if source.ema is not None:
+        evaluated += ", averaged weights (EMA)" if source.ema else ", weights without EMA"
+    table.add_row("evaluated", evaluated)
     options = "".join(f", {name}={value}" for name, value in evaluation.options.items())
     table.add_row("generated", f"{evaluation.samples:,} images, seed {evaluation.seed}{options}")
     split = f", split {real.split}" if real.split else ""
-    table.add_row("real", f"{real.count:,} images of {real.dataset}{split} (sha256 {real.fingerprint[:LONGEST_HASH]})")
+    table.add_row("real", f"{real.count:,} images of {real.dataset}{split} (sha256 {real.fingerprint[:HASH_LENGTH]})")
     table.add_row(
         "size", f"{image.height} x {image.width}, {image.channels} channel{'s' if image.channels > 1 else ''}"
     )
     features = evaluation.features
-    table.add_row("features", f"{features.name} (sha256 {features.hash[:LONGEST_HASH]}); {features.resizer}")
+    table.add_row("features", f"{features.name} (sha256 {features.hash[:HASH_LENGTH]}); {features.resizer}")
     table.add_row("computed", f"in {evaluation.precision} on {evaluation.device}")
     return table

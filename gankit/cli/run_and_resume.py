@@ -1,0 +1,193 @@
+"""What ``run`` and ``resume`` share: training until the end, signals, printed events and exit codes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ..errors import GankitError
+from ..events import Evaluated, Event, Finding, Notice, NotSaved, Recovered, RolledBack
+from .console import output_console, print_message, rank
+from .progress import make_progress
+
+if TYPE_CHECKING:
+    from ..training.trainer import Trainer
+
+# SLURM can send SIGUSR1 before a job's time limit (sbatch --signal)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
+MIN_SECONDS_BETWEEN_INTERRUPTS = 0.5  # a launcher may forward at once the Ctrl-C that the terminal has already sent
+TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
+
+
+def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+    """Train until the end and print how to continue if the run is not finished.
+
+    Args:
+        trainer: of the run.
+        plugins: values of ``--plugin``, for the command to continue.
+
+    Raises:
+        typer.Exit: with code 1 if the run fails, 75 at its time limit, 128 + n after signal n.
+    """
+    from ..distributed.rank_failures import LostProcessError, OtherProcessError
+
+    trainer.callbacks.add("progress", make_progress())
+    trainer.listeners.append(lambda event: _print_event(event, trainer.state.step))
+    try:
+        with _stop_on_signals(trainer):
+            trainer.fit()
+    except OtherProcessError:  # the other process prints the error
+        raise typer.Exit(1) from None
+    except GankitError as error:
+        if trainer.state.step == 0 and trainer.last_batch is None:
+            raise
+        # rank 0 prints how to continue, unless it is the process that was lost
+        command = (
+            f". To continue: {_resume_command(trainer, plugins)}"
+            if rank() and isinstance(error, LostProcessError)
+            else ""
+        )
+        print_message(f"{error}{_notes(error)}{command}")
+        _print_how_to_resume(trainer, plugins)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print_message("interrupted twice: the current step was not finished and nothing was saved")
+        _print_how_to_resume(trainer, plugins)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        description = f"{type(error).__name__}: {error}".strip()
+        print_message(
+            f"the run failed: {description}{_notes(error)}; it is recorded in events.jsonl; the traceback follows:"
+        )
+        _print_how_to_resume(trainer, plugins)
+        raise
+    trainer.processes.close()
+    console = output_console()
+    if trainer.ending in (None, "done"):
+        console.print(f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/")
+        return
+    console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
+    _print_how_to_resume(trainer, plugins)
+    if (code := _exit_code(trainer.ending)) is not None:
+        raise typer.Exit(code)
+
+
+def restarted_by_torchrun() -> bool:
+    """Whether torchrun started this process after a failure of the previous one."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
+
+
+def exit_if_stopped(directory: Path) -> None:
+    """Exit again if the run was stopped under the same launch of torchrun, which restarts after every exit code but 0.
+
+    A run that was stopped under an earlier launch continues.
+
+    Raises:
+        typer.Exit: with the exit code of the stopped run.
+    """
+    from ..distributed.rendezvous import launch_id
+    from ..runs.run_directory import read_record
+
+    ended = read_record(directory).get("ended")
+    reason = ended.get("reason") if isinstance(ended, Mapping) and ended.get("launch") == launch_id() else None
+    if (code := _exit_code(reason)) is not None:
+        output_console().print(
+            f"{directory}: was stopped ({reason}) and is not restarted; to continue it, use gankit resume"
+        )
+        raise typer.Exit(code)
+
+
+def _exit_code(reason: Any) -> int | None:
+    """The exit code of a run that a signal or the time limit stopped; None if it ended for another reason."""
+    from ..training.loop import TIME_LIMIT
+
+    codes = {number.name: 128 + int(number) for number in SIGNALS} | {TIME_LIMIT: TIME_LIMIT_CODE}
+    return codes.get(reason) if isinstance(reason, str) else None
+
+
+def _notes(error: Exception) -> str:
+    """The error's notes: which callback raised it, and further errors."""
+    return "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+
+
+def _print_event(event: Event, step: int) -> None:
+    """Print an event if it concerns the user."""
+    if isinstance(event, Finding) and not event.fatal:
+        print_message(event.message, "finding")
+    elif isinstance(event, Recovered):
+        print_message(event.message, "recovered")
+    elif isinstance(event, RolledBack):
+        print_message(f"returned from step {event.from_step:,} to step {step:,}", "warning")
+    elif isinstance(event, Evaluated):
+        scores = "  ".join(f"{name} {value:.5g}" for name, value in event.scores.items())
+        output_console().print(f"step {step:,}  {scores}")
+    elif isinstance(event, NotSaved):
+        print_message(f"no checkpoint of this step: {event.reason}", "warning")
+    elif isinstance(event, Notice):
+        print_message(event.message, "warning")
+
+
+@contextmanager
+def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
+    """Stop the run after its step when a signal arrives.
+
+    A second Ctrl-C stops it immediately. Other repeated signals do not, because schedulers send several.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if received and number == signal.SIGINT and now - received[0] > MIN_SECONDS_BETWEEN_INTERRUPTS:
+            raise KeyboardInterrupt
+        if received:
+            return
+        received.append(now)
+        name = signal.Signals(number).name
+        trainer.stop(name)
+        again = " again" if name == "SIGINT" else ""
+        print_message(
+            f"{name}: saving and stopping after this step; press Ctrl-C{again} to stop immediately", "warning"
+        )
+
+    received: list[float] = []  # times
+    previous = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _launcher() -> list[str]:
+    """The command that starts Python again in the same number of processes."""
+    environment = os.environ
+    if int(environment.get("WORLD_SIZE") or 1) == 1:
+        return []
+    machines, processes = environment.get("GROUP_WORLD_SIZE", "1"), environment.get("LOCAL_WORLD_SIZE", "1")
+    several = ["--nnodes", machines] if machines != "1" else []
+    return ["torchrun", *several, "--nproc-per-node", processes, "-m"]
+
+
+def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
+    words = [*_launcher(), "gankit", "resume", str(trainer.directory)]
+    for plugin in plugins or ():
+        words += ["--plugin", plugin]
+    return shlex.join(words)
+
+
+def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+    command = _resume_command(trainer, plugins)
+    if trainer.checkpoint is None:
+        output_console().print(
+            f"there is no checkpoint (does the recipe have a checkpoint callback?); to start again: {command}"
+        )
+    else:
+        output_console().print(f"to continue from {trainer.checkpoint}:\n  {command}")

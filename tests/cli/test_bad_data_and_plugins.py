@@ -1,0 +1,123 @@
+"""Data and plugins that do not fit a recipe: exit code 2, and one message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DCGAN = ROOT / "recipes" / "dcgan_cifar10.yaml"
+
+
+def dcgan(*changes: tuple[str, str]) -> None:
+    text = DCGAN.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    Path("r.yaml").write_text(text)
+
+
+class TestData:
+    @pytest.mark.parametrize(
+        ("sections", "message"),
+        [
+            ({"dataset": {"name": "tiny", "count": 0}}, "tiny.yaml:8:3: dataset: the dataset is empty"),
+            ({"dataset": {"name": "tiny", "count": 1}}, "tiny.yaml:8:3: dataset: a batch of 8 is larger than the dataset, which has 1 image; lower loader.batch_size or add images"),
+            ({"loader": {"batch_size": 33}}, "tiny.yaml:8:3: dataset: a batch of 33 is larger than the dataset, which has 32 images; lower loader.batch_size"),
+            ({"conditional": True, "dataset": {"name": "tiny", "labelled": False}}, "conditional: is true, but dataset 'tiny' has no labels; use labelled data or conditional: false"),
+            ({"generator": "three_channels", "dataset": {"name": "tiny", "channels": 1}}, "generator: makes [2, 3, 16, 16] of two latents; the recipe's images are [2, 1, 16, 16]: channels come from the dataset"),
+            ({"dataset": {"name": "tiny", "channels": 5}}, "tiny.yaml:8:3: dataset: its images are 5 channels; gankit takes an ImageSpec with 1 to 4 channels"),
+            ({"initialize": "nowhere"}, "tiny.yaml:28:13: initialize: nowhere: no such run or checkpoint"),
+            ({"initialize": "."}, "initialize: .: is neither a run directory nor a checkpoint"),
+        ],
+    )  # fmt: skip
+    def test_data_that_does_not_fit(self, refused, tiny_recipe, tiny_plugin_file, tmp_path, sections, message):
+        tiny_recipe(tmp_path, **sections)
+        found = refused("run", "tiny.yaml", "--plugin", tiny_plugin_file)
+        assert message in found
+        assert found.startswith("tiny.yaml:")
+
+    def test_missing_data(self, refused, monkeypatch, tmp_path):
+        monkeypatch.setenv("GANKIT_DATA_DIR", str(tmp_path / "nothing"))
+        dcgan()
+        found = refused("run", "r.yaml", "dataset.download=false")
+        assert found.startswith("r.yaml:7:10: dataset: ")
+
+    def test_an_existing_directory(self, refused, tiny_recipe, tiny_plugin_file, tmp_path):
+        tiny_recipe(tmp_path)
+        Path("mine").mkdir()
+        Path("mine/notes.txt").write_text("mine")
+        found = refused("run", "tiny.yaml", "--plugin", tiny_plugin_file, "--out", "mine")
+        assert "mine: exists already and nothing is overwritten" in found
+        assert [path.name for path in Path("mine").iterdir()] == ["notes.txt"]
+
+
+class TestPlugins:
+    @pytest.mark.parametrize("verb", [("check", "r.yaml"), ("run", "r.yaml"), ("list",), ("plugins",), ("sample", "x")])
+    def test_a_plugin_that_fails_to_import(self, refused, verb):
+        dcgan()
+        Path("mine.py").write_text("import no_such_module\n")
+        message = "plugin 'mine' (mine.py): ModuleNotFoundError: No module named 'no_such_module' (mine.py:1)\n"
+        assert refused(*verb, "--plugin", "mine.py") == message
+
+    def test_a_registered_name(self, refused):
+        dcgan()
+        Path("mine.py").write_text(
+            "import gankit\n"
+            "class Loss: ...\n"
+            "@gankit.hookimpl\n"
+            "def register(registries):\n"
+            "    registries.losses.add('bce', Loss)\n"
+        )
+        message = (
+            "plugin 'mine' (mine.py): losses: 'bce' of plugin 'mine' is already registered by plugin 'gankit_losses'\n"
+        )
+        assert refused("check", "r.yaml", "--plugin", "mine.py") == message
+
+    @pytest.mark.parametrize(
+        ("body", "message"),
+        [
+            ("def __init__(self): raise RuntimeError('no\\nway')", "loss: RuntimeError: no way"),
+            ("def __init__(self): raise ValueError('give me a margin')", "loss: give me a margin"),
+            ("def generator(self, turn): ...", "loss: Loss is no loss: it has no discriminator"),
+            ("pass", "loss: Loss is no loss: it has no discriminator and no generator"),
+        ],
+    )
+    def test_an_invalid_loss(self, refused, body, message):
+        dcgan(("loss: bce", "loss: mine"))
+        Path("mine.py").write_text(
+            f"import gankit\nclass Loss:\n    {body}\n@gankit.hookimpl\ndef register(registries):\n"
+            "    registries.losses.add('mine', Loss)\n"
+        )
+        assert refused("check", "r.yaml", "--plugin", "mine.py") == f"r.yaml:11:7: {message}\n"
+
+    @pytest.mark.parametrize(
+        ("kind", "section", "body", "message"),
+        [
+            ("regularizers", "regularizers: [mine]", "def discriminator(self, turn): ...", "a regularizer's interval is a whole number"),
+            ("regularizers", "regularizers: [mine]", "interval = 1", "Mine is no regularizer: it has neither discriminator nor generator"),
+            ("regularizers", "regularizers: [mine]", "interval = 0\n    def generator(self, turn): ...", "its own is 0"),
+            ("callbacks", "callbacks: [mine]", "def on_step(self, run): ...", "callback 'mine': unknown method 'on_step'"),
+            ("latents", "latent: mine", "def __init__(self, dim): ...", "Mine is no latent: it has no sample"),
+            ("games", "train: {steps: 1, game: mine}", "pass", "Mine is no game: it has no step"),
+            ("datasets", "dataset: mine", "pass", "Mine is no dataset: it has no prepare and no spec"),
+            ("augmentations", "augmentations: [mine]", "def __init__(self, image): ...", "makes a Mine, which is no torch.nn.Module"),
+            ("augmentations", "augmentations: [mine]", "def __new__(cls, image): return torch.nn.AvgPool2d(2)", "makes [2, 3, 8, 8] of images [2, 3, 16, 16]; the shape has to stay"),
+            ("generators", "generator: mine", "def __init__(self, image, latent_dim): ...", "makes a Mine, which is no torch.nn.Module"),
+            ("discriminators", "discriminator: mine", "def __new__(cls, image): return type('M', (torch.nn.Module,), {'forward': lambda self, images, labels: images.flatten()})()", "makes [1536] of two images; logits are [2 ...]"),
+            ("optimizers", "optimizers: {generator: mine, discriminator: mine}", "def __init__(self, parameters): ...", "makes a Mine, which is no torch.optim.Optimizer"),
+        ],
+    )  # fmt: skip
+    def test_invalid_components_of_other_kinds(
+        self, refused, tiny_recipe, tiny_plugin_file, tmp_path, kind, section, body, message
+    ):
+        recipe = tiny_recipe(tmp_path, **{section.partition(":")[0]: None})
+        recipe.write_text(recipe.read_text() + section + "\n")
+        Path("mine.py").write_text(
+            f"import gankit, torch\nclass Mine:\n    {body}\n@gankit.hookimpl\ndef register(registries):\n"
+            f"    registries.{kind}.add('mine', Mine)\n"
+        )
+        found = refused("check", recipe, "--plugin", tiny_plugin_file, "--plugin", "mine.py")
+        assert message in found
+        assert found.startswith("tiny.yaml:")
