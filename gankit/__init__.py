@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .box_filter import box_filtered as box_filtered
+    from .class_labels import require_labels as require_labels
     from .data.archive import open_zip as open_zip
     from .data.decode import DecodeError as DecodeError
     from .data.decode import decode_image as decode_image
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from .data.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
     from .data.image_files import ImageFiles as ImageFiles
     from .data.image_files import open_image_files as open_image_files
+    from .device.precision import full_precision as full_precision
     from .errors import CheckpointError as CheckpointError
     from .errors import DataError as DataError
     from .errors import GankitError as GankitError
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from .files import whole_file as whole_file
     from .generator import load_generator as load_generator
     from .hookspecs import hookimpl as hookimpl
+    from .image_sizes import ImagePyramid as ImagePyramid
     from .interfaces import Augmentation as Augmentation
     from .interfaces import Batch as Batch
     from .interfaces import Callback as Callback
@@ -60,14 +64,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "box_filter": ("box_filtered",),
+    "class_labels": ("require_labels",),
     "data.archive": ("open_zip",),
     "data.decode": ("DecodeError", "decode_image", "open_image"),
     "data.image_files": ("IMAGE_SUFFIXES", "ImageFiles", "open_image_files"),
+    "device.precision": ("full_precision",),
     "errors": ("CheckpointError", "DataError", "GankitError", "PluginError", "RecipeError", "RegistrationError"),
     "evaluation.record": ("Evaluation",),
     "files": ("data_root", "whole_file"),
     "generator": ("load_generator",),
     "hookspecs": ("hookimpl",),
+    "image_sizes": ("ImagePyramid",),
     "interfaces": (
         "Augmentation",
         "Batch",
