@@ -18,7 +18,20 @@ PLUGINS = ROOT / "plugins"
 
 # Imports point down only: a file may import its own layer and those above it in this list.
 LAYERS = (
-    ("errors", "interfaces", "schedule", "jsonl", "pictures", "files", "yaml_text", "frugal"),
+    (
+        "errors",
+        "interfaces",
+        "schedule",
+        "jsonl",
+        "pictures",
+        "files",
+        "yaml_text",
+        "frugal",
+        "image_sizes",
+        "class_labels",
+        "box_filter",
+        "device",
+    ),
     ("document", "registry", "validation", "recipe", "data", "training", "evaluation"),
     ("hookspecs",),
     ("plugins", "trial", "check", "assembly", "runtime", "generator", "scoring", "testing"),

@@ -30,7 +30,8 @@ class FastGANGenerator(nn.Module):
     adds noise. Skip-layer excitation: from 64 px on, small feature maps scale the channels of those 16 times larger.
 
     For 256x256 images of 3 channels and 256 latent dimensions, the defaults give the network of Projected GAN's public
-    code: 99,708,873 parameters. That code supports 128 px or more; here, smaller images use fewer blocks. The last convolution is linear, so that pixels may lie slightly outside [-1, 1].
+    code: 99,708,873 parameters. That code supports 128 px or more; here, smaller images use fewer
+    blocks. The last convolution is linear, so that pixels may lie slightly outside [-1, 1].
 
     With classes, the scale and shift of batch normalization are linear in an embedding of the label [n d].
 
