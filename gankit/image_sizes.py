@@ -86,7 +86,7 @@ class ImagePyramid:
         for doublings in range(self.min_doublings, min(most, self.max_doublings or most) + 1):
             pixels = self.patch << doublings  # height and width of the image patch that one pixel of the base covers
             for short in BASE_SHORT_SIDES:
-                long = self.max_aspect_ratio * short if self.max_aspect_ratio else max(short, longest // pixels + 1)
+                long = self.max_aspect_ratio * short if self.max_aspect_ratio else max(short, 2 * longest // pixels)
                 for side in range(short, short + 1 if height == width else long + 1):
                     yield short * pixels, side * pixels
                     yield side * pixels, short * pixels

