@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .data.image_files import ImageFiles as ImageFiles
     from .data.image_files import open_image_files as open_image_files
     from .data.safe_zip import open_zip as open_zip
+    from .device.precision import full_precision as full_precision
     from .errors import CheckpointError as CheckpointError
     from .errors import DataError as DataError
     from .errors import GankitError as GankitError
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
     from .interfaces import State as State
     from .interfaces import Turn as Turn
     from .messages import did_you_mean as did_you_mean
+    from .networks.box_filter import box_filtered as box_filtered
+    from .networks.class_labels import require_labels as require_labels
+    from .networks.image_sizes import ImagePyramid as ImagePyramid
     from .recipe.checked import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
@@ -70,6 +74,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
+    "networks.box_filter": ("box_filtered",),
+    "networks.class_labels": ("require_labels",),
     "data.decoding": (
         "DecodeError",
         "decode_image",
@@ -81,6 +87,7 @@ _NAMES_BY_MODULE = {
         "open_image_files",
     ),
     "data.safe_zip": ("open_zip",),
+    "device.precision": ("full_precision",),
     "errors": (
         "CheckpointError",
         "DataError",
@@ -110,6 +117,7 @@ _NAMES_BY_MODULE = {
     "game.freezing": ("frozen",),
     "game.outputs": ("all_logits", "heads_of"),
     "hookspecs": ("hookimpl",),
+    "networks.image_sizes": ("ImagePyramid",),
     "interfaces": (
         "Augmentation",
         "Batch",

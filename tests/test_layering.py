@@ -19,8 +19,8 @@ PLUGINS = ROOT / "plugins"
 
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
-    ("errors", "messages", "schedule", "registry", "events", "interfaces", "files", "image_sizes"),
-    ("recipe",),
+    ("errors", "messages", "schedule", "registry", "events", "interfaces", "files"),
+    ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),
     ("sampling", "runs"),

@@ -15,42 +15,47 @@ from torch.nn import functional as F
 
 import gankit
 
-from .blocks import BATCH_NORM_EPSILON, DiscriminatorBlock, GeneratorBlock, SelfAttention
-from .layers import Conv2d, Embedding, Linear, full_precision
-from .stages import attended, discriminator_stages, generator_stages
+from .attention import SelfAttention
+from .feature_maps import attended_blocks, discriminator_feature_maps, generator_feature_maps
+from .layers import Conv2d, Embedding, Linear
+from .residual_blocks import BATCH_NORM_EPSILON, DiscriminatorBlock, GeneratorBlock
 from .truncation import truncate
 
 Multipliers = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
 class BigGANGenerator(nn.Module):
-    """The generator of BigGAN (arXiv 1809.11096): residual blocks whose batch normalization knows the class and z.
+    """The generator of BigGAN (arXiv 1809.11096): residual blocks with batch normalization conditional on class and z.
 
-    A linear layer makes the base of the first chunk of z, and each block doubles it; a block's normalization has its
-    gain and bias from the next chunk of z and an embedding of the label that all blocks share.
+    z is split into chunks. A linear layer maps the first chunk to the smallest feature map, and each block doubles its
+    height and width. The gain and bias of a block's batch normalization are linear in the next chunk and an embedding
+    of the label shared by all blocks.
 
-    With its defaults, 32 px, 10 classes and 80 latent dimensions, 9,416,196 parameters, as in the public figures for
-    CIFAR-10. At 128 px, with 1,000 classes and 120 latent dimensions, it is the paper's, 70,433,988 parameters.
+    For 32x32 images of 10 classes and 80 latent dimensions, the defaults give 9,416,196 parameters, as published for
+    CIFAR-10. For 128x128 images of 1,000 classes and 120 latent dimensions, they give the paper's network with
+    70,433,988 parameters.
 
-    Samples are normalized by running statistics, of the average where there is one, in place of the paper's "standing
-    statistics", which are collected in passes of their own.
+    Sampling uses the running statistics of batch normalization (those of the average if there is one), not the paper's
+    "standing statistics", which need additional forward passes.
 
-    Without classes, the normalization has its gain and bias from the chunk of z alone; without ``hierarchical`` too,
-    it learns them as plain batch normalization does.
+    Without classes, gain and bias depend on the chunk alone. Without classes and ``hierarchical``, they are learned
+    parameters as in plain batch normalization.
 
     Args:
-        image: what to generate.
-        latent_dim: d; the chunks are equally long where d can be so divided, else the first are one longer.
+        image: the images to generate.
+        latent_dim: d. The chunks have equal lengths; if d is not divisible, the first ones are longer by one.
         width: the channel multiplier, "ch" in the paper.
-        multipliers: channels of the base and after each block, as multiples of ``width``; None for the paper's.
-        attention: short sides of the feature maps that self-attention follows; None for half of the image's.
-        embedding_dim: features of the shared embedding.
-        hierarchical: split z over the blocks; otherwise the base has all of it.
-        spectral_norm: normalize all weights spectrally but the embedding's.
+        multipliers: channels of the smallest feature map and after each block, as multiples of ``width``; None for the
+            paper's.
+        attention: short sides in pixels of the feature maps after which self-attention follows; None for half of the
+            image's.
+        embedding_dim: size of the shared embedding.
+        hierarchical: split z over the blocks; otherwise only the linear layer uses z.
+        spectral_norm: apply spectral norm to all weights except the embedding.
 
     Raises:
-        ValueError: the image's size is no power of two times a small base, z is too short for a chunk for each block,
-            or ``multipliers`` or ``attention`` do not fit.
+        ValueError: the image size is not a power of two times a small base, ``latent_dim`` is smaller than the number
+            of chunks, or ``multipliers`` or ``attention`` do not match the feature maps.
     """
 
     def __init__(
@@ -66,31 +71,31 @@ class BigGANGenerator(nn.Module):
         spectral_norm: bool = True,
     ) -> None:
         super().__init__()
-        stages = generator_stages(image, width, multipliers)
-        self.base, blocks = stages.base, len(stages.widths) - 1
+        maps = generator_feature_maps(image, width, multipliers)
+        self.base, blocks = maps.base, len(maps.widths) - 1
         if hierarchical and latent_dim <= blocks:
             raise ValueError(
-                f"a latent of {latent_dim} dimensions cannot be split into {blocks + 1} chunks, for the base and "
-                f"{blocks} blocks; give it {blocks + 1} or more, or set hierarchical: false"
+                f"a latent of {latent_dim} dimensions cannot be split into {blocks + 1} chunks, one for the smallest "
+                f"feature map and one for each of {blocks} blocks; use {blocks + 1} or more, or set hierarchical: false"
             )
         self.chunks = blocks + 1 if hierarchical else 1
         lengths = [len(chunk) for chunk in torch.arange(latent_dim, device="cpu").tensor_split(self.chunks)]
-        shared = embedding_dim if image.classes else 0
-        conditions = [shared + length for length in lengths[1:]] if hierarchical else [shared] * blocks
+        embedded = embedding_dim if image.classes else 0
+        conditions = [embedded + length for length in lengths[1:]] if hierarchical else [embedded] * blocks
         self.embedding = Embedding(image.classes, embedding_dim) if image.classes else None
-        self.linear = Linear(lengths[0], stages.widths[0] * self.base[0] * self.base[1], spectral=spectral_norm)
+        self.linear = Linear(lengths[0], maps.widths[0] * self.base[0] * self.base[1], spectral=spectral_norm)
         self.blocks = nn.ModuleList(
             GeneratorBlock(*widths, condition, spectral_norm)
-            for widths, condition in zip(pairwise(stages.widths), conditions, strict=True)
+            for widths, condition in zip(pairwise(maps.widths), conditions, strict=True)
         )
         self.attention = nn.ModuleDict(
             {
-                str(index): SelfAttention(stages.widths[index + 1], spectral_norm)
-                for index in attended(stages, image, attention)
+                str(index): SelfAttention(maps.widths[index + 1], spectral_norm)
+                for index in attended_blocks(maps, image, attention)
             }
         )
-        self.norm = nn.BatchNorm2d(stages.widths[-1], eps=BATCH_NORM_EPSILON)
-        self.out = Conv2d(stages.widths[-1], image.channels, 3, spectral=spectral_norm)
+        self.norm = nn.BatchNorm2d(maps.widths[-1], eps=BATCH_NORM_EPSILON)
+        self.out = Conv2d(maps.widths[-1], image.channels, 3, spectral=spectral_norm)
 
     def forward(
         self,
@@ -102,45 +107,47 @@ class BigGANGenerator(nn.Module):
         """Latents [n d] and, with classes, labels [n] (int64) to images [n c h w] in [-1, 1].
 
         Args:
-            z: standard normal.
-            labels: of classes.
-            truncation: cut the latents' distribution off at so many standard deviations: better images, less variety.
+            z: standard normal latents.
+            labels: class labels.
+            truncation: truncate the distribution of z at this many standard deviations, for better images of less
+                variety (`truncate`); None for no truncation.
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         if truncation is not None:
             z = truncate(z, truncation)
         first, *rest = z.tensor_split(self.chunks, dim=1)
-        known = [self.embedding(labels)] if self.embedding is not None else []
+        embedded = [self.embedding(labels)] if self.embedding is not None else []
         features = self.linear(first).unflatten(1, (-1, *self.base))
         for index, block in enumerate(self.blocks):
-            parts = [*known, *rest[index : index + 1]]
-            features = block(features, torch.cat(parts, dim=1) if parts else None)
+            condition = [*embedded, *rest[index : index + 1]]
+            features = block(features, torch.cat(condition, dim=1) if condition else None)
             if str(index) in self.attention:
                 features = self.attention[str(index)](features)
         images: Tensor = self.out(F.relu(self.norm(features), inplace=True))
-        return images.to(torch.promote_types(images.dtype, torch.float32)).tanh()  # bf16 is too coarse for colours
+        return images.to(torch.promote_types(images.dtype, torch.float32)).tanh()  # bf16 is too coarse for pixels
 
 
 class BigGANDiscriminator(nn.Module):
     """The discriminator of BigGAN (arXiv 1809.11096): residual blocks, then a projection (arXiv 1802.05637).
 
-    The last feature map, summed over its pixels, gives the logit by a linear layer and, with classes, its product
-    with an embedding of the label. All weights are spectrally normalized.
+    A linear layer maps the last feature map, summed over its pixels, to the logit. With classes, the dot product of the
+    same features and an embedding of the label is added. All weights have spectral norm.
 
-    With its defaults, 32 px and 10 classes, 2,415,170 parameters. At 128 px with 1,000 classes it is the paper's,
-    87,982,370 parameters.
+    For 32x32 images of 10 classes, the defaults give 2,415,170 parameters. For 128x128 images of 1,000 classes, they
+    give the paper's network with 87,982,370 parameters.
 
     Args:
-        image: what to judge.
+        image: the input images.
         width: the channel multiplier, "ch" in the paper.
         multipliers: channels after each block, as multiples of ``width``; None for the paper's.
-        attention: short sides of the feature maps that self-attention follows; None for half of the image's.
+        attention: short sides in pixels of the feature maps after which self-attention follows; None for half of the
+            image's.
 
     Raises:
-        ValueError: the image's size is no power of two times a small base, or ``multipliers`` or ``attention`` do not
-            fit.
+        ValueError: the image size is not a power of two times a small base, or ``multipliers`` or ``attention`` do not
+            match the feature maps.
     """
 
     def __init__(
@@ -152,32 +159,32 @@ class BigGANDiscriminator(nn.Module):
         attention: tuple[PositiveInt, ...] | None = None,
     ) -> None:
         super().__init__()
-        stages = discriminator_stages(image, width, multipliers)
-        sizes = pairwise((min(image.height, image.width), *stages.sizes))
+        maps = discriminator_feature_maps(image, width, multipliers)
+        short_sides = pairwise((min(image.height, image.width), *maps.short_sides))
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(*widths, halve=before > after, first=index == 0)
             for index, (widths, (before, after)) in enumerate(
-                zip(pairwise((image.channels, *stages.widths)), sizes, strict=True)
+                zip(pairwise((image.channels, *maps.widths)), short_sides, strict=True)
             )
         )
         self.attention = nn.ModuleDict(
-            {str(index): SelfAttention(stages.widths[index], True) for index in attended(stages, image, attention)}
+            {str(index): SelfAttention(maps.widths[index], True) for index in attended_blocks(maps, image, attention)}
         )
-        self.logit = Linear(stages.widths[-1], 1)
-        self.embedding = Embedding(image.classes, stages.widths[-1], spectral=True) if image.classes else None
+        self.logit = Linear(maps.widths[-1], 1)
+        self.embedding = Embedding(image.classes, maps.widths[-1], spectral=True) if image.classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Images [n c h w] in [-1, 1] and, with classes, labels [n] (int64) to logits [n].
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         features = images
         for index, block in enumerate(self.blocks):
             features = block(features)
             if str(index) in self.attention:
                 features = self.attention[str(index)](features)
-        with full_precision(images.device):
+        with gankit.full_precision(images):
             features = F.relu(features)
             pooled = features.sum(dim=(2, 3), dtype=torch.promote_types(features.dtype, torch.float32))  # [n f]
             logits: Tensor = self.logit(pooled).squeeze(1)

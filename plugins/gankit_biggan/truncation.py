@@ -8,16 +8,16 @@ from torch.special import ndtr, ndtri
 
 
 def truncate(z: Tensor, threshold: float) -> Tensor:
-    """Normal latents to those of the normal distribution cut off at ±``threshold`` (arXiv 1809.11096, sec. 3.1).
+    """Map standard normal latents to a normal distribution truncated at ±``threshold`` (arXiv 1809.11096, sec. 3.1).
 
-    Each keeps its quantile, so that the same latent always becomes the same; drawing those beyond the threshold anew,
-    as the paper does, gives the same distribution. (The published demonstration cuts off at 2 and scales then.)
+    Each value keeps its quantile, so the mapping is deterministic. The paper redraws values beyond the threshold, which
+    gives the same distribution. The published demonstration truncates at 2 and scales the result instead.
 
     Args:
-        z: standard normal, of any shape.
-        threshold: above 0.
+        z: standard normal values of any shape.
+        threshold: bound of the absolute value, above 0.
     """
-    # by the lower tail on both sides of 0, for floats are dense near 0 and not near 1
+    # use the lower tail for both signs: floats are dense near 0 but not near 1
     cut = ndtr(torch.tensor(-threshold, dtype=z.dtype, device=z.device))
     distance: Tensor = ndtri(cut + ndtr(-z.abs()) * (1 - 2 * cut))
     return -z.sign() * distance.clamp(-threshold, 0)

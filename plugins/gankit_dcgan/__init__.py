@@ -1,4 +1,4 @@
-"""DCGAN (arXiv 1511.06434) in the form of the reference implementation, for many sizes, with optional classes."""
+"""DCGAN (arXiv 1511.06434) as in the reference implementation, for many image sizes, with or without classes."""
 
 import gankit
 
@@ -7,6 +7,6 @@ from .networks import DCGANDiscriminator, DCGANGenerator
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """The networks called ``dcgan``."""
+    """Register the generator and the discriminator ``dcgan``."""
     registries.generators.add("dcgan", DCGANGenerator)
     registries.discriminators.add("dcgan", DCGANDiscriminator)

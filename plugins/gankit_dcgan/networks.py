@@ -14,30 +14,28 @@ from torch import Tensor, nn
 
 import gankit
 
-from .stages import stages
-
 
 class DCGANGenerator(nn.Module):
-    """The generator of DCGAN (arXiv 1511.06434): transposed convolutions from a latent up to an image.
+    """The generator of DCGAN (arXiv 1511.06434): transposed convolutions from a latent vector to an image.
 
-    At 64 px, with its defaults, 100 latent dimensions and 3 channels, it is the widespread reference: feature maps
-    of 512, 256, 128 and 64 channels, BatchNorm and ReLU after each, tanh at the end, no biases; 3,576,704 parameters.
-    Other sizes take as many doublings as they need (see `stages`).
+    For 64x64 images of 3 channels and 100 latent dimensions, the defaults give the reference network: feature maps of
+    512, 256, 128 and 64 channels, each followed by BatchNorm and ReLU, tanh at the end, no biases; 3,576,704
+    parameters. The image size determines the number of layers (`gankit.ImagePyramid`).
 
-    With classes, an embedding of the label, as long as the latent, is joined to the latent.
+    With classes, an embedding of the label [n d] is concatenated with the latent vector.
 
     Args:
-        image: what to generate.
+        image: the images to generate.
         latent_dim: d.
-        width: channels of the largest feature map; each smaller one has twice as many as the next.
+        width: channels of the largest feature map; each smaller one has twice as many.
 
     Raises:
-        ValueError: the image's size is no power of two times a small base.
+        ValueError: the image size is not a power of two times a small base.
     """
 
     def __init__(self, image: gankit.ImageSpec, latent_dim: int, *, width: PositiveInt = 64) -> None:
         super().__init__()
-        base, widths = stages(image, width)
+        base, widths = base_and_widths(image, width)
         self.embedding = nn.Embedding(image.classes, latent_dim) if image.classes else None
         inputs = 2 * latent_dim if image.classes else latent_dim
         layers: list[nn.Module] = [
@@ -62,7 +60,7 @@ class DCGANGenerator(nn.Module):
         """Latents [n d] and, with classes, labels [n] (int64) to images [n c h w] in [-1, 1].
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         if self.embedding is not None:
             z = torch.cat([z, embed(self.embedding, labels)], dim=1)
@@ -71,29 +69,29 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """The discriminator of DCGAN (arXiv 1511.06434): strided convolutions from an image down to one logit.
+    """The discriminator of DCGAN (arXiv 1511.06434): strided convolutions from an image to one logit.
 
-    At 64 px, with its defaults and 3 channels, it is the widespread reference: feature maps of 64, 128, 256 and 512
+    For 64x64 images of 3 channels, the defaults give the reference network: feature maps of 64, 128, 256 and 512
     channels, BatchNorm on all but the first, LeakyReLU of slope 0.2, no biases; 2,765,568 parameters.
 
-    With classes, it is a projection discriminator (arXiv 1802.05637, eq. 4): the last feature map, summed over its
-    pixels, is dotted with an embedding of the label and added to the logit.
+    With classes, it is a projection discriminator (arXiv 1802.05637, eq. 4): the dot product of the last feature map,
+    summed over its pixels, and an embedding of the label is added to the logit.
 
     Args:
-        image: what to judge.
+        image: the input images.
         width: channels of the largest feature map; each smaller one has twice as many.
-        norm: ``batch`` as in the reference; ``layer`` or ``none`` for penalties on single images, which batch
-            statistics would make depend on each other (arXiv 1704.00028, sec. 4).
+        norm: ``batch`` as in the reference. Gradient penalties need ``layer`` or ``none``: they are defined per image,
+            and with ``batch`` a logit depends on the other images of the batch (arXiv 1704.00028, sec. 4).
 
     Raises:
-        ValueError: the image's size is no power of two times a small base.
+        ValueError: the image size is not a power of two times a small base.
     """
 
     def __init__(
         self, image: gankit.ImageSpec, *, width: PositiveInt = 64, norm: Literal["batch", "layer", "none"] = "batch"
     ) -> None:
         super().__init__()
-        base, widths = stages(image, width)
+        base, widths = base_and_widths(image, width)
         layers: list[nn.Module] = [
             nn.Conv2d(image.channels, widths[-1], kernel_size=4, stride=2, padding=1, bias=False),
             nn.LeakyReLU(0.2, inplace=True),
@@ -113,7 +111,7 @@ class DCGANDiscriminator(nn.Module):
         """Images [n c h w] in [-1, 1] and, with classes, labels [n] (int64) to logits [n].
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         features: Tensor = self.features(images)  # [n f h w] of the base
         logits: Tensor = self.logit(features).flatten()
@@ -122,25 +120,35 @@ class DCGANDiscriminator(nn.Module):
         return logits
 
 
+def base_and_widths(image: gankit.ImageSpec, width: int) -> tuple[tuple[int, int], list[int]]:
+    """Size (h, w) of the smallest feature map, and the channels of all feature maps, from the smallest up.
+
+    The largest feature map has half the height and width of the image and ``width`` channels.
+
+    Raises:
+        ValueError: the image size is not a power of two times a small base.
+    """
+    base, *larger = gankit.ImagePyramid("dcgan").sizes(image)
+    return base, [width << halvings for halvings in reversed(range(len(larger)))]
+
+
 def embed(embedding: nn.Embedding, labels: Tensor | None) -> Tensor:
-    """Labels [n] to their embeddings [n f]. Raises: ValueError, without labels."""
-    if labels is None:
-        raise ValueError(f"this dcgan was built for {embedding.num_embeddings} classes: pass labels [n], one an image")
-    vectors: Tensor = embedding(labels)
+    """Labels [n] to embeddings [n f]. Raises: ValueError: ``labels`` is None."""
+    vectors: Tensor = embedding(gankit.require_labels(labels, "dcgan", embedding.num_embeddings))
     return vectors
 
 
 def normalization(norm: Literal["batch", "layer", "none"], channels: int) -> list[nn.Module]:
-    """The layer that ``norm`` names; layer normalization is over channels and pixels of one image."""
+    """The layer called ``norm``, if any. Layer normalization is over the channels and pixels of one image."""
     if norm == "none":
         return []
     return [nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(1, channels)]
 
 
 def initialize(module: nn.Module) -> None:
-    """The reference's initial weights, by the type of layer."""
+    """Initialize a layer as the reference does."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)):
-        # embeddings too: one that starts as large as the latent drowns it, and each class collapses to one image
+        # with embeddings as large as the latents, G ignores the latents and generates one image per class
         nn.init.normal_(module.weight, 0.0, 0.02)
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)

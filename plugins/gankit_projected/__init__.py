@@ -1,4 +1,4 @@
-"""Projected GAN (arXiv 2111.01007): D looks at images through a pretrained network; and FastGAN, the G it uses."""
+"""Projected GAN (arXiv 2111.01007), whose D uses pretrained features, and its generator FastGAN."""
 
 import gankit
 
@@ -8,6 +8,6 @@ from .fastgan import FastGANGenerator
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """The discriminator ``projected`` and the generator ``fastgan``."""
+    """Register the generator ``fastgan`` and the discriminator ``projected``."""
     registries.generators.add("fastgan", FastGANGenerator)
     registries.discriminators.add("projected", ProjectedDiscriminator)

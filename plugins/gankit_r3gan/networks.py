@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 import gankit
 
-from .blocks import ResidualBlock, initialize
-from .precision import as_autocast, full_precision
-from .resampling import Resampling, double, halve
+from .precision import run_stage
+from .resampling import Resampling, downsample, upsample
+from .residual_block import ResidualBlock, initialize
 from .stages import stages
 
 PerStage = Annotated[
@@ -25,33 +25,36 @@ PerStage = Annotated[
     | Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=16), Tag("<each>")],
     Discriminator(lambda value: "<each>" if isinstance(value, (list, tuple)) else "<all>"),
 ]
-"""A number for all stages, or one for each, from the smallest map up."""
+"""One number for all stages, or one for each stage, from the smallest feature map up."""
 
 
 class R3GANGenerator(nn.Module):
-    """The generator of R3GAN (arXiv 2501.05441): a learnt 4x4 basis, modulated by the latent, grown to an image.
+    """The generator of R3GAN (arXiv 2501.05441): a learned basis scaled by the latent vector, upsampled to an image.
 
-    Each stage is a number of residual blocks without normalization, at twice the resolution of the one before; a 1x1
-    convolution changes the width between stages where it differs, and another makes the colours, with no tanh. With
-    its defaults, 64 latent dimensions and 10 classes at 32 px, it is the paper's for CIFAR-10: 20,781,952 parameters.
+    The basis is a feature map of 4x4 pixels for square images of a power of two. Each stage has residual blocks without
+    normalization and twice the resolution of the stage before. A 1x1 convolution between stages changes the number of
+    channels if needed, and another one maps the last features to pixels, without tanh. With 64 latent dimensions and
+    32x32 images of 10 classes, the defaults give the paper's network for CIFAR-10: 20,781,952 parameters.
 
-    With classes, an embedding of the label is joined to the latent.
+    With classes, an embedding of the label is concatenated with the latent vector.
 
     Args:
-        image: what to generate.
+        image: the images to generate.
         latent_dim: d.
-        width: channels of all stages, or of each, from the smallest map up.
-        blocks: residual blocks of all stages, or of each.
-        expansion: how many times as many channels a block has inside.
-        group_size: channels in each group of the 3x3 convolutions (the paper's 96 groups of 1536 channels are of 16);
-            null for dense ones.
-        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not.
-        embedding_dim: e, with classes.
-        patch: side in pixels of the patches that one pixel of the largest map becomes: 2 saves the costliest stage.
-        full_precision_stages: how many of the smallest maps are computed in fp32 also where the others are in bf16.
+        width: channels of all stages, or of each stage, from the smallest feature map up.
+        blocks: residual blocks of all stages, or of each stage.
+        expansion: channels of a block's 3x3 convolution, as a multiple of the stage's channels.
+        group_size: channels in each group of the 3x3 convolutions (the paper: 1536 channels in 96 groups of 16); null
+            for dense convolutions.
+        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not filter.
+        embedding_dim: e; used with classes.
+        patch: side in pixels of the image patch that one pixel of the largest feature map becomes. 2 saves the most
+            expensive stage.
+        full_precision_stages: number of stages, from the smallest feature map up, computed in fp32 under autocast.
 
     Raises:
-        ValueError: the image's size is no power of two times a small base, or numbers of stages or groups do not fit.
+        ValueError: the image size is not a power of two times a small base, the number of widths or blocks differs from
+            the number of stages, or the channels are not a multiple of ``group_size``.
     """
 
     def __init__(
@@ -84,50 +87,52 @@ class R3GANGenerator(nn.Module):
         self.colours = nn.Conv2d(widths[-1], image.channels * patch**2, 1, bias=False)
         initialize(self.modulation)
         initialize(self.colours)
-        if self.embedding is not None:  # a linear layer of the label's one-hot vector
+        if self.embedding is not None:  # as a linear layer of the one-hot label
             nn.init.normal_(self.embedding.weight, 0.0, 1 / math.sqrt(image.classes))
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents [n d] and, with classes, labels [n] (int64) to images [n c h w], about in [-1, 1].
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         if self.embedding is not None:
             z = torch.cat([z, embed(self.embedding, labels)], dim=1)
-        with full_precision(z):
+        with gankit.full_precision(z):
             features = self.basis * self.modulation(z)[:, :, None, None]
         for index, stage in enumerate(self.stages):
             if index:
-                features = double(self.transitions[index - 1](features), self.resampling)
-            features = run(stage, features, in_full=index < self.full_precision_stages)
+                features = upsample(self.transitions[index - 1](features), self.resampling)
+            features = run_stage(stage, features, in_full_precision=index < self.full_precision_stages)
         return F.pixel_shuffle(self.colours(features), self.patch)
 
 
 class R3GANDiscriminator(nn.Module):
-    """The discriminator of R3GAN (arXiv 2501.05441): the generator's mirror image.
+    """The discriminator of R3GAN (arXiv 2501.05441), with the generator's stages in reverse order.
 
-    A 1x1 convolution takes the colours apart; each stage is a number of residual blocks, at half the resolution of the
-    one before; the last map is weighted pixel by pixel (a depthwise convolution as large as the map) and summed to a
-    vector, of which a linear layer makes the logit. With its defaults and 10 classes at 32 px, it is the paper's for
-    CIFAR-10: 21,280,512 parameters.
+    A 1x1 convolution maps pixels to features. Each stage has residual blocks and half the resolution of the stage
+    before. A depthwise convolution as large as the last feature map reduces it to a vector, and a linear layer maps the
+    vector to the logit. For 32x32 images of 10 classes, the defaults give the paper's network for CIFAR-10: 21,280,512
+    parameters.
 
-    With classes, the linear layer gives e numbers, and the logit is their dot product with an embedding of the label.
+    With classes, the linear layer has e outputs, and the logit is their dot product with an embedding of the label.
 
     Args:
-        image: what to judge.
-        width: channels of all stages, or of each, from the smallest map up.
-        blocks: residual blocks of all stages, or of each.
-        expansion: how many times as many channels a block has inside.
-        group_size: channels in each group of the 3x3 convolutions (the paper's 96 groups of 1536 channels are of 16);
-            null for dense ones.
-        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not.
-        embedding_dim: e, with classes; null for the width of the smallest map, as in the paper.
-        patch: side in pixels of the patches that one pixel of the largest map stands for: 2 saves the costliest stage.
-        full_precision_stages: how many of the smallest maps are computed in fp32 also where the others are in bf16.
+        image: the input images.
+        width: channels of all stages, or of each stage, from the smallest feature map up.
+        blocks: residual blocks of all stages, or of each stage.
+        expansion: channels of a block's 3x3 convolution, as a multiple of the stage's channels.
+        group_size: channels in each group of the 3x3 convolutions (the paper: 1536 channels in 96 groups of 16); null
+            for dense convolutions.
+        resampling: ``bilinear`` filters with [1, 2, 1], as in the paper; ``box`` does not filter.
+        embedding_dim: e; used with classes. Null for the channels of the smallest feature map, as in the paper.
+        patch: side in pixels of the image patch that one pixel of the largest feature map stands for. 2 saves the most
+            expensive stage.
+        full_precision_stages: number of stages, from the smallest feature map up, computed in fp32 under autocast.
 
     Raises:
-        ValueError: the image's size is no power of two times a small base, or numbers of stages or groups do not fit.
+        ValueError: the image size is not a power of two times a small base, the number of widths or blocks differs from
+            the number of stages, or the channels are not a multiple of ``group_size``.
     """
 
     def __init__(
@@ -167,14 +172,14 @@ class R3GANDiscriminator(nn.Module):
         """Images [n c h w] in [-1, 1] and, with classes, labels [n] (int64) to logits [n].
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         features = self.colours(F.pixel_unshuffle(images, self.patch))
         for index in reversed(range(len(self.stages))):
-            features = run(self.stages[index], features, in_full=index < self.full_precision_stages)
+            features = run_stage(self.stages[index], features, in_full_precision=index < self.full_precision_stages)
             if index:
-                features = self.transitions[index - 1](halve(features, self.resampling))
-        with full_precision(images):
+                features = self.transitions[index - 1](downsample(features, self.resampling))
+        with gankit.full_precision(images):
             output: Tensor = self.head((features.to(self.basis.dtype) * self.basis).sum(dim=(2, 3)))
             if self.embedding is None:
                 return output.flatten()
@@ -182,12 +187,12 @@ class R3GANDiscriminator(nn.Module):
 
 
 def residual_blocks(channels: int, count: int, expansion: int, group_size: int | None, total: int) -> nn.Sequential:
-    """``count`` of the network's ``total`` blocks."""
+    """A stage of ``count`` blocks; the network has ``total`` blocks."""
     return nn.Sequential(*(ResidualBlock(channels, expansion, group_size, total) for _ in range(count)))
 
 
 def transition(inputs: int, outputs: int) -> nn.Module:
-    """What changes the width between two stages, where it changes."""
+    """A 1x1 convolution from ``inputs`` to ``outputs`` channels; the identity if they are equal."""
     if inputs == outputs:
         return nn.Identity()
     layer = nn.Conv2d(inputs, outputs, 1, bias=False)
@@ -195,17 +200,7 @@ def transition(inputs: int, outputs: int) -> nn.Module:
     return layer
 
 
-def run(stage: nn.Module, features: Tensor, in_full: bool) -> Tensor:
-    """The stage's output, in the precision of its weights where ``in_full``."""
-    if in_full:
-        with full_precision(features):
-            return stage(features.to(next(stage.parameters()).dtype))  # type: ignore[no-any-return]
-    return stage(as_autocast(features))  # type: ignore[no-any-return]  # what is wider would stay so up to the image
-
-
 def embed(embedding: nn.Embedding, labels: Tensor | None) -> Tensor:
-    """Labels [n] to their embeddings [n e]. Raises: ValueError, without labels."""
-    if labels is None:
-        raise ValueError(f"this r3gan was built for {embedding.num_embeddings} classes: pass labels [n], one an image")
-    vectors: Tensor = embedding(labels)
+    """Labels [n] to embeddings [n e]. Raises: ValueError: ``labels`` is None."""
+    vectors: Tensor = embedding(gankit.require_labels(labels, "r3gan", embedding.num_embeddings))
     return vectors

@@ -1,22 +1,24 @@
-"""Where networks leave the lower precision that they run in, and where they do not."""
+"""Running a stage in full precision or in the precision of autocast."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+import gankit
 
 
-def full_precision(like: Tensor) -> AbstractContextManager[None]:
-    """Computation in the precision of the operands, also inside of autocast."""
-    device = like.device.type
-    known = torch.amp.is_autocast_available(device)  # the meta device has none
-    return torch.autocast(device, enabled=False) if known else nullcontext()
+def run_stage(stage: nn.Module, features: Tensor, in_full_precision: bool) -> Tensor:
+    """The output of a stage, computed in the type of its weights if ``in_full_precision``."""
+    if in_full_precision:
+        with gankit.full_precision(features):
+            return stage(features.to(next(stage.parameters()).dtype))  # type: ignore[no-any-return]
+    # fp32 features would remain fp32 through all residual connections
+    return stage(to_autocast_dtype(features))  # type: ignore[no-any-return]
 
 
-def as_autocast(features: Tensor) -> Tensor:
-    """In the type that autocast computes in, where it is on."""
+def to_autocast_dtype(features: Tensor) -> Tensor:
+    """Cast features to the type that autocast uses; unchanged if autocast is disabled."""
     device = features.device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return features.to(torch.get_autocast_dtype(device))

@@ -1,11 +1,11 @@
-"""Doubling and halving feature maps, each the other's adjoint up to a factor of 4.
+"""Upsampling and downsampling of feature maps by 2; each is the adjoint of the other up to a factor of 4.
 
-``bilinear`` is the filter [1, 2, 1] over pixels that are doubled, or averaged in pairs: [1, 3, 3, 1] / 8 along each
-axis, zero beyond the border. ``box`` leaves the filter away.
+``bilinear`` applies the filter [1, 2, 1] after nearest-neighbour upsampling or before 2x2 average pooling: in total
+[1, 3, 3, 1] / 8 along each axis, with zero padding. ``box`` applies no filter.
 
-On the CPU, torch's own derivatives of depthwise convolutions are tens of times slower than the convolutions themselves:
-in bf16 the first already, in fp32 the second, which gradient penalties take. Here, the derivative of either
-operation is the other one, any number of times.
+torch's derivatives of depthwise convolutions on the CPU are tens of times slower than the convolutions themselves: in
+bf16 the first derivative, in fp32 the second, which gradient penalties need. Here, the derivative of each operation is
+the other operation, to any order.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .precision import full_precision
+import gankit
 
 Resampling = Literal["bilinear", "box"]
 
 
-def double(features: Tensor, resampling: Resampling) -> Tensor:
-    """[n c h w] to [n c 2h 2w]; the mean stays, but for the border."""
-    doubled: Tensor = _Double.apply(features, resampling)
-    return doubled
+def upsample(features: Tensor, resampling: Resampling) -> Tensor:
+    """[n c h w] to [n c 2h 2w]. The mean is preserved except near the border."""
+    upsampled: Tensor = _Upsample.apply(features, resampling)
+    return upsampled
 
 
-def halve(features: Tensor, resampling: Resampling) -> Tensor:
-    """[n c 2h 2w] to [n c h w]; the mean stays, but for the border."""
-    halved: Tensor = _Halve.apply(features, resampling)
-    return halved
+def downsample(features: Tensor, resampling: Resampling) -> Tensor:
+    """[n c 2h 2w] to [n c h w]. The mean is preserved except near the border."""
+    downsampled: Tensor = _Downsample.apply(features, resampling)
+    return downsampled
 
 
-class _Double(torch.autograd.Function):
+class _Upsample(torch.autograd.Function):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
-        with full_precision(features):  # which would leave bf16 for the first of the two
+        with gankit.full_precision(features):  # autocast computes interpolation in fp32
             nearest = F.interpolate(features, scale_factor=2.0, mode="nearest")
             return nearest if resampling == "box" else _filter(nearest, [1, 2, 1], stride=1)
 
@@ -46,13 +46,13 @@ class _Double(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return 4 * halve(gradient, ctx.resampling), None
+        return 4 * downsample(gradient, ctx.resampling), None
 
 
-class _Halve(torch.autograd.Function):
+class _Downsample(torch.autograd.Function):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
-        with full_precision(features):
+        with gankit.full_precision(features):
             if resampling == "box":
                 return F.avg_pool2d(features, 2)
             return _filter(features, [1, 3, 3, 1], stride=2)
@@ -63,11 +63,11 @@ class _Halve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return double(gradient, ctx.resampling) / 4, None
+        return upsample(gradient, ctx.resampling) / 4, None
 
 
 def _filter(features: Tensor, taps: list[int], stride: int) -> Tensor:
-    """Each channel convolved with the taps along both axes, which sum to one."""
+    """Convolve each channel with the taps, normalized to a sum of 1, along both axes."""
     line = torch.tensor(taps, dtype=features.dtype, device=features.device) / sum(taps)
     channels = features.shape[1]
     kernel = torch.outer(line, line).expand(channels, 1, -1, -1)

@@ -1,4 +1,4 @@
-"""The residual networks of SNGAN (arXiv 1802.05957) and SAGAN (arXiv 1805.08318), with four heads for class labels."""
+"""The residual networks of SNGAN (arXiv 1802.05957) and SAGAN (arXiv 1805.08318), with four discriminator heads."""
 
 import gankit
 
@@ -8,6 +8,6 @@ from .generator import ResNetGenerator
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """The networks called ``resnet``."""
+    """Register the generator and the discriminator ``resnet``."""
     registries.generators.add("resnet", ResNetGenerator)
     registries.discriminators.add("resnet", ResNetDiscriminator)

@@ -12,43 +12,43 @@ from torch.nn import functional as F
 import gankit
 
 from .attention import SelfAttention
-from .heads import Head, Heads, make_head
-from .layers import RESIDUAL_GAIN, convolve_downsampled, prepared
-from .stages import Widths, stages
+from .discriminator_heads import Head, HeadName, make_head
+from .feature_maps import Widths, feature_maps
+from .layers import RESIDUAL_GAIN, convolve_downsampled, initialized
 
 
 class ResNetDiscriminator(nn.Module):
     """The residual discriminator of SNGAN (arXiv 1802.05957, appendix B.4) and SAGAN (arXiv 1805.08318).
 
-    At 32 px, with its defaults and 3 channels, it is the network for CIFAR-10: two residual blocks that halve
-    the map, two that do not, 128 channels, ReLU, the sum over pixels and a linear layer, without BatchNorm; 1,053,825
-    parameters, and 1,280 more for the projection of 10 classes. At 128 px, with a width of 1024, it is the network for
-    ImageNet.
+    For 32x32 images of 3 channels, the defaults give the network for CIFAR-10: two residual blocks that halve the
+    feature map and two that do not, 128 channels, ReLU, the sum over pixels and a linear layer, without BatchNorm;
+    1,053,825 parameters, and 1,280 more for the projection of 10 classes. For 128x128 images, ``width: 1024`` gives the
+    network for ImageNet. Set ``attention`` for SAGAN.
 
-    With classes, ``head`` says what D makes of the labels; what it returns beside ``logits`` serves regularizers.
+    With classes, ``head`` selects how labels are used. Outputs other than ``logits`` are for regularizers.
 
-    - ``projection``: logits plus the features dotted with an embedding of the label (arXiv 1802.05637, eq. 4).
+    - ``projection``: the dot product of the features and an embedding of the label is added to the logits (arXiv
+      1802.05637, eq. 4).
     - ``auxiliary_classifier``: also ``class_logits`` [n k] over k classes (ACGAN, arXiv 1610.09585).
-    - ``contrastive``: also the image's ``embedding`` and the label's ``label_embedding``, each [n embedding_dim], of
-      any length (ContraGAN, arXiv 2006.12681).
-    - ``none``: D does not see the labels.
-
-    SAGAN's is this one with ``attention``.
+    - ``contrastive``: also the image's ``embedding`` and the label's ``label_embedding``, each [n embedding_dim], not
+      normalized (ContraGAN, arXiv 2006.12681).
+    - ``none``: D does not use the labels.
 
     Args:
-        image: what to judge.
+        image: the input images.
         width: channels of the widest feature map.
-        widths: ``constant`` for the same width throughout, as for CIFAR-10, where the last two blocks keep the map's
-            size; ``pyramid`` doubles it with each of the first halvings, up to four times, as for ImageNet, where only
-            the last block keeps the size; ``auto`` is ``constant`` where G doubles up to three times.
-        attention: feature maps, by their shorter side in pixels, after which self-attention follows.
-        spectral_norm: keep the largest singular value of each layer at 1.
-        head: what to make of labels.
-        embedding_dim: of the contrastive head.
+        widths: ``constant`` for the same width in all feature maps, as for CIFAR-10, where the last two blocks keep the
+            size; ``pyramid`` to double the width with each of the first halvings, up to four times, as for ImageNet,
+            where only the last block keeps the size; ``auto`` for ``constant`` if G has up to three doublings, and
+            ``pyramid`` otherwise.
+        attention: short sides in pixels of the feature maps after which self-attention follows.
+        spectral_norm: divide the weight of each layer by its largest singular value.
+        head: see above.
+        embedding_dim: size of the embeddings of the contrastive head.
 
     Raises:
-        ValueError: the image's size does not come from a small base by doubling, there is no such feature map, or a
-            head needs classes and there are none.
+        ValueError: the image size is not a power of two times a small base, no feature map has a short side given in
+            ``attention``, or the head needs classes and the images have none.
     """
 
     def __init__(
@@ -59,60 +59,60 @@ class ResNetDiscriminator(nn.Module):
         widths: Widths = "auto",
         attention: tuple[PositiveInt, ...] = (),
         spectral_norm: bool = True,
-        head: Heads = "projection",
+        head: HeadName = "projection",
         embedding_dim: PositiveInt = 512,
     ) -> None:
         super().__init__()
-        plan = stages(image, width, widths)
-        last = len(plan.sizes) - 1
-        attended = {last - place for place in plan.places(attention, range(last - plan.halved, last))}
-        outputs = (image.channels, *reversed(plan.widths))
+        maps = feature_maps(image, width, widths)
+        last = len(maps.sizes) - 1
+        attended = {last - index for index in maps.indices(attention, range(last - maps.halvings, last))}
+        channels = (image.channels, *reversed(maps.widths))
         self.blocks = nn.ModuleList(
             DownBlock(
-                *channels,
+                *pair,
                 first=number == 1,
-                halve=number <= plan.halved,
+                halve=number <= maps.halvings,
                 spectral=spectral_norm,
                 attention=number in attended,
             )
-            for number, channels in enumerate(pairwise(outputs), start=1)
+            for number, pair in enumerate(pairwise(channels), start=1)
         )
-        self.head: Head = make_head(head, plan.widths[0], image.classes, embedding_dim, spectral_norm)
+        self.head: Head = make_head(head, maps.widths[0], image.classes, embedding_dim, spectral_norm)
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor | dict[str, Tensor]:
-        """Images [n c h w] in [-1, 1] and, where the head needs them, labels [n] (int64) to logits [n].
+        """Images [n c h w] in [-1, 1] and, if the head needs them, labels [n] (int64) to logits [n].
 
-        With the heads ``auxiliary_classifier`` and ``contrastive``, a mapping with ``logits`` and theirs.
+        The heads ``auxiliary_classifier`` and ``contrastive`` return a mapping with ``logits`` and their own outputs.
 
         Raises:
-            ValueError: the head needs labels, and there are none.
+            ValueError: the head needs labels and ``labels`` is None.
         """
         h = images
         for block in self.blocks:
             h = block(h)
-        # a sum over pixels, and what is made of it, is beyond the 8 bits of bf16
+        # bf16 is too coarse for the sum over pixels and for the logits
         features = F.relu(h).sum(dim=(2, 3), dtype=torch.promote_types(h.dtype, torch.float32))
-        judged: Tensor | dict[str, Tensor] = self.head(features, labels)
-        return judged
+        output: Tensor | dict[str, Tensor] = self.head(features, labels)
+        return output
 
 
 class DownBlock(nn.Module):
-    """ReLU, convolution, ReLU, convolution, average pooling; beside them, a 1x1 convolution where anything changes."""
+    """A residual block that may halve the feature map; its shortcut is a 1x1 convolution if size or channels change."""
 
     def __init__(self, inputs: int, outputs: int, *, first: bool, halve: bool, spectral: bool, attention: bool) -> None:
         super().__init__()
         self.first, self.halve = first, halve
-        self.conv1 = prepared(nn.Conv2d(inputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
-        self.conv2 = prepared(nn.Conv2d(outputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
+        self.conv1 = initialized(nn.Conv2d(inputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
+        self.conv2 = initialized(nn.Conv2d(outputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
         changes = halve or inputs != outputs
-        self.shortcut = prepared(nn.Conv2d(inputs, outputs, 1), spectral) if changes else nn.Identity()
+        self.shortcut = initialized(nn.Conv2d(inputs, outputs, 1), spectral) if changes else nn.Identity()
         self.attention = SelfAttention(outputs, spectral) if attention else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """[n c h w] to [n o h/2 w/2], or [n o h w]."""
         h = F.relu(self.conv1(x if self.first else F.relu(x)), inplace=True)
         h = convolve_downsampled(self.conv2, h) if self.halve else self.conv2(h)
-        # a 1x1 convolution may as well come after the pooling
+        # a 1x1 convolution and pooling commute; this order is cheaper
         x = self.shortcut(F.avg_pool2d(x, 2) if self.halve else x)
-        attended: Tensor = self.attention(h + x)
-        return attended
+        output: Tensor = self.attention(h + x)
+        return output

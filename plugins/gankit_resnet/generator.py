@@ -12,31 +12,32 @@ from torch.nn import functional as F
 import gankit
 
 from .attention import SelfAttention
-from .layers import RESIDUAL_GAIN, BatchNorm, convolve_upsampled, prepared
-from .stages import Widths, stages
+from .feature_maps import Widths, feature_maps
+from .layers import RESIDUAL_GAIN, BatchNorm, convolve_upsampled, initialized
 
 
 class ResNetGenerator(nn.Module):
     """The residual generator of SNGAN (arXiv 1802.05957, appendix B.4) and SAGAN (arXiv 1805.08318).
 
-    At 32 px, with its defaults, 128 latent dimensions and 3 channels, it is the network for CIFAR-10: a
-    linear layer to 4x4x256, three residual blocks that double the map, BatchNorm, ReLU, a 3x3 convolution and tanh;
-    4,276,739 parameters, and 4,304,387 with 10 classes, whose labels choose the scale and shift of the blocks'
-    BatchNorm. At 128 px, with a width of 1024, it is the network for ImageNet.
-
-    SAGAN's is this one with ``spectral_norm`` and ``attention``.
+    For 32x32 images of 3 channels and 128 latent dimensions, the defaults give the network for CIFAR-10: a linear layer
+    to 4x4x256, three residual blocks that double the feature map, BatchNorm, ReLU, a 3x3 convolution and tanh;
+    4,276,739 parameters, or 4,304,387 with 10 classes. With classes, each class has its own scale and shift in the
+    blocks' BatchNorm. For 128x128 images, ``width: 1024`` gives the network for ImageNet. Set ``spectral_norm`` and
+    ``attention`` for SAGAN.
 
     Args:
-        image: what to generate.
+        image: the images to generate.
         latent_dim: d.
         width: channels of the widest feature map.
-        widths: ``constant`` for the same width throughout, as for CIFAR-10; ``pyramid`` halves it in each of the last
-            doublings, up to four times, as for ImageNet; ``auto`` is ``constant`` up to three doublings.
-        attention: feature maps, by their shorter side in pixels, after which self-attention follows.
-        spectral_norm: keep the largest singular value of each layer at 1.
+        widths: ``constant`` for the same width in all feature maps, as for CIFAR-10; ``pyramid`` to halve the width in
+            each of the last doublings, up to four times, as for ImageNet; ``auto`` for ``constant`` up to three
+            doublings and ``pyramid`` beyond.
+        attention: short sides in pixels of the feature maps after which self-attention follows.
+        spectral_norm: divide the weight of each layer by its largest singular value.
 
     Raises:
-        ValueError: the image's size does not come from a small base by doubling, or there is no such feature map.
+        ValueError: the image size is not a power of two times a small base, or no feature map has a short side given in
+            ``attention``.
     """
 
     def __init__(
@@ -50,26 +51,26 @@ class ResNetGenerator(nn.Module):
         spectral_norm: bool = False,
     ) -> None:
         super().__init__()
-        plan = stages(image, width, widths)
-        attended = plan.places(attention, range(1, len(plan.sizes)))
+        maps = feature_maps(image, width, widths)
+        attended = maps.indices(attention, range(1, len(maps.sizes)))
         self.classes = image.classes
-        self.base = plan.sizes[0]
-        self.linear = prepared(nn.Linear(latent_dim, self.base[0] * self.base[1] * plan.widths[0]), spectral_norm)
+        self.base = maps.sizes[0]
+        self.linear = initialized(nn.Linear(latent_dim, self.base[0] * self.base[1] * maps.widths[0]), spectral_norm)
         self.blocks = nn.ModuleList(
-            UpBlock(inputs, outputs, image.classes, spectral_norm, place in attended)
-            for place, (inputs, outputs) in enumerate(pairwise(plan.widths), start=1)
+            UpBlock(inputs, outputs, image.classes, spectral_norm, index in attended)
+            for index, (inputs, outputs) in enumerate(pairwise(maps.widths), start=1)
         )
-        self.norm = BatchNorm(plan.widths[-1])
-        self.to_image = prepared(nn.Conv2d(plan.widths[-1], image.channels, 3, padding=1), spectral_norm)
+        self.norm = BatchNorm(maps.widths[-1])
+        self.to_image = initialized(nn.Conv2d(maps.widths[-1], image.channels, 3, padding=1), spectral_norm)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents [n d] and, with classes, labels [n] (int64) to images [n c h w] in [-1, 1].
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
-        if self.classes and labels is None:
-            raise ValueError(f"this resnet was built for {self.classes} classes: pass labels [n], one an image")
+        if self.classes:
+            labels = gankit.require_labels(labels, "resnet", self.classes)
         h = self.linear(z).unflatten(1, (*self.base, -1)).permute(0, 3, 1, 2)
         for block in self.blocks:
             h = block(h, labels)
@@ -77,22 +78,22 @@ class ResNetGenerator(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """BatchNorm, ReLU, upsampling, convolution, BatchNorm, ReLU, convolution; beside them, a 1x1 convolution."""
+    """A residual block that doubles the feature map, with a 1x1 convolution as its shortcut."""
 
     def __init__(self, inputs: int, outputs: int, classes: int, spectral: bool, attention: bool) -> None:
         super().__init__()
         self.norm1 = BatchNorm(inputs, classes)
-        self.conv1 = prepared(nn.Conv2d(inputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
+        self.conv1 = initialized(nn.Conv2d(inputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
         self.norm2 = BatchNorm(outputs, classes)
-        self.conv2 = prepared(nn.Conv2d(outputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
-        self.shortcut = prepared(nn.Conv2d(inputs, outputs, 1), spectral)
+        self.conv2 = initialized(nn.Conv2d(outputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
+        self.shortcut = initialized(nn.Conv2d(inputs, outputs, 1), spectral)
         self.attention = SelfAttention(outputs, spectral) if attention else nn.Identity()
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """[n c h w] to [n o 2h 2w]."""
         h = F.relu(self.norm1(x, labels), inplace=True)
         h = F.relu(self.norm2(convolve_upsampled(self.conv1, h), labels), inplace=True)
-        # a 1x1 convolution may as well go before the upsampling
+        # a 1x1 convolution and upsampling commute; this order is cheaper
         x = F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
-        attended: Tensor = self.attention(self.conv2(h) + x)
-        return attended
+        output: Tensor = self.attention(self.conv2(h) + x)
+        return output

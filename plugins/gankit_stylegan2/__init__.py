@@ -1,4 +1,4 @@
-"""StyleGAN2 (arXiv 1912.04958), by default as StyleGAN2-ADA is for CIFAR-10 (arXiv 2006.06676); no custom CUDA."""
+"""StyleGAN2 (arXiv 1912.04958) without custom CUDA kernels; the defaults are StyleGAN2-ADA's for CIFAR-10."""
 
 import gankit
 
@@ -9,7 +9,7 @@ from .path_length import PathLength
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """The networks called ``stylegan2``, and the regularizer ``path_length``."""
+    """Register the generator and the discriminator ``stylegan2``, and the regularizer ``path_length``."""
     registries.generators.add("stylegan2", StyleGAN2Generator)
     registries.discriminators.add("stylegan2", StyleGAN2Discriminator)
     registries.regularizers.add("path_length", PathLength)

@@ -15,36 +15,36 @@ from torch import Tensor, nn
 
 import gankit
 
-from .layers import EPSILON, Downsample, EqualizedConv, EqualizedLinear, full_precision
-from .levels import levels
+from .feature_maps import feature_maps
+from .layers import EPSILON, Downsample, EqualizedConv, EqualizedLinear
 from .mapping import Mapping
 
 
 class StyleGAN2Discriminator(nn.Module):
-    """The discriminator of StyleGAN2 (arXiv 1912.04958): convolutions down to 4 px, with no normalization.
+    """The discriminator of StyleGAN2 (arXiv 1912.04958): convolutions without normalization from an image to a logit.
 
-    With its defaults at 32 px it is StyleGAN2-ADA's for CIFAR-10 (arXiv 2006.06676, appendix D): 512 channels at every
-    size, no residuals, groups of 32 for the standard deviation; 20,720,641 parameters, with ten classes 23,089,664.
-    With ``width: 32, architecture: residual, group_size: 4`` at 1024 px it is StyleGAN2's for faces (config F), with
-    29,012,513.
+    For 32x32 images, the defaults give StyleGAN2-ADA's network for CIFAR-10 (arXiv 2006.06676, appendix D): 512
+    channels in all feature maps, no residual connections, minibatch standard deviation in groups of 32; 20,720,641
+    parameters, or 23,089,664 with ten classes. For 1024x1024 images, ``width: 32, architecture: residual, group_size:
+    4`` gives StyleGAN2's network for faces (config F) with 29,012,513 parameters.
 
-    With classes, the label is mapped to a vector whose product with the image's features is the logit (arXiv
-    1802.05637; in this form 2006.06676, official settings).
+    With classes, a mapping network maps the label to a vector, and the logit is the dot product of this vector and the
+    image's features (arXiv 1802.05637; this form is that of arXiv 2006.06676's official code).
 
     Args:
-        image: what to judge.
+        image: the input images.
         width: channels of the largest feature map; each smaller one has twice as many.
-        max_width: no feature map has more channels.
-        architecture: ``residual`` (the paper's choice), ``skip``, or ``original`` (neither); see fig. 7 there.
-        group_size: images over which the standard deviation is taken (arXiv 1710.10196, sec. 3): at most so many, as
-            divide the batch evenly. These are images of one forward pass: with ``train.microbatch`` or several
-            processes, of one part. 0 leaves the standard deviation out.
-        mapping_layers: fully connected layers from label to features; without classes, none.
-        mapping_learning_rate: multiplier of their learning rate.
-        clamp: bound of the absolute value of what each layer makes, for low precision (arXiv 2006.06676: 256).
+        max_width: largest number of channels.
+        architecture: ``residual`` (the paper's choice), ``skip``, or ``original`` (neither); see the paper's fig. 7.
+        group_size: number of images over which the minibatch standard deviation is computed (arXiv 1710.10196, sec. 3):
+            the largest divisor of the batch size up to this number. The batch is that of one forward pass, so
+            ``train.microbatch`` and several processes make it smaller. 0 for no minibatch standard deviation.
+        mapping_layers: fully connected layers of the mapping network; used with classes.
+        mapping_learning_rate: factor of the mapping network's learning rate.
+        clamp: bound of the absolute values of each layer's output, for low precision (arXiv 2006.06676: 256).
 
     Raises:
-        ValueError: the image's size is no power of two times a small base.
+        ValueError: the image size is not a power of two times a small base.
     """
 
     def __init__(
@@ -60,13 +60,16 @@ class StyleGAN2Discriminator(nn.Module):
         clamp: PositiveFloat | None = None,
     ) -> None:
         super().__init__()
-        maps = levels(image, width, max_width)[::-1]
+        maps = feature_maps(image, width, max_width)[::-1]
         last = maps[-1]
-        seen = maps if architecture == "skip" else maps[:1]
-        self.from_image = nn.ModuleList(EqualizedConv(image.channels, level.channels, 1, clamp=clamp) for level in seen)
+        with_image = maps if architecture == "skip" else maps[:1]
+        self.from_image = nn.ModuleList(
+            EqualizedConv(image.channels, fmap.channels, 1, clamp=clamp) for fmap in with_image
+        )
         self.downsample = Downsample()
         self.blocks = nn.ModuleList(
-            Block(level.channels, below.channels, architecture == "residual", clamp) for level, below in pairwise(maps)
+            Block(larger.channels, smaller.channels, architecture == "residual", clamp)
+            for larger, smaller in pairwise(maps)
         )
         self.deviation = MinibatchDeviation(group_size) if group_size else None
         self.conv = EqualizedConv(last.channels + bool(group_size), last.channels, 3, clamp=clamp)
@@ -80,7 +83,7 @@ class StyleGAN2Discriminator(nn.Module):
         """Images [n c h w] in [-1, 1] and, with classes, labels [n] (int64) to logits [n].
 
         Raises:
-            ValueError: there are classes and no labels.
+            ValueError: the network has classes and ``labels`` is None.
         """
         features: Tensor = self.from_image[0](images)
         for number, block in enumerate(self.blocks, 1):
@@ -93,12 +96,12 @@ class StyleGAN2Discriminator(nn.Module):
         outputs = self.logit(self.dense(self.conv(features).flatten(1)))
         if self.mapping is None:
             return outputs.squeeze(1)  # type: ignore[no-any-return]
-        direction = self.mapping(None, labels)
-        return (outputs * direction).sum(dim=1) / math.sqrt(direction.shape[1])  # type: ignore[no-any-return]
+        label_features = self.mapping(None, labels)
+        return (outputs * label_features).sum(dim=1) / math.sqrt(label_features.shape[1])  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
-    """Two convolutions, of which the second halves the size, and with ``residual`` a way past them."""
+    """Two convolutions, the second of which halves height and width; with ``residual``, also a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, residual: bool, clamp: float | None) -> None:
         super().__init__()
@@ -114,10 +117,10 @@ class Block(nn.Module):
 
 
 class MinibatchDeviation(nn.Module):
-    """The mean standard deviation of features over a group of images, as a further channel (arXiv 1710.10196, sec. 3).
+    """Appends the mean standard deviation of features over a group of images as a channel (arXiv 1710.10196, sec. 3).
 
     Args:
-        group_size: images of a group, at most.
+        group_size: largest number of images in a group.
     """
 
     def __init__(self, group_size: int) -> None:
@@ -128,7 +131,7 @@ class MinibatchDeviation(nn.Module):
         """[n c h w] to [n c+1 h w]."""
         n, _, h, w = features.shape
         size = next(size for size in range(min(self.group_size, n), 0, -1) if n % size == 0)
-        with full_precision(features):
+        with gankit.full_precision(features):
             groups = features.to(torch.promote_types(features.dtype, torch.float32)).unflatten(0, (size, n // size))
             variance = (groups - groups.mean(dim=0)).square().mean(dim=0)
             deviation = (variance + EPSILON).sqrt().mean(dim=(1, 2, 3))  # [n / size]

@@ -1,20 +1,21 @@
-"""What both networks are made of: layers with equalized learning rate, and resampling with the filter [1, 3, 3, 1].
+"""Layers of both networks: equalized learning rate, and resampling with the filter [1, 3, 3, 1].
 
-Equalized learning rate (arXiv 1710.10196, sec. 4.1): weights start from N(0, 1) and are scaled where they are used, so
-that one learning rate suits layers of all sizes. Leaky ReLUs have a slope of 0.2 and a gain of sqrt(2), which, like any
-positive factor, may as well stand before them: it joins the scale.
+Equalized learning rate (arXiv 1710.10196, sec. 4.1): weights are initialized from N(0, 1) and scaled in the forward
+pass, so that one learning rate suits layers of all sizes. The leaky ReLU has a slope of 0.2 and a gain of sqrt(2). As a
+positive factor, the gain can be applied before the activation; it is part of the weight's scale.
 
-Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width.
+Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width, ``f`` features.
 """
 
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+import gankit
 
 SLOPE = 0.2
 ACTIVATION_GAIN = math.sqrt(2)
@@ -22,14 +23,14 @@ EPSILON = 1e-8
 
 
 class EqualizedLinear(nn.Module):
-    """A fully connected layer, computed in full precision even under autocast.
+    """A fully connected layer, computed in full precision also under autocast.
 
     Args:
-        inputs: features in.
-        outputs: features out.
-        bias: its initial value.
-        learning_rate: multiplier of the learning rate of weight and bias.
-        activate: whether a leaky ReLU follows.
+        inputs: input features.
+        outputs: output features.
+        bias: initial value of the bias.
+        learning_rate: factor of the learning rate of weight and bias.
+        activate: whether to apply a leaky ReLU.
     """
 
     def __init__(
@@ -43,8 +44,8 @@ class EqualizedLinear(nn.Module):
         self.activate = activate
 
     def forward(self, features: Tensor) -> Tensor:
-        """[n inputs] to [n outputs], in the type of the weights."""
-        with full_precision(features):
+        """[n inputs] to [n outputs], in the type of the weight."""
+        with gankit.full_precision(features):
             result = F.linear(
                 features.to(self.weight.dtype), self.weight * self.weight_gain, self.bias * self.bias_gain
             )
@@ -52,16 +53,16 @@ class EqualizedLinear(nn.Module):
 
 
 class EqualizedConv(nn.Module):
-    """A convolution that keeps an image's size, or halves it.
+    """A convolution that keeps height and width, or halves them.
 
     Args:
-        inputs: channels in.
-        outputs: channels out.
-        kernel: pixels on a side.
-        down: whether the image is low-passed and halved.
-        activate: whether a bias and a leaky ReLU follow.
-        gain: of the result.
-        clamp: bound of what is activated.
+        inputs: input channels.
+        outputs: output channels.
+        kernel: kernel size in pixels.
+        down: whether to low-pass filter the input and halve height and width.
+        activate: whether to add a bias and apply a leaky ReLU.
+        gain: factor of the output.
+        clamp: bound of the activation's absolute values, before ``gain``.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class EqualizedConv(nn.Module):
         self.blur = Blur((kernel + 1) // 2) if down else None
 
     def forward(self, images: Tensor) -> Tensor:
-        """[n c h w] to [n outputs h w], or to half the height and width."""
+        """[n inputs h w] to [n outputs h w] or [n outputs h/2 w/2]."""
         result: Tensor = self.conv(images if self.blur is None else self.blur(images))
         if self.bias is None:
             return result * self.weight_gain
@@ -94,10 +95,10 @@ class EqualizedConv(nn.Module):
 
 
 class Blur(nn.Module):
-    """The low-pass filter [1, 3, 3, 1] / 8 in both directions, of one channel at a time.
+    """The low-pass filter [1, 3, 3, 1] / 8 along both axes of each channel.
 
     Args:
-        padding: zeros on each side; the result is ``2 * padding - 3`` pixels larger than the image.
+        padding: zeros on each side. Height and width grow by ``2 * padding - 3`` pixels.
     """
 
     filter: Tensor
@@ -109,27 +110,27 @@ class Blur(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[n c h w] to [n c h' w']."""
-        return F.conv2d(images, _each(self.filter, images), padding=self.padding, groups=images.shape[1])
+        return F.conv2d(images, _per_channel(self.filter, images), padding=self.padding, groups=images.shape[1])
 
 
 class Upsample(nn.Module):
-    """Images of twice the size, by zeros between the pixels and the low-pass filter."""
+    """Upsampling by 2: zeros between the pixels, then the low-pass filter."""
 
     filter: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("filter", 4 * low_pass(), persistent=False)  # three of four pixels are zeros
+        self.register_buffer("filter", 4 * low_pass(), persistent=False)  # 3 of 4 pixels are zeros
 
     def forward(self, images: Tensor) -> Tensor:
         """[n c h w] to [n c 2h 2w]."""
-        weight = _each(self.filter, images)
-        with full_precision(images):
+        weight = _per_channel(self.filter, images)
+        with gankit.full_precision(images):
             return F.conv_transpose2d(images, weight, stride=2, padding=1, groups=images.shape[1])
 
 
 class Downsample(nn.Module):
-    """Images of half the size, low-passed."""
+    """Downsampling by 2 after the low-pass filter."""
 
     filter: Tensor
 
@@ -139,34 +140,28 @@ class Downsample(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[n c 2h 2w] to [n c h w]."""
-        weight = _each(self.filter, images)
-        with full_precision(images):
+        weight = _per_channel(self.filter, images)
+        with gankit.full_precision(images):
             return F.conv2d(images, weight, stride=2, padding=1, groups=images.shape[1])
 
 
 def low_pass() -> Tensor:
-    """The filter [4 4], of sum 1."""
+    """The low-pass filter [4 4], normalized to a sum of 1."""
     line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
     return line[:, None] * line
 
 
-def _each(kernel: Tensor, images: Tensor) -> Tensor:
-    """The same kernel for every channel: [c 1 4 4]."""
+def _per_channel(kernel: Tensor, images: Tensor) -> Tensor:
+    """The same kernel for each channel of a depthwise convolution: [c 1 4 4]."""
     return kernel.to(images.dtype).expand(images.shape[1], 1, -1, -1)
 
 
 def activated(images: Tensor, clamp: float | None) -> Tensor:
-    """Leaky ReLU, its gain left to whoever scaled ``images``; then the bound, if there is one."""
+    """Leaky ReLU without its gain, which the caller has applied, then clamping unless ``clamp`` is None."""
     images = F.leaky_relu(images, SLOPE)
     return images if clamp is None else images.clamp(-clamp, clamp)
 
 
 def normalized(features: Tensor) -> Tensor:
-    """[n f], each with a mean square of 1."""
+    """Features [n f] scaled to a mean square of 1 per row."""
     return features * (features.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
-
-
-def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
-    """Where autocast leaves alone what is computed from ``tensor``."""
-    kind = tensor.device.type
-    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()

@@ -1,4 +1,7 @@
-"""The mapping network: from a latent and a label to a style (arXiv 1812.04948, sec. 2)."""
+"""The mapping network: from latents and labels to styles (arXiv 1812.04948, sec. 2).
+
+Shapes: ``n`` images, ``d`` latent dimensions, ``s`` features of a style.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import gankit
+
 from .layers import EqualizedLinear, normalized
 
 
 class Mapping(nn.Module):
-    """Fully connected layers of a low learning rate from a normalized latent, or label, or both, to a style.
+    """Fully connected layers with a low learning rate from a normalized latent, a label, or both, to a style.
 
-    A label is embedded and normalized like the latent, and joined to it (arXiv 2006.06676, official settings).
+    The embedding of a label is normalized like the latent and concatenated with it, as in the official code of arXiv
+    2006.06676.
 
     Args:
-        latent_dim: d; 0 where only labels are mapped.
-        classes: how many labels there are; 0 where only latents are mapped.
+        latent_dim: d; 0 if only labels are mapped.
+        classes: number of classes; 0 if only latents are mapped.
         style_dim: s.
-        layers: how many.
-        learning_rate: multiplier of their learning rate.
+        layers: number of layers.
+        learning_rate: factor of their learning rate.
     """
 
     def __init__(self, latent_dim: int, classes: int, style_dim: int, layers: int, learning_rate: float) -> None:
@@ -35,12 +41,11 @@ class Mapping(nn.Module):
         )
 
     def forward(self, z: Tensor | None, labels: Tensor | None = None) -> Tensor:
-        """Latents [n d] and labels [n] to styles [n s]. Raises: ValueError, where labels are needed and missing."""
+        """Latents [n d] and labels [n] to styles [n s]. Raises: ValueError: required labels are missing."""
         parts = [] if z is None else [normalized(z)]
         if self.embedding is not None:
-            if labels is None:
-                raise ValueError(f"this stylegan2 was built for {self.classes} classes: pass labels [n], one an image")
-            # not a table: like every layer, scaled and with a bias, which the classes share
+            labels = gankit.require_labels(labels, "stylegan2", self.classes)
+            # unlike a lookup table, this has equalized learning rate and a bias shared by the classes
             parts.append(normalized(self.embedding(F.one_hot(labels, self.classes))))
         styles: Tensor = self.layers(torch.cat(parts, dim=1))
         return styles

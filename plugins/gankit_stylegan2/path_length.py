@@ -1,4 +1,7 @@
-"""Path-length regularization."""
+"""Path length regularization.
+
+Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width, ``l`` layers, ``s`` features of a style.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,22 @@ Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 
 
 class PathLength(nn.Module):
-    """A step in style space shall change the image by as much everywhere (arXiv 1912.04958, sec. 3.2, eq. 4).
+    """Path length regularization (arXiv 1912.04958, sec. 3.2, eq. 4).
 
-    The length is that of the gradient of a random image's product with G's with respect to the styles, a root mean
-    square over layers; it is drawn to its own running average. It is measured on fewer images than a batch has, with
-    latents and noise of their own, in full precision. With ``train.microbatch`` the average moves with each part.
+    A fixed-size step in style space should change the image by the same amount everywhere. The path length is the norm
+    of the gradient, with respect to the styles, of the dot product of the image and random noise; the mean square is
+    taken over layers. The penalty is the squared difference between the path length and its running average. It is
+    computed in full precision on part of the batch, with new latents and noise. With ``train.microbatch``, each
+    microbatch updates the average.
 
     Args:
-        weight: of the mean squared distance to the average.
-        interval: turns of G from one application to the next.
-        decay: share of the new lengths in the average.
-        batch_shrink: the batch is smaller by this factor.
+        weight: weight of the mean squared difference.
+        interval: apply the penalty every ``interval`` turns of G.
+        decay: weight of the new path lengths in the running average.
+        batch_shrink: factor by which the batch is reduced.
 
     Raises:
-        gankit.GankitError: G has no ``styles(z, labels)`` [n l s] and ``synthesis(styles)`` [n c h w].
+        gankit.GankitError: G lacks ``styles(z, labels)`` [n l s] or ``synthesis(styles)`` [n c h w].
     """
 
     average: Tensor
@@ -54,7 +59,7 @@ class PathLength(nn.Module):
         labels = None if turn.labels is None else turn.labels[:count]
         styles = network.styles(turn.draw_latents(count), labels)
         lengths = path_lengths(network.synthesis(styles), styles)
-        with torch.no_grad():  # here and not in ``after``, which follows the turns of losses alone
+        with torch.no_grad():  # not in ``after``, which lazy penalties do not trigger
             self.average.lerp_(turn.mean(lengths.mean()).to(self.average.dtype), self.decay)
             average = self.average.to(lengths.dtype, copy=True)
         return self.weight * (lengths - average).square().mean()
@@ -64,13 +69,13 @@ def _with_styles(generator: nn.Module) -> Any:
     if not (hasattr(generator, "styles") and hasattr(generator, "synthesis")):
         raise gankit.GankitError(
             "regularizer 'path_length' needs a generator with styles(z, labels) and synthesis(styles), such as "
-            f"stylegan2; {type(generator).__name__} has none: leave path_length out"
+            f"stylegan2; {type(generator).__name__} lacks them: remove path_length from the regularizers"
         )
     return generator
 
 
 def path_lengths(images: Tensor, styles: Tensor) -> Tensor:
-    """Images [n c h w] and the styles [n l s] that made them to lengths [n]."""
+    """Path lengths [n] of images [n c h w] generated from styles [n l s]."""
     noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * noise).sum(), styles, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()

@@ -1,4 +1,4 @@
-"""DCGAN against an independently written reference, and what the framework asks of its networks."""
+"""DCGAN against an independent reference implementation, and the contract of its networks."""
 
 import pytest
 import torch
@@ -55,7 +55,7 @@ def reference_discriminator() -> nn.Sequential:
 
 
 def give_weights(source: nn.Module, target: nn.Module) -> None:
-    """Copy in order: both describe the same layers, under their own names."""
+    """Copy the weights in order: both networks have the same layers with different names."""
     weights = dict(zip(target.state_dict(), source.state_dict().values(), strict=True))
     target.load_state_dict(weights)
 
@@ -187,7 +187,7 @@ def test_projection_adds_the_embedding_dotted_with_the_summed_features() -> None
     torch.testing.assert_close(discriminator(images, labels).tolist(), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_generator_sees_the_latent_and_the_embedding_side_by_side() -> None:
+def test_generator_concatenates_the_latent_and_the_embedding() -> None:
     torch.manual_seed(0)
     generator = DCGANGenerator(CONDITIONAL, 8, width=4).eval()
     z, labels = torch.randn(2, 8), torch.tensor([3, 1])
@@ -195,7 +195,7 @@ def test_generator_sees_the_latent_and_the_embedding_side_by_side() -> None:
     torch.testing.assert_close(generator(z, labels), generator.layers(joined.view(2, 16, 1, 1)), rtol=0, atol=0)
 
 
-def test_gradients_reach_the_embeddings_of_the_labels_given() -> None:
+def test_gradients_reach_only_the_embeddings_of_the_given_labels() -> None:
     torch.manual_seed(0)
     generator, discriminator = DCGANGenerator(CONDITIONAL, 8, width=4), DCGANDiscriminator(CONDITIONAL, width=4)
     labels = torch.tensor([3, 1])
@@ -206,14 +206,14 @@ def test_gradients_reach_the_embeddings_of_the_labels_given() -> None:
 
 
 @pytest.mark.parametrize("network", [DCGANGenerator(CONDITIONAL, 8, width=4), DCGANDiscriminator(CONDITIONAL, width=4)])
-def test_classes_without_labels_are_refused(network: nn.Module) -> None:
+def test_missing_labels_raise(network: nn.Module) -> None:
     inputs = torch.randn(2, 8) if isinstance(network, DCGANGenerator) else torch.randn(2, 3, 16, 16)
     with pytest.raises(ValueError, match="built for 5 classes: pass labels"):
         network(inputs)
 
 
 @pytest.mark.parametrize("network", [lambda spec: DCGANGenerator(spec, 100), DCGANDiscriminator])
-def test_impossible_sizes_are_refused_on_construction(network: type[nn.Module]) -> None:
+def test_unsupported_sizes_raise_on_construction(network: type[nn.Module]) -> None:
     with pytest.raises(ValueError, match=r"100x100 .* 96x96 and 112x112"):
         network(gankit.ImageSpec(100, 100, 3))
 
@@ -256,7 +256,7 @@ def test_registration() -> None:
 
 
 @pytest.mark.parametrize(("norm", "mixes"), [("batch", True), ("layer", False), ("none", False)])
-def test_only_batch_normalization_lets_images_see_each_other(norm: str, mixes: bool) -> None:
+def test_only_batch_normalization_makes_logits_depend_on_other_images(norm: str, mixes: bool) -> None:
     torch.manual_seed(0)
     network = DCGANDiscriminator(gankit.ImageSpec(32, 32, 3), width=4, norm=norm)
     images = torch.rand(4, 3, 32, 32)

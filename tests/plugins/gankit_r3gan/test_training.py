@@ -1,4 +1,4 @@
-"""R3GAN in training: what a step computes, its schedules, a checkpoint, and that it learns."""
+"""R3GAN in training: forward passes of a step, schedules, a checkpoint, and that it learns."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def test_penalties_reuse_the_forward_passes_of_the_loss(tmp_path: Path) -> None:
     passes = []
     trainer.state.discriminator.register_forward_hook(lambda module, inputs, output: passes.append(len(output)))
     trainer.step()
-    assert passes == [16] * 4  # reals and fakes in D's turn, and in G's
+    assert passes == [16] * 4  # real and fake images in D's turn and in G's
 
 
-def test_every_number_of_the_burn_in_follows_its_schedule(tmp_path: Path) -> None:
+def test_all_scheduled_values_follow_their_schedule(tmp_path: Path) -> None:
     trainer = assemble(tmp_path)
     state, kept = trainer.state, []
     penalties = list(trainer.game.regularizers.values())
@@ -67,7 +67,7 @@ def test_every_number_of_the_burn_in_follows_its_schedule(tmp_path: Path) -> Non
     for step in range(8):
         trainer.step()
         kept.append(state.ema.decay)
-        if step in (0, 2):  # played after none, and after half of the images of the burn-in
+        if step in (0, 2):  # after no images, and after half of the images of the schedule
             share = step / 4
             mean = [a + (b - a) * share for a, b in ((2e-4, 5e-5), (0, 0), (0.9, 0.99))]
             assert numbers() == pytest.approx(mean * 2 + [0.05 + (0.005 - 0.05) * share] * 2)
@@ -85,7 +85,7 @@ def test_a_checkpoint_gives_the_same_images(tmp_path: Path) -> None:
 
 
 def distance(images: Tensor, others: Tensor) -> float:
-    """The Frechet distance between Gaussians of the images at 4x4 pixels (48 numbers each)."""
+    """Fréchet distance between Gaussians fitted to the images at 4x4 pixels (48 values each)."""
     means, covariances = [], []
     for some in (images, others):
         points = F.adaptive_avg_pool2d(some.double() / 127.5 - 1, 4).flatten(1)
@@ -118,4 +118,4 @@ def test_learns_shapes(tmp_path: Path) -> None:
     trainer.fit()
     trained = distance(reals, trainer.sample(2000, seed=0))
     assert trained < untrained / 4
-    assert distance(reals, others) < trained / 5  # and there is more to learn
+    assert distance(reals, others) < trained / 5  # training has not converged

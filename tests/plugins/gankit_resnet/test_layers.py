@@ -1,4 +1,4 @@
-"""The layers against plain versions of the same mathematics, in fp64."""
+"""The layers against direct implementations of the same mathematics, in fp64."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from gankit_resnet.attention import SelfAttention
 from gankit_resnet.discriminator import DownBlock
 from gankit_resnet.generator import UpBlock
-from gankit_resnet.layers import BatchNorm, prepared
+from gankit_resnet.layers import BatchNorm, initialized
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def _seed():
 
 
 def same(first, second, *inputs):
-    """Whether two functions agree in value and in gradients."""
+    """Assert that two functions agree in values and gradients."""
     values = [function(*inputs) for function in (first, second)]
     torch.testing.assert_close(*values, rtol=1e-10, atol=1e-11)
     weight = torch.randn_like(values[0])
@@ -45,7 +45,7 @@ def randomized(module):
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_a_block_of_the_generator_is_the_papers(classes):
-    """Resampling and convolution as two operations, and the shortcut in the paper's order."""
+    """Upsampling and convolution are two operations here, and the shortcut has the paper's order."""
     block = randomized(UpBlock(4, 6, classes, spectral=False, attention=False))
     labels = torch.tensor([2, 0, 2]) if classes else None
 
@@ -81,7 +81,7 @@ def test_a_block_of_the_discriminator_is_the_papers(inputs, first, halve):
     same(block, plain, torch.randn(3, inputs, 6, 4, dtype=torch.float64, requires_grad=True))
 
 
-def test_attention_sees_every_pixel():
+def test_attention_is_the_papers():
     attention = randomized(SelfAttention(16, spectral=False))
 
     def plain(x):
@@ -99,7 +99,7 @@ def test_attention_sees_every_pixel():
     same(attention, plain, (torch.randn(2, 16, 4, 6, dtype=torch.float64) / 8).requires_grad_())
 
 
-def test_attention_begins_as_nothing():
+def test_attention_starts_as_the_identity():
     attention = SelfAttention(16, spectral=True)
     x = torch.randn(2, 16, 4, 4)
     torch.testing.assert_close(attention(x), x, rtol=0, atol=0)
@@ -110,16 +110,16 @@ def test_attention_begins_as_nothing():
 
 @pytest.mark.parametrize("make", [lambda: nn.Conv2d(6, 9, 3), lambda: nn.Linear(6, 9), lambda: nn.Embedding(9, 6)])
 def test_spectral_norm_keeps_the_largest_singular_value_at_one(make):
-    layer = prepared(make(), spectral=True, gain=5.0)
-    for _ in range(30):  # one iteration each
+    layer = initialized(make(), spectral=True, gain=5.0)
+    for _ in range(30):  # one power iteration each
         weight = layer.weight
     assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=1e-3)
-    plain = prepared(make(), spectral=False, gain=5.0)
+    plain = initialized(make(), spectral=False, gain=5.0)
     assert torch.linalg.matrix_norm(plain.weight.flatten(1), 2).item() > 2
 
 
-def test_an_iteration_at_each_forward_in_training_and_none_in_evaluation():
-    layer = prepared(nn.Linear(6, 9), spectral=True)
+def test_spectral_norm_iterates_once_per_forward_in_training_mode_only():
+    layer = initialized(nn.Linear(6, 9), spectral=True)
     nn.init.normal_(layer.parametrizations.weight.original)
     name = "parametrizations.weight.0._u"
     for training in (True, False):
@@ -139,7 +139,7 @@ def test_initial_weights_are_glorot_uniform_and_biases_zero():
         assert not layer.bias.any()
 
 
-def test_batch_norm_of_a_class_begins_as_plain_and_keeps_running_statistics():
+def test_conditional_batch_norm_starts_as_plain_batch_norm_with_running_statistics():
     x, labels = torch.randn(8, 5, 3, 3) * 3 + 1, torch.arange(8) % 4
     conditional, plain = BatchNorm(5, 4), nn.BatchNorm2d(5)
     torch.testing.assert_close(conditional(x, labels), plain(x))

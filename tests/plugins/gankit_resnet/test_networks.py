@@ -1,4 +1,4 @@
-"""The networks against the paper's tables, and what the framework asks of them."""
+"""The networks: attention, spectral norm, heads, labels, derivatives and the contract."""
 
 import pytest
 import torch
@@ -18,64 +18,6 @@ TINY = gankit.ImageSpec(8, 8, 3, classes=3)
 HEADS = ["projection", "auxiliary_classifier", "contrastive", "none"]
 
 
-def count(module):
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def conv(inputs, outputs, kernel=3, bias=True):
-    return inputs * outputs * kernel * kernel + outputs * bias
-
-
-def up_block(inputs, outputs, classes=0):
-    norms = 2 * (inputs + outputs) * (classes or 1)
-    return norms + conv(inputs, outputs) + conv(outputs, outputs) + conv(inputs, outputs, 1)
-
-
-def down_block(inputs, outputs, shortcut=True):
-    return conv(inputs, outputs) + conv(outputs, outputs) + shortcut * conv(inputs, outputs, 1)
-
-
-def attention(channels):
-    narrow, half = channels // 8, channels // 2
-    return 2 * conv(channels, narrow, 1, False) + 2 * conv(channels, half, 1, False) + 1
-
-
-def test_parameters_of_the_networks_for_cifar10():
-    """Layer by layer, as arXiv 1802.05957, appendix B.4, has them for CIFAR-10; the scale and shift of 10 classes at six BatchNorms."""
-    for image, classes in ((CIFAR, 0), (CIFAR_CLASSES, 10)):
-        linear = 128 * 4 * 4 * 256 + 4 * 4 * 256
-        expected = linear + 3 * up_block(256, 256, classes) + 2 * 256 + conv(256, 3)
-        assert count(ResNetGenerator(image, 128)) == expected == {0: 4_276_739, 10: 4_304_387}[classes]
-        expected = down_block(3, 128) + down_block(128, 128) + 2 * down_block(128, 128, shortcut=False) + 128 + 1
-        expected += classes * 128
-        assert count(ResNetDiscriminator(image)) == expected == {0: 1_053_825, 10: 1_055_105}[classes]
-
-
-def test_parameters_of_the_networks_for_imagenet():
-    """As arXiv 1802.05957, appendix B.4, has them for ImageNet, with 1000 classes."""
-    image = gankit.ImageSpec(128, 128, 3, classes=1000)
-    widths = [1024, 1024, 512, 256, 128, 64]
-    with torch.device("meta"):
-        generator = ResNetGenerator(image, 128, width=1024)
-        discriminator = ResNetDiscriminator(image, width=1024)
-    expected = (128 + 1) * 4 * 4 * 1024 + 2 * 64 + conv(64, 3)
-    expected += sum(up_block(a, b, 1000) for a, b in zip(widths, widths[1:], strict=False))
-    assert count(generator) == expected
-    channels = [3, *reversed(widths)]
-    expected = sum(
-        down_block(a, b, shortcut=number < 6 or a != b)
-        for number, (a, b) in enumerate(zip(channels, channels[1:], strict=False), start=1)
-    )
-    assert count(discriminator) == expected + 1024 + 1 + 1000 * 1024
-
-
-def test_parameters_of_self_attention():
-    plain = count(ResNetGenerator(CIFAR, 128))
-    assert count(ResNetGenerator(CIFAR, 128, attention=(16,), spectral_norm=True)) == plain + attention(256)
-    plain = count(ResNetDiscriminator(CIFAR))
-    assert count(ResNetDiscriminator(CIFAR, attention=(16, 8))) == plain + 2 * attention(128)
-
-
 @pytest.mark.parametrize(("side", "places"), [(16, (1, 0)), (8, (0, 1))])
 def test_attention_follows_the_first_block_with_a_map_of_that_size(side, places):
     for network, place in (
@@ -90,10 +32,14 @@ def test_attention_follows_the_first_block_with_a_map_of_that_size(side, places)
         assert [output.shape[2] for output in seen] == [side]
 
 
-def test_maps_that_there_are_not_are_refused():
-    with pytest.raises(ValueError, match=r"attention: no feature map .* of 12 pixels; choose from 8, 16, 32"):
+def test_attention_at_a_size_without_feature_map_raises():
+    with pytest.raises(
+        ValueError, match=r"attention: no feature map has a short side of 12 pixels; choose from 8, 16, 32"
+    ):
         ResNetGenerator(CIFAR, 8, width=8, attention=(12,))
-    with pytest.raises(ValueError, match=r"attention: no feature map .* of 32 pixels; choose from 8, 16$"):
+    with pytest.raises(
+        ValueError, match=r"attention: no feature map has a short side of 32 pixels; choose from 8, 16$"
+    ):
         ResNetDiscriminator(CIFAR, width=8, attention=(16, 32))
 
 
@@ -131,7 +77,7 @@ def test_shapes_and_range(base, upright, doublings, channels, classes, widths, a
     assert images.shape == (n, channels, spec.height, spec.width)
     assert images.abs().max() <= 1
     if head in ("auxiliary_classifier", "contrastive") and not classes:
-        with pytest.raises(ValueError, match=f"head: {head} needs class labels; say conditional: true"):
+        with pytest.raises(ValueError, match=f"head: {head} needs class labels; set conditional: true"):
             ResNetDiscriminator(spec, head=head, **options)
         return
     output = ResNetDiscriminator(spec, head=head, embedding_dim=6, **options)(images, labels)
@@ -149,13 +95,13 @@ def test_shapes_and_range(base, upright, doublings, channels, classes, widths, a
 
 @pytest.mark.parametrize("spectral", [True, False])
 @pytest.mark.parametrize("image", [gankit.ImageSpec(16, 24, 1), gankit.ImageSpec(16, 16, 4, classes=3)])
-def test_they_keep_the_contract(image, spectral):
+def test_contract(image, spectral):
     options = {"width": 8, "attention": (8,), "spectral_norm": spectral}
     check_generator(ResNetGenerator, image, **options)
     check_discriminator(ResNetDiscriminator, image, **options)
 
 
-def test_every_parameter_has_a_gradient_but_what_begins_at_zero():
+def test_every_parameter_has_a_gradient_except_those_behind_gamma():
     torch.manual_seed(0)
     labels = torch.tensor([0, 1, 2, 0])
     generator = ResNetGenerator(TINY, 8, width=16, attention=(8,), spectral_norm=True)
@@ -173,7 +119,7 @@ def check_idle(network):
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
     idle = {name for name, gradient in gradients.items() if not gradient.any()}
-    # self-attention enters times gamma, which begins at 0
+    # self-attention is multiplied by gamma, which starts at 0
     assert all(".attention." in name and not name.endswith("gamma") for name in idle)
     assert len(idle) == 4
 
@@ -211,7 +157,7 @@ def test_the_label_chooses_the_scale_and_shift_of_the_generators_batch_norm():
     z = torch.randn(1, 8).expand(2, 8)
     with pytest.raises(ValueError, match="built for 3 classes: pass labels"):
         network(z)
-    same = network(z, torch.tensor([0, 1]))  # every class begins alike
+    same = network(z, torch.tensor([0, 1]))  # all classes start with the same scale and shift
     torch.testing.assert_close(same[0], same[1])
     network.blocks[0].norm1.shift.weight.data[1] += 1
     other = network(z, torch.tensor([0, 1]))
@@ -221,7 +167,7 @@ def test_the_label_chooses_the_scale_and_shift_of_the_generators_batch_norm():
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("network", ["generator", "discriminator"])
-def test_the_state_dict_goes_round(network, head):
+def test_state_dict_round_trip(network, head):
     def build(seed):
         torch.manual_seed(seed)
         options = {"width": 8, "attention": (4,)} if network == "generator" else {"width": 8, "head": head}
@@ -234,16 +180,16 @@ def test_the_state_dict_goes_round(network, head):
     inputs = torch.randn(3, 8) if network == "generator" else torch.randn(3, 3, 16, 16)
     labels = torch.tensor([0, 1, 2])
     for _ in range(2):
-        first(inputs, labels)  # moves the running statistics and the power iteration
+        first(inputs, labels)  # updates the running statistics and the power iteration
     second.load_state_dict(first.state_dict())
-    for training in (True, False):  # in training, the next power iteration begins where the last one ended
+    for training in (True, False):  # in training mode, power iteration continues from the state dict
         outputs = [net.train(training)(inputs, labels) for net in (first, second)]
         torch.testing.assert_close(*outputs, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("spectral", [True, False])
 def test_r1_is_differentiable_twice(spectral):
-    """Against finite differences, with the power iteration held still, since its vectors are constants to autograd."""
+    """Against finite differences in eval mode: autograd takes the singular vectors as constants."""
     torch.manual_seed(0)
     image = gankit.ImageSpec(16, 16, 3, classes=3)
     network = ResNetDiscriminator(image, width=8, attention=(8,), spectral_norm=spectral).double().eval()
@@ -277,7 +223,7 @@ def test_r1_is_differentiable_twice(spectral):
         assert weights[name].grad[index].item() == pytest.approx((values[0] - values[1]) / (2 * step), rel=1e-4), name
 
 
-def test_reals_and_fakes_and_a_penalty_go_into_one_backward_in_training():
+def test_one_backward_for_real_fake_and_a_penalty_in_training_mode():
     torch.manual_seed(0)
     network = ResNetDiscriminator(TINY, width=8)
     labels, real = torch.tensor([0, 1]), torch.randn(2, 3, 8, 8, requires_grad=True)
@@ -287,7 +233,7 @@ def test_reals_and_fakes_and_a_penalty_go_into_one_backward_in_training():
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
-def test_in_bf16_everything_is_finite_and_logits_are_not_rounded():
+def test_bf16_is_finite_and_logits_are_fp32():
     torch.manual_seed(0)
     labels = torch.arange(4) % 3
     generator = ResNetGenerator(TINY, 8, width=16, attention=(8,), spectral_norm=True)

@@ -1,4 +1,4 @@
-"""Layers against definitions written out: grouped convolutions of modulated weights, zeros between pixels."""
+"""Layers against direct implementations: grouped convolutions of modulated weights, zeros between pixels."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gankit_stylegan2.discriminator import MinibatchDeviation
+from gankit_stylegan2.feature_maps import FeatureMap
 from gankit_stylegan2.layers import Downsample, EqualizedConv, EqualizedLinear, Upsample, normalized
-from gankit_stylegan2.levels import Level
 from gankit_stylegan2.mapping import Mapping
 from gankit_stylegan2.synthesis import StyledLayer, ToImage
 
 
 def filtered(images: Tensor, before: int, after: int) -> Tensor:
-    """[1 3 3 1] / 8 along both sides, with zeros around, one channel at a time."""
+    """Filter each channel with [1 3 3 1] / 8 along both axes, with zero padding."""
     line = torch.tensor([1, 3, 3, 1], dtype=images.dtype) / 8
     n, c, *size = images.shape
     padded = F.pad(images.reshape(n * c, 1, *size), (before, after, before, after))
@@ -33,7 +33,7 @@ def zeros_between(images: Tensor) -> Tensor:
 
 
 def modulated(images: Tensor, weight: Tensor, scales: Tensor, demodulate: bool) -> Tensor:
-    """arXiv 1912.04958, eq. 1 and 3, with a convolution of its own for each image; weight [o c k k]."""
+    """arXiv 1912.04958, eq. 1 and 3, with a separate convolution for each image; weight [o c k k]."""
     weights = weight * scales[:, None, :, None, None]
     if demodulate:
         weights = weights / (weights.square().sum(dim=(2, 3, 4), keepdim=True) + 1e-8).sqrt()
@@ -52,8 +52,7 @@ def double(module: torch.nn.Module) -> torch.nn.Module:
 @pytest.mark.parametrize("up", [False, True])
 def test_a_styled_layer_is_a_modulated_convolution(up: bool, gain: float) -> None:
     torch.manual_seed(0)
-    level = Level((8, 12), 5)
-    layer = double(StyledLayer(3, level, 6, up=up, gain=gain))
+    layer = double(StyledLayer(3, FeatureMap((8, 12), 5), 6, up=up, gain=gain))
     images = torch.randn(4, 3, 4, 6) if up else torch.randn(4, 3, 8, 12)
     images, style = images.double(), torch.randn(4, 6).double()
     affine = layer.conv.affine
@@ -66,14 +65,14 @@ def test_a_styled_layer_is_a_modulated_convolution(up: bool, gain: float) -> Non
 
 
 def modulated_up(images: Tensor, weight: Tensor, scales: Tensor) -> Tensor:
-    """Zeros between the pixels, the convolution, then the low pass times four; weight [c o k k], not flipped."""
+    """Zeros between the pixels, the convolution, then 4 times the low-pass filter; weight [c o k k], not flipped."""
     flipped = weight.transpose(0, 1).flip(2, 3)
-    # a pixel spreads to itself and the two after it, whose centre is one further
+    # an input pixel affects output pixels 0 to 2 after it, centered at 1
     shifted = F.pad(zeros_between(images), (1, 0, 1, 0))
     return 4 * filtered(modulated(shifted, flipped, scales, demodulate=True), 1, 1)
 
 
-def test_an_image_is_modulated_and_not_demodulated() -> None:
+def test_to_image_modulates_without_demodulation() -> None:
     torch.manual_seed(0)
     layer = double(ToImage(5, 3, 6, clamp=None))
     images, style = torch.randn(2, 5, 4, 4).double(), torch.randn(2, 6).double()
@@ -83,9 +82,9 @@ def test_an_image_is_modulated_and_not_demodulated() -> None:
     torch.testing.assert_close(layer(images, style), expected, rtol=1e-12, atol=1e-12)
 
 
-def test_noise_is_of_each_pixel_and_weighted() -> None:
+def test_noise_per_pixel_with_a_learned_strength() -> None:
     torch.manual_seed(0)
-    layer = StyledLayer(3, Level((8, 8), 4), 6)
+    layer = StyledLayer(3, FeatureMap((8, 8), 4), 6)
     images, style = torch.randn(2, 3, 8, 8), torch.randn(2, 6)
     none = layer(images, style, "none")
     assert torch.equal(layer(images, style, "random"), none)  # its strength starts at zero
@@ -99,7 +98,7 @@ def test_noise_is_of_each_pixel_and_weighted() -> None:
 
 
 @pytest.mark.parametrize("kernel", [1, 3])
-def test_a_convolution_that_halves_low_passes_first(kernel: int) -> None:
+def test_a_downsampling_convolution_filters_first(kernel: int) -> None:
     torch.manual_seed(0)
     layer = double(EqualizedConv(3, 5, kernel, down=True, gain=0.7))
     images = torch.randn(2, 3, 8, 12).double()
@@ -117,16 +116,16 @@ def test_resampling() -> None:
     larger = torch.randn(2, 3, 8, 12, dtype=torch.float64)
     torch.testing.assert_close(Downsample().double()(larger), filtered(larger, 1, 1)[:, :, ::2, ::2])
     flat = torch.ones(1, 1, 16, 16)
-    for resampled in (Upsample()(flat), Downsample()(flat)):  # what is flat stays so, away from the border
+    for resampled in (Upsample()(flat), Downsample()(flat)):  # constant images stay constant away from the border
         torch.testing.assert_close(resampled[:, :, 2:-2, 2:-2], torch.ones_like(resampled[:, :, 2:-2, 2:-2]))
 
 
-def test_the_learning_rate_of_a_layer_is_multiplied() -> None:
+def test_learning_rate_factor_of_a_layer() -> None:
     torch.manual_seed(0)
     plain, slow = EqualizedLinear(64, 64, bias=1.0), EqualizedLinear(64, 64, bias=1.0, learning_rate=0.01)
     assert abs(slow.weight.std().item() * 0.01 / plain.weight.std().item() - 1) < 0.1
     features = torch.randn(1000, 64)
-    for layer in (plain, slow):  # the same output at first, and a hundredth of a step in effect
+    for layer in (plain, slow):  # the same initial output, but 1/100 of the effect of a step
         before = layer(features).detach()
         assert abs(float(before.std()) - 1) < 0.1
         assert abs(float(before.mean()) - 1) < 0.2
@@ -136,7 +135,7 @@ def test_the_learning_rate_of_a_layer_is_multiplied() -> None:
         assert change == pytest.approx(0.5 if layer is plain else 0.005, rel=1e-3)
 
 
-def test_mapping_knows_no_length_of_the_latent_and_each_label() -> None:
+def test_mapping_ignores_the_norm_of_the_latent_and_distinguishes_labels() -> None:
     torch.manual_seed(0)
     z = torch.randn(5, 7)
     unconditional, conditional = Mapping(7, 0, 6, 3, 0.01), Mapping(7, 4, 6, 3, 0.01)
@@ -149,7 +148,9 @@ def test_mapping_knows_no_length_of_the_latent_and_each_label() -> None:
     assert conditional.embedding is not None
     with torch.no_grad():
         conditional.embedding.weight *= 3
-    torch.testing.assert_close(conditional(z[:1].expand(5, -1), labels), styles)  # nor of the label's embedding
+    torch.testing.assert_close(
+        conditional(z[:1].expand(5, -1), labels), styles
+    )  # the norm of the label's embedding is ignored too
     with pytest.raises(ValueError, match="built for 4 classes: pass labels"):
         conditional(z)
 

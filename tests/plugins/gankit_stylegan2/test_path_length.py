@@ -15,7 +15,7 @@ SMALL = gankit.ImageSpec(8, 8, 3)
 
 
 class Linear(nn.Module):
-    """Styles of two layers, and images that are linear in them."""
+    """A generator with styles of two layers, whose images are linear in the styles."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ def test_lengths_are_those_of_the_jacobian() -> None:
     assert float(lengths.square().mean() / expected) == pytest.approx(1, rel=0.05)
 
 
-def test_the_average_follows_and_the_penalty_is_the_distance_to_it() -> None:
+def test_running_average_and_penalty() -> None:
     torch.manual_seed(0)
     network, penalty = Linear(), PathLength(weight=3.0, decay=0.25).double()
     expected = torch.zeros((), dtype=torch.float64)
@@ -101,18 +101,18 @@ def test_the_second_derivative_through_the_generator() -> None:
 
 
 @pytest.mark.parametrize(("batch", "shrink", "used"), [(8, 2, 4), (3, 2, 1), (1, 2, 1), (8, 1, 8)])
-def test_the_batch_is_smaller(batch: int, shrink: int, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_shrink(batch: int, shrink: int, used: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network, seen = Linear(), []
     monkeypatch.setattr(network, "styles", lambda z, labels: seen.append(len(z)) or Linear.styles(network, z, labels))
     PathLength(batch_shrink=shrink).double().generator(turn(network, batch))
     assert seen[-1] == used
 
 
-def test_a_generator_without_styles_is_refused() -> None:
+def test_a_generator_without_styles_raises() -> None:
     with pytest.raises(
-        gankit.GankitError, match=r"'path_length' needs a generator with styles\(z, labels\).*Plain has none"
+        gankit.GankitError, match=r"'path_length' needs a generator with styles\(z, labels\).*Plain lacks them"
     ):
         PathLength().generator(turn(Plain()))
     recipe = Path(__file__).parents[3] / "recipes" / "dcgan_cifar10.yaml"
-    with pytest.raises(gankit.RecipeError, match=r"regularizers\.0: .* needs .*; DCGANGenerator has none"):
+    with pytest.raises(gankit.RecipeError, match=r"regularizers\.0: .* needs .*; DCGANGenerator lacks them"):
         gankit.Runtime().load(recipe, ["regularizers=[path_length]"])

@@ -1,4 +1,4 @@
-"""Whole runs: every option of training, checkpoints, sampling options, and that it learns."""
+"""Complete runs: training options, checkpoints, sampling options, and that it learns."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_it_compiles(runtime: gankit.Runtime, recipe: Path) -> None:
     trainer = runtime.assemble(runtime.load(recipe, changes))
     for _ in range(2):
         assert all(bool(value.isfinite()) for value in trainer.step().values())
-    assert trainer.game.compiled.supports_penalties  # R1 too, in one piece
+    assert trainer.game.compiled.supports_penalties  # R1 is compiled too
 
 
 @pytest.mark.slow
@@ -110,11 +110,11 @@ def test_it_learns_shapes(runtime: gankit.Runtime, recipe: Path) -> None:
         trainer.step()
     samples = trainer.sample(512)
     assert distance(samples, real) < 0.8
-    assert (samples.float().var(0).mean() / real.var(0).mean()).item() > 0.4  # they are many, too
+    assert (samples.float().var(0).mean() / real.var(0).mean()).item() > 0.4  # samples vary as much
 
 
 def distance(one: torch.Tensor, other: torch.Tensor) -> float:
-    """The Frechet distance of images 4 by 4 pixels small."""
+    """Fréchet distance between images at 4x4 pixels."""
     small = [functional.avg_pool2d(images.double() / 255, 4).flatten(1) for images in (one, other)]
     first, second = (torch.cov(images.t()) for images in small)
     common = torch.linalg.eigvals(first @ second).real.clamp(min=0).sqrt().sum()

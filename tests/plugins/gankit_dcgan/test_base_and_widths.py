@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gankit
-from gankit_dcgan.stages import stages
+from gankit_dcgan.networks import base_and_widths
 
 
 @pytest.mark.parametrize(
@@ -21,17 +21,19 @@ from gankit_dcgan.stages import stages
         ((16, 64), (4, 16), (128, 64)),
     ],
 )
-def test_stages_follow_from_the_size(size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...]) -> None:
-    assert stages(gankit.ImageSpec(*size, channels=3), 64) == (base, widths)
+def test_base_and_widths_follow_from_the_size(
+    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...]
+) -> None:
+    assert base_and_widths(gankit.ImageSpec(*size, channels=3), 64) == (base, list(widths))
 
 
 bases = st.tuples(st.integers(1, 32), st.integers(1, 32))
 
 
 @given(base=bases, halvings=st.integers(0, 8))
-def test_a_size_works_exactly_when_the_rule_says_so(base: tuple[int, int], halvings: int) -> None:
+def test_a_size_works_exactly_if_the_rule_allows_it(base: tuple[int, int], halvings: int) -> None:
     image = gankit.ImageSpec(base[0] << halvings, base[1] << halvings, 3)
-    # the rule, by trying every number of halvings
+    # the rule, tried for every number of halvings
     allowed = [
         k
         for k in range(1, 15)
@@ -41,12 +43,12 @@ def test_a_size_works_exactly_when_the_rule_says_so(base: tuple[int, int], halvi
     ]
     if allowed:
         (k,) = allowed
-        found = stages(image, 2)
-        assert found.base == (image.height // 2**k, image.width // 2**k)
-        assert found.widths == tuple(2 * 2**i for i in reversed(range(k)))
+        base, widths = base_and_widths(image, 2)
+        assert base == (image.height // 2**k, image.width // 2**k)
+        assert widths == [2 * 2**i for i in reversed(range(k))]
     else:
         with pytest.raises(ValueError, match=f"dcgan cannot make images of {image.height}x{image.width} "):
-            stages(image, 2)
+            base_and_widths(image, 2)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +64,17 @@ def test_a_size_works_exactly_when_the_rule_says_so(base: tuple[int, int], halvi
         ((16, 128), "20x80 and 32x128"),
     ],
 )
-def test_an_impossible_size_is_answered_with_the_nearest_that_work(size: tuple[int, int], nearest: str) -> None:
+def test_an_unsupported_size_raises_and_names_the_nearest(size: tuple[int, int], nearest: str) -> None:
     with pytest.raises(ValueError, match=f"{size[0]}x{size[1]} .*both sides must be a power of two") as caught:
-        stages(gankit.ImageSpec(*size, channels=3), 64)
+        base_and_widths(gankit.ImageSpec(*size, channels=3), 64)
     assert str(caught.value).endswith(f"the nearest sizes that work are {nearest}")
 
 
 @given(height=st.integers(1, 3000), width=st.integers(1, 3000))
-def test_the_sizes_it_proposes_work(height: int, width: int) -> None:
+def test_the_suggested_sizes_work(height: int, width: int) -> None:
     try:
-        stages(gankit.ImageSpec(height, width, 3), 1)
+        base_and_widths(gankit.ImageSpec(height, width, 3), 1)
     except ValueError as error:
-        proposed = str(error).rpartition(" work are ")[2].split(" and ")
-        for size in proposed:
-            stages(gankit.ImageSpec(*map(int, size.split("x")), channels=3), 1)
+        suggested = str(error).rpartition(" work are ")[2].split(" and ")
+        for size in suggested:
+            base_and_widths(gankit.ImageSpec(*map(int, size.split("x")), channels=3), 1)

@@ -1,4 +1,4 @@
-"""Weights that nothing trains."""
+"""Weights that are never trained."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from torch import Tensor, nn
 M = TypeVar("M", bound=nn.Module)
 
 
-def fix(module: M, *, saved: bool) -> M:
-    """Make every weight of ``module`` a buffer: no optimizer, average or penalty can mistake it for a parameter.
+def freeze(module: M, *, persistent: bool) -> M:
+    """Turn all parameters of ``module`` into buffers and switch it to eval mode, in place.
+
+    Optimizers, weight averages and penalties act on parameters, so they skip the module.
 
     Args:
-        module: changed in place, and in eval mode from here on.
-        saved: whether its state dict still holds them.
+        module: the module to freeze.
+        persistent: whether the state dict contains its parameters and buffers.
     """
     for part in module.modules():
         tensors = {**dict(part.named_parameters(recurse=False)), **dict(part.named_buffers(recurse=False))}
         for name, tensor in tensors.items():
             delattr(part, name)
-            part.register_buffer(name, tensor.detach(), persistent=saved)
+            part.register_buffer(name, tensor.detach(), persistent=persistent)
     return module.eval()
 
 
 def fingerprint(module: nn.Module) -> Tensor:
-    """SHA-256 over the names and bytes of all that is in the state dict, uint8 [32]."""
+    """SHA-256 of the names and bytes of all tensors in the state dict, uint8 [32]."""
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""What FastGAN is made of.
+"""Blocks of the FastGAN generator.
 
 Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width, ``e`` dimensions of a label's embedding.
 """
@@ -10,15 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+import gankit
 
-def gated(maps: Tensor) -> Tensor:
-    """The gated linear unit: [n 2c h w] to [n c h w]."""
-    values, gates = maps.chunk(2, dim=1)  # torch's own has a slow derivative on channels_last
+
+def gated_linear_unit(maps: Tensor) -> Tensor:
+    """Gated linear unit: [n 2c h w] to [n c h w]."""
+    values, gates = maps.chunk(2, dim=1)  # F.glu has a slow derivative in channels_last
     return values * gates.sigmoid()
 
 
-class Doubling(nn.Module):
-    """A map doubled by repeating pixels, then a 3x3 convolution with spectral norm and no bias."""
+class UpsampleConv(nn.Module):
+    """Nearest-neighbour upsampling by 2, then a 3x3 convolution with spectral norm and without bias."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -26,32 +28,30 @@ class Doubling(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[n c h w] to [n c 2h 2w]."""
-        # Repeated pixels meet sums of the kernel's weights: the same as a transposed convolution, at 4/9 of the work.
-        weight: Tensor = self.convolution.weight  # type: ignore[assignment]  # which torch takes for a module
-        kernel = weight.flip(2, 3).transpose(0, 1)
-        rows = F.pad(kernel, (0, 0, 0, 1)) + F.pad(kernel, (0, 0, 1, 0))
-        sums = F.pad(rows, (0, 1)) + F.pad(rows, (1, 0))
-        return F.conv_transpose2d(maps, sums.contiguous(memory_format=torch.channels_last), stride=2, padding=1)
+        weight: Tensor = self.convolution.weight  # type: ignore[assignment]  # which mypy takes for a module
+        # both as one transposed convolution
+        kernel = gankit.box_filtered(weight.flip(2, 3).transpose(0, 1)).contiguous(memory_format=torch.channels_last)
+        return F.conv_transpose2d(maps, kernel, stride=2, padding=1)
 
 
 class Noise(nn.Module):
-    """Normal noise, one value a pixel, added with a learnt strength that starts at zero."""
+    """Adds normal noise, one value per pixel, times a learned strength that starts at zero."""
 
     def __init__(self) -> None:
         super().__init__()
         self.strength = nn.Parameter(torch.zeros(()))
 
     def forward(self, maps: Tensor, scale: float) -> Tensor:
-        """[n c h w] to the same shape."""
+        """Feature maps [n c h w] to the same shape; ``scale`` is a further factor of the noise."""
         noise = torch.randn(len(maps), 1, *maps.shape[2:], dtype=maps.dtype, device=maps.device)
         return maps + (scale * self.strength).to(maps.dtype) * noise
 
 
-class Norm(nn.BatchNorm2d):
-    """BatchNorm; where labels are embedded, scale and shift are linear in the embedding (arXiv 1809.11096, app. B).
+class ConditionalBatchNorm(nn.BatchNorm2d):
+    """BatchNorm whose scale - 1 and shift are linear in the label's embedding (arXiv 1809.11096, appendix B).
 
     Args:
-        channels: of the map.
+        channels: c.
         embedding: e, or 0 for plain BatchNorm.
     """
 
@@ -61,7 +61,7 @@ class Norm(nn.BatchNorm2d):
         self.shift = spectral_norm(nn.Linear(embedding, channels)) if embedding else None
 
     def forward(self, maps: Tensor, embedded: Tensor | None = None) -> Tensor:
-        """[n c h w] and embeddings [n e] to [n c h w]."""
+        """Feature maps [n c h w] and embeddings [n e] to [n c h w]."""
         maps = super().forward(maps)
         if self.scale is None or self.shift is None or embedded is None:
             return maps
@@ -69,23 +69,23 @@ class Norm(nn.BatchNorm2d):
         return torch.addcmul(shift[:, :, None, None], maps, scale[:, :, None, None])
 
 
-class Up(nn.Module):
-    """Doubles a map: convolution, norm, gated linear unit; where it is deep, all that twice, and with noise.
+class UpBlock(nn.Module):
+    """Upsamples by 2: convolution, batch normalization, gated linear unit; with ``deep``, two of each, and noise.
 
     Args:
-        inputs: channels.
-        outputs: channels.
-        embedding: as for `Norm`.
+        inputs: input channels.
+        outputs: output channels.
+        embedding: e, or 0 for plain BatchNorm.
         deep: see above.
     """
 
     def __init__(self, inputs: int, outputs: int, embedding: int, deep: bool) -> None:
         super().__init__()
-        first = Doubling(inputs, 2 * outputs)
+        first = UpsampleConv(inputs, 2 * outputs)
         second = [spectral_norm(nn.Conv2d(outputs, 2 * outputs, kernel_size=3, padding=1, bias=False))] if deep else []
         self.convolutions = nn.ModuleList([first, *second])
         self.noises = nn.ModuleList(Noise() for _ in range(2 * deep))
-        self.norms = nn.ModuleList(Norm(2 * outputs, embedding) for _ in self.convolutions)
+        self.norms = nn.ModuleList(ConditionalBatchNorm(2 * outputs, embedding) for _ in self.convolutions)
 
     def forward(self, maps: Tensor, embedded: Tensor | None, noise: float) -> Tensor:
         """[n c h w] to [n c 2h 2w]."""
@@ -93,17 +93,19 @@ class Up(nn.Module):
             maps = convolution(maps)
             if self.noises:
                 maps = self.noises[index](maps, noise)
-            maps = gated(norm(maps, embedded))
+            maps = gated_linear_unit(norm(maps, embedded))
         return maps
 
 
 class SkipLayerExcitation(nn.Module):
-    """Scales the channels of a large map by what a map of a sixteenth of its size shows (arXiv 2101.04775, eq. 1).
+    """Scales the channels of a large feature map by factors computed from a small one (arXiv 2101.04775, eq. 1).
+
+    The small map has a sixteenth of the height and width.
 
     Args:
         small: channels of the small map.
-        large: channels of the large one.
-        base: pixels to which the small map is averaged.
+        large: channels of the large map.
+        base: height and width to which the small map is average-pooled.
     """
 
     def __init__(self, small: int, large: int, base: tuple[int, int]) -> None:
@@ -113,7 +115,7 @@ class SkipLayerExcitation(nn.Module):
         self.excite = spectral_norm(nn.Conv2d(large, large, kernel_size=1, bias=False))
 
     def forward(self, small: Tensor, large: Tensor) -> Tensor:
-        """[n c h/16 w/16] and [n c h w] to [n c h w]."""
+        """The small map [n small h/16 w/16] and the large map [n large h w] to [n large h w]."""
         averaged = F.avg_pool2d(small, small.shape[2] // self.base[0])
         scale: Tensor = self.excite(F.silu(self.squeeze(averaged))).sigmoid()
         return large * scale

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 import gankit
 from gankit.testing import make_turn
 from gankit_biggan.networks import BigGANDiscriminator, BigGANGenerator
-from gankit_biggan.orthogonal import Orthogonal, off_diagonal
+from gankit_biggan.orthogonal_regularization import Orthogonal, off_diagonal
 
 IMAGE = gankit.ImageSpec(8, 8, 3, classes=2)
 

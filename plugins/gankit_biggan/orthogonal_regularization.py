@@ -15,15 +15,16 @@ WITH_FILTERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
 
 
 class Orthogonal:
-    """Filters of each layer of G are drawn to be orthogonal, of whatever length (arXiv 1809.11096, eq. 3).
+    """Orthogonal regularization of G without the diagonal (arXiv 1809.11096, eq. 3).
 
-    For each weight W with a filter a column, it adds beta times the squared Frobenius norm of the product of W's
-    transpose with W, without its diagonal. Of a layer with spectral normalization or another parametrization, W is
-    the weight that is trained. Embeddings and normalization are left out.
+    Pushes the filters of each layer towards orthogonality and leaves their norms free. For each weight W with one
+    filter per column, it adds beta times the squared Frobenius norm of the off-diagonal part of W^T W. For a layer with
+    spectral norm or another parametrization, W is the trained parameter. Embeddings and normalization layers are not
+    regularized.
 
     Args:
-        beta: weight; the paper's.
-        interval: turns of G from one application to the next.
+        beta: weight of the penalty.
+        interval: apply the penalty every ``interval`` turns of G.
     """
 
     def __init__(self, *, beta: Annotated[gankit.Scheduled, Field(ge=0)] = 1e-4, interval: PositiveInt = 1) -> None:
@@ -36,21 +37,22 @@ class Orthogonal:
 
 
 def filters(network: nn.Module) -> list[Tensor]:
-    """The weights of all layers that have filters, [filters inputs] each."""
+    """The weights of all linear and convolutional layers as matrices [filters inputs]."""
     matrices = []
     for layer in network.modules():
         if isinstance(layer, WITH_FILTERS):
-            known = dict(layer.named_parameters())  # a parametrization keeps the trained weight elsewhere
-            weight = known["weight"] if "weight" in known else known["parametrizations.weight.original"]
+            parameters = dict(layer.named_parameters())
+            weight = parameters.get("weight", parameters.get("parametrizations.weight.original"))
+            assert weight is not None
             matrices.append((weight.transpose(0, 1) if isinstance(layer, TRANSPOSED) else weight).flatten(1))
     return matrices
 
 
 def off_diagonal(matrix: Tensor) -> Tensor:
-    """The sum of squares of all products of one row [filters inputs] with another."""
+    """Sum of the squared dot products of all ordered pairs of different rows of [filters inputs]."""
     rows, columns = matrix.shape
     if rows <= columns:
         products = matrix @ matrix.t()
         return (products - torch.diag(products.diagonal())).square().sum()
-    # as large a sum, of far fewer products; its difference is exact enough, for so many rows are far from orthogonal
+    # The same sum from the smaller Gram matrix. Cancellation is harmless: more rows than columns are never orthogonal.
     return (matrix.t() @ matrix).square().sum() - matrix.square().sum(dim=1).square().sum()

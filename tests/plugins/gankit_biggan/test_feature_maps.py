@@ -3,12 +3,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import gankit
+from gankit_biggan.feature_maps import attended_blocks, discriminator_feature_maps, generator_feature_maps
 from gankit_biggan.networks import BigGANDiscriminator, BigGANGenerator
-from gankit_biggan.stages import attended, discriminator_stages, generator_stages
 
 
 @pytest.mark.parametrize(
-    ("size", "base", "widths", "sizes"),
+    ("size", "base", "widths", "short_sides"),
     [
         ((8, 8), (4, 4), (4, 4), (8,)),
         ((28, 28), (7, 7), (4, 4, 4), (14, 28)),
@@ -22,13 +22,13 @@ from gankit_biggan.stages import attended, discriminator_stages, generator_stage
     ],
 )
 def test_generator(
-    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]
+    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], short_sides: tuple[int, ...]
 ) -> None:
-    assert generator_stages(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, sizes)
+    assert generator_feature_maps(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, short_sides)
 
 
 @pytest.mark.parametrize(
-    ("size", "base", "widths", "sizes"),
+    ("size", "base", "widths", "short_sides"),
     [
         ((8, 8), (4, 4), (2, 2, 2), (4, 4, 4)),
         ((28, 28), (7, 7), (2, 2, 2, 2), (14, 7, 7, 7)),
@@ -40,43 +40,48 @@ def test_generator(
     ],
 )
 def test_discriminator(
-    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], sizes: tuple[int, ...]
+    size: tuple[int, int], base: tuple[int, int], widths: tuple[int, ...], short_sides: tuple[int, ...]
 ) -> None:
-    assert discriminator_stages(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, sizes)
+    assert discriminator_feature_maps(gankit.ImageSpec(*size, channels=3), 1, None) == (base, widths, short_sides)
 
 
 @pytest.mark.parametrize(
     ("attention", "blocks"), [(None, (1,)), ((), ()), ((16,), (1,)), ((32, 8), (0, 2)), ((32, 32), (2,))]
 )
-def test_attention_follows_blocks_of_its_size(attention: tuple[int, ...] | None, blocks: tuple[int, ...]) -> None:
+def test_attention_follows_the_blocks_of_the_given_sizes(
+    attention: tuple[int, ...] | None, blocks: tuple[int, ...]
+) -> None:
     image = gankit.ImageSpec(32, 64, 3)
-    assert attended(generator_stages(image, 1, None), image, attention) == blocks
+    assert attended_blocks(generator_feature_maps(image, 1, None), image, attention) == blocks
 
 
-def test_attention_is_left_out_where_no_feature_map_is_half_as_large() -> None:
+def test_default_attention_is_omitted_if_no_feature_map_has_half_the_size() -> None:
     image = gankit.ImageSpec(8, 8, 3)
-    assert attended(generator_stages(image, 1, None), image, None) == ()
+    assert attended_blocks(generator_feature_maps(image, 1, None), image, None) == ()
 
 
-def test_attention_at_another_size_is_refused() -> None:
+def test_attention_at_a_size_without_feature_map_raises() -> None:
     image = gankit.ImageSpec(32, 32, 3)
     with pytest.raises(
-        ValueError, match=r"attention at 4 px: .* 32x32, .* are 8, 16, 32; name one of these, or none: \[\]"
+        ValueError, match=r"attention at 4 px: .* 32x32, .* are 8, 16, 32; choose from these, or use none: \[\]"
     ):
         BigGANGenerator(image, 8, width=1, attention=(16, 4))
-    with pytest.raises(ValueError, match="attention at 32 px: .* are 8, 16; name"):
+    with pytest.raises(ValueError, match="attention at 32 px: .* are 8, 16; choose"):
         BigGANDiscriminator(image, width=1, attention=(32,))
 
 
-def test_multipliers_are_as_many_as_feature_maps() -> None:
+def test_a_wrong_number_of_multipliers_raises() -> None:
     image = gankit.ImageSpec(32, 32, 3)
-    assert generator_stages(image, 3, (4, 3, 2, 1)).widths == (12, 9, 6, 3)
-    assert discriminator_stages(image, 3, (1, 2, 3, 4)).widths == (3, 6, 9, 12)
+    assert generator_feature_maps(image, 3, (4, 3, 2, 1)).widths == (12, 9, 6, 3)
+    assert discriminator_feature_maps(image, 3, (1, 2, 3, 4)).widths == (3, 6, 9, 12)
     with pytest.raises(
-        ValueError, match=r"3 multipliers: .* 32x32 take 4, for the base and each doubling; .* \[4, 4, 4, 4\]"
+        ValueError,
+        match=r"multipliers: 3 given, but .* 32x32 need 4, for the base and each doubling; .* \[4, 4, 4, 4\]",
     ):
         BigGANGenerator(image, 8, width=1, multipliers=(1, 2, 3))
-    with pytest.raises(ValueError, match=r"5 multipliers: .* 32x32 take 4, for each block; .* \[2, 2, 2, 2\]"):
+    with pytest.raises(
+        ValueError, match=r"multipliers: 5 given, but .* 32x32 need 4, for each block; .* \[2, 2, 2, 2\]"
+    ):
         BigGANDiscriminator(image, width=1, multipliers=(1, 2, 3, 4, 5))
 
 
@@ -89,19 +94,19 @@ def test_multipliers_are_as_many_as_feature_maps() -> None:
         ((1024, 1024), "896x896"),
     ],
 )
-@pytest.mark.parametrize("stages", [generator_stages, discriminator_stages])
-def test_an_impossible_size_is_answered_with_the_nearest_that_work(stages, size: tuple[int, int], nearest: str) -> None:
+@pytest.mark.parametrize("feature_maps", [generator_feature_maps, discriminator_feature_maps])
+def test_an_unsupported_size_raises_and_names_the_nearest(feature_maps, size: tuple[int, int], nearest: str) -> None:
     with pytest.raises(
         ValueError, match=f"biggan cannot make images of {size[0]}x{size[1]} .*both sides must be"
     ) as caught:
-        stages(gankit.ImageSpec(*size, channels=3), 1, None)
+        feature_maps(gankit.ImageSpec(*size, channels=3), 1, None)
     assert str(caught.value).endswith(f"the nearest sizes that work are {nearest}")
 
 
 @given(height=st.integers(1, 1200), width=st.integers(1, 1200))
-def test_the_sizes_it_proposes_work(height: int, width: int) -> None:
+def test_the_suggested_sizes_work(height: int, width: int) -> None:
     try:
-        generator_stages(gankit.ImageSpec(height, width, 3), 1, None)
+        generator_feature_maps(gankit.ImageSpec(height, width, 3), 1, None)
     except ValueError as error:
         for size in str(error).rpartition(" work are ")[2].split(" and "):
-            generator_stages(gankit.ImageSpec(*map(int, size.split("x")), channels=3), 1, None)
+            generator_feature_maps(gankit.ImageSpec(*map(int, size.split("x")), channels=3), 1, None)

@@ -1,0 +1,20 @@
+"""Full precision inside autocast."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+
+def full_precision(where: Tensor | torch.device) -> AbstractContextManager[None]:
+    """Disable autocast: operations run in the precision of their operands.
+
+    Args:
+        where: the device whose autocast is disabled, or a tensor on it.
+    """
+    device = (where.device if isinstance(where, Tensor) else where).type
+    if not torch.amp.is_autocast_available(device):  # the meta device
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
