@@ -14,7 +14,7 @@ from ..recipe.located_document import KeyPath
 from ..recipe.model import in_order
 from ..registry import Selected
 from ..training.callbacks import Callbacks
-from .dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator, try_optimizer
+from .dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 MAX_SENTENCE = 500
@@ -49,7 +49,6 @@ def check_components(checked: CheckedRecipe) -> tuple[list[Problem], dict[KeyPat
     attempt(("loss",), lambda: _require_attributes(checked.build("loss"), PLAYERS, "loss"))
     attempt(("train", "game"), lambda: _require_attributes(checked.build(("train", "game")), ("step",), "game"))
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
-    attempt_each("optimizers", lambda selected: try_optimizer(selected.build))
     attempt_each("callbacks", lambda selected: Callbacks([(selected.entry.name, selected.build())]))
     image = attempt(("dataset",), lambda: _image_of_dataset(checked, problems))
     if image is not None:

@@ -1,4 +1,4 @@
-"""Dry runs: networks and augmentations on the meta device, which computes shapes only; optimizers on one parameter."""
+"""Dry runs: networks and augmentations on the meta device, which computes shapes only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from ..game.outputs import heads_of
 from ..interfaces import ImageSpec
@@ -73,11 +75,19 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
         raise ValueError(f"returns {_shape(augmented)} for images {list(_batch_shape(image))}; it must keep the shape")
 
 
-def try_optimizer(build: Callable[[list[nn.Parameter]], Any]) -> None:
-    """Build the optimizer for one parameter. Raises: Exception: it cannot be built, or is not an optimizer."""
-    optimizer = build([nn.Parameter(torch.zeros(1))])
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise ValueError(f"returns a {type(optimizer).__name__}, which is not a torch.optim.Optimizer")
+class _SkipPowerIteration(TorchFunctionMode):
+    """Replaces `mv` and `normalize` on the meta device by tensors of the same shape.
+
+    Spectral norm calls each of them 60 times for a layer, and their meta kernels are slow Python code.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in (torch.mv, F.normalize) and args and args[0].is_meta:
+            if func is torch.mv:
+                return args[0].new_empty(args[0].shape[:1])
+            return args[0] if kwargs.get("out") is None else kwargs["out"]
+        return func(*args, **kwargs)
 
 
 def _build_network(build: Build) -> nn.Module:
@@ -94,7 +104,7 @@ def _build_network(build: Build) -> nn.Module:
 def _run(call: Callable[[], T]) -> T:
     """The result of ``call`` on the meta device."""
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"), _SkipPowerIteration():
             return call()
     except (NotImplementedError, RuntimeError) as error:
         if isinstance(error, NotImplementedError) or "meta" in str(error):  # it reads the values of a tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import RecipeError
@@ -26,5 +27,8 @@ def build_optimizers(
             optimizers[player] = checked.build(path, groups)
         except (ValueError, TypeError, RuntimeError) as error:
             raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
+        if not isinstance(optimizers[player], torch.optim.Optimizer):
+            message = f"returns a {type(optimizers[player]).__name__}, which is not a torch.optim.Optimizer"
+            raise RecipeError([checked.recipe.document.problem(path, message)])
         schedules.append(OptimizerSchedule(optimizers[player], checked[path].params, own_settings))
     return optimizers, schedules

