@@ -72,17 +72,19 @@ class Runtime:
         """The installed plugins that could not be loaded, with the reason."""
         return self._loader.broken
 
-    def load(self, path: str | Path, overrides: Sequence[str] = ()) -> CheckedRecipe:
+    def load(self, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         """Read a recipe with ``KEY=VALUE`` overrides and check it.
 
         Raises:
             RecipeError: with every problem of its structure and components.
         """
-        document = read_document(path, overrides)
-        recipe, problems = Recipe.attempt(document)
-        if recipe is None or problems:
-            raise RecipeError(in_order(problems + self._select(None, document)[1]))
-        return self.check(recipe)
+        recipe = self._read(path, overrides)
+        self.check(recipe)
+        return recipe
+
+    def load_checked(self, path: str | Path, overrides: Sequence[str] = ()) -> CheckedRecipe:
+        """The same as `load`, with the result of the check, which `assemble` takes without checking again."""
+        return self.check(self._read(path, overrides))
 
     def check(self, recipe: Recipe) -> CheckedRecipe:
         """Check a recipe against the registries, without data or device. Raises: RecipeError with every problem."""
@@ -103,7 +105,7 @@ class Runtime:
         """A trainer with prepared data and initialized networks.
 
         Args:
-            recipe: from `load`, `check` or `Recipe.load`; a `Recipe` is checked first.
+            recipe: a `Recipe` is checked first.
             run_dir: the run directory, which must not exist or must be empty; None uses the next free one under
                 ``results/``. It is created when the run starts.
 
@@ -133,7 +135,7 @@ class Runtime:
                 f"{directory}: this run was killed before it started: delete it, and run its recipe again"
             )
         try:
-            checked = self.load(directory / RECIPE, overrides)
+            checked = self.load_checked(directory / RECIPE, overrides)
         except RecipeError as error:
             missing = self.missing_plugins(read_record(directory).get("plugins", {}))
             hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
@@ -173,6 +175,13 @@ class Runtime:
         """The plugins that a run or checkpoint recorded and this runtime lacks, with their source."""
         loaded = {plugin.name for plugin in self.plugins}
         return [f"'{name}' ({about.get('source')})" for name, about in recorded.items() if name not in loaded]
+
+    def _read(self, path: str | Path, overrides: Sequence[str]) -> Recipe:
+        document = read_document(path, overrides)
+        recipe, problems = Recipe.attempt(document)
+        if recipe is None or problems:
+            raise RecipeError(in_order(problems + self._select(None, document)[1]))
+        return recipe
 
     def _select(self, recipe: Recipe | None, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
         components, problems = select_components(recipe, document, self.registries)

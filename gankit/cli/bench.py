@@ -45,7 +45,7 @@ def bench(
     if int(os.environ.get("WORLD_SIZE") or 1) > 1:
         raise GankitError("gankit bench measures a single process; start it without torchrun")
     runtime = make_runtime(plugin)
-    checked = runtime.load(recipe, [*(overrides or ()), *([f"train.device={device}"] if device else ())])
+    checked = runtime.load_checked(recipe, [*(overrides or ()), *([f"train.device={device}"] if device else ())])
     console = output_console()
     try:
         with _temporary_folder() as folder:

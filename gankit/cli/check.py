@@ -25,7 +25,7 @@ def check(
 
       gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
     """
-    checked = make_runtime(plugin).load(recipe, overrides or ())
+    checked = make_runtime(plugin).load_checked(recipe, overrides or ())
     table = Table(title=f"{recipe} is valid", title_justify="left", box=None, show_header=False)
     table.add_column(style="bold")
     for key, value in checked.recipe.model_dump(mode="json").items():

@@ -47,7 +47,7 @@ def run(
         if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
-    checked = runtime.load(recipe, overrides or ())
+    checked = runtime.load_checked(recipe, overrides or ())
     output_console().print(f"preparing {checked.recipe.dataset.name} ...")
     try:
         trainer = runtime.assemble(checked, directory)

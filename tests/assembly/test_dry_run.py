@@ -132,7 +132,7 @@ class TestNotTried:
     @pytest.fixture
     def recipe(self, tiny_runtime, tiny_recipe, tmp_path):
         tiny_runtime.load_plugin(Plugin())
-        return lambda name: tiny_runtime.load(tiny_recipe(tmp_path, discriminator={"name": name}))
+        return lambda name: tiny_runtime.load_checked(tiny_recipe(tmp_path, discriminator={"name": name}))
 
     def test_it_trains(self, tiny_runtime, recipe, tmp_path):
         checked = recipe("reads_values")

@@ -39,6 +39,6 @@ def _factory(build):
 def test_faults_of_an_optimizer(tiny_runtime, tiny_recipe, tmp_path, name, message):
     tiny_runtime.load_plugin(Plugin())
     optimizers = {"generator": {"name": "tiny"}, "discriminator": {"name": name}}
-    checked = tiny_runtime.load(tiny_recipe(tmp_path, optimizers=optimizers))
+    checked = tiny_runtime.load_checked(tiny_recipe(tmp_path, optimizers=optimizers))
     with pytest.raises(gankit.RecipeError, match=rf"tiny.yaml:\d+:\d+: optimizers.discriminator: .*({message})"):
         tiny_runtime.assemble(checked, tmp_path / "run")
