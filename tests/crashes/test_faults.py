@@ -320,7 +320,7 @@ def test_a_zip_that_vanishes(cli, tmp_path, monkeypatch, require_whole, tiny_rec
     assert refused.code == 2
     assert refused.err.count("\n") == 1
     assert (
-        "does not exist" if fault == "deleted" else "nor a whole zip" if fault == "emptied" else "zip"
+        "does not exist" if fault == "deleted" else "nor a complete zip" if fault == "emptied" else "zip"
     ) in refused.err
     shutil.move("whole.zip", "pictures.zip")
     assert cli("resume", *words).code == 0

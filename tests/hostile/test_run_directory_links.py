@@ -76,7 +76,7 @@ class TestRunDirectories:
             case "another run":
                 rehash(Path("victim", NAME), lambda manifest: manifest.update(run="2026-01-01T00:00:00+00:00"))
             case "nobody":
-                shutil.rmcontents(Path("victim", NAME))
+                shutil.rmtree(Path("victim", NAME))
             case "this run and more":
                 Path("victim", "thesis.tex").write_text("mine")
             case "this run, as a link":
@@ -100,7 +100,7 @@ class TestRunDirectories:
                 use(run)
 
     def test_checkpoints_may_share_files(self, run):
-        twin = Path(shutil.copycontents(run / "checkpoints" / NAME, run / "checkpoints" / "step-00000004"))
+        twin = Path(shutil.copytree(run / "checkpoints" / NAME, run / "checkpoints" / "step-00000004"))
         (twin / "state.pt").unlink()
         (twin / "state.pt").symlink_to(Path("..", NAME, "state.pt"))
         assert gankit.load_generator(run).checkpoint.name == twin.name
