@@ -26,7 +26,7 @@ class TestData:
             ({"dataset": {"name": "tiny", "count": 1}}, "tiny.yaml:8:3: dataset: a batch of 8 is larger than the dataset, which has 1 image; lower loader.batch_size or add images"),
             ({"loader": {"batch_size": 33}}, "tiny.yaml:8:3: dataset: a batch of 33 is larger than the dataset, which has 32 images; lower loader.batch_size"),
             ({"conditional": True, "dataset": {"name": "tiny", "labelled": False}}, "conditional: is true, but dataset 'tiny' has no labels; use labelled data or conditional: false"),
-            ({"generator": "three_channels", "dataset": {"name": "tiny", "channels": 1}}, "generator: makes [2, 3, 16, 16] of two latents; the recipe's images are [2, 1, 16, 16]: channels come from the dataset"),
+            ({"generator": "three_channels", "dataset": {"name": "tiny", "channels": 1}}, "generator: returns [2, 3, 16, 16] for two latents; the recipe's images are [2, 1, 16, 16]: channels come from the dataset"),
             ({"dataset": {"name": "tiny", "channels": 5}}, "tiny.yaml:8:3: dataset: its images are 5 channels; gankit takes an ImageSpec with 1 to 4 channels"),
             ({"initialize": "nowhere"}, "tiny.yaml:28:13: initialize: nowhere: no such run or checkpoint"),
             ({"initialize": "."}, "initialize: .: is neither a run directory nor a checkpoint"),
@@ -80,8 +80,8 @@ class TestPlugins:
         [
             ("def __init__(self): raise RuntimeError('no\\nway')", "loss: RuntimeError: no way"),
             ("def __init__(self): raise ValueError('give me a margin')", "loss: give me a margin"),
-            ("def generator(self, turn): ...", "loss: Loss is no loss: it has no discriminator"),
-            ("pass", "loss: Loss is no loss: it has no discriminator and no generator"),
+            ("def generator(self, turn): ...", "loss: Loss is not a loss: it lacks `discriminator`"),
+            ("pass", "loss: Loss is not a loss: it lacks `discriminator` and `generator`"),
         ],
     )
     def test_an_invalid_loss(self, refused, body, message):
@@ -95,17 +95,17 @@ class TestPlugins:
     @pytest.mark.parametrize(
         ("kind", "section", "body", "message"),
         [
-            ("regularizers", "regularizers: [mine]", "def discriminator(self, turn): ...", "a regularizer's interval is a whole number"),
-            ("regularizers", "regularizers: [mine]", "interval = 1", "Mine is no regularizer: it has neither discriminator nor generator"),
-            ("regularizers", "regularizers: [mine]", "interval = 0\n    def generator(self, turn): ...", "its own is 0"),
+            ("regularizers", "regularizers: [mine]", "def discriminator(self, turn): ...", "a regularizer's `interval` should be a whole number"),
+            ("regularizers", "regularizers: [mine]", "interval = 1", "Mine is not a regularizer: it lacks both `discriminator` and `generator`"),
+            ("regularizers", "regularizers: [mine]", "interval = 0\n    def generator(self, turn): ...", "it is 0"),
             ("callbacks", "callbacks: [mine]", "def on_step(self, run): ...", "callback 'mine': unknown method 'on_step'"),
-            ("latents", "latent: mine", "def __init__(self, dim): ...", "Mine is no latent: it has no sample"),
-            ("games", "train: {steps: 1, game: mine}", "pass", "Mine is no game: it has no step"),
-            ("datasets", "dataset: mine", "pass", "Mine is no dataset: it has no prepare and no spec"),
-            ("augmentations", "augmentations: [mine]", "def __init__(self, image): ...", "makes a Mine, which is no torch.nn.Module"),
-            ("augmentations", "augmentations: [mine]", "def __new__(cls, image): return torch.nn.AvgPool2d(2)", "makes [2, 3, 8, 8] of images [2, 3, 16, 16]; the shape has to stay"),
-            ("generators", "generator: mine", "def __init__(self, image, latent_dim): ...", "makes a Mine, which is no torch.nn.Module"),
-            ("discriminators", "discriminator: mine", "def __new__(cls, image): return type('M', (torch.nn.Module,), {'forward': lambda self, images, labels: images.flatten()})()", "makes [1536] of two images; logits are [2 ...]"),
+            ("latents", "latent: mine", "def __init__(self, dim): ...", "Mine is not a latent: it lacks `sample`"),
+            ("games", "train: {steps: 1, game: mine}", "pass", "Mine is not a game: it lacks `step`"),
+            ("datasets", "dataset: mine", "pass", "Mine is not a dataset: it lacks `prepare` and `spec`"),
+            ("augmentations", "augmentations: [mine]", "def __init__(self, image): ...", "returns a Mine, which is not a torch.nn.Module"),
+            ("augmentations", "augmentations: [mine]", "def __new__(cls, image): return torch.nn.AvgPool2d(2)", "returns [2, 3, 8, 8] for images [2, 3, 16, 16]; it must keep the shape"),
+            ("generators", "generator: mine", "def __init__(self, image, latent_dim): ...", "returns a Mine, which is not a torch.nn.Module"),
+            ("discriminators", "discriminator: mine", "def __new__(cls, image): return type('M', (torch.nn.Module,), {'forward': lambda self, images, labels: images.flatten()})()", "returns [1536] for two images; expected logits [2 ...]"),
             ("optimizers", "optimizers: {generator: mine, discriminator: mine}", "def __init__(self, parameters): ...", "makes a Mine, which is no torch.optim.Optimizer"),
         ],
     )  # fmt: skip

@@ -265,7 +265,7 @@ def test_data_that_vanishes(
     assert said.err.startswith("error: ")
     assert "pictures" in said.err
     assert len(said.err.splitlines()) == 1
-    assert ("is gone; bring it back" in said.err) == (kind == "folder")
+    assert ("no longer exists; restore it" in said.err) == (kind == "folder")
     assert "gankit resume run --plugin" in said.out
     assert require_whole(tmp_path / "run") >= 2
     if kind == "folder":

@@ -178,11 +178,11 @@ class TestMemory:
         assert said.code == 1
         assert "Traceback" not in said.err
         assert len(said.err.splitlines()) == 1
-        tried = f" (the last {'4,096.00' if kind == 'real' else '2.00'} GiB were not to be had)"
+        tried = f" (the last request was for {'4,096.00' if kind == 'real' else '2.00'} GiB)"
         assert said.err.startswith(
             f"error: out of memory in step 3 on cpu{tried}: loader.batch_size=8, images of 16 x 16 pixels, precision fp32. "
-            "What needs less: train.microbatch=4, which is the same batch in parts; a lower loader.batch_size; "
-            "narrower networks (now discriminator.width=4); train.precision=bf16; loader.cache=none"
+            "To use less: train.microbatch=4, which splits the same batch; a lower loader.batch_size; "
+            "smaller networks (now discriminator.width=4); train.precision=bf16; loader.cache=none"
         )
         assert "gankit resume run" in said.out
         assert "out of memory" in events()[-1]["error"]
@@ -200,7 +200,7 @@ class TestMemory:
         )
         said = cli("run", *tiny(loss="large"), "--plugin", "large.py")
         assert said.code == 1
-        assert said.err.startswith("error: out of memory in step 1 on cpu (the last 4,096.00 GiB")
+        assert said.err.startswith("error: out of memory in step 1 on cpu (the last request was for 4,096.00 GiB")
         assert "there is no checkpoint" in said.out
 
     def test_while_assembling(self, cli, tiny):
@@ -252,7 +252,7 @@ class TestOthersCode:
         said = cli("run", *tiny("open('nowhere/file', 'w')"))
         assert (said.code, said.err) == (
             1,
-            "error: callback 'Own', on_step_end: nowhere/file: No such file or directory; bring it back\n",
+            "error: callback 'Own', on_step_end: nowhere/file: No such file or directory; restore it\n",
         )
 
     def test_all_callbacks_are_told_of_a_failure_though_one_of_them_fails_again(
@@ -294,7 +294,7 @@ class TestOthersCode:
         ("fault", "message"),
         [
             ("raise KeyError('label')", "the run failed: KeyError: .*label"),
-            ("raise FileNotFoundError(2, 'No such file', 'x.png')", "^error: x.png: No such file; bring it back$"),
+            ("raise FileNotFoundError(2, 'No such file', 'x.png')", "^error: x.png: No such file; restore it$"),
             ("torch.empty(2**42)", "^error: out of memory in step"),
             (
                 "os.kill(os.getpid(), signal.SIGKILL)",

@@ -86,7 +86,7 @@ def test_torchrun_s_restart_needs_to_know_the_directory(cli, monkeypatch, tiny_r
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     said = cli("run", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file)
     assert said.code == 2
-    assert "without --out DIR none can tell which directory is its own" in said.err
+    assert "without --out DIR its directory is unknown" in said.err
 
 
 def test_torchrun_s_restart_goes_on(cli, monkeypatch, tiny_recipe, tiny_plugin_file, tmp_path):
@@ -136,4 +136,4 @@ def test_bench_measures_one_process(cli, monkeypatch, tiny_recipe, tiny_plugin_f
     monkeypatch.setenv("WORLD_SIZE", "2")
     said = cli("bench", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file)
     assert said.code == 2
-    assert "gankit bench measures one process; start it without torchrun" in said.err
+    assert "gankit bench measures a single process; start it without torchrun" in said.err

@@ -248,7 +248,7 @@ def test_a_damaged_newest_checkpoint_says_how_to_go_on(runtime, recipe, tmp_path
     newest = checkpoints(tmp_path / "run")[-1]
     (newest / "generator.safetensors").write_bytes(b"x")
     with pytest.raises(
-        gankit.CheckpointError, match=f"SHA-256 .*to go on from step-00000008, delete {newest} and resume"
+        gankit.CheckpointError, match=f"SHA-256 .*to continue from step-00000008, delete {newest} and resume"
     ):
         runtime.resume(tmp_path / "run")
 
