@@ -15,7 +15,7 @@ class Plugin:
             "nesterov": lambda p: torch.optim.SGD(p, nesterov=True),
             "betas": lambda p: torch.optim.Adam(p, betas=(0.5, 1.0)),
             "twice": lambda p: torch.optim.SGD([*p, *p]),
-            "list": lambda p: list(p),
+            "list": list,
         }.items():
             registries.optimizers.add(name, _factory(build))
 

@@ -106,7 +106,6 @@ class TestPlugins:
             ("augmentations", "augmentations: [mine]", "def __new__(cls, image): return torch.nn.AvgPool2d(2)", "returns [2, 3, 8, 8] for images [2, 3, 16, 16]; it must keep the shape"),
             ("generators", "generator: mine", "def __init__(self, image, latent_dim): ...", "returns a Mine, which is not a torch.nn.Module"),
             ("discriminators", "discriminator: mine", "def __new__(cls, image): return type('M', (torch.nn.Module,), {'forward': lambda self, images, labels: images.flatten()})()", "returns [1536] for two images; expected logits [2 ...]"),
-            ("optimizers", "optimizers: {generator: mine, discriminator: mine}", "def __init__(self, parameters): ...", "makes a Mine, which is no torch.optim.Optimizer"),
         ],
     )  # fmt: skip
     def test_invalid_components_of_other_kinds(

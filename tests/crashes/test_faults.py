@@ -150,7 +150,7 @@ def test_a_directory_that_became_read_only(runtime, recipe, whole, tmp_path, out
         with pytest.raises(gankit.GankitError, match=os.strerror(number)):
             trainer.fit()
     assert require_whole(tmp_path / "run") == 2
-    assert events[-1]["event"] == "failed"
+    assert events[-1].kind == "failed"
     runtime.resume(tmp_path / "run").fit()
     assert outcome(tmp_path / "run") == whole
 

@@ -119,9 +119,28 @@ class TestSignals:
             assert not Path("/proc", child).exists()
 
 
+class Clock:
+    """The loop's clock, which moves only when the plugin's code says so."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+ADVANCE = "__import__('gankit.training.loop').training.loop.time.advance({})"
+
+
 class TestTimeLimit:
+    @pytest.fixture(autouse=True)
+    def clock(self, monkeypatch):
+        monkeypatch.setattr("gankit.training.loop.time", Clock())
+
     def test_it_saves_and_ends_with_75_and_each_launch_has_its_own(self, cli, tiny, tiny_plugin_file, require_whole):
-        said = cli("run", *tiny("time.sleep(0.5)"), "train.max_hours=0.0001")  # 0.36 s
+        said = cli("run", *tiny(ADVANCE.format(3601)), "train.max_hours=1")
         assert said.code == 75
         assert said.err == ""
         assert "stopped after step 2: time limit (train.max_hours)" in said.out
@@ -132,7 +151,7 @@ class TestTimeLimit:
         go_on(cli, tiny_plugin_file)
 
     def test_a_run_that_is_done_by_then_is_done(self, cli, tiny):
-        said = cli("run", *tiny("time.sleep(4)"), "train.steps=2", "train.max_hours=0.001")
+        said = cli("run", *tiny(ADVANCE.format(3601)), "train.steps=2", "train.max_hours=1")
         assert said.code == 0
         assert "done: step 2" in said.out
 
@@ -299,7 +318,7 @@ class TestOthersCode:
             (
                 "os.kill(os.getpid(), signal.SIGKILL)",
                 "^error: (?:callback .*: )?in step [0-9]+, a process that decodes images (is killed by signal: "
-                "Killed|exited unexpectedly), perhaps for want of "
+                "Killed|exited unexpectedly), possibly for lack of "
                 "memory: lower loader.workers, or keep the decoded images with loader.cache=memory$",
             ),
         ],

@@ -64,7 +64,7 @@ def test_peak_flops_are_those_of_a_matrix_product(trainer, clock, monkeypatch):
         assert (one.dtype, other.dtype) == (torch.bfloat16, torch.bfloat16)
         return product(one, other, out=out)
 
+    engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).setup.engine
     monkeypatch.setattr("gankit.profiling.flops.time", clock)
     monkeypatch.setattr(torch, "mm", mm)
-    engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).setup.engine
     assert matrix_flops(engine) == pytest.approx(64 * 64 * (2 * 64) / 0.004)

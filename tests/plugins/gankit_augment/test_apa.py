@@ -78,5 +78,5 @@ def test_schedules_are_for_what_is_not_adapted() -> None:
     schedule = {"start": 0, "end": 0.5, "over_images": 80}
     trainer = gankit.Runtime().assemble(recipe(target=None, p=schedule))
     assert [round(float(trainer.step()["apa_p"]), 6) for _ in range(3)] == [0, 0.1, 0.2]
-    with pytest.raises(gankit.RecipeError, match=r"train\.game\.target: p is scheduled, .* or p as a number"):
+    with pytest.raises(gankit.RecipeError, match=r"train\.game\.target: p is scheduled, .* or p to a number"):
         gankit.Runtime().check(recipe(p=schedule))

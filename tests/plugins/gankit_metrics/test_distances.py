@@ -196,7 +196,7 @@ def test_what_is_kept_is_float32_without_a_graph():
     metric.update(given, True)
     metric.update(given, False)
     assert metric.compute()["kid"] < 0  # the diagonal alone is left out
-    (kept,) = metric._features._parts[True]
+    kept = metric.collected(real=True)
     assert (kept.dtype, kept.requires_grad, kept.device.type) == (torch.float32, False, "cpu")
 
 

@@ -93,9 +93,9 @@ def test_large_images_are_shrunk_with_antialiasing(extractor):
             torch.zeros(1, 4, 8, 8, dtype=torch.uint8),
             r"^images must have 3 channels, or 1 that is repeated, but have 4: convert",
         ),
-        (torch.zeros(1, 2, 8, 8, dtype=torch.uint8), r"these have 2: convert"),
+        (torch.zeros(1, 2, 8, 8, dtype=torch.uint8), r"but have 2: convert"),
         (torch.zeros(1, 3, 8, 8), r"images must be uint8 \[n c h w\], but are torch.float32 \[1, 3, 8, 8\]"),
-        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"torch.uint8 \[3, 8, 8\] was given"),
+        (torch.zeros(3, 8, 8, dtype=torch.uint8), r"torch.uint8 \[3, 8, 8\]"),
     ],
 )
 def test_other_images_are_refused(extractor, images, message):

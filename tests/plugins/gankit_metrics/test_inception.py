@@ -104,7 +104,7 @@ def test_the_files_name_begins_its_hash():
 def test_no_network_names_both_ways(offline):
     with pytest.raises(gankit.GankitError) as caught:
         Inception()
-    for part in ("features 'inception': downloading", inception_weights.URL, "refused", "try again", "`weights: PATH/"):
+    for part in ("features 'inception': downloading", inception_weights.URL, "refused", "Try again", "`weights: PATH/"):
         assert part in str(caught.value)
     assert list(offline.iterdir()) == []
 

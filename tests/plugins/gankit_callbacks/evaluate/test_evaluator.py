@@ -43,6 +43,3 @@ class TestEvaluator:
         ):
             gankit.Evaluator(trainer, request)
 
-    def test_what_is_no_run(self, make_run):
-        with pytest.raises(TypeError, match="needs a run that trains; got a FakeRun"):
-            gankit.Evaluator(make_run(), REQUEST)

@@ -29,7 +29,7 @@ FAULTS = {
     "found out": ({"samples": 1}, "metric 'gap': needs 2 generated images or more; got 1"),
     "twice": ({"metrics": ["gap", "same"]}, "'same' computes a score 'gap_colours', as another metric does"),
     "best_by": ({"best_by": "fd"}, "best_by: no metric of this evaluation computes 'fd'; choose one of gap_colours, gap_count_colours"),
-    "better": ({"best_by": "gap_count_colours"}, r"'gap_count_colours' are better; choose another one \(gap_colours\), or say"),
+    "better": ({"best_by": "gap_count_colours"}, r"the metric of 'gap_count_colours' does not say .*; choose another score \(gap_colours\), or set"),
 }  # fmt: skip
 
 
