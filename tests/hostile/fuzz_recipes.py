@@ -230,11 +230,12 @@ def load_and_check(path: Path, words: list[str], runtime: gankit.Runtime, monito
     signal.setitimer(signal.ITIMER_REAL, WALL_SECONDS)
     monitor.on, fault, verdict = True, "", "refused"
     try:
-        text = runtime.load(path, words).recipe.to_yaml()
+        runtime.load(path, words)
         verdict = "accepted"
+        text = runtime.resolve(gankit.Recipe.load(path, words)).to_yaml()
         monitor.on = False
         path.write_text(text, encoding="utf-8")
-        if runtime.load(path).recipe.to_yaml() != text:
+        if runtime.resolve(gankit.Recipe.load(path)).to_yaml() != text:
             fault = "the resolved recipe changes when it is written and read"
     except gankit.RecipeError as error:
         wrong = [

@@ -145,7 +145,7 @@ class TestExpensiveRecipes:
 
     def test_huge_hexadecimal_number(self, refused):
         found = refused(recipe(("steps: 2000", "steps: 0x" + "f" * 100_000)))
-        assert found[0].endswith("...' is not a valid int")
+        assert found[0].startswith("r.yaml:16:16: train.steps: should be a whole number; got '0xfff")
         assert len(found[0]) < 150
 
     def test_escape_outside_unicode(self, refused):
