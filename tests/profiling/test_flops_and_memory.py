@@ -57,6 +57,7 @@ def test_peak_memory_on_a_cpu_is_that_of_the_process():
 
 
 def test_peak_flops_are_those_of_a_matrix_product(trainer, clock, monkeypatch):
+    engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).setup.engine
     product = torch.mm
 
     def mm(one, other, *, out):
@@ -66,5 +67,4 @@ def test_peak_flops_are_those_of_a_matrix_product(trainer, clock, monkeypatch):
 
     monkeypatch.setattr("gankit.profiling.flops.time", clock)
     monkeypatch.setattr(torch, "mm", mm)
-    engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).setup.engine
     assert matrix_flops(engine) == pytest.approx(64 * 64 * (2 * 64) / 0.004)
