@@ -57,6 +57,7 @@ def test_peak_memory_on_a_cpu_is_that_of_the_process():
 
 
 def test_peak_flops_are_those_of_a_matrix_product(trainer, clock, monkeypatch):
+    engine = trainer(train={"steps": 3, "device": "cpu", "precision": "bf16"}).setup.engine
     product = torch.mm
 
     def mm(one, other, *, out):
