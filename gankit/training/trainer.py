@@ -13,10 +13,7 @@ from torch import Tensor
 from ..data.resize import to_uint8
 from ..device.seeding import AUGMENT, seeded
 from ..events import Event, as_event
-from ..game.game import Game
-from ..interfaces import Dataset, ImageSpec, NotFinite, Scalars
-from ..recipe.model import Recipe
-from ..registry import Registries
+from ..interfaces import NotFinite, Scalars
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import checkpoints
 from ..sampling.samples import generate_images
@@ -36,42 +33,36 @@ class Trainer:
     Args:
         setup: from `gankit.Runtime.assemble`.
         run_dir: the run directory; None uses the next free one under ``results/``.
+
+    Attributes:
+        setup: the parts of the run.
+        state: networks, optimizers and counters.
+        game: the networks and components that a step works with.
+        recipe: with every default filled in.
+        dataset: the real images, prepared.
+        image: size, channels and classes of the run's images.
+        classes: class names of a conditional run, else None.
+        device: of this process.
+        world_size: the number of processes that train this run.
+        registries: all registered components.
+        callbacks: of the run, called in order.
+        listeners: functions that are called with each event.
+        per_rank: objects that work on all ranks keeps on this rank.
+        progress: of the run, relative to its length.
     """
 
     def __init__(self, setup: TrainingSetup, run_dir: Path | None = None) -> None:
-        self.setup, self.state, self.callbacks = setup, setup.state, setup.callbacks
-        self.processes = setup.processes
+        self.setup, self.state, self.callbacks, self.game = setup, setup.state, setup.callbacks, setup.game
+        self.recipe, self.registries, self.dataset = setup.recipe, setup.registries, setup.loader.dataset
+        self.image, self.classes, self.device = setup.image, setup.classes, setup.engine.device
+        self.processes, self.world_size = setup.processes, setup.processes.world_size
         self.processes.host = self
         self.per_rank: dict[str, Any] = {}
         self.progress = Progress(setup.recipe, setup.loader.count, setup.state)
         self._steps = StepRunner(setup, self.progress)
         self._recorder = RunRecorder(setup, run_dir)
         self._loop = TrainingLoop(setup, self.progress, self._steps, self._recorder)
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe with every default filled in."""
-        return self.setup.recipe
-
-    @property
-    def game(self) -> Game:
-        """The networks and components that a step works with."""
-        return self.setup.game
-
-    @property
-    def image(self) -> ImageSpec:
-        """Size, channels and classes of the run's images."""
-        return self.setup.image
-
-    @property
-    def classes(self) -> tuple[str, ...] | None:
-        """Class names of a conditional run, else None."""
-        return self.setup.classes
-
-    @property
-    def device(self) -> torch.device:
-        """The device of this process."""
-        return self.setup.engine.device
+        self.listeners = self._recorder.listeners
 
     @property
     def directory(self) -> Path:
@@ -87,16 +78,6 @@ class Trainer:
     def checkpoints(self) -> list[Path]:
         """The run's checkpoints, oldest first."""
         return checkpoints(self.directory)
-
-    @property
-    def listeners(self) -> list[Callable[[Event], None]]:
-        """Functions that are called with each event."""
-        return self._recorder.listeners
-
-    @property
-    def world_size(self) -> int:
-        """The number of processes that train this run."""
-        return self.processes.world_size
 
     @property
     def images(self) -> int:
@@ -132,16 +113,6 @@ class Trainer:
     def finished(self) -> bool:
         """Whether the run has reached the length that its recipe sets."""
         return self.progress.finished
-
-    @property
-    def dataset(self) -> Dataset:
-        """The real images, prepared."""
-        return self.setup.loader.dataset
-
-    @property
-    def registries(self) -> Registries:
-        """All registered components."""
-        return self.setup.registries
 
     def restore(self, checkpoint: Checkpoint | None) -> None:
         """Continue an earlier run in its directory: from its checkpoint, or from the start if it has none.
