@@ -171,7 +171,6 @@ class TestExpensiveRecipes:
     @pytest.mark.parametrize(
         "transform",
         [
-            "{name: RandomMotionBlur, kernel_size: 30001, angle: 1, direction: 0.0}",
             "{name: RandomMedianBlur, kernel_size: [501, 501]}",
             "{name: RandomResizedCrop, size: [60000, 60000]}",
         ],
