@@ -79,7 +79,7 @@ def test_a_process_that_dies_ends_all(tmp_path, gankit_together, written, how):
     recipe = written(callbacks=SAVES, optimizers=DOOMED)
     first, second = gankit_together(2, "run", recipe, "--out", "run", DIE=f"1:4:{how}")
     assert first.returncode == 1
-    assert "error: another process of this run has ended or cannot be reached" in first.stderr
+    assert "error: another process of this run died or cannot be reached" in first.stderr
     assert "torchrun --nproc-per-node 2 -m gankit resume run --plugin" in first.stdout
     if how == "kill":
         assert second.returncode == -9
@@ -185,7 +185,7 @@ def test_what_broke_outside_of_the_steps_is_told_once(tmp_path, gankit_together,
 def test_a_batch_that_cannot_be_shared_is_refused(gankit_together, written):
     first, second = gankit_together(2, "run", written(loader={"batch_size": 7}))
     assert (first.returncode, second.returncode) == (2, 2)
-    assert "loader.batch_size: 7 images cannot be shared equally by 2 processes; use 6 or 8" in first.stderr
+    assert "loader.batch_size: 7 images cannot be divided equally among 2 processes; use 6 or 8" in first.stderr
     assert second.stderr == ""
 
 
