@@ -97,7 +97,7 @@ def test_the_first_process_dies(tmp_path, gankit_together, written):
     recipe = written(callbacks=SAVES, optimizers=DOOMED)
     first, second = gankit_together(2, "run", recipe, "--out", "run", DIE="0:4:kill")
     assert (first.returncode, second.returncode) == (-9, 1)
-    assert second.stderr.startswith("process 1: error: another process of this run has ended")
+    assert second.stderr.startswith("process 1: error: another process of this run died")
     assert "if it says nothing it was killed" in second.stderr
     assert "To continue: torchrun --nproc-per-node 2 -m gankit resume run --plugin" in second.stderr
     assert "/third_party/" not in second.stderr
@@ -177,7 +177,7 @@ def test_what_broke_outside_of_the_steps_is_told_once(tmp_path, gankit_together,
     recipe = written(callbacks=[*SAVES[:2], {"name": "tells", "go_on": False}], optimizers=optimizers)
     first, second = gankit_together(2, "run", recipe, "--out", "run")
     assert (first.returncode, second.returncode) == (1, 1)
-    assert "played again, stayed finite" in " ".join(first.stderr.split())
+    assert "stayed finite" in " ".join(first.stderr.split())
     assert second.stderr == ""
     assert checkpoints(tmp_path / "run")[-1].name == "step-00000002"
 
