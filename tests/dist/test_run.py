@@ -98,7 +98,7 @@ def test_the_first_process_dies(tmp_path, gankit_together, written):
     first, second = gankit_together(2, "run", recipe, "--out", "run", DIE="0:4:kill")
     assert (first.returncode, second.returncode) == (-9, 1)
     assert second.stderr.startswith("process 1: error: another process of this run died")
-    assert "if it says nothing it was killed" in second.stderr
+    assert "if it printed nothing it was killed" in second.stderr
     assert "To continue: torchrun --nproc-per-node 2 -m gankit resume run --plugin" in second.stderr
     assert "/third_party/" not in second.stderr
     Checkpoint.open(checkpoints(tmp_path / "run")[-1])
