@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+import gankit
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +29,23 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def tiny(tiny_recipe: Callable[..., Path], tiny_plugin_file: Path, tmp_path: Path) -> list[object]:
     """Arguments of a command: the tiny recipe and its plugin."""
     return [tiny_recipe(tmp_path).name, "--plugin", tiny_plugin_file]
+
+
+@pytest.fixture
+def score(cli: Callable[..., Any], tiny_plugin_file: Path, scorers_plugin_file: Path) -> Callable[..., Any]:
+    """``score(source, ...) -> (code, out, err)``: runs ``gankit eval`` with the tiny networks and scorers."""
+    return lambda *words: cli("eval", *words, "--plugin", tiny_plugin_file, "--plugin", scorers_plugin_file)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Forty noise images of 64 px, with the padding of a grid: 68 px."""
+    random = torch.Generator().manual_seed(0)
+    (tmp_path / "noise").mkdir()
+    for index in range(40):
+        image = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8, generator=random)
+        gankit.save_grid(image, tmp_path / "noise" / f"{index:04}.png")
+    return Path("noise")
 
 
 @pytest.fixture

@@ -6,39 +6,16 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-import torch
 import yaml
 
-import gankit
 from gankit.evaluation.evaluation_log import read_evaluations
 from gankit.evaluation.record import Evaluation, differences
 
 GAP = ("--metrics", "gap", "--features", "colours", "--samples", "40")
 
 
-@pytest.fixture
-def score(cli, tiny_plugin_file, scorers_plugin_file):
-    """``score(source, ...) -> (code, out, err)``."""
-    return lambda *words: cli("eval", *words, "--plugin", tiny_plugin_file, "--plugin", scorers_plugin_file)
-
-
 def last(path="run/evaluations.jsonl"):
     return read_evaluations(Path(path))[-1]
-
-
-def save_images(images, folder):
-    folder.mkdir()
-    for index, image in enumerate(images):
-        gankit.save_grid(image[None], folder / f"{index:04}.png")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Forty noise images of 64 px, with the padding of a grid: 68 px."""
-    random = torch.Generator().manual_seed(0)
-    save_images(torch.randint(0, 256, (40, 3, 64, 64), dtype=torch.uint8, generator=random), tmp_path / "noise")
-    return Path("noise")
 
 
 class TestEval:
