@@ -17,8 +17,8 @@ class CheckedRecipe:
     Attributes:
         recipe: with every default of its components filled in. Its document has the places for messages.
         components: the selected components with their checked parameters, by their path in the recipe.
-        not_tried: the networks and augmentations that the meta device cannot run, with the reason. They are tried
-            before the first step instead.
+        not_tried: the networks and augmentations that the meta device cannot run, with the reason. Such a network
+            is tried before the first step instead; such an augmentation first runs in the first step.
     """
 
     recipe: Recipe
