@@ -4,30 +4,10 @@ from __future__ import annotations
 
 import math
 
-from gankit.evaluation.record import Evaluation
 from gankit.reports.comparison import Column, explain_columns, recipe_differences, score_columns
 
 
-def record(**changes):
-    """A small evaluation with some fields replaced."""
-    data = {
-        "at": "2026-01-01T00:00:00+00:00",
-        "evaluated": {"kind": "training", "path": "a"},
-        "scores": {"fd_x": 1.5, "kid_x": 0.25},
-        "metrics": {"fd": {"params": {}, "scores": ["fd_x"], "better": {"fd_x": "lower"}},
-                    "kid": {"params": {}, "scores": ["kid_x"]}},
-        "features": {"name": "x", "params": {}, "hash": "aa", "resizer": "none"},
-        "samples": 100,
-        "real": {"dataset": "d", "params": {}, "split": "train", "count": 100, "fingerprint": "ff"},
-        "image": {"height": 16, "width": 16, "channels": 3},
-        "seed": 0, "precision": "fp32", "device": "cpu", "versions": {},
-    }  # fmt: skip
-    for key, value in changes.items():
-        data[key] = data[key] | value if key == "evaluated" else value
-    return Evaluation.model_validate(data)
-
-
-def test_the_best_of_a_column():
+def test_the_best_of_a_column(record):
     def column(*values, better):
         measure = {"params": {}, "scores": ["x"], "better": better}
         records = [record(scores={"x": value}, metrics={"x": measure}) for value in values]
@@ -43,7 +23,7 @@ def test_the_best_of_a_column():
     assert column(math.nan, math.inf, better={"x": "lower"}).best() == set()
 
 
-def test_the_explanation_abbreviates_long_values_only():
+def test_the_explanation_abbreviates_long_values_only(record):
     hashes = [letter * 60 for letter in "ab"]
     found = score_columns([[record(real={**record().real.model_dump(), "fingerprint": value})] for value in hashes])
     assert (

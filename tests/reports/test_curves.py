@@ -10,31 +10,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from gankit.evaluation.record import Evaluation
 from gankit.reports.comparison import score_columns
 from gankit.reports.curves import downsample, score_curves
 from gankit.reports.run_summary import read_run
 
 GAP = ("--metrics", "gap", "--features", "colours")
-
-
-def record(**changes):
-    """A small evaluation with some fields replaced."""
-    data = {
-        "at": "2026-01-01T00:00:00+00:00",
-        "evaluated": {"kind": "training", "path": "a"},
-        "scores": {"fd_x": 1.5, "kid_x": 0.25},
-        "metrics": {"fd": {"params": {}, "scores": ["fd_x"], "better": {"fd_x": "lower"}},
-                    "kid": {"params": {}, "scores": ["kid_x"]}},
-        "features": {"name": "x", "params": {}, "hash": "aa", "resizer": "none"},
-        "samples": 100,
-        "real": {"dataset": "d", "params": {}, "split": "train", "count": 100, "fingerprint": "ff"},
-        "image": {"height": 16, "width": 16, "channels": 3},
-        "seed": 0, "precision": "fp32", "device": "cpu", "versions": {},
-    }  # fmt: skip
-    for key, value in changes.items():
-        data[key] = data[key] | value if key == "evaluated" else value
-    return Evaluation.model_validate(data)
 
 
 @pytest.fixture
@@ -73,7 +53,7 @@ class TestCurves:
         with Image.open("deep/all_curves.png") as picture:
             assert picture.height > 1.5 * one  # one more panel
 
-    def test_the_newest_score_of_each_step_is_plotted_against_images(self, trained_run):
+    def test_the_newest_score_of_each_step_is_plotted_against_images(self, trained_run, record):
         trained_run("a")
         self.log("a", 40, 8)
         facts = read_run(Path("a"))
