@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
+from .errors import GankitError
+
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -20,6 +22,21 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[Path]:
+    """Like `whole_file`, in a folder that is created if it is missing.
+
+    Raises:
+        GankitError: the file cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def open_regular(path: Path) -> BufferedReader:

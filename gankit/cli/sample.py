@@ -154,13 +154,8 @@ def _parse_classes(text: str, classes: tuple[str, ...] | None) -> list[int]:
 
 def _save(images: Tensor, path: Path, columns: int | None) -> None:
     """Write a grid of images [n c h w], or an interpolation [n s c h w] with s steps as a grid or an animation."""
-    from ..errors import GankitError
     from ..sampling.image_grid import make_grid, save_animation, save_grid
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
     flat = images.flatten(0, 1) if images.dim() == 5 else images
     if path.suffix.lower() == ".gif":
         save_animation([make_grid(image[None]) for image in flat], path)

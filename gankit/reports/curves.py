@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
 
-from ..errors import GankitError
-from ..files import whole_file
+from ..files import output_file
 from ..messages import truncate
 from .comparison import Column
 from .run_summary import LOSSES, RunSummary
@@ -62,12 +61,8 @@ def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Seque
         text.set_parse_math(False)
     rows[-1].set_xlabel("real images shown to D")
     rows[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            figure.savefig(temporary, format="png")
-    except OSError as error:
-        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with output_file(path) as temporary:
+        figure.savefig(temporary, format="png")
     return True
 
 

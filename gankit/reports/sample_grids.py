@@ -8,8 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..errors import GankitError
-from ..files import whole_file
+from ..files import output_file
 from ..sampling.image_grid import make_grid
 
 TEXT_SIZE = 16  # pixels
@@ -39,12 +38,8 @@ def save_sample_grids(samples: Mapping[str, Tensor | str], path: Path) -> None:
         draw.text((left, MARGIN), label, fill=TEXT_COLOR, font=font)
         canvas.paste(panel, (left, top), panel)
         left += width + MARGIN
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            canvas.save(temporary, format="PNG")
-    except OSError as error:
-        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with output_file(path) as temporary:
+        canvas.save(temporary, format="PNG")
 
 
 def _panel(content: Tensor | str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> Image.Image:

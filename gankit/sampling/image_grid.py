@@ -10,8 +10,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ..errors import GankitError
-from ..files import whole_file
+from ..files import output_file
 
 PADDING = 2  # pixels around each image: black, or transparent with an alpha channel
 MIN_LONG_SIDE = 64  # pixels; smaller images are enlarged to be visible
@@ -81,8 +80,5 @@ def _to_pillow(image: Tensor) -> Image.Image:
 
 
 def _write(image: Image.Image, path: Path, **settings: Any) -> None:
-    try:
-        with whole_file(path) as temporary:
-            image.save(temporary, **settings)
-    except OSError as error:
-        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
+    with output_file(path) as temporary:
+        image.save(temporary, **settings)
