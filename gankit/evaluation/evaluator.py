@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ..errors import GankitError
-from ..interfaces import Dataset, Run
+from ..events import Notice
+from ..interfaces import Run
 from ..runs.file_names import EVALUATIONS
 from .evaluation_log import append_evaluation, read_evaluations
 from .extractor import Extractor
 from .generated_images import GeneratedImages, require_channels
 from .metrics import ScoreDirections
 from .record import EvaluatedSource, Evaluation
-from .request import Request, names_with_logits, select_components, select_real
-from .scorer import Scorer, build, build_extractor
+from .request import RealDataset, Request, open_real_dataset, select_metrics
+from .scorer import Scorer, build_extractor
 
 BATCHES_PER_ROUND = 8  # that each rank computes before rank 0 gathers them
 
@@ -39,25 +40,21 @@ class Evaluator:
     """
 
     def __init__(self, run: Run, request: Request) -> None:
-        self._run, self._request, self._key = run, request, repr(request)
-        registries = run.registries
-        components = select_components(registries, request)
+        self._run, self._key = run, repr(request)
+        selected = select_metrics(run.registries, request)
         device = _device(run, request)
         generator = run.copy_generator(device, request.ema)
-        dataset: Dataset
         if request.real is None and request.recipe is None:
-            dataset, name, params = run.dataset, run.recipe.dataset.name, run.recipe.dataset.params
-            prepared = True
+            real = RealDataset(run.recipe.dataset.name, run.recipe.dataset.params, run.dataset)
         else:
-            selected = select_real(registries, request, None, str(run.directory))
-            dataset, name, params = build(selected), selected.entry.name, selected.plain_params()
-            prepared = False
-        require_channels(str(run.directory), run.image.channels, dataset.spec.channels, name)
-        self._scorer = Scorer(components, request, device, names_with_logits(registries))
-        share = RankShare(run, generator, self._scorer.extractor, request)
-        if not prepared:
-            dataset.prepare()
-        self._scorer.read_real_images(name, params, dataset, share.images().size)
+            real = open_real_dataset(run.registries, request, None, str(run.directory))
+        require_channels(run.directory, run.image.channels, real)
+        self._scorer = Scorer(selected, request, device)
+        share = RankShare(generator, self._scorer.extractor, request)
+        size = _images(run, share).size
+        if real.dataset is not run.dataset:
+            real.dataset.prepare()
+        self._scorer.read_real_images(real, size, warn=lambda text: run.log(Notice("features_not_cached", text)))
         self._written = {_identity(record) for record in read_evaluations(run.directory / EVALUATIONS)}
         run.per_rank[self._key] = share
         run.run_on_all_ranks(_prepare_share, self._key, request)
@@ -77,8 +74,7 @@ class Evaluator:
         share = self._run.per_rank.get(self._key)
         if share is None:
             raise GankitError("this evaluator is closed")
-        share.update()
-        images: GeneratedImages = share.images()
+        images = _images(self._run, share)
         return self._scorer.score(images, features=self._features(len(images)))
 
     def record(self, evaluation: Evaluation) -> None:
@@ -108,45 +104,41 @@ class Evaluator:
                 yield parts[index % len(parts)][index // len(parts)]
 
 
-class RankShare:
+class RankShare(NamedTuple):
     """What one rank needs to compute its share of the images: a copy of the generator, and an extractor."""
 
-    def __init__(self, run: Run, generator: Any, extractor: Extractor, request: Request) -> None:
-        self._run, self._generator, self._extractor, self._request = run, generator, extractor, request
+    generator: Any
+    extractor: Extractor
+    request: Request
 
-    def update(self) -> None:
-        """Copy the current weights of the run."""
-        self._generator.update()
 
-    def images(self) -> GeneratedImages:
-        """The images to score."""
-        directory, step = self._run.directory, self._run.state.step
-        info = EvaluatedSource(
-            kind="training", path=str(directory), run=directory.resolve().name, step=step, ema=self._generator.ema
-        )
-        return GeneratedImages(self._generator, info, self._request)
-
-    def features(self, numbers: range) -> list[Tensor]:
-        """Features [n f] of the batches with these numbers."""
-        images = self.images()
-        return [self._extractor(images.batch(number)) for number in numbers]
+def _images(run: Run, share: RankShare) -> GeneratedImages:
+    """The images to score. The generator has the weights of its last update."""
+    info = EvaluatedSource(
+        kind="training",
+        path=str(run.directory),
+        run=run.directory.resolve().name,
+        step=run.state.step,
+        ema=share.generator.ema,
+    )
+    return GeneratedImages(share.generator, info, share.request)
 
 
 def _prepare_share(run: Run, rank: int, world_size: int, key: str, request: Request) -> None:
     """On all ranks except for rank 0, which has its share already."""
-    if rank == 0:
-        return
-    device = _device(run, request)
-    extractor = build_extractor(select_components(run.registries, request).features, request, device)
-    run.per_rank[key] = RankShare(run, run.copy_generator(device, request.ema), extractor, request)
+    if rank > 0:
+        device = _device(run, request)
+        extractor = build_extractor(select_metrics(run.registries, request).features, request, device)
+        run.per_rank[key] = RankShare(run.copy_generator(device, request.ema), extractor, request)
 
 
 def _features_of_share(run: Run, rank: int, world_size: int, key: str, numbers: range, is_first: bool) -> list[Tensor]:
-    """The features of this rank; on the first call of an evaluation, from the current weights."""
+    """Features [n f] of this rank's batches; the first call of an evaluation copies the current weights of the run."""
     share: RankShare = run.per_rank[key]
-    if is_first and rank > 0:
-        share.update()
-    return share.features(numbers[rank::world_size])
+    if is_first:
+        share.generator.update()
+    images = _images(run, share)
+    return [share.extractor(images.batch(number)) for number in numbers[rank::world_size]]
 
 
 def _device(run: Run, request: Request) -> torch.device:

@@ -11,6 +11,7 @@ from gankit.evaluation.extractor import BATCH, Extractor
 from gankit.evaluation.metrics import check_metrics, compute_scores
 from gankit.evaluation.real_features_cache import real_features
 from gankit.evaluation.real_images import RealImages
+from gankit.evaluation.request import RealDataset
 
 CPU = torch.device("cpu")
 
@@ -51,7 +52,8 @@ def extractor(runtime, seen):
 
 
 def real(images, count=10_000, side=8, **options):
-    return RealImages("set", {}, MemoryDataset(images, **options), gankit.ImageSpec(side, side, 3), count)
+    dataset = RealDataset("set", {}, MemoryDataset(images, **options))
+    return RealImages(dataset, gankit.ImageSpec(side, side, 3), count)
 
 
 def metric(runtime, name, **params):

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import gankit
-from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation import evaluate
 from gankit.evaluation.evaluation_log import read_evaluations
 
 ROOT = Path(__file__).parents[4]
