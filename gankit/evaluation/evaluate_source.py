@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..runtime import Runtime
+from .extractor import Report, no_report
 from .generated_images import locate, open_generated_images
 from .record import Evaluation
 from .request import Request, open_real_dataset, select_metrics
-from .scorer import Report, Scorer, no_report
+from .scorer import Scorer
 
 
 def evaluate(

@@ -99,9 +99,8 @@ class Evaluator:
         size = BATCHES_PER_ROUND * self._run.world_size
         for start in range(0, batches, size):
             numbers = range(start, min(start + size, batches))
-            parts = self._run.run_on_all_ranks(_features_of_share, self._key, numbers, start == 0)
-            for index in range(len(numbers)):
-                yield parts[index % len(parts)][index // len(parts)]
+            parts = self._run.run_on_all_ranks(_features_of_share, self._key, numbers)
+            yield from (parts[index % len(parts)][index // len(parts)] for index in range(len(numbers)))
 
 
 class RankShare(NamedTuple):
@@ -114,13 +113,8 @@ class RankShare(NamedTuple):
 
 def _images(run: Run, share: RankShare) -> GeneratedImages:
     """The images to score. The generator has the weights of its last update."""
-    info = EvaluatedSource(
-        kind="training",
-        path=str(run.directory),
-        run=run.directory.resolve().name,
-        step=run.state.step,
-        ema=share.generator.ema,
-    )
+    directory, step, ema = run.directory, run.state.step, share.generator.ema
+    info = EvaluatedSource(kind="training", path=str(directory), run=directory.resolve().name, step=step, ema=ema)
     return GeneratedImages(share.generator, info, share.request)
 
 
@@ -132,10 +126,10 @@ def _prepare_share(run: Run, rank: int, world_size: int, key: str, request: Requ
         run.per_rank[key] = RankShare(run.copy_generator(device, request.ema), extractor, request)
 
 
-def _features_of_share(run: Run, rank: int, world_size: int, key: str, numbers: range, is_first: bool) -> list[Tensor]:
-    """Features [n f] of this rank's batches; the first call of an evaluation copies the current weights of the run."""
+def _features_of_share(run: Run, rank: int, world_size: int, key: str, numbers: range) -> list[Tensor]:
+    """Features [n f] of this rank's part of these batches. For the first ones, copy the current weights of the run."""
     share: RankShare = run.per_rank[key]
-    if is_first:
+    if numbers.start == 0:
         share.generator.update()
     images = _images(run, share)
     return [share.extractor(images.batch(number)) for number in numbers[rank::world_size]]

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..errors import GankitError
 from ..interfaces import Metric
-from .extractor import BATCH, Extractor
-from .record import Better, score_name
+from .extractor import BATCH, Extractor, call_component
+from .record import Better
 
 USES = ("features", "logits")
 DIRECTIONS = get_args(Better)
@@ -51,10 +51,7 @@ def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> No
     for name, metric in metrics.items():
         require: Any = getattr(metric, "require", None)
         if require is not None:
-            try:
-                require(real, generated)
-            except ValueError as error:
-                raise GankitError(f"metric '{name}': {error}") from error
+            call_component(f"metric '{name}'", require, real, generated)
 
 
 def compute_scores(
@@ -81,11 +78,8 @@ def compute_scores(
     scores: dict[str, float] = {}
     directions: ScoreDirections = {}
     for name, metric in metrics.items():
-        try:
-            computed = metric.compute()
-        except ValueError as error:
-            raise GankitError(f"metric '{name}': {error}") from error
-        names = {score: score_name(score, extractor.name, extractor.established) for score in computed}
+        computed = call_component(f"metric '{name}'", metric.compute)
+        names = {score: extractor.score_name(score) for score in computed}
         if taken := sorted(set(names.values()) & set(scores)):
             raise GankitError(
                 f"metric '{name}' computes a score '{taken[0]}', as another metric does; leave one of them out"
@@ -102,7 +96,4 @@ def _update(features: Tensor, extractor: Extractor, metrics: Mapping[str, Metric
     if any(metric.uses == "logits" for metric in updated.values()):
         values["logits"] = extractor.logits(features)
     for name, metric in updated.items():
-        try:
-            metric.update(values[metric.uses], real)
-        except ValueError as error:
-            raise GankitError(f"metric '{name}': {error}") from error
+        call_component(f"metric '{name}'", metric.update, values[metric.uses], real)

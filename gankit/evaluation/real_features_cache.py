@@ -13,22 +13,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import whole_file
-from .extractor import Extractor
+from ..files import data_root, whole_file
+from .extractor import Extractor, Report, no_report
 from .real_images import RealImages
 
 CACHE_FOLDER = "gankit-features"  # in the data folder
 FORMAT = 1
+TASK = "features of real images"
 
 Warn = Callable[[str], None]
 
 
 def real_features(
-    real: RealImages,
-    extractor: Extractor,
-    folder: Path,
-    report: Callable[[int], None] = lambda done: None,
-    warn: Warn = warnings.warn,
+    real: RealImages, extractor: Extractor, report: Report = no_report, warn: Warn = warnings.warn
 ) -> Tensor:
     """Features float32 [n f] of all real images, read from the cache or computed and stored in it.
 
@@ -38,8 +35,7 @@ def real_features(
     Args:
         real: the images.
         extractor: computes the features.
-        folder: of the cache.
-        report: called with the number of images done.
+        report: called with the progress.
         warn: called with a sentence if the features cannot be written.
 
     Raises:
@@ -52,13 +48,13 @@ def real_features(
         "device": extractor.device_type,
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    path = folder / f"{extractor.name}-{key}.safetensors"
+    path = data_root() / CACHE_FOLDER / f"{extractor.name}-{key}.safetensors"
     features = _load(path, real.count)
     if features is None:
         parts: list[Tensor] = []
         for images in real.batches():
             parts.append(extractor(images))
-            report(sum(map(len, parts)))
+            report(TASK, sum(map(len, parts)), real.count)
         features = torch.cat(parts)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +63,7 @@ def real_features(
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or error
             warn(f"{path}: features of the real images cannot be cached: {reason}")
-    report(real.count)
+    report(TASK, real.count, real.count)
     return features
 
 

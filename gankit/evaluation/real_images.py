@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -40,18 +41,17 @@ class RealImages:
 
     def __init__(self, real: RealDataset, image: ImageSpec, count: int) -> None:
         self._name, self._params, self._dataset = real
-        self._image = image
         if len(self._dataset) == 0:
             raise DataError(f"dataset '{self._name}' is empty, but real images are needed to compare with")
         self.count = min(count, len(self._dataset))
+        self._image, self._shape = image, (self.count, image.channels, image.height, image.width)
         chosen, _ = Order(len(self._dataset), ORDER_SEED).at(0, self.count)
         self._indices = np.sort(chosen) if self.count == len(self._dataset) else chosen
 
     @cached_property
     def info(self) -> RealImagesInfo:
         """The part of the evaluation record; its fingerprint is the SHA-256 of the pixels. Decodes all images."""
-        shape = (self.count, self._image.channels, self._image.height, self._image.width)
-        digest = hashlib.sha256(repr(shape).encode())
+        digest = hashlib.sha256(repr(self._shape).encode())
         for images in self.batches():
             digest.update(np.ascontiguousarray(images.numpy()).data)
         return RealImagesInfo(
@@ -64,8 +64,7 @@ class RealImages:
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w] on the CPU. Raises: DataError: one cannot be read."""
-        image_bytes = self._image.channels * self._image.height * self._image.width
-        return iter(self._cached) if self.count * image_bytes <= MAX_CACHED_BYTES else self._read()
+        return iter(self._cached) if math.prod(self._shape) <= MAX_CACHED_BYTES else self._read()
 
     @cached_property
     def _cached(self) -> list[Tensor]:

@@ -20,6 +20,7 @@ from ..recipe.overrides import apply_overrides
 from ..recipe.validation import validate
 from ..registry import Registries, Selected
 from ..runs.file_names import RECIPE
+from .extractor import call_component
 
 PRECISION = "fp32"
 
@@ -62,9 +63,8 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sides = self.height_and_width or (1, 1)
-        counts = {"samples": self.samples, "real_samples": self.real_samples, "size": min(sides)}
-        for name, value in counts.items():
+        side = self.height_and_width and min(self.height_and_width)
+        for name, value in {"samples": self.samples, "real_samples": self.real_samples, "size": side}.items():
             if value is not None and value < 1:
                 raise GankitError(f"{name} must be at least 1; got {value}")
         if not 0 <= self.seed < 2**63:
@@ -164,10 +164,7 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
 
 def build(selected: Selected) -> Any:
     """The component. Raises: GankitError: its constructor refuses the parameters."""
-    try:
-        return selected.build()
-    except ValueError as error:
-        raise GankitError(f"{selected.entry.kind}: '{selected.entry.name}': {error}") from error
+    return call_component(f"{selected.entry.kind}: '{selected.entry.name}'", selected.build)
 
 
 def _document(given: Mapping[str, Any] | Iterable[str]) -> Document:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,25 +17,17 @@ from torch import Tensor
 
 from .. import __version__
 from ..device.seeding import EVALUATE, seeded
-from ..files import data_root
 from ..interfaces import ImageSpec, Metric
 from ..registry import Selected
-from .extractor import BATCH, Extractor
+from .extractor import BATCH, Extractor, Report, no_report
 from .generated_images import EvaluatedImages
 from .metrics import ScoreDirections, check_counts, check_metrics, compute_scores
-from .real_features_cache import CACHE_FOLDER, Warn, real_features
+from .real_features_cache import Warn, real_features
 from .real_images import RealImages
 from .record import Evaluation, ImageShape, MetricInfo
 from .request import PRECISION, RealDataset, Request, SelectedMetrics, build
 
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
-
-Report = Callable[[str, int, int], None]
-"""Called with the name of a task, the number of images done, and the total."""
-
-
-def no_report(task: str, done: int, total: int) -> None:
-    """Ignore the progress."""
 
 
 class Scorer:
@@ -79,11 +71,7 @@ class Scorer:
         images = RealImages(real, image, request.real_samples or request.samples)
         with evaluation_seed(request, self._device):
             check_counts(self._build_metrics(), images.count, request.samples)
-
-            def report_done(done: int) -> None:
-                report("features of real images", done, images.count)
-
-            self._features = real_features(images, self.extractor, data_root() / CACHE_FOLDER, report_done, warn)
+            self._features = real_features(images, self.extractor, report, warn)
         self._real, self._image = images.info, image
 
     def rehearse(self) -> ScoreDirections:
@@ -156,9 +144,8 @@ def build_extractor(selected: Selected, request: Request, device: torch.device) 
 
 def recorded_params(selected: Selected) -> dict[str, Any]:
     """The parameters as JSON data, without paths: the extractor's hash covers the content of files."""
-    params = selected.params
-    paths = {name for name in type(params).model_fields if isinstance(getattr(params, name), Path)}
-    return params.model_dump(mode="json", exclude=paths)
+    paths = {name for name, value in selected.params if isinstance(value, Path)}
+    return selected.params.model_dump(mode="json", exclude=paths)
 
 
 def _metric_info(selected: Selected, directions: ScoreDirections) -> MetricInfo:

@@ -77,6 +77,15 @@ def test_the_scores_are_those_of_the_checkpoint_later_on_a_gpu(make, runtime, co
     assert record.scores == evaluate("run", gankit.Request(**WANTED, device="cuda"), runtime).scores
 
 
+def test_a_cache_that_cannot_be_written_is_an_event(make, recwarn):
+    Path("data").touch()
+    make(callback={}).fit()
+    (notice,) = (event for event in gankit.JsonLines.read(Path("run/events.jsonl")) if event["event"] == "features_not_cached")
+    assert re.search(r"features of the real images cannot be cached: Not a directory", notice["message"])
+    assert len(evaluations()) == 1
+    assert not recwarn.list
+
+
 def test_the_record_and_the_event(make):
     make(callback={"every": 4}).fit()
     first, last = evaluations()
