@@ -36,4 +36,4 @@ def evaluate(
     scorer = Scorer(selected, request, device)
     real.dataset.prepare()
     scorer.read_real_images(real, images.size, report)
-    return scorer.score(images, report)
+    return scorer.score(images, map(scorer.extractor, images.batches()), report)

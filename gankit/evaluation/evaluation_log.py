@@ -33,7 +33,5 @@ def read_evaluations(path: Path) -> list[Evaluation]:
         return [Evaluation.model_validate(record) for record in read_log(path, MAX_LOG_BYTES)]
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        where = truncate(".".join(map(str, fault["loc"])))
-        raise GankitError(
-            f"{path}: a line is not an evaluation: {where}: {truncate(fault['msg'], 200)}; delete that line"
-        ) from None
+        where, message = truncate(".".join(map(str, fault["loc"]))), truncate(fault["msg"], 200)
+        raise GankitError(f"{path}: a line is not an evaluation: {where}: {message}; delete that line") from None

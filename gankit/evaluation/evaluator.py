@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..errors import GankitError
@@ -42,15 +41,14 @@ class Evaluator:
     def __init__(self, run: Run, request: Request) -> None:
         self._run, self._key = run, repr(request)
         selected = select_metrics(run.registries, request)
-        device = _device(run, request)
-        generator = run.copy_generator(device, request.ema)
+        device = request.find_device(run.device)
         if request.real is None and request.recipe is None:
             real = RealDataset(run.recipe.dataset.name, run.recipe.dataset.params, run.dataset)
         else:
             real = open_real_dataset(run.registries, request, None, str(run.directory))
         require_channels(run.directory, run.image.channels, real)
         self._scorer = Scorer(selected, request, device)
-        share = RankShare(generator, self._scorer.extractor, request)
+        share = RankShare(run.copy_generator(device, request.ema), self._scorer.extractor, request)
         size = _images(run, share).size
         if real.dataset is not run.dataset:
             real.dataset.prepare()
@@ -71,11 +69,10 @@ class Evaluator:
 
     def evaluate(self) -> Evaluation:
         """The scores now. Raises: GankitError: a metric fails, or the evaluator is closed."""
-        share = self._run.per_rank.get(self._key)
-        if share is None:
+        if (share := self._run.per_rank.get(self._key)) is None:
             raise GankitError("this evaluator is closed")
         images = _images(self._run, share)
-        return self._scorer.score(images, features=self._features(len(images)))
+        return self._scorer.score(images, self._features(len(images)))
 
     def record(self, evaluation: Evaluation) -> None:
         """Append to the run's ``evaluations.jsonl``, unless it has the same scores by the same protocol at this step.
@@ -85,8 +82,7 @@ class Evaluator:
         Raises:
             GankitError: the file cannot be written.
         """
-        identity = _identity(evaluation)
-        if identity not in self._written:
+        if (identity := _identity(evaluation)) not in self._written:
             append_evaluation(self._run.directory / EVALUATIONS, evaluation)
             self._written.add(identity)
 
@@ -121,7 +117,7 @@ def _images(run: Run, share: RankShare) -> GeneratedImages:
 def _prepare_share(run: Run, rank: int, world_size: int, key: str, request: Request) -> None:
     """On all ranks except for rank 0, which has its share already."""
     if rank > 0:
-        device = _device(run, request)
+        device = request.find_device(run.device)
         extractor = build_extractor(select_metrics(run.registries, request).features, request, device)
         run.per_rank[key] = RankShare(run.copy_generator(device, request.ema), extractor, request)
 
@@ -133,10 +129,6 @@ def _features_of_share(run: Run, rank: int, world_size: int, key: str, numbers: 
         share.generator.update()
     images = _images(run, share)
     return [share.extractor(images.batch(number)) for number in numbers[rank::world_size]]
-
-
-def _device(run: Run, request: Request) -> torch.device:
-    return run.device if request.device == "auto" else request.find_device()
 
 
 def _identity(evaluation: Evaluation) -> tuple[object, ...]:

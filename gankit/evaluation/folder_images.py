@@ -43,7 +43,7 @@ class FolderImages:
     Attributes:
         info: the folder's part of the evaluation record.
         size: height and width in pixels.
-        options: empty: the images exist already, so there are no sampling options.
+        options: empty, because sampling options do not apply to existing images.
 
     Raises:
         DataError: there are too few images, their sizes differ, one cannot be read, or one has more channels than the
@@ -57,9 +57,8 @@ class FolderImages:
         self._folder = Folder(path)
         names = self._folder.names()
         if not names:
-            raise DataError(
-                f"{path}: contains no images ({', '.join(IMAGE_SUFFIXES)}), and is neither a run nor a checkpoint"
-            )
+            suffixes = ", ".join(IMAGE_SUFFIXES)
+            raise DataError(f"{path}: contains no images ({suffixes}), and is neither a run nor a checkpoint")
         if len(names) < count:
             raise DataError(
                 f"{path}: contains {len(names):,} image{'s' if len(names) > 1 else ''}, but {count:,} are needed; "

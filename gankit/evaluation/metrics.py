@@ -31,8 +31,7 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
         GankitError: ``uses`` or ``better`` of a metric is invalid, or it uses logits and the extractor has none.
     """
     for name, metric in metrics.items():
-        uses = getattr(metric, "uses", None)
-        if uses not in USES:
+        if (uses := getattr(metric, "uses", None)) not in USES:
             raise GankitError(f"metric '{name}': 'uses' should be {' or '.join(USES)}; got {uses!r}")
         better: Any = getattr(metric, "better", {})
         if not isinstance(better, Mapping) or not set(better.values()) <= set(DIRECTIONS):
@@ -49,8 +48,7 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
 def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> None:
     """Call each metric's ``require``, if it has one. Raises: GankitError: a metric needs more images."""
     for name, metric in metrics.items():
-        require: Any = getattr(metric, "require", None)
-        if require is not None:
+        if (require := getattr(metric, "require", None)) is not None:
             call_component(f"metric '{name}'", require, real, generated)
 
 

@@ -22,8 +22,6 @@ from ..registry import Registries, Selected
 from ..runs.file_names import RECIPE
 from .extractor import call_component
 
-PRECISION = "fp32"
-
 
 @dataclass(frozen=True)
 class Request:
@@ -75,9 +73,9 @@ class Request:
         """The size to resize to; None to keep the size of the generated images."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
-    def find_device(self) -> torch.device:
-        """The device that computes. Raises: GankitError: it does not exist."""
-        return find_device(self.device, "--device")
+    def find_device(self, auto: torch.device | None = None) -> torch.device:
+        """The device that computes; ``auto`` replaces the usual choice. Raises: GankitError: it does not exist."""
+        return auto if auto is not None and self.device == "auto" else find_device(self.device, "--device")
 
 
 class SelectedMetrics(NamedTuple):

@@ -25,7 +25,7 @@ from .metrics import ScoreDirections, check_counts, check_metrics, compute_score
 from .real_features_cache import Warn, real_features
 from .real_images import RealImages
 from .record import Evaluation, ImageShape, MetricInfo
-from .request import PRECISION, RealDataset, Request, SelectedMetrics, build
+from .request import RealDataset, Request, SelectedMetrics, build
 
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
 
@@ -84,15 +84,13 @@ class Scorer:
         repeated = (features[indices % len(features)] for indices in torch.arange(count).split(BATCH))
         return self._compute(repeated)[1]
 
-    def score(
-        self, images: EvaluatedImages, report: Report = no_report, features: Iterable[Tensor] | None = None
-    ) -> Evaluation:
+    def score(self, images: EvaluatedImages, features: Iterable[Tensor], report: Report = no_report) -> Evaluation:
         """Compare generated images with the real ones.
 
         Args:
             images: the generated images.
+            features: [n f] of each of their batches in order.
             report: called with the progress.
-            features: [n f] of each of their batches in order; None computes them.
 
         Raises:
             GankitError: an image cannot be read, or a metric fails.
@@ -101,7 +99,7 @@ class Scorer:
 
         def reported() -> Iterator[Tensor]:
             done = 0
-            for batch in map(self.extractor, images.batches()) if features is None else features:
+            for batch in features:
                 yield batch
                 done += len(batch)
                 report("features of generated images", done, request.samples)
@@ -118,7 +116,7 @@ class Scorer:
             image=ImageShape(height=image.height, width=image.width, channels=image.channels),
             seed=request.seed,
             options=dict(images.options),
-            precision=PRECISION,
+            precision="fp32",
             device=str(self._device),
             versions=_versions(),
         )

@@ -59,10 +59,8 @@ def score_columns(runs: Sequence[Sequence[Evaluation]]) -> list[Column]:
                 column = found.setdefault((score, key), Column(score, evaluation))
                 column.evaluations[index] = evaluation  # a newer one replaces an older one
     ordered = sorted(found.values(), key=lambda column: column.score)
-    scores = [column.score for column in ordered]
-    for index, column in enumerate(ordered, 1):
-        if scores.count(column.score) > 1:
-            column.number = index - scores.index(column.score)
+    for column, number in zip(ordered, _numbers([column.score for column in ordered]), strict=True):
+        column.number = number
     return ordered
 
 
@@ -93,8 +91,7 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         items = [(str(key), item) for key, item in value.items()]
     elif isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
         names = [str(item.get("name", index)) for index, item in enumerate(value)]
-        numbers = [names[: index + 1].count(name) if names.count(name) > 1 else 0 for index, name in enumerate(names)]
-        keys = [f"{name}#{number}" if number else name for name, number in zip(names, numbers, strict=True)]
+        keys = [f"{name}#{number}" if number else name for name, number in zip(names, _numbers(names), strict=True)]
         items = list(zip(keys, value, strict=True))
     else:
         yield path, value
@@ -103,6 +100,11 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, None
     for key, item in items:
         yield from _flatten(item, f"{path}.{key}" if path else key)
+
+
+def _numbers(names: Sequence[str]) -> list[int]:
+    """The number of each name among equal ones, counted from 1; 0 for a unique name."""
+    return [names[: index + 1].count(name) if names.count(name) > 1 else 0 for index, name in enumerate(names)]
 
 
 def _abbreviate(value: Any) -> str:

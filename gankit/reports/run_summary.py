@@ -68,8 +68,7 @@ def read_run(directory: Path) -> RunSummary:
             if name in last:
                 curves[name][0].append(parse_float(last.get("images")))
                 curves[name][1].append(parse_float(last[name]))
-    ended = record.get("ended")
-    ended = ended if isinstance(ended, dict) else {}
+    ended = found if isinstance(found := record.get("ended"), dict) else {}
     newest = max(ended, last, key=lambda entry: parse_count(entry.get("step"))) if ended else last
     return RunSummary(
         directory=directory,
