@@ -68,7 +68,7 @@ class Evaluator:
         return self._scorer.rehearse()
 
     def evaluate(self) -> Evaluation:
-        """The scores now. Raises: GankitError: a metric fails, or the evaluator is closed."""
+        """Score the current generator. Raises: GankitError: a metric fails, or the evaluator is closed."""
         if (share := self._run.per_rank.get(self._key)) is None:
             raise GankitError("this evaluator is closed")
         images = _images(self._run, share)

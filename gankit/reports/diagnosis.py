@@ -27,7 +27,7 @@ class TrainingProblem:
         kind: name of the finding, such as ``mode_collapse``.
         message: its newest message.
         first_step: step of the first report.
-        end_step: step at which it was over; None if it never was.
+        end_step: step at which it ended; None if it did not end.
         reports: number of reports.
     """
 
@@ -74,7 +74,7 @@ def diagnose(directory: Path) -> Diagnosis:
 
 
 def _reported_problems(events: Iterable[Mapping[str, Any]]) -> Iterator[TrainingProblem]:
-    """Join repeated reports of a finding until it is over."""
+    """Join repeated reports of a finding until it ends."""
     ongoing: dict[str, TrainingProblem] = {}
     for event in events:
         kind, step = truncate(str(event.get("finding"))), parse_count(event.get("step", 0))
