@@ -151,18 +151,18 @@ class Runtime:
         trainer.restore(checkpoint)
         return trainer
 
-    def load_generator(self, path: str | Path, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
+    def load_generator(self, path: str | Path | Checkpoint, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
         """The generator of a run's newest checkpoint, or of one checkpoint.
 
         Args:
-            path: a run directory or a checkpoint.
+            path: a run directory or a checkpoint, which may be open already.
             device: of the generator.
             ema: use the EMA's weights if there are any, otherwise those of G itself.
 
         Raises:
             CheckpointError: there is no checkpoint, it is damaged or altered, or its architecture is not registered.
         """
-        checkpoint = Checkpoint.open(find_checkpoint(Path(path)))
+        checkpoint = path if isinstance(path, Checkpoint) else Checkpoint.open(find_checkpoint(Path(path)))
         try:
             return build_trained_generator(checkpoint, self.registries, device, ema)
         except UnknownComponentError as error:

@@ -101,7 +101,7 @@ def evaluate(
       gankit eval generated_images --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
     from ..evaluation.evaluation_log import append_evaluation
-    from ..evaluation.generated_images import run_of
+    from ..evaluation.generated_images import locate
     from ..evaluation.request import Request
     from ..recipe.overrides import read_options
     from ..runs.file_names import EVALUATIONS
@@ -125,7 +125,7 @@ def evaluate(
     console.print(score_table(evaluation))
     console.print()
     console.print(settings_table(evaluation))
-    run = run_of(source)
+    _, run = locate(source)
     file = path or (None if run is None else run / EVALUATIONS)
     if file is not None:
         try:
@@ -137,7 +137,7 @@ def evaluate(
 
 
 def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
-    from ..evaluation.evaluate import evaluate
+    from ..evaluation.evaluate_source import evaluate
 
     console = output_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars, warnings.catch_warnings():

@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .evaluate import evaluate as evaluate
+    from .evaluate_source import evaluate as evaluate
     from .evaluator import Evaluator as Evaluator
     from .record import Evaluation as Evaluation
     from .request import Request as Request
 
-_MODULE_OF = {"evaluate": "evaluate", "Evaluator": "evaluator", "Evaluation": "record", "Request": "request"}
+_MODULE_OF = {"evaluate": "evaluate_source", "Evaluator": "evaluator", "Evaluation": "record", "Request": "request"}
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,12 +19,10 @@ def append_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Append one line. Raises: GankitError: the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        log = JsonLines(path, keep_bytes=_bytes_of_complete_lines(path))
-        try:
+        complete = path.read_bytes().rfind(b"\n") + 1 if path.exists() else None  # a crash may leave a partial line
+        with closing(JsonLines(path, keep_bytes=complete)) as log:
             log.append(evaluation.model_dump(mode="json"))
             log.sync()
-        finally:
-            log.close()
     except OSError as error:
         raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
 
@@ -34,12 +33,5 @@ def read_evaluations(path: Path) -> list[Evaluation]:
         return [Evaluation.model_validate(record) for record in read_log(path, MAX_LOG_BYTES)]
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
-        where = truncate(".".join(map(str, fault["loc"])))
-        raise GankitError(
-            f"{path}: a line is not an evaluation: {where}: {truncate(fault['msg'], 200)}; delete that line"
-        ) from None
-
-
-def _bytes_of_complete_lines(path: Path) -> int | None:
-    """The length up to the last complete line, because a crash may leave a partial one."""
-    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else None
+        where, message = truncate(".".join(map(str, fault["loc"]))), truncate(fault["msg"], 200)
+        raise GankitError(f"{path}: a line is not an evaluation: {where}: {message}; delete that line") from None

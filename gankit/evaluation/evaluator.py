@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from ..errors import GankitError
-from ..interfaces import Dataset, Run
+from ..events import Notice
+from ..interfaces import Run
 from ..runs.file_names import EVALUATIONS
 from .evaluation_log import append_evaluation, read_evaluations
 from .extractor import Extractor
 from .generated_images import GeneratedImages, require_channels
 from .metrics import ScoreDirections
 from .record import EvaluatedSource, Evaluation
-from .request import Request, names_with_logits, select_components, select_real
-from .scorer import Scorer, build, build_extractor
+from .request import RealDataset, Request, open_real_dataset, select_metrics
+from .scorer import Scorer, build_extractor
 
 BATCHES_PER_ROUND = 8  # that each rank computes before rank 0 gathers them
 
@@ -39,25 +39,20 @@ class Evaluator:
     """
 
     def __init__(self, run: Run, request: Request) -> None:
-        self._run, self._request, self._key = run, request, repr(request)
-        registries = run.registries
-        components = select_components(registries, request)
-        device = _device(run, request)
-        generator = run.copy_generator(device, request.ema)
-        dataset: Dataset
+        self._run, self._key = run, repr(request)
+        selected = select_metrics(run.registries, request)
+        device = request.find_device(run.device)
         if request.real is None and request.recipe is None:
-            dataset, name, params = run.dataset, run.recipe.dataset.name, run.recipe.dataset.params
-            prepared = True
+            real = RealDataset(run.recipe.dataset.name, run.recipe.dataset.params, run.dataset)
         else:
-            selected = select_real(registries, request, None, str(run.directory))
-            dataset, name, params = build(selected), selected.entry.name, selected.plain_params()
-            prepared = False
-        require_channels(str(run.directory), run.image.channels, dataset.spec.channels, name)
-        self._scorer = Scorer(components, request, device, names_with_logits(registries))
-        share = RankShare(run, generator, self._scorer.extractor, request)
-        if not prepared:
-            dataset.prepare()
-        self._scorer.read_real_images(name, params, dataset, share.images().size)
+            real = open_real_dataset(run.registries, request, None, str(run.directory))
+        require_channels(run.directory, run.image.channels, real)
+        self._scorer = Scorer(selected, request, device)
+        share = RankShare(run.copy_generator(device, request.ema), self._scorer.extractor, request)
+        size = _images(run, share).size
+        if real.dataset is not run.dataset:
+            real.dataset.prepare()
+        self._scorer.read_real_images(real, size, warn=lambda text: run.log(Notice("features_not_cached", text)))
         self._written = {_identity(record) for record in read_evaluations(run.directory / EVALUATIONS)}
         run.per_rank[self._key] = share
         run.run_on_all_ranks(_prepare_share, self._key, request)
@@ -73,13 +68,11 @@ class Evaluator:
         return self._scorer.rehearse()
 
     def evaluate(self) -> Evaluation:
-        """The scores now. Raises: GankitError: a metric fails, or the evaluator is closed."""
-        share = self._run.per_rank.get(self._key)
-        if share is None:
+        """Score the current generator. Raises: GankitError: a metric fails, or the evaluator is closed."""
+        if (share := self._run.per_rank.get(self._key)) is None:
             raise GankitError("this evaluator is closed")
-        share.update()
-        images: GeneratedImages = share.images()
-        return self._scorer.score(images, features=self._features(len(images)))
+        images = _images(self._run, share)
+        return self._scorer.score(images, self._features(len(images)))
 
     def record(self, evaluation: Evaluation) -> None:
         """Append to the run's ``evaluations.jsonl``, unless it has the same scores by the same protocol at this step.
@@ -89,8 +82,7 @@ class Evaluator:
         Raises:
             GankitError: the file cannot be written.
         """
-        identity = _identity(evaluation)
-        if identity not in self._written:
+        if (identity := _identity(evaluation)) not in self._written:
             append_evaluation(self._run.directory / EVALUATIONS, evaluation)
             self._written.add(identity)
 
@@ -103,54 +95,40 @@ class Evaluator:
         size = BATCHES_PER_ROUND * self._run.world_size
         for start in range(0, batches, size):
             numbers = range(start, min(start + size, batches))
-            parts = self._run.run_on_all_ranks(_features_of_share, self._key, numbers, start == 0)
-            for index in range(len(numbers)):
-                yield parts[index % len(parts)][index // len(parts)]
+            parts = self._run.run_on_all_ranks(_features_of_share, self._key, numbers)
+            yield from (parts[index % len(parts)][index // len(parts)] for index in range(len(numbers)))
 
 
-class RankShare:
+class RankShare(NamedTuple):
     """What one rank needs to compute its share of the images: a copy of the generator, and an extractor."""
 
-    def __init__(self, run: Run, generator: Any, extractor: Extractor, request: Request) -> None:
-        self._run, self._generator, self._extractor, self._request = run, generator, extractor, request
+    generator: Any
+    extractor: Extractor
+    request: Request
 
-    def update(self) -> None:
-        """Copy the current weights of the run."""
-        self._generator.update()
 
-    def images(self) -> GeneratedImages:
-        """The images to score."""
-        directory, step = self._run.directory, self._run.state.step
-        info = EvaluatedSource(
-            kind="training", path=str(directory), run=directory.resolve().name, step=step, ema=self._generator.ema
-        )
-        return GeneratedImages(self._generator, info, self._request)
-
-    def features(self, numbers: range) -> list[Tensor]:
-        """Features [n f] of the batches with these numbers."""
-        images = self.images()
-        return [self._extractor(images.batch(number)) for number in numbers]
+def _images(run: Run, share: RankShare) -> GeneratedImages:
+    """The images to score. The generator has the weights of its last update."""
+    directory, step, ema = run.directory, run.state.step, share.generator.ema
+    info = EvaluatedSource(kind="training", path=str(directory), run=directory.resolve().name, step=step, ema=ema)
+    return GeneratedImages(share.generator, info, share.request)
 
 
 def _prepare_share(run: Run, rank: int, world_size: int, key: str, request: Request) -> None:
     """On all ranks except for rank 0, which has its share already."""
-    if rank == 0:
-        return
-    device = _device(run, request)
-    extractor = build_extractor(select_components(run.registries, request).features, request, device)
-    run.per_rank[key] = RankShare(run, run.copy_generator(device, request.ema), extractor, request)
+    if rank > 0:
+        device = request.find_device(run.device)
+        extractor = build_extractor(select_metrics(run.registries, request).features, request, device)
+        run.per_rank[key] = RankShare(run.copy_generator(device, request.ema), extractor, request)
 
 
-def _features_of_share(run: Run, rank: int, world_size: int, key: str, numbers: range, is_first: bool) -> list[Tensor]:
-    """The features of this rank; on the first call of an evaluation, from the current weights."""
+def _features_of_share(run: Run, rank: int, world_size: int, key: str, numbers: range) -> list[Tensor]:
+    """Features [n f] of this rank's part of these batches. For the first ones, copy the current weights of the run."""
     share: RankShare = run.per_rank[key]
-    if is_first and rank > 0:
-        share.update()
-    return share.features(numbers[rank::world_size])
-
-
-def _device(run: Run, request: Request) -> torch.device:
-    return run.device if request.device == "auto" else request.find_device()
+    if numbers.start == 0:
+        share.generator.update()
+    images = _images(run, share)
+    return [share.extractor(images.batch(number)) for number in numbers[rank::world_size]]
 
 
 def _identity(evaluation: Evaluation) -> tuple[object, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,29 @@ from ..errors import GankitError
 from ..interfaces import Features
 from .record import ExtractorInfo
 
+T = TypeVar("T")
+
+Report = Callable[[str, int, int], None]
+"""Called with the name of a task, the number of images done, and the total."""
+
 BATCH = 64  # images; constant, since the last bits of features may depend on it
+
+
+def no_report(task: str, done: int, total: int) -> None:
+    """Ignore the progress."""
 
 
 def deterministic_fp32() -> AbstractContextManager[None]:
     """Compute in full fp32 with deterministic algorithms. With TF32, scores would depend on the type of GPU."""
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+
+
+def call_component(name: str, function: Callable[..., T], *args: Any) -> T:
+    """Call a component. Raises: GankitError: it raised a ValueError; the message begins with ``name``."""
+    try:
+        return function(*args)
+    except ValueError as error:
+        raise GankitError(f"{name}: {error}") from error
 
 
 class Extractor:
@@ -31,7 +48,10 @@ class Extractor:
         device: computes the features, which are returned on the CPU, where metrics are computed.
 
     Attributes:
+        name: its name in the registry.
         info: the extractor's part of the evaluation record.
+        has_logits: whether it computes class logits.
+        device_type: ``cpu``, ``cuda`` or ``mps``. Features are equal to the last bit only on one type of device.
 
     Raises:
         GankitError: the extractor lacks a hash or a resizer.
@@ -44,26 +64,14 @@ class Extractor:
                 raise GankitError(f"features '{name}': '{key}' should be a non-empty string; got {value!r}")
         if isinstance(features, nn.Module):
             features.to(device).eval().requires_grad_(False)
-        self._features, self._device = features, device
+        self.name, self._features, self._device = name, features, device
         self.info = ExtractorInfo(name=name, params=dict(params), hash=features.hash, resizer=features.resizer)
+        self.has_logits, self.device_type = hasattr(features, "logits"), device.type
 
-    @property
-    def name(self) -> str:
-        return self.info.name
-
-    @property
-    def established(self) -> Mapping[str, str]:
-        """Names from the literature for scores with these features, such as ``{"fd": "FID"}``."""
-        return dict(getattr(self._features, "established", {}))
-
-    @property
-    def device_type(self) -> str:
-        """``cpu``, ``cuda`` or ``mps``. Features are equal to the last bit only on one type of device."""
-        return self._device.type
-
-    @property
-    def has_logits(self) -> bool:
-        return hasattr(self._features, "logits")
+    def score_name(self, score: str) -> str:
+        """The name in records of a metric's score such as ``fd``: an established one (``FID``), or ``fd_EXTRACTOR``."""
+        established: Mapping[str, str] = getattr(self._features, "established", {})
+        return established.get(score, f"{score}_{self.name}")
 
     def __call__(self, images: Tensor) -> Tensor:
         """Features float32 [n f] on the CPU of images uint8 [n c h w].
@@ -71,22 +79,18 @@ class Extractor:
         Raises:
             GankitError: the extractor refuses the images, or its output has another shape.
         """
-        return self._check(self._call(self._features, images), len(images), "features")
+        return self._compute("features", self._features, images)
 
     def logits(self, features: Tensor) -> Tensor:
         """Class logits float32 [n k] on the CPU of features [n f]. Raises: GankitError: as above."""
         logits = getattr(self._features, "logits")  # noqa: B009  # optional, so not part of the protocol
-        return self._check(self._call(logits, features), len(features), "logits")
+        return self._compute("logits", logits, features)
 
-    def _call(self, function: Any, values: Tensor) -> Any:
+    def _compute(self, kind: str, function: Callable[[Tensor], Any], inputs: Tensor) -> Tensor:
         with torch.no_grad(), deterministic_fp32():
-            try:
-                return function(values.to(self._device))
-            except ValueError as error:  # such as images of an unsupported size
-                raise GankitError(f"features '{self.name}': {error}") from error
-
-    def _check(self, values: Any, count: int, kind: str) -> Tensor:
-        if not isinstance(values, Tensor) or values.dim() != 2 or len(values) != count:
-            given = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            outputs = call_component(f"features '{self.name}'", function, inputs.to(self._device))
+        count = len(inputs)
+        if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != count:
+            given = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise GankitError(f"features '{self.name}': {kind} of {count} images should be [{count} f]; got {given}")
-        return values.float().cpu()
+        return outputs.float().cpu()

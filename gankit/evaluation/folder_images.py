@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
+from PIL import ExifTags
 from torch import Tensor
 
 from ..data.decoding import MODES, decode_image, open_image
@@ -16,17 +18,16 @@ from ..data.image_files import IMAGE_SUFFIXES, Folder
 from ..data.order import Order
 from ..data.resize import resize
 from ..errors import DataError
+from ..messages import one_line
 from .extractor import BATCH
 from .record import EvaluatedSource
 
 MAX_PIXELS = 2**24  # of an image that is not resized, since a batch of them is in memory at a time
-LOSSLESS_TARGETS = {
-    "L": ("L", "LA", "RGB", "RGBA"),
-    "LA": ("LA", "RGBA"),
-    "RGB": ("RGB", "RGBA"),
-    "RGBA": ("RGBA",),
-}  # the modes that a mode converts to without loss
+LOSSLESS_TARGETS = {"L": ("L", "LA", "RGB", "RGBA"), "LA": ("LA", "RGBA"), "RGB": ("RGB", "RGBA"), "RGBA": ("RGBA",)}
+"""The modes that a mode converts to without loss."""
+
 DECODED_MODE = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
+"""The modes of decoded images, for modes of files that are converted."""
 
 
 class FolderImages:
@@ -42,7 +43,7 @@ class FolderImages:
     Attributes:
         info: the folder's part of the evaluation record.
         size: height and width in pixels.
-        options: empty: the images exist already, so there are no sampling options.
+        options: empty, because sampling options do not apply to existing images.
 
     Raises:
         DataError: there are too few images, their sizes differ, one cannot be read, or one has more channels than the
@@ -56,9 +57,8 @@ class FolderImages:
         self._folder = Folder(path)
         names = self._folder.names()
         if not names:
-            raise DataError(
-                f"{path}: contains no images ({', '.join(IMAGE_SUFFIXES)}), and is neither a run nor a checkpoint"
-            )
+            suffixes = ", ".join(IMAGE_SUFFIXES)
+            raise DataError(f"{path}: contains no images ({suffixes}), and is neither a run nor a checkpoint")
         if len(names) < count:
             raise DataError(
                 f"{path}: contains {len(names):,} image{'s' if len(names) > 1 else ''}, but {count:,} are needed; "
@@ -66,7 +66,7 @@ class FolderImages:
             )
         indices, _ = Order(len(names), seed).at(0, count)
         self._files = [names[index] for index in sorted(indices)]
-        self._channels, self._mode = channels, MODES[channels]
+        self._mode = MODES[channels]
         with ThreadPoolExecutor(DECODER_THREADS) as pool:
             sizes = list(pool.map(self._check_header, self._files))
         self.size = size or self._common_size(sizes)
@@ -78,31 +78,27 @@ class FolderImages:
                 yield torch.stack(list(pool.map(self._decode, self._files[start : start + BATCH])))
 
     def _common_size(self, sizes: list[tuple[int, int]]) -> tuple[int, int]:
-        first = sizes[0]
-        path = self._folder.path
-        for file, own in zip(self._files, sizes, strict=True):
-            if own != first:
-                both = ((self._files[0], first), (file, own))
-                shown = " and ".join(f"{self._printable(name)} is {w} x {h}" for name, (h, w) in both)
+        path, (height, width) = self._folder.path, sizes[0]
+        for name, (h, w) in zip(self._files, sizes, strict=True):
+            if (h, w) != sizes[0]:
+                first, other = self._printable(self._files[0]), self._printable(name)
+                shown = f"{first} is {width} x {height} and {other} is {w} x {h}"
                 raise DataError(f"{path}: the images differ in size: {shown}; resize all of them with --size N")
-        if first[0] * first[1] > MAX_PIXELS:
+        if height * width > MAX_PIXELS:
             raise DataError(
-                f"{path}: the images are {first[1]} x {first[0]}; images of more than {MAX_PIXELS:,} pixels must be "
+                f"{path}: the images are {width} x {height}; images of more than {MAX_PIXELS:,} pixels must be "
                 "resized: pass --size N"
             )
-        return first
+        return height, width
 
     def _check_header(self, name: str) -> tuple[int, int]:
         """Height and width, from the header."""
-        try:
-            with self._folder.open(name) as file:
-                image = open_image(file)
-                mode = "RGBA" if image.has_transparency_data and image.mode != "LA" else image.mode
-                mode = DECODED_MODE.get(mode, mode)
-                rotated = image.getexif().get(0x0112, 1) >= 5
-                width, height = image.size
-        except Exception as error:  # on damaged data, Pillow raises exceptions of many types
-            raise self._unreadable(name, error) from error
+        with self._open(name) as file:
+            image = open_image(file)
+            mode = "RGBA" if image.has_transparency_data and image.mode != "LA" else image.mode
+            mode = DECODED_MODE.get(mode, mode)
+            rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            width, height = image.size
         if mode not in LOSSLESS_TARGETS:
             raise DataError(f"{self._printable(name)}: has pixel mode {mode}; save it with 8 bits per channel")
         if self._mode not in LOSSLESS_TARGETS[mode]:
@@ -113,16 +109,19 @@ class FolderImages:
         return (width, height) if rotated else (height, width)
 
     def _decode(self, name: str) -> Tensor:
+        with self._open(name) as file:
+            pixels = decode_image(file, len(self._mode), least=max(self.size))
+        return resize(pixels[None], *self.size)[0].contiguous()
+
+    @contextmanager
+    def _open(self, name: str) -> Iterator[IO[bytes]]:
+        """Open a file. Raises: DataError: it cannot be read as an image inside the block."""
         try:
             with self._folder.open(name) as file:
-                pixels = decode_image(file, self._channels, least=max(self.size))
-        except Exception as error:  # as above
-            raise self._unreadable(name, error) from error
-        return resize(pixels[None], *self.size)[0].contiguous()
+                yield file
+        except Exception as error:  # on damaged data, Pillow raises exceptions of many types
+            fault = f"cannot be read as an image: {one_line(error)}; replace or delete it"
+            raise DataError(f"{self._printable(name)}: {fault}") from error
 
     def _printable(self, name: str) -> str:
         return repr(str(self._folder.path / name)).strip("'")
-
-    def _unreadable(self, name: str, error: Exception) -> DataError:
-        reason = error or type(error).__name__
-        return DataError(f"{self._printable(name)}: cannot be read as an image: {reason}; replace or delete it")

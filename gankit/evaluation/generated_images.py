@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,28 +21,16 @@ from ..sampling.trained_generator import TrainedGenerator
 from .extractor import BATCH, deterministic_fp32
 from .folder_images import FolderImages
 from .record import EvaluatedSource
-from .request import Request
-
-
-class EvaluatedImages(Protocol):
-    """Images to score.
-
-    Attributes:
-        info: where they come from.
-        size: height and width in pixels.
-        options: sampling options that differ from the generator's defaults.
-    """
-
-    info: EvaluatedSource
-    size: tuple[int, int]
-    options: Mapping[str, Any]
-
-    def batches(self) -> Iterator[Tensor]:
-        """All images, uint8 [n c h w]."""
+from .request import RealDataset, Request
 
 
 class GeneratedImages:
     """Images of a generator. Each batch depends only on the seed and the batch's number.
+
+    Attributes:
+        info: the part of the evaluation record.
+        size: height and width in pixels.
+        options: sampling options that differ from the generator's defaults.
 
     Raises:
         GankitError: the request has a sampling option that the generator lacks.
@@ -51,8 +39,7 @@ class GeneratedImages:
     def __init__(self, generator: TrainedGenerator, info: EvaluatedSource, request: Request) -> None:
         image = generator.image
         self.info, self.size = info, request.height_and_width or (image.height, image.width)
-        given = request.options
-        self.options: Mapping[str, Any] = _non_default_options(generator, given) if given else {}
+        self.options = _non_default_options(generator, request.options) if request.options else {}
         self._generator, self._count, self._seed = generator, request.samples, request.seed
 
     def batches(self) -> Iterator[Tensor]:
@@ -72,8 +59,11 @@ class GeneratedImages:
         return resize(images, *self.size)
 
 
+EvaluatedImages = GeneratedImages | FolderImages
+
+
 def open_generated_images(
-    runtime: Runtime, source: Path, request: Request, channels: int, real: str, device: torch.device
+    runtime: Runtime, source: Path, request: Request, real: RealDataset, device: torch.device
 ) -> EvaluatedImages:
     """The images of a run, a checkpoint or a folder.
 
@@ -81,24 +71,23 @@ def open_generated_images(
         runtime: loads the generator.
         source: a run directory, a checkpoint or a folder of images.
         request: how to evaluate.
-        channels: of the real images.
-        real: name of the real images' dataset, for error messages.
+        real: the real images, which must have the same number of channels.
         device: of the generator.
 
     Raises:
         GankitError: the source does not exist, or its images differ from the real ones in the number of channels.
     """
-    checkpoint = checkpoint_of(source)
+    checkpoint, run = locate(source)
     if checkpoint is None:
         if request.options:
             raise GankitError(
                 f"{source}: sampling options do not apply to a folder of images; remove {', '.join(request.options)}"
             )
+        channels = real.dataset.spec.channels
         return FolderImages(source, channels, request.samples, request.seed, request.height_and_width)
     opened = Checkpoint.open(checkpoint)
-    generator = runtime.load_generator(checkpoint, str(device), ema=request.ema)
-    require_channels(str(checkpoint), generator.image.channels, channels, real)
-    run = run_of(source)
+    generator = runtime.load_generator(opened, str(device), ema=request.ema)
+    require_channels(checkpoint, generator.image.channels, real)
     info = EvaluatedSource(
         kind="checkpoint" if source == checkpoint else "run",
         path=str(source),
@@ -111,44 +100,40 @@ def open_generated_images(
     return GeneratedImages(generator, info, request)
 
 
-def require_channels(source: str, generated: int, expected: int, real: str) -> None:
-    """Raises: GankitError: ``source`` generates images with another number of channels than dataset ``real``."""
-    if generated != expected:
+def require_channels(source: Path, channels: int, real: RealDataset) -> None:
+    """Raises: GankitError: ``source`` generates images with another number of channels than the real images."""
+    expected = real.dataset.spec.channels
+    if channels != expected:
         raise GankitError(
-            f"{source}: generates images with {_channels(generated)}, but the real images ('{real}') have "
-            f"{_channels(expected)}; choose real images with {_channels(generated)} with --real"
+            f"{source}: generates images with {_channels(channels)}, but the real images ('{real.name}') have "
+            f"{_channels(expected)}; choose real images with {_channels(channels)} with --real"
         )
 
 
-def checkpoint_of(source: Path) -> Path | None:
-    """The checkpoint that ``source`` refers to; None if it is a folder of other files.
+def locate(source: Path) -> tuple[Path | None, Path | None]:
+    """The checkpoint that ``source`` refers to, and the run directory that contains it; None where there is none.
+
+    A folder of images has neither. A checkpoint may have been copied out of its run.
 
     Raises:
-        CheckpointError: it is not a folder.
+        CheckpointError: ``source`` is not a folder, or a run without checkpoints.
     """
-    if (source / MANIFEST).is_file() or (source / RECIPE).is_file() or (source / CHECKPOINTS).is_dir():
-        return find_checkpoint(source)
+    is_checkpoint = (source / MANIFEST).is_file()
+    if is_checkpoint or (source / RECIPE).is_file() or (source / CHECKPOINTS).is_dir():
+        folders = [source, source.absolute().parent.parent] if is_checkpoint else [source]
+        return find_checkpoint(source), next((run for run in folders if (run / RECIPE).is_file()), None)
     if source.is_dir():
-        return None
+        return None, None
     fault = "is a file" if source.exists() else "no such folder"
     raise CheckpointError(f"{source}: {fault}; pass a run directory, a checkpoint or a folder of images")
 
 
-def run_of(source: Path) -> Path | None:
-    """The run directory that ``source`` is, or that contains it as a checkpoint."""
-    candidates = [source, source.absolute().parent.parent] if (source / MANIFEST).is_file() else [source]
-    return next((run for run in candidates if (run / RECIPE).is_file()), None)
-
-
 def _non_default_options(generator: TrainedGenerator, options: Mapping[str, Any]) -> dict[str, Any]:
     """The validated options that differ from the generator's defaults."""
-    known = generator.options.model_fields
-    params, problems = validate(generator.options, {name: options[name] for name in options if name in known})
-    faults = [f"there is no sampling option '{name}'" for name in options if name not in known]
-    faults += [f"sampling option '{problem.path}' {problem.message}" for problem in problems]
-    if params is None or faults:
-        own = f"this generator has {', '.join(known)}" if known else "this generator has none"
-        raise GankitError(f"{generator.checkpoint}: {'; '.join(faults)}; {own}")
+    params, problems = validate(generator.options, options)
+    if params is None:
+        faults = "; ".join(f"sampling option '{problem.path}': {problem.message}" for problem in problems)
+        raise GankitError(f"{generator.checkpoint}: {faults}")
     return params.model_dump(mode="json", exclude_defaults=True)
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..errors import GankitError
 from ..interfaces import Metric
-from .extractor import BATCH, Extractor
-from .record import Better, score_name
+from .extractor import BATCH, Extractor, call_component
+from .record import Better
 
 USES = ("features", "logits")
 DIRECTIONS = get_args(Better)
@@ -31,8 +31,7 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
         GankitError: ``uses`` or ``better`` of a metric is invalid, or it uses logits and the extractor has none.
     """
     for name, metric in metrics.items():
-        uses = getattr(metric, "uses", None)
-        if uses not in USES:
+        if (uses := getattr(metric, "uses", None)) not in USES:
             raise GankitError(f"metric '{name}': 'uses' should be {' or '.join(USES)}; got {uses!r}")
         better: Any = getattr(metric, "better", {})
         if not isinstance(better, Mapping) or not set(better.values()) <= set(DIRECTIONS):
@@ -49,12 +48,8 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
 def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> None:
     """Call each metric's ``require``, if it has one. Raises: GankitError: a metric needs more images."""
     for name, metric in metrics.items():
-        require: Any = getattr(metric, "require", None)
-        if require is not None:
-            try:
-                require(real, generated)
-            except ValueError as error:
-                raise GankitError(f"metric '{name}': {error}") from error
+        if (require := getattr(metric, "require", None)) is not None:
+            call_component(f"metric '{name}'", require, real, generated)
 
 
 def compute_scores(
@@ -81,11 +76,8 @@ def compute_scores(
     scores: dict[str, float] = {}
     directions: ScoreDirections = {}
     for name, metric in metrics.items():
-        try:
-            computed = metric.compute()
-        except ValueError as error:
-            raise GankitError(f"metric '{name}': {error}") from error
-        names = {score: score_name(score, extractor.name, extractor.established) for score in computed}
+        computed = call_component(f"metric '{name}'", metric.compute)
+        names = {score: extractor.score_name(score) for score in computed}
         if taken := sorted(set(names.values()) & set(scores)):
             raise GankitError(
                 f"metric '{name}' computes a score '{taken[0]}', as another metric does; leave one of them out"
@@ -102,7 +94,4 @@ def _update(features: Tensor, extractor: Extractor, metrics: Mapping[str, Metric
     if any(metric.uses == "logits" for metric in updated.values()):
         values["logits"] = extractor.logits(features)
     for name, metric in updated.items():
-        try:
-            metric.update(values[metric.uses], real)
-        except ValueError as error:
-            raise GankitError(f"metric '{name}': {error}") from error
+        call_component(f"metric '{name}'", metric.update, values[metric.uses], real)

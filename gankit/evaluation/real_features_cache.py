@@ -14,31 +14,29 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..files import data_root, whole_file
-from .extractor import Extractor
+from .extractor import Extractor, Report, no_report
 from .real_images import RealImages
 
-FOLDER = "gankit-features"
+CACHE_FOLDER = "gankit-features"  # in the data folder
 FORMAT = 1
+TASK = "features of real images"
 
-
-def cache_folder() -> Path:
-    """``gankit-features`` in ``$GANKIT_DATA_DIR``, or in ``data`` if that is not set."""
-    return data_root() / FOLDER
+Warn = Callable[[str], None]
 
 
 def real_features(
-    real: RealImages, extractor: Extractor, folder: Path, report: Callable[[int], None] = lambda done: None
+    real: RealImages, extractor: Extractor, report: Report = no_report, warn: Warn = warnings.warn
 ) -> Tensor:
     """Features float32 [n f] of all real images, read from the cache or computed and stored in it.
 
     The name of the file is a hash of the images' pixels and number, and of the extractor's name, weights, parameters
-    and resizer. If the file is damaged, the features are computed again. If it cannot be written, a warning is issued.
+    and resizer. If the file is damaged, the features are computed again. If it cannot be written, ``warn`` is called.
 
     Args:
         real: the images.
         extractor: computes the features.
-        folder: of the cache.
-        report: called with the number of images done.
+        report: called with the progress.
+        warn: called with a sentence if the features cannot be written.
 
     Raises:
         GankitError: an image cannot be read, or the extractor fails.
@@ -50,16 +48,22 @@ def real_features(
         "device": extractor.device_type,
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    path = folder / f"{extractor.name}-{key}.safetensors"
+    path = data_root() / CACHE_FOLDER / f"{extractor.name}-{key}.safetensors"
     features = _load(path, real.count)
     if features is None:
         parts: list[Tensor] = []
         for images in real.batches():
             parts.append(extractor(images))
-            report(sum(map(len, parts)))
+            report(TASK, sum(map(len, parts)), real.count)
         features = torch.cat(parts)
-        _save(path, features)
-    report(real.count)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with whole_file(path) as temporary:
+                save_file({"features": features}, temporary, metadata={"sha256": _sha256(features)})
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or error
+            warn(f"{path}: features of the real images cannot be cached: {reason}")
+    report(TASK, real.count, real.count)
     return features
 
 
@@ -73,16 +77,6 @@ def _load(path: Path, count: int) -> Tensor | None:
         return None
     fits = features.dtype == torch.float32 and features.dim() == 2 and len(features) == count
     return features if fits and _sha256(features) == expected else None
-
-
-def _save(path: Path, features: Tensor) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(path) as temporary:
-            save_file({"features": features}, temporary, metadata={"sha256": _sha256(features)})
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        warnings.warn(f"{path}: features of the real images cannot be cached: {reason}", stacklevel=2)
 
 
 def _sha256(features: Tensor) -> str:

@@ -7,25 +7,18 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
+from pydantic import BaseModel, Field, computed_field, model_validator
 
 EXPLAIN_FINGERPRINT = ("real.dataset", "real.split", "real.count", "image.height", "image.width", "image.channels")
 
 Better = Literal["lower", "higher"]
 """Which values of a score are better."""
 
-Protocol = Mapping[str, Any]
-"""Everything that comparable scores have in common, by dotted names, without values that are None."""
-
 Name = Annotated[str, Field(max_length=200)]
 """Name of a score or a metric."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class EvaluatedSource(_Section):
+class EvaluatedSource(BaseModel, frozen=True):
     """Where the evaluated images come from.
 
     Attributes:
@@ -47,7 +40,7 @@ class EvaluatedSource(_Section):
     weights: str | None = None
 
 
-class MetricInfo(_Section):
+class MetricInfo(BaseModel, frozen=True):
     """A metric: its parameters, the names of its scores, and which values are better of scores that rate quality."""
 
     params: dict[str, Any]
@@ -55,7 +48,7 @@ class MetricInfo(_Section):
     better: dict[str, Better] = {}
 
 
-class ExtractorInfo(_Section):
+class ExtractorInfo(BaseModel, frozen=True):
     """A feature extractor. ``params`` contains no paths: ``hash`` covers the content of the files."""
 
     name: str
@@ -64,7 +57,7 @@ class ExtractorInfo(_Section):
     resizer: str
 
 
-class RealImagesInfo(_Section):
+class RealImagesInfo(BaseModel, frozen=True):
     """The real images: name, parameters and split of the dataset, the number of images, SHA-256 of their pixels."""
 
     dataset: str
@@ -74,7 +67,7 @@ class RealImagesInfo(_Section):
     fingerprint: str
 
 
-class ImageShape(_Section):
+class ImageShape(BaseModel, frozen=True):
     """The shape of real and generated images from which features are computed; height and width in pixels."""
 
     height: int
@@ -82,7 +75,7 @@ class ImageShape(_Section):
     channels: int
 
 
-class Evaluation(_Section):
+class Evaluation(BaseModel, frozen=True):
     """Scores and how they were computed. JSON: ``model_dump(mode="json")`` and ``model_validate``.
 
     Attributes:
@@ -128,10 +121,10 @@ class Evaluation(_Section):
         """A key for each score. Scores with the same name and the same key are comparable."""
         return {score: _digest(self.protocol_of(score)) for score in self.scores}
 
-    def protocol_of(self, score: str) -> Protocol:
-        """Everything that must be equal for another score to be comparable with this one.
+    def protocol_of(self, score: str) -> dict[str, Any]:
+        """Everything that must be equal for another score to be comparable with this one, by dotted names.
 
-        It leaves out the source (with its step and EMA), the seed, the device and the versions.
+        It leaves out the source (with its step and EMA), the seed, the device, the versions, and values that are None.
         """
         metric, info = next((name, m) for name, m in self.metrics.items() if score in m.scores)
         fields = {
@@ -146,9 +139,7 @@ class Evaluation(_Section):
             "samples": self.samples,
             "real.count": self.real.count,
             "real.fingerprint": self.real.fingerprint,
-            "image.height": self.image.height,
-            "image.width": self.image.width,
-            "image.channels": self.image.channels,
+            **{f"image.{key}": value for key, value in self.image},
             "precision": self.precision,
         }
         return {key: value for key, value in fields.items() if value is not None}
@@ -159,36 +150,23 @@ def differences(score: str, one: Evaluation, other: Evaluation) -> dict[str, tup
 
     If the real images differ, the differences in dataset, parameters and split are listed as well.
     """
-    first, second = one.protocol_of(score), other.protocol_of(score)
-    names = [*first, *(name for name in second if name not in first)]
-    found = {name: (first.get(name), second.get(name)) for name in names if first.get(name) != second.get(name)}
+    found = _changes(one.protocol_of(score), other.protocol_of(score))
     if "real.fingerprint" in found:
-        for name in ("dataset", "split"):
-            pair = getattr(one.real, name), getattr(other.real, name)
-            if pair[0] != pair[1]:
-                found[f"real.{name}"] = pair
-        if one.real.dataset == other.real.dataset:
-            before, after = one.real.params, other.real.params
-            found |= {
-                f"real.dataset.{key}": (before.get(key), after.get(key))
-                for key in {**before, **after}
-                if key != "split" and before.get(key) != after.get(key)
-            }
-        if any(name in found for name in EXPLAIN_FINGERPRINT):
+        before, after = one.real, other.real
+        found |= _changes(*({"real.dataset": real.dataset, "real.split": real.split} for real in (before, after)))
+        if before.dataset == after.dataset:
+            params = _changes(before.params, after.params)
+            found |= {f"real.dataset.{key}": pair for key, pair in params.items() if key != "split"}
+        if not found.keys().isdisjoint(EXPLAIN_FINGERPRINT):
             del found["real.fingerprint"]
     return found
 
 
-def score_name(score: str, extractor: str, established: Mapping[str, str]) -> str:
-    """The name of a score in records: its name in the literature, otherwise ``SCORE_EXTRACTOR``.
-
-    Args:
-        score: its name in the metric, such as ``fd``.
-        extractor: name of the feature extractor.
-        established: names from the literature for scores with this extractor, such as ``{"fd": "FID"}``.
-    """
-    return established.get(score, f"{score}_{extractor}")
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The keys whose values differ, with both values; None for a missing one."""
+    pairs = {key: (before.get(key), after.get(key)) for key in {**before, **after}}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _digest(protocol: Protocol) -> str:
+def _digest(protocol: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(protocol, sort_keys=True, default=str).encode()).hexdigest()[:12]

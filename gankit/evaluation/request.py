@@ -1,8 +1,8 @@
-"""How to evaluate, and the registered components that this names."""
+"""How to evaluate, and the registered components that the request names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,14 +12,15 @@ import torch
 from ..assembly.selection import select
 from ..device.find_device import find_device
 from ..errors import GankitError, Problem, RecipeError
+from ..interfaces import Dataset
 from ..messages import did_you_mean
-from ..recipe.located_document import Document, KeyPath
+from ..recipe.located_document import Document
 from ..recipe.model import Component, Recipe
 from ..recipe.overrides import apply_overrides
 from ..recipe.validation import validate
 from ..registry import Registries, Selected
-
-PRECISION = "fp32"
+from ..runs.file_names import RECIPE
+from .extractor import call_component
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,8 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sides = self.height_and_width or (1, 1)
-        counts = {"samples": self.samples, "real_samples": self.real_samples, "size": min(sides)}
-        for name, value in counts.items():
+        side = self.height_and_width and min(self.height_and_width)
+        for name, value in {"samples": self.samples, "real_samples": self.real_samples, "size": side}.items():
             if value is not None and value < 1:
                 raise GankitError(f"{name} must be at least 1; got {value}")
         if not 0 <= self.seed < 2**63:
@@ -73,29 +73,41 @@ class Request:
         """The size to resize to; None to keep the size of the generated images."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
-    def find_device(self) -> torch.device:
-        """The device that computes. Raises: GankitError: it does not exist."""
-        return find_device(self.device, "--device")
+    def find_device(self, auto: torch.device | None = None) -> torch.device:
+        """The device that computes; ``auto`` replaces the usual choice. Raises: GankitError: it does not exist."""
+        return auto if auto is not None and self.device == "auto" else find_device(self.device, "--device")
 
 
-class SelectedComponents(NamedTuple):
-    """The registered components that a request names."""
+class SelectedMetrics(NamedTuple):
+    """The registered metrics and feature extractor that a request names.
+
+    Attributes:
+        metrics: in the order of the request.
+        features: the extractor.
+        with_logits: names of all registered extractors with a method ``logits``, for an error message.
+    """
 
     metrics: Sequence[Selected]
     features: Selected
+    with_logits: Sequence[str]
 
 
-def select_components(registries: Registries, request: Request) -> SelectedComponents:
+class RealDataset(NamedTuple):
+    """The dataset of the real images, and its name and parameters for the record."""
+
+    name: str
+    params: Mapping[str, Any]
+    dataset: Dataset
+
+
+def select_metrics(registries: Registries, request: Request) -> SelectedMetrics:
     """The metrics and the extractor. Raises: RecipeError: lists all faults in their names and parameters."""
-    given = request.params
-    document = Document(dict(given) if isinstance(given, Mapping) else {})
-    if not isinstance(given, Mapping):
-        apply_overrides(document, given)
+    document = _document(request.params)
     names = list(dict.fromkeys(request.metrics))
     problems = list(document.problems)
     if not names:
         known = ", ".join(entry.name for entry in registries.metrics)
-        problems.append(Problem("", "metrics", f"no metric is given; known: {known}"))
+        problems.append(Problem("", "metrics", f"at least one metric is required; known: {known}"))
     for key in document.data:
         if key not in (*names, request.features):
             hint = did_you_mean(str(key), (*names, request.features))
@@ -111,35 +123,28 @@ def select_components(registries: Registries, request: Request) -> SelectedCompo
             chosen.append(selected)
     if problems:
         raise RecipeError(problems)
-    return SelectedComponents(chosen[:-1], chosen[-1])
+    with_logits = [entry.name for entry in registries.features if hasattr(entry.factory, "logits")]
+    return SelectedMetrics(chosen[:-1], chosen[-1], with_logits)
 
 
-def names_with_logits(registries: Registries) -> list[str]:
-    """Names of the extractors whose classes have a method ``logits``."""
-    return [entry.name for entry in registries.features if hasattr(entry.factory, "logits")]
-
-
-def select_real(registries: Registries, request: Request, run_recipe: Path | None, source: str) -> Selected:
-    """The dataset of the real images: the request's, that of the request's recipe, or the run's own.
+def open_real_dataset(registries: Registries, request: Request, run: Path | None, source: str) -> RealDataset:
+    """The dataset of the real images: the request's, that of the request's recipe, or the run's own. Not prepared.
 
     Args:
         registries: with the datasets.
         request: may name the dataset or a recipe.
-        run_recipe: recipe file of the evaluated run; None if a run is not evaluated.
+        run: directory of the evaluated run; None if the images do not belong to a run.
         source: the evaluated source, for the error message.
 
     Raises:
         GankitError: no dataset is given, or it does not exist.
     """
     if request.real is not None:
-        document, path = Document({}), ("real",)
-        if isinstance(request.real, str):
-            apply_overrides(document, [f"real={request.real}"])
-        else:
-            document.data["real"] = dict(request.real)
+        given = {"real": dict(request.real)} if isinstance(request.real, Mapping) else [f"real={request.real}"]
+        document, path = _document(given), ("real",)
         component, problems = validate(Component, document.data.get("real"), document, path)
         problems = document.problems or problems
-    elif (file := request.recipe or run_recipe) is not None:
+    elif (file := request.recipe or (run and run / RECIPE)) is not None:
         recipe = Recipe.load(file)
         document, path, component, problems = recipe.document, ("dataset",), recipe.dataset, []
     else:
@@ -147,14 +152,23 @@ def select_real(registries: Registries, request: Request, run_recipe: Path | Non
             f"{source} does not specify the real images; pass their dataset, such as "
             "--real '{name: cifar10, split: test}', or a recipe with --recipe"
         )
-    if component is None or problems:
-        raise RecipeError(problems)
-    return select_dataset(registries, component, document, path)
-
-
-def select_dataset(registries: Registries, component: Component, document: Document, path: KeyPath) -> Selected:
-    """The registered dataset that ``component`` names. Raises: RecipeError: it does not exist."""
-    selected, problems = select(registries.datasets, component.name, component.params, document, path)
+    selected = None
+    if component is not None and not problems:
+        selected, problems = select(registries.datasets, component.name, component.params, document, path)
     if selected is None:
         raise RecipeError(problems)
-    return selected
+    return RealDataset(selected.entry.name, selected.plain_params(), build(selected))
+
+
+def build(selected: Selected) -> Any:
+    """The component. Raises: GankitError: its constructor refuses the parameters."""
+    return call_component(f"{selected.entry.kind}: '{selected.entry.name}'", selected.build)
+
+
+def _document(given: Mapping[str, Any] | Iterable[str]) -> Document:
+    """Parameters as a document: a mapping, or ``KEY=VALUE`` overrides."""
+    if isinstance(given, Mapping):
+        return Document(dict(given))
+    document = Document({})
+    apply_overrides(document, given)
+    return document

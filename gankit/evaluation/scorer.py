@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,33 +17,17 @@ from torch import Tensor
 
 from .. import __version__
 from ..device.seeding import EVALUATE, seeded
-from ..errors import GankitError
-from ..interfaces import Dataset, ImageSpec, Metric
+from ..interfaces import ImageSpec, Metric
 from ..registry import Selected
-from .extractor import BATCH, Extractor
+from .extractor import BATCH, Extractor, Report, no_report
 from .generated_images import EvaluatedImages
 from .metrics import ScoreDirections, check_counts, check_metrics, compute_scores
-from .real_features_cache import cache_folder, real_features
+from .real_features_cache import Warn, real_features
 from .real_images import RealImages
-from .record import Evaluation, ImageShape, MetricInfo, RealImagesInfo
-from .request import PRECISION, Request, SelectedComponents
+from .record import Evaluation, ImageShape, MetricInfo
+from .request import RealDataset, Request, SelectedMetrics, build
 
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
-
-Report = Callable[[str, int, int], None]
-"""Called with the name of a task, the number of images done, and the total."""
-
-
-def no_report(task: str, done: int, total: int) -> None:
-    """Ignore the progress."""
-
-
-class RealFeatures(NamedTuple):
-    """The real images: their part of the record, their shape, and their features [n f]."""
-
-    info: RealImagesInfo
-    image: ImageSpec
-    features: Tensor
 
 
 class Scorer:
@@ -51,10 +36,9 @@ class Scorer:
     All components draw from random generators seeded for the evaluation; the caller's generators do not change.
 
     Args:
-        components: the metrics and the extractor.
+        selected: the metrics and the extractor.
         request: number of images and seed.
         device: computes the features.
-        with_logits: names of the extractors that have logits, for an error message.
 
     Attributes:
         extractor: computes the features.
@@ -63,42 +47,32 @@ class Scorer:
         GankitError: a component cannot be built, or a metric does not work with the extractor.
     """
 
-    def __init__(
-        self, components: SelectedComponents, request: Request, device: torch.device, with_logits: Iterable[str] = ()
-    ) -> None:
-        self._selected, self._request, self._device = components.metrics, request, device
-        self.extractor = build_extractor(components.features, request, device)
-        with self._seeded():
-            check_metrics(self._build_metrics(), self.extractor, with_logits)
+    def __init__(self, selected: SelectedMetrics, request: Request, device: torch.device) -> None:
+        self._metrics, self._request, self._device = selected.metrics, request, device
+        self.extractor = build_extractor(selected.features, request, device)
+        with evaluation_seed(request, device):
+            check_metrics(self._build_metrics(), self.extractor, selected.with_logits)
 
     def read_real_images(
-        self,
-        name: str,
-        params: Mapping[str, Any],
-        dataset: Dataset,
-        size: tuple[int, int],
-        report: Report = no_report,
+        self, real: RealDataset, size: tuple[int, int], report: Report = no_report, warn: Warn = warnings.warn
     ) -> None:
         """Compute the features of the real images, or read them from the cache.
 
         Args:
-            name: of the dataset.
-            params: of the dataset, as JSON data.
-            dataset: prepared.
+            real: a prepared dataset.
             size: height and width of all images in this evaluation, in pixels.
             report: called with the progress.
+            warn: called with a sentence if the features cannot be cached.
 
         Raises:
             GankitError: there are too few, or one cannot be read.
         """
-        image = ImageSpec(*size, dataset.spec.channels)
-        real = RealImages(name, params, dataset, image, self._request.real_samples or self._request.samples)
-        with self._seeded():
-            check_counts(self._build_metrics(), real.count, self._request.samples)
-            features = real_features(
-                real, self.extractor, cache_folder(), lambda done: report("features of real images", done, real.count)
-            )
-        self._real = RealFeatures(real.info, image, features)
+        request, image = self._request, ImageSpec(*size, real.dataset.spec.channels)
+        images = RealImages(real, image, request.real_samples or request.samples)
+        with evaluation_seed(request, self._device):
+            check_counts(self._build_metrics(), images.count, request.samples)
+            self._features = real_features(images, self.extractor, report, warn)
+        self._real, self._image = images.info, image
 
     def rehearse(self) -> ScoreDirections:
         """The scores of each metric, found by computing them with real images in place of generated ones.
@@ -106,28 +80,26 @@ class Scorer:
         Raises:
             GankitError: a metric fails.
         """
-        count, features = self._request.samples, self._real.features
+        count, features = self._request.samples, self._features
         repeated = (features[indices % len(features)] for indices in torch.arange(count).split(BATCH))
         return self._compute(repeated)[1]
 
-    def score(
-        self, images: EvaluatedImages, report: Report = no_report, features: Iterable[Tensor] | None = None
-    ) -> Evaluation:
+    def score(self, images: EvaluatedImages, features: Iterable[Tensor], report: Report = no_report) -> Evaluation:
         """Compare generated images with the real ones.
 
         Args:
             images: the generated images.
+            features: [n f] of each of their batches in order.
             report: called with the progress.
-            features: [n f] of each of their batches in order; None computes them.
 
         Raises:
             GankitError: an image cannot be read, or a metric fails.
         """
-        request, real = self._request, self._real
+        request, image = self._request, self._image
 
         def reported() -> Iterator[Tensor]:
             done = 0
-            for batch in map(self.extractor, images.batches()) if features is None else features:
+            for batch in features:
                 yield batch
                 done += len(batch)
                 report("features of generated images", done, request.samples)
@@ -137,27 +109,24 @@ class Scorer:
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             evaluated=images.info,
             scores=scores,
-            metrics={metric.entry.name: _metric_info(metric, directions) for metric in self._selected},
+            metrics={metric.entry.name: _metric_info(metric, directions) for metric in self._metrics},
             features=self.extractor.info,
             samples=request.samples,
-            real=real.info,
-            image=ImageShape(height=real.image.height, width=real.image.width, channels=real.image.channels),
+            real=self._real,
+            image=ImageShape(height=image.height, width=image.width, channels=image.channels),
             seed=request.seed,
             options=dict(images.options),
-            precision=PRECISION,
+            precision="fp32",
             device=str(self._device),
             versions=_versions(),
         )
 
     def _compute(self, generated: Iterable[Tensor]) -> tuple[dict[str, float], ScoreDirections]:
-        with self._seeded():
-            return compute_scores(generated, self._real.features, self.extractor, self._build_metrics())
+        with evaluation_seed(self._request, self._device):
+            return compute_scores(generated, self._features, self.extractor, self._build_metrics())
 
     def _build_metrics(self) -> Mapping[str, Metric]:
-        return {metric.entry.name: build(metric) for metric in self._selected}
-
-    def _seeded(self) -> AbstractContextManager[int]:
-        return evaluation_seed(self._request, self._device)
+        return {metric.entry.name: build(metric) for metric in self._metrics}
 
 
 def evaluation_seed(request: Request, device: torch.device) -> AbstractContextManager[int]:
@@ -171,19 +140,10 @@ def build_extractor(selected: Selected, request: Request, device: torch.device) 
         return Extractor(selected.entry.name, recorded_params(selected), build(selected), device)
 
 
-def build(selected: Selected) -> Any:
-    """The component. Raises: GankitError: its constructor refuses the parameters."""
-    try:
-        return selected.build()
-    except ValueError as error:
-        raise GankitError(f"{selected.entry.kind}: '{selected.entry.name}': {error}") from error
-
-
 def recorded_params(selected: Selected) -> dict[str, Any]:
     """The parameters as JSON data, without paths: the extractor's hash covers the content of files."""
-    params = selected.params
-    paths = {name for name in type(params).model_fields if isinstance(getattr(params, name), Path)}
-    return params.model_dump(mode="json", exclude=paths)
+    paths = {name for name, value in selected.params if isinstance(value, Path)}
+    return selected.params.model_dump(mode="json", exclude=paths)
 
 
 def _metric_info(selected: Selected, directions: ScoreDirections) -> MetricInfo:
@@ -196,8 +156,6 @@ def _versions() -> dict[str, str]:
     """Versions of gankit, Python and the installed libraries."""
     versions = {"gankit": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return versions

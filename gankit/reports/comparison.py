@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,11 +59,8 @@ def score_columns(runs: Sequence[Sequence[Evaluation]]) -> list[Column]:
                 column = found.setdefault((score, key), Column(score, evaluation))
                 column.evaluations[index] = evaluation  # a newer one replaces an older one
     ordered = sorted(found.values(), key=lambda column: column.score)
-    for _, group in itertools.groupby(ordered, lambda column: column.score):
-        same_score = list(group)
-        if len(same_score) > 1:
-            for number, column in enumerate(same_score, 1):
-                column.number = number
+    for column, number in zip(ordered, _numbers([column.score for column in ordered]), strict=True):
+        column.number = number
     return ordered
 
 
@@ -93,19 +89,22 @@ def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Values by dotted keys. List items are keyed by component name, so that an insertion does not shift the others."""
     if isinstance(value, Mapping):
         items = [(str(key), item) for key, item in value.items()]
-    elif isinstance(value, (list, tuple)) and value and all(isinstance(item, Mapping) for item in value):
+    elif isinstance(value, (list, tuple)) and all(isinstance(item, Mapping) for item in value):
         names = [str(item.get("name", index)) for index, item in enumerate(value)]
-        items = [
-            (name if names.count(name) == 1 else f"{name}#{names[: index + 1].count(name)}", value[index])
-            for index, name in enumerate(names)
-        ]
+        keys = [f"{name}#{number}" if number else name for name, number in zip(names, _numbers(names), strict=True)]
+        items = list(zip(keys, value, strict=True))
     else:
-        yield path, None if value in ((), []) else value
+        yield path, value
         return
     if not items:
         yield path, None
     for key, item in items:
         yield from _flatten(item, f"{path}.{key}" if path else key)
+
+
+def _numbers(names: Sequence[str]) -> list[int]:
+    """The number of each name among equal ones, counted from 1; 0 for a unique name."""
+    return [names[: index + 1].count(name) if names.count(name) > 1 else 0 for index, name in enumerate(names)]
 
 
 def _abbreviate(value: Any) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 from numpy.typing import NDArray
@@ -51,7 +50,6 @@ def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Seque
     if not panels:
         return False
     figure = Figure(figsize=(9, 0.7 + 2.4 * len(panels)), dpi=120, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     rows = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     for axes, (title, curves) in zip(rows, panels.items(), strict=True):
         _plot(axes, title, curves)
@@ -71,11 +69,8 @@ def score_curves(column: Column, runs: Sequence[RunSummary]) -> list[Curve | Non
     key = column.example.protocol[column.score]
     curves: list[Curve | None] = []
     for run in runs:
-        values = {
-            evaluation.evaluated.step: evaluation.scores[column.score]
-            for evaluation in run.evaluations  # oldest first: of each step, the newest value counts
-            if evaluation.protocol.get(column.score) == key
-        }
+        comparable = [e for e in run.evaluations if e.protocol.get(column.score) == key]
+        values = {e.evaluated.step: e.scores[column.score] for e in comparable}  # oldest first: the newest remains
         steps = sorted(step for step in values if step is not None)
         images = [step * run.images / max(run.steps, 1) for step in steps]
         curves.append((images, [values[step] for step in steps]) if steps else None)

@@ -11,11 +11,10 @@ from typing import Any
 
 from ..events import Ended, Failed, Finding, Recovered, Resumed, RolledBack, Started
 from ..messages import truncate
-from ..runs.file_names import EVENTS, METRICS, checkpoints
+from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, checkpoints
 from ..runs.json_lines import read_log
-from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, read_metrics, read_run
+from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, parse_float, read_metrics, read_run
 
-NOT_FINITE = "not_finite"
 MAX_HISTORY_LENGTH = 120  # characters of a message in the history; the status has more of it
 ACTIVE_SECONDS = 120.0  # a run that wrote a file within this time may still be running
 
@@ -28,7 +27,7 @@ class TrainingProblem:
         kind: name of the finding, such as ``mode_collapse``.
         message: its newest message.
         first_step: step of the first report.
-        end_step: step at which it was over; None if it never was.
+        end_step: step at which it ended; None if it did not end.
         reports: number of reports.
     """
 
@@ -75,7 +74,7 @@ def diagnose(directory: Path) -> Diagnosis:
 
 
 def _reported_problems(events: Iterable[Mapping[str, Any]]) -> Iterator[TrainingProblem]:
-    """Join repeated reports of a finding until it is over."""
+    """Join repeated reports of a finding until it ends."""
     ongoing: dict[str, TrainingProblem] = {}
     for event in events:
         kind, step = truncate(str(event.get("finding"))), parse_count(event.get("step", 0))
@@ -93,7 +92,7 @@ def _reported_problems(events: Iterable[Mapping[str, Any]]) -> Iterator[Training
 def _non_finite_metrics(lines: Iterable[Mapping[str, Any]]) -> list[TrainingProblem]:
     """The first logged NaN or infinity, for a run that was killed before it could trace it."""
     for line in lines:
-        names = [name for name, value in line.items() if not _is_finite(value)]
+        names = [name for name, value in line.items() if not math.isfinite(parse_float(value))]
         if names:
             step = parse_count(line.get("step", 0))
             message = (
@@ -102,14 +101,6 @@ def _non_finite_metrics(lines: Iterable[Mapping[str, Any]]) -> list[TrainingProb
             )
             return [TrainingProblem(NOT_FINITE, message, step)]
     return []
-
-
-def _is_finite(value: Any) -> bool:
-    """False for NaN and infinity, which the log stores as strings; True for text."""
-    try:
-        return math.isfinite(float(value))
-    except (TypeError, ValueError, OverflowError):
-        return True
 
 
 def _history_line(event: Mapping[str, Any]) -> str | None:
@@ -126,9 +117,8 @@ def _history_line(event: Mapping[str, Any]) -> str | None:
         text = f"failed after step {step:,}: {_shorten(str(event.get('error')).removeprefix('failed: '))}"
     elif kind == RolledBack.kind:
         text = f"returned from step {parse_count(event.get('from_step', step)):,} to step {step:,}"
-        without = event.get("without")
-        skipped = len(without) if isinstance(without, list) else 0
-        text += f", skipping a batch of {skipped} images" if skipped else ""
+        if isinstance(skipped := event.get("without"), list) and skipped:
+            text += f", skipping a batch of {len(skipped)} images"
     elif kind not in (Finding.kind, Recovered.kind) and (message := event.get("message", event.get("reason"))):
         text = f"{truncate(str(kind)).replace('_', ' ')} at step {step:,}: {_shorten(str(message))}"
     else:
@@ -147,9 +137,8 @@ def _status(summary: RunSummary, directory: Path) -> str:
         return f"done {position}"
     if ending is not None:
         return f"{ending} ({position})" if ending.startswith("failed") else f"stopped {position}: {ending}"
-    idle = time.time() - max(
-        (path.stat().st_mtime for name in (METRICS, EVENTS) if (path := directory / name).exists()), default=0.0
-    )
+    changes = [path.stat().st_mtime for path in (directory / METRICS, directory / EVENTS) if path.exists()]
+    idle = time.time() - max(changes, default=0.0)
     if idle < ACTIVE_SECONDS:
         return f"probably running {position}: its log changed {idle:.0f} seconds ago"
     return f"killed {position}: its log has no ending and last changed {_format_age(idle)} ago"

@@ -66,10 +66,9 @@ def read_run(directory: Path) -> RunSummary:
     for last in read_metrics(directory):
         for name in LOSSES:
             if name in last:
-                curves[name][0].append(_parse_float(last.get("images")))
-                curves[name][1].append(_parse_float(last[name]))
-    ended = record.get("ended")
-    ended = ended if isinstance(ended, dict) else {}
+                curves[name][0].append(parse_float(last.get("images")))
+                curves[name][1].append(parse_float(last[name]))
+    ended = found if isinstance(found := record.get("ended"), dict) else {}
     newest = max(ended, last, key=lambda entry: parse_count(entry.get("step"))) if ended else last
     return RunSummary(
         directory=directory,
@@ -78,7 +77,7 @@ def read_run(directory: Path) -> RunSummary:
         images=parse_count(newest.get("images")),
         seconds=_parse_bounded(newest.get("seconds")),
         ending=truncate(str(ended["reason"]), MAX_TEXT_LENGTH) if "reason" in ended else None,
-        losses={name: _parse_float(last[name]) for name in LOSSES if name in last},
+        losses={name: parse_float(last[name]) for name in LOSSES if name in last},
         curves={name: curve for name, curve in curves.items() if curve[0]},
         evaluations=read_evaluations(directory / EVALUATIONS),
     )
@@ -92,9 +91,7 @@ def read_metrics(directory: Path) -> Iterator[dict[str, Any]]:
 def run_names(directories: Sequence[Path]) -> list[str]:
     """A distinct name for each run: the name of its folder, or its path if several folders have that name."""
     names = [directory.resolve().name for directory in directories]
-    return [
-        name if names.count(name) == 1 else str(directory) for name, directory in zip(names, directories, strict=True)
-    ]
+    return [name if names.count(name) == 1 else str(path) for name, path in zip(names, directories, strict=True)]
 
 
 def parse_count(value: Any) -> int:
@@ -103,11 +100,11 @@ def parse_count(value: Any) -> int:
 
 
 def _parse_bounded(value: Any) -> float:
-    number = _parse_float(value)
+    number = parse_float(value)
     return number if 0 <= number < MAX_NUMBER else 0.0
 
 
-def _parse_float(value: Any) -> float:
+def parse_float(value: Any) -> float:
     """A number from a log, which stores NaN and infinity as strings; 0 if it is missing or invalid."""
     try:
         return float(value)

@@ -38,7 +38,7 @@ class TestErrors:
                 ["--metrics", "gpa,x", "--features", "y"],
                 r"metrics: .*'gpa'.*\nmetrics: .*'x'; known: .*gap.*\nfeatures: .*'y'; known: .*colours.*",
             ),
-            (["--metrics", ","], r"metrics: no metric is given; known: .*gap.*"),
+            (["--metrics", ","], r"metrics: at least one metric is required; known: .*gap.*"),
             (["gpa.power=2"], r"command line: gpa.power=2: gpa: not a metric or extractor of this .*mean 'gap'\?"),
             (["gap.pwoer=2"], r"command line: gap.pwoer=2: gap.pwoer: unknown parameter; did you mean 'power'\?"),
             (["gap.power=x"], r"command line: gap.power=x: gap.power: should be a whole number; got 'x'"),
@@ -51,11 +51,11 @@ class TestErrors:
             (["--features", "broken"], r"features 'broken': features of 40 images should be \[40 f\]; got .*"),
             (
                 ["--option", "truncatoin=1"],
-                r"run/checkpoints/step-00000003: there is no sampling option 'truncatoin'; this generator has truncation",
+                r"run/checkpoints/step-00000003: sampling option 'truncatoin': unknown key; did you mean 'truncation'\?",
             ),
             (
                 ["--option", "truncation=x", "--option", "labels=[1]"],
-                r"run/\S+: there is no sampling option 'labels'; sampling option 'truncation' should be a number; got 'x'; .*",
+                r"run/\S+: sampling option 'truncation': should be a number; got 'x'; sampling option 'labels': unknown key; .*",
             ),
             (["--option", "truncation"], r"command line: truncation: an override is KEY=VALUE.*"),
             (
@@ -74,7 +74,7 @@ class TestErrors:
             (["--real", "5"], r"command line: real=5: real: should be the name of a component.*; got 5"),
             (
                 ["--real", "{name: tiny, count: 0}"],
-                r"dataset 'tiny' is empty: there are no real images to compare with",
+                r"dataset 'tiny' is empty, but real images are needed to compare with",
             ),
             (["--recipe", "none.yaml"], r"none.yaml: no such file"),
             (

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import gankit
-from gankit.evaluation.evaluate import evaluate
-from gankit.evaluation.request import Request
+from gankit.evaluation import Request, evaluate
+from gankit.evaluation.generated_images import open_generated_images
+from gankit.evaluation.request import open_real_dataset
 
 
 def test_equal_requests_give_equal_scores_and_share_real_features(trained_run, runtime, seen):
@@ -29,11 +30,10 @@ def test_equal_requests_give_equal_scores_and_share_real_features(trained_run, r
 
 def test_more_samples_start_with_the_same_images(trained_run, runtime):
     """A batch depends on the seed and its number only."""
-    from gankit.evaluation.generated_images import open_generated_images
-
     trained_run(conditional=True)
+    real = open_real_dataset(runtime.registries, Request((), ""), Path("run"), "run")
     few, many = (
-        torch.cat(list(open_generated_images(runtime, Path("run"), Request((), "", samples=n), 3, "tiny", torch.device("cpu")).batches()))
+        torch.cat(list(open_generated_images(runtime, Path("run"), Request((), "", samples=n), real, torch.device("cpu")).batches()))
         for n in (64, 150)
     )  # fmt: skip
     assert (len(few), len(many)) == (64, 150)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -11,8 +14,10 @@ from gankit.evaluation.extractor import BATCH, Extractor
 from gankit.evaluation.metrics import check_metrics, compute_scores
 from gankit.evaluation.real_features_cache import real_features
 from gankit.evaluation.real_images import RealImages
+from gankit.evaluation.request import RealDataset
 
 CPU = torch.device("cpu")
+CACHE = Path("data/gankit-features")
 
 
 class MemoryDataset:
@@ -51,7 +56,8 @@ def extractor(runtime, seen):
 
 
 def real(images, count=10_000, side=8, **options):
-    return RealImages("set", {}, MemoryDataset(images, **options), gankit.ImageSpec(side, side, 3), count)
+    dataset = RealDataset("set", {}, MemoryDataset(images, **options))
+    return RealImages(dataset, gankit.ImageSpec(side, side, 3), count)
 
 
 def metric(runtime, name, **params):
@@ -98,19 +104,19 @@ class TestRealImages:
 
 
 class TestRealFeaturesCache:
-    def test_cached_features_are_not_computed_again(self, extractor, seen, tmp_path):
+    def test_cached_features_are_not_computed_again(self, extractor, seen):
         images = noise(100)
-        first = real_features(real(images), extractor(), tmp_path)
+        first = real_features(real(images), extractor())
         assert seen == [64, 36]
-        again = real_features(real(images), extractor(), tmp_path)
+        again = real_features(real(images), extractor())
         assert seen == [64, 36]
         assert torch.equal(first, again)
-        assert len(list(tmp_path.iterdir())) == 1
+        assert len(list(CACHE.iterdir())) == 1
 
     def test_every_change_of_pixels_or_extractor_is_computed(self, extractor, seen, tmp_path):
         """All cases share a folder, so that a key without one of the parts finds the features of another case."""
-        images, folder = noise(40), tmp_path / "cache"
-        real_features(real(images), extractor(), folder)
+        images = noise(40)
+        real_features(real(images), extractor())
         changed = images.clone()
         changed[0, 0, 0, 0] ^= 1
         weights = tmp_path / "weights.txt"
@@ -130,33 +136,37 @@ class TestRealFeaturesCache:
         ):
             expected = torch.cat([extract(part) for part in source.batches()])
             seen.clear()
-            assert torch.equal(real_features(source, extract, folder), expected)
+            assert torch.equal(real_features(source, extract), expected)
             assert sum(seen) == source.count
-            assert len(list(folder.iterdir())) == number
+            assert len(list(CACHE.iterdir())) == number
 
-    def test_types_of_devices_do_not_share_features(self, extractor, seen, tmp_path, monkeypatch):
-        real_features(real(noise(40)), extractor(), tmp_path)
-        monkeypatch.setattr(Extractor, "device_type", "cuda")
+    def test_types_of_devices_do_not_share_features(self, extractor, seen):
+        real_features(real(noise(40)), extractor())
+        other = extractor()
+        other.device_type = "cuda"
         seen.clear()
-        real_features(real(noise(40)), extractor(), tmp_path)
+        real_features(real(noise(40)), other)
         assert seen == [40]
 
     @pytest.mark.parametrize("damage", ["empty", "cut", "flipped", "garbage"])
-    def test_a_damaged_file_is_computed_again(self, extractor, seen, tmp_path, damage):
-        first = real_features(real(noise(40)), extractor(), tmp_path)
-        (file,) = tmp_path.iterdir()
+    def test_a_damaged_file_is_computed_again(self, extractor, seen, damage):
+        first = real_features(real(noise(40)), extractor())
+        (file,) = CACHE.iterdir()
         content = file.read_bytes()
         flipped = content[:-1] + bytes([content[-1] ^ 1])
         file.write_bytes({"empty": b"", "cut": content[:-5], "flipped": flipped, "garbage": b"x" * 500}[damage])
         seen.clear()
-        assert torch.equal(real_features(real(noise(40)), extractor(), tmp_path), first)
+        assert torch.equal(real_features(real(noise(40)), extractor()), first)
         assert seen == [40]
         assert file.read_bytes() == content
 
-    def test_a_folder_that_cannot_be_written_causes_a_warning(self, extractor, tmp_path):
-        (tmp_path / "file").touch()
+    def test_a_folder_that_cannot_be_written_causes_a_warning(self, extractor):
+        CACHE.parent.touch()
         with pytest.warns(UserWarning, match="cannot be cached"):
-            real_features(real(noise(4)), extractor(), tmp_path / "file" / "cache")
+            real_features(real(noise(4)), extractor())
+        sentences = []
+        real_features(real(noise(4)), extractor(), warn=sentences.append)
+        assert re.fullmatch(r"data/gankit-features/colours-\S+: features of the real images cannot be cached: .*", sentences[0].replace(f"{Path.cwd()}/", ""))
 
 
 class TestComputeScores:
@@ -220,6 +230,11 @@ class TestComputeScores:
 
 
 class TestExtractor:
+    def test_names_of_scores(self, extractor):
+        assert extractor().score_name("fd") == "fd_colours"
+        assert extractor("classes").score_name("gap") == "GAP"
+        assert extractor("classes").score_name("fd") == "fd_classes"
+
     def test_features_of_another_shape(self, extractor):
         with pytest.raises(gankit.GankitError, match=r"'broken': features of 2 images should be \[2 f\]; got \[2, 3"):
             extractor("broken")(noise(2))

@@ -9,7 +9,7 @@ import pytest
 
 import gankit
 from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
-from gankit.evaluation.record import Evaluation, differences, score_name
+from gankit.evaluation.record import Evaluation, differences
 
 RECORD = {
     "at": "2026-01-01T00:00:00+00:00",
@@ -136,9 +136,3 @@ def test_the_key_of_a_protocol_does_not_depend_on_the_order_of_parameters():
     other = record(features={"params": {"b": 2, "a": 1}})
     assert list(one.features.params) != list(other.features.params)
     assert one.protocol == other.protocol
-
-
-def test_names_of_scores():
-    assert score_name("fd", "effnet", {}) == "fd_effnet"
-    assert score_name("fd", "inception", {"fd": "FID"}) == "FID"
-    assert score_name("kid", "inception", {"fd": "FID"}) == "kid_inception"

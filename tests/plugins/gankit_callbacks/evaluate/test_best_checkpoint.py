@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import gankit
-from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation import evaluate
 from gankit.evaluation.evaluation_log import read_evaluations
 from gankit_callbacks import best_checkpoint
 from gankit_callbacks.evaluate import Best, Evaluate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import gankit
-from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation import evaluate
 
 WANTED = {"metrics": ["gap"], "features": "colours", "samples": 70}
 

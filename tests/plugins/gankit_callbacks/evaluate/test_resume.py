@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import gankit
-from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation import evaluate
 from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
 
 ROOT = Path(__file__).parents[4]

@@ -12,7 +12,7 @@ import torch
 import yaml
 
 import gankit
-from gankit.evaluation.evaluate import evaluate
+from gankit.evaluation import evaluate
 from gankit.evaluation.evaluation_log import read_evaluations
 
 ROOT = Path(__file__).parents[4]
@@ -75,6 +75,15 @@ def test_the_scores_are_those_of_the_checkpoint_later_on_a_gpu(make, runtime, co
     (record,) = evaluations()
     assert record.device.startswith("cuda")
     assert record.scores == evaluate("run", gankit.Request(**WANTED, device="cuda"), runtime).scores
+
+
+def test_a_cache_that_cannot_be_written_is_an_event(make, recwarn):
+    Path("data").touch()
+    make(callback={}).fit()
+    (notice,) = (event for event in gankit.JsonLines.read(Path("run/events.jsonl")) if event["event"] == "features_not_cached")
+    assert re.search(r"features of the real images cannot be cached: Not a directory", notice["message"])
+    assert len(evaluations()) == 1
+    assert not recwarn.list
 
 
 def test_the_record_and_the_event(make):
