@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, output_console
-from .duration import format_duration
+from .console import PluginOption, format_duration, make_runtime, make_table, output_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from torch import Tensor
 
     from ..reports.comparison import Column
@@ -24,9 +23,7 @@ COLUMN_PADDING = 2  # spaces around a column of a table
 
 
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN_DIR RUN_DIR ...", help="Run directories.", show_default=False)
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR RUN_DIR ...", help="Run directories.")],
     count: Annotated[int, typer.Option(min=1, max=1000, help="Number of samples of each run.")] = 16,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the samples.")] = 0,
     path: Annotated[Path, typer.Option("--out", help="The PNG file to write.")] = Path("compare.png"),
@@ -62,8 +59,9 @@ def compare(
     if not columns:
         console.print("no run has scores yet; see gankit eval --help")
     if differing := recipe_differences([run.recipe.model_dump(mode="json") for run in summaries]):
+        rows = [(key, *("-" if value is None else str(value) for value in values)) for key, values in differing.items()]
         console.print()
-        console.print(recipe_table(names, differing))
+        console.print(make_table(rows, ("recipe", *names)))
     save_sample_grids(samples, path)
     console.print(f"\n{path}: {count} samples of each run, seed {seed}")
     curves = path.with_name(f"{path.stem}_curves.png")
@@ -122,24 +120,8 @@ def run_tables(
             if titles and room < 0:
                 break
             titles.append(title)
-        table = Table(box=None, header_style="bold")
-        table.add_column("run", overflow="fold")
-        for title in titles:
-            table.add_column(title, justify="left" if title == "ended" else "right", overflow="fold")
-        for name, *row in zip(names, *(cells.pop(title) for title in titles), strict=True):
-            table.add_row(name, *row)
-        yield table
-
-
-def recipe_table(names: Sequence[str], differing: dict[str, list[Any]]) -> Table:
-    """A table of the values that differ, with one row for each key."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("recipe", overflow="fold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for key, values in differing.items():
-        table.add_row(key, *("-" if value is None else str(value) for value in values))
-    return table
+        rows = zip(names, *(cells.pop(title) for title in titles), strict=True)
+        yield make_table(rows, ("run", *titles), right=set(titles) - {"ended"})
 
 
 def _loss(run: RunSummary, name: str) -> str:

@@ -11,11 +11,12 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from ..distributed.torchrun import rank
 from ..errors import GankitError, PluginError, RecipeError
 from . import bench, check, compare, doctor, plugins, resume, run, sample, show
 from . import eval as eval_command
 from . import list as list_command
-from .console import print_message, rank
+from .console import print_message
 
 ENTRY_POINTS = "gankit.commands"
 

@@ -7,15 +7,16 @@ from typing import Annotated
 
 import typer
 
-from ..errors import DataError, GankitError, RecipeError
+from ..distributed.torchrun import restart_count
+from ..errors import GankitError
 from ..runs.file_names import RECIPE
-from .console import Overrides, PluginOption, make_runtime, output_console
+from .console import Overrides, PluginOption, RecipeFile, assemble, make_runtime
 from .resume import resume
-from .run_and_resume import restarted_by_torchrun, train
+from .run_and_resume import train
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.", show_default=False)],
+    recipe: RecipeFile,
     overrides: Overrides = None,
     plugin: PluginOption = None,
     directory: Annotated[
@@ -37,7 +38,7 @@ def run(
 
       torchrun --nproc-per-node 2 -m gankit run my_recipe.yaml --out results/mine
     """
-    if restarted_by_torchrun():
+    if restart_count():
         if directory is None:
             raise GankitError(
                 "torchrun restarted this run, but without --out DIR its directory is unknown; "
@@ -47,10 +48,4 @@ def run(
         if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
-    checked = runtime.load_checked(recipe, overrides or ())
-    output_console().print(f"preparing {checked.recipe.dataset.name} ...")
-    try:
-        trainer = runtime.assemble(checked, directory)
-    except DataError as error:
-        raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
-    return train(trainer, plugin)
+    return train(assemble(runtime, runtime.load_checked(recipe, overrides or ()), directory), plugin)

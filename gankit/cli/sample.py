@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import GankitError
+from ..messages import did_you_mean
 from .console import PluginOption, make_runtime, output_console
 
 if TYPE_CHECKING:
@@ -18,15 +20,11 @@ DEFAULT_IMAGES, DEFAULT_LATENTS = 64, 8  # of a grid, and of an interpolation
 
 
 def sample(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR|CHECKPOINT", help="A run directory or a checkpoint.", show_default=False)
-    ],
+    source: Annotated[Path, typer.Argument(metavar="RUN_DIR|CHECKPOINT", help="A run directory or a checkpoint.")],
     options: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="OPTION=VALUE",
-            help="Sampling options of the generator, such as truncation=0.7, and labels.",
-            show_default=False,
+            metavar="OPTION=VALUE", help="Sampling options of the generator, such as truncation=0.7, and labels."
         ),
     ] = None,
     count: Annotated[
@@ -35,7 +33,6 @@ def sample(
             min=1,
             max=10_000,
             help=f"Number of images (default: {DEFAULT_IMAGES}) or of latents (default: {DEFAULT_LATENTS}).",
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same images.")] = 0,
@@ -44,7 +41,6 @@ def sample(
         typer.Option(
             metavar="NAME,...",
             help="Class names or numbers, or all: the same number of images of each class, one class per row.",
-            show_default=False,
         ),
     ] = None,
     interpolate: Annotated[
@@ -54,7 +50,6 @@ def sample(
             max=1_000,
             metavar="STEPS",
             help="Interpolate between latents in this many steps: rows of a PNG, or frames of a GIF.",
-            show_default=False,
         ),
     ] = None,
     path: Annotated[Path, typer.Option("--out", help="PNG file, or GIF for an interpolation.")] = Path("grid.png"),
@@ -76,8 +71,6 @@ def sample(
 
       gankit sample results/dcgan_cifar10 --interpolate 24 --out interpolation.gif
     """
-    from ..errors import GankitError
-
     animated = path.suffix.lower() == ".gif"
     if animated and interpolate is None:
         raise GankitError(f"--out {path}: a GIF shows an interpolation; add --interpolate 24, or write a PNG")
@@ -113,7 +106,6 @@ def _select_options(
     Returns:
         The options with labels, and the columns; None where the grid has its usual shape.
     """
-    from ..errors import GankitError
     from ..recipe.overrides import read_options
 
     selected = read_options(words)
@@ -133,9 +125,6 @@ def _select_options(
 
 def _parse_classes(text: str, classes: tuple[str, ...] | None) -> list[int]:
     """The labels of comma-separated class names and numbers. Raises: GankitError: there is no such class."""
-    from ..errors import GankitError
-    from ..messages import did_you_mean
-
     if classes is None:
         raise GankitError("--classes: this generator is unconditional; remove --classes")
     words = [word.strip() for word in text.split(",")]
