@@ -10,20 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Exit, Option
 
 from ..distributed.torchrun import world_size
 from ..errors import GankitError
-from .console import (
-    Overrides,
-    PluginOption,
-    RecipeFile,
-    assemble,
-    make_runtime,
-    make_table,
-    output_console,
-    print_message,
-)
+from .console import Overrides, PluginOption, RecipeFile, make_runtime, make_table, output_console, print_message
+from .run import assemble
 
 if TYPE_CHECKING:
     from ..profiling.step_profile import StepProfile
@@ -33,8 +25,8 @@ if TYPE_CHECKING:
 def bench(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    device: Annotated[str | None, typer.Option(metavar="cpu|cuda", help="Device that replaces the recipe's.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Number of steps to measure, after 10 warm-up steps.")] = 100,
+    device: Annotated[str | None, Option(metavar="cpu|cuda", help="Device that replaces the recipe's.")] = None,
+    steps: Annotated[int, Option(min=1, help="Number of steps to measure, after 10 warm-up steps.")] = 100,
     plugin: PluginOption = None,
 ) -> None:
     """Benchmark a recipe: images per second, time of each part of a step, memory and device utilization.
@@ -58,7 +50,7 @@ def bench(
             profile = _measure(trainer, steps)
     except KeyboardInterrupt:
         print_message("interrupted before the measurement was complete")
-        raise typer.Exit(130) from None
+        raise Exit(130) from None
     _print_profile(trainer, profile)
 
 
@@ -72,7 +64,7 @@ def _measure(trainer: Trainer, steps: int) -> StepProfile:
         if trainer.state.step == 0:
             raise
         print_message(str(error))
-        raise typer.Exit(1) from None
+        raise Exit(1) from None
 
 
 @contextmanager

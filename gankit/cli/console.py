@@ -1,4 +1,4 @@
-"""Shared by the commands: the output and error streams, tables, common options, and assembling from a recipe."""
+"""Shared by the commands: the output and error streams, tables, common options, and creating the runtime."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from ..distributed.torchrun import rank
-from ..errors import DataError, GankitError, RecipeError
+from ..errors import GankitError
 from ..messages import did_you_mean, truncate
 
 if TYPE_CHECKING:
-    from ..recipe.checked import CheckedRecipe
     from ..registry import Registries, Registry
     from ..runtime import Runtime
-    from ..training.trainer import Trainer
 
 WIDTH_WITHOUT_TERMINAL = 1000  # characters
 MAX_MESSAGE_LINE = 4000  # characters
 PluginOption = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
+    Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Override recipe keys, such as train.epochs=1.")
+    list[str] | None, Argument(metavar="KEY=VALUE", help="Override recipe keys, such as train.epochs=1.")
 ]
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.")]
-RunDirectory = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.")]
+RecipeFile = Annotated[Path, Argument(metavar="RECIPE", help="A recipe file.")]
+RunDirectory = Annotated[Path, Argument(metavar="RUN_DIR", help="A run directory.")]
 
 
 class _EscapingConsole(Console):
@@ -115,15 +113,6 @@ def make_runtime(plugins: Sequence[str] | None) -> Runtime:
     for broken in runtime.broken:
         print_message(f"{broken.reason}; continuing without this plugin", "warning")
     return runtime
-
-
-def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -> Trainer:
-    """The trainer of a recipe. Raises: RecipeError: also for a `DataError`, with the recipe's line of the dataset."""
-    output_console().print(f"preparing {checked.recipe.dataset.name} ...")
-    try:
-        return runtime.assemble(checked, directory)
-    except DataError as error:
-        raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
 
 
 def find_registry(registries: Registries, kind: str) -> Registry[Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from .console import PluginOption, find_registry, make_runtime, make_table, output_console
 
 
 def list_components(
-    kind: Annotated[str | None, typer.Argument(metavar="[KIND]", help="List this kind only, such as losses.")] = None,
+    kind: Annotated[str | None, Argument(metavar="[KIND]", help="List this kind only, such as losses.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """List the registered components.

@@ -52,12 +52,8 @@ class _LazyCommand(typer.core.TyperCommand):
         from ..plugin_loader import distribution_of
 
         self._package = distribution_of(point)
-        super().__init__(
-            point.name,
-            help=f"(from {self._package})",
-            add_help_option=False,
-            context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-        )
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+        super().__init__(point.name, help=f"(from {self._package})", add_help_option=False, context_settings=settings)
         self._point = point
 
     def invoke(self, ctx: Any) -> Any:

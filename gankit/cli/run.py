@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from ..distributed.torchrun import restart_count
-from ..errors import GankitError
+from ..errors import DataError, GankitError, RecipeError
 from ..runs.file_names import RECIPE
-from .console import Overrides, PluginOption, RecipeFile, assemble, make_runtime
+from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console
 from .resume import resume
 from .run_and_resume import train
+
+if TYPE_CHECKING:
+    from ..recipe.checked import CheckedRecipe
+    from ..runtime import Runtime
+    from ..training.trainer import Trainer
 
 
 def run(
@@ -21,7 +26,7 @@ def run(
     plugin: PluginOption = None,
     directory: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Run directory (default: results/NAME, numbered if it exists)."),
+        Option("--out", metavar="DIR", help="Run directory (default: results/NAME, numbered if it exists)."),
     ] = None,
 ) -> None:
     """Train a recipe.
@@ -49,3 +54,12 @@ def run(
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
     return train(assemble(runtime, runtime.load_checked(recipe, overrides or ()), directory), plugin)
+
+
+def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -> Trainer:
+    """The trainer of a recipe. Raises: RecipeError: also where its data cause a `DataError`."""
+    output_console().print(f"preparing {checked.recipe.dataset.name} ...")
+    try:
+        return runtime.assemble(checked, directory)
+    except DataError as error:
+        raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None

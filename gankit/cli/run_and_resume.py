@@ -56,25 +56,21 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
             raise
         # rank 0 prints how to continue, unless it is the process that was lost
         lost = rank() and isinstance(error, LostProcessError)
-        print_message(
-            f"{error}{_notes(error)}" + (f". To continue: {_resume_command(trainer, plugins)}" if lost else "")
-        )
+        hint = f". To continue: {_resume_command(trainer, plugins)}" if lost else ""
+        print_message(f"{error}{_notes(error)}{hint}")
         code = 1
     except Exception as error:
-        description = f"{type(error).__name__}: {error}".strip()
-        print_message(
-            f"the run failed: {description}{_notes(error)}; it is recorded in events.jsonl; the traceback follows:"
-        )
+        description = f"{type(error).__name__}: {error}".strip() + _notes(error)
+        print_message(f"the run failed: {description}; it is recorded in events.jsonl; the traceback follows:")
         _print_how_to_resume(trainer, plugins)
         raise
     else:
         trainer.processes.close()
+        console = output_console()
         if trainer.ending in (None, "done"):
-            output_console().print(
-                f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/"
-            )
+            console.print(f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/")
             return
-        output_console().print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
+        console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
         code = _exit_code(trainer.ending)
     _print_how_to_resume(trainer, plugins)
     if code is not None:

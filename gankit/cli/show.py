@@ -6,16 +6,16 @@ import inspect
 import json
 from typing import Annotated, Any
 
-import typer
 from rich.text import Text
+from typer import Argument
 
 from ..errors import GankitError
 from .console import PluginOption, find_registry, make_runtime, make_table, output_console
 
 
 def show(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="Such as generators.")],
-    name: Annotated[str, typer.Argument(metavar="NAME", help="See gankit list.")],
+    kind: Annotated[str, Argument(metavar="KIND", help="Such as generators.")],
+    name: Annotated[str, Argument(metavar="NAME", help="See gankit list.")],
     plugin: PluginOption = None,
 ) -> None:
     """Show a component: its description, its plugin, and the parameters that a recipe can set.
