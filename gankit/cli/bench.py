@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.table import Table
+from typer import Exit, Option
 
-from ..errors import DataError, GankitError, RecipeError
-from .console import Overrides, PluginOption, make_runtime, output_console, print_message
+from ..distributed.torchrun import world_size
+from ..errors import GankitError
+from .console import Overrides, PluginOption, RecipeFile, make_runtime, make_table, output_console, print_message
+from .run import assemble
 
 if TYPE_CHECKING:
     from ..profiling.step_profile import StepProfile
@@ -24,12 +23,10 @@ if TYPE_CHECKING:
 
 
 def bench(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.", show_default=False)],
+    recipe: RecipeFile,
     overrides: Overrides = None,
-    device: Annotated[
-        str | None, typer.Option(metavar="cpu|cuda", help="Device that replaces the recipe's.", show_default=False)
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Number of steps to measure, after 10 warm-up steps.")] = 100,
+    device: Annotated[str | None, Option(metavar="cpu|cuda", help="Device that replaces the recipe's.")] = None,
+    steps: Annotated[int, Option(min=1, help="Number of steps to measure, after 10 warm-up steps.")] = 100,
     plugin: PluginOption = None,
 ) -> None:
     """Benchmark a recipe: images per second, time of each part of a step, memory and device utilization.
@@ -42,23 +39,18 @@ def bench(
 
       gankit bench recipes/quickstart.yaml train.precision=fp32 --device cpu --steps 20
     """
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+    if world_size() > 1:
         raise GankitError("gankit bench measures a single process; start it without torchrun")
     runtime = make_runtime(plugin)
     checked = runtime.load_checked(recipe, [*(overrides or ()), *([f"train.device={device}"] if device else ())])
-    console = output_console()
     try:
         with _temporary_folder() as folder:
-            console.print(f"preparing {checked.recipe.dataset.name} ...")
-            try:
-                trainer = runtime.assemble(checked, folder / "run")
-            except DataError as error:
-                raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
-            console.print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
+            trainer = assemble(runtime, checked, folder / "run")
+            output_console().print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
             profile = _measure(trainer, steps)
     except KeyboardInterrupt:
         print_message("interrupted before the measurement was complete")
-        raise typer.Exit(130) from None
+        raise Exit(130) from None
     _print_profile(trainer, profile)
 
 
@@ -72,17 +64,13 @@ def _measure(trainer: Trainer, steps: int) -> StepProfile:
         if trainer.state.step == 0:
             raise
         print_message(str(error))
-        raise typer.Exit(1) from None
+        raise Exit(1) from None
 
 
 @contextmanager
 def _temporary_folder() -> Iterator[Path]:
     """A folder that is deleted afterwards, also when the process receives SIGTERM."""
-
-    def exit_process(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    previous = signal.signal(signal.SIGTERM, exit_process)
+    previous = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with tempfile.TemporaryDirectory(prefix="gankit-bench-") as folder:
             yield Path(folder)
@@ -94,43 +82,35 @@ def _print_profile(trainer: Trainer, profile: StepProfile) -> None:
     from ..training.callbacks import CALLBACKS
     from ..training.step import OTHER
 
-    about, images = trainer.setup.about, profile.images
+    about, images, precision = trainer.setup.about, profile.images, trainer.setup.about["precision"]
     batch = trainer.recipe.loader.batch_size
     device = f"{about['device']} ({about['threads']} threads)" if about["device"] == "cpu" else about["device"]
     console = output_console()
-    console.print(f"\n{trainer.recipe.name} on {device} in {about['precision']}, batch size {batch}\n")
+    console.print(f"\n{trainer.recipe.name} on {device} in {precision}, batch size {batch}\n")
 
-    parts = Table(box=None, header_style="bold")
-    parts.add_column("part of a step")
-    parts.add_column("ms", justify="right")
-    parts.add_column("share", justify="right")
-    total = sum(profile.parts.values())
-
-    def add(name: str, seconds: float) -> None:
-        parts.add_row(name, f"{1000 * seconds / profile.steps:,.2f}", f"{seconds / total:.1%}")
-
-    for part, seconds in profile.parts.items():
-        if seconds or part == OTHER:
-            add(part, seconds)
+    seconds: dict[str, float] = {}  # of each row
+    for part, spent in profile.parts.items():
+        if spent or part == OTHER:
+            seconds[part] = spent
         if part == CALLBACKS:
-            for name, own in sorted(profile.callbacks.items(), key=lambda item: -item[1]):
-                add(f"  {name}", own)
-    add("total", total)
-    console.print(parts)
+            slowest_first = sorted(profile.callbacks.items(), key=lambda item: -item[1])
+            seconds |= {f"  {name}": own for name, own in slowest_first}
+    total = seconds["total"] = sum(profile.parts.values())
+    rows = [(name, f"{1000 * own / profile.steps:,.2f}", f"{own / total:.1%}") for name, own in seconds.items()]
+    console.print(make_table(rows, ("part of a step", "ms", "share"), right=("ms", "share")))
 
     achieved = profile.flops / profile.seconds
     memory = "allocated on the device" if about["device"].startswith("cuda") else "by this process"
-    totals = Table(box=None, show_header=False)
-    totals.add_column(style="bold")
-    totals.add_column()
-    milliseconds = 1000 * profile.seconds / profile.steps
-    totals.add_row("speed", f"{images / profile.seconds:,.1f} images/s ({milliseconds:,.2f} ms per step)")
-    totals.add_row("peak memory", f"{profile.peak_bytes / 2**20:,.0f} MiB {memory}")
-    totals.add_row("computed", f"{profile.flops / images / 1e9:,.3f} GFLOP per image")
-    totals.add_row(
-        "achieved",
-        f"{achieved / 1e12:,.3f} TFLOP/s, {achieved / profile.peak_flops:.1%} of the "
-        f"{profile.peak_flops / 1e12:,.2f} that large matrix products reach on this device in {about['precision']}",
-    )
+    speed = f"{images / profile.seconds:,.1f} images/s ({1000 * profile.seconds / profile.steps:,.2f} ms per step)"
+    totals = [
+        ("speed", speed),
+        ("peak memory", f"{profile.peak_bytes / 2**20:,.0f} MiB {memory}"),
+        ("computed", f"{profile.flops / images / 1e9:,.3f} GFLOP per image"),
+        (
+            "achieved",
+            f"{achieved / 1e12:,.3f} TFLOP/s, {achieved / profile.peak_flops:.1%} of the "
+            f"{profile.peak_flops / 1e12:,.2f} that large matrix products reach on this device in {precision}",
+        ),
+    ]
     console.print()
-    console.print(totals)
+    console.print(make_table(totals))

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from rich.table import Table
-
-from .console import Overrides, PluginOption, make_runtime, output_console, print_message
+from .console import Overrides, PluginOption, RecipeFile, make_runtime, make_table, output_console, print_message
 
 
-def check(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.", show_default=False)],
-    overrides: Overrides = None,
-    plugin: PluginOption = None,
-) -> None:
+def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption = None) -> None:
     """Check a recipe without its data and without training, and print it with all defaults.
 
     Examples:
@@ -26,14 +18,15 @@ def check(
       gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
     """
     checked = make_runtime(plugin).load_checked(recipe, overrides or ())
-    table = Table(title=f"{recipe} is valid", title_justify="left", box=None, show_header=False)
-    table.add_column(style="bold")
-    for key, value in checked.recipe.model_dump(mode="json").items():
-        for index, line in enumerate(_lines(value)):
-            table.add_row(key if index == 0 else "", line)
-    output_console().print(table)
+    rows = [
+        ("" if index else key, line)
+        for key, value in checked.recipe.model_dump(mode="json").items()
+        for index, line in enumerate(_lines(value))
+    ]
+    output_console().print(f"{recipe} is valid", style="italic")
+    output_console().print(make_table(rows))
     for path, reason in checked.not_tried.items():
-        message = f"not tried without data ({reason}); it will be tried before the first step"
+        message = f"not tried without data ({reason}); it will be tried when training starts"
         print_message(str(checked.recipe.document.problem(path, message)), "note")
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
-from rich.table import Table
+from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, output_console
-from .duration import format_duration
+from .console import PluginOption, format_duration, make_runtime, make_table, output_console
 
 if TYPE_CHECKING:
+    from rich.table import Table
     from torch import Tensor
 
     from ..reports.comparison import Column
@@ -24,12 +24,10 @@ COLUMN_PADDING = 2  # spaces around a column of a table
 
 
 def compare(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN_DIR RUN_DIR ...", help="Run directories.", show_default=False)
-    ],
-    count: Annotated[int, typer.Option(min=1, max=1000, help="Number of samples of each run.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the samples.")] = 0,
-    path: Annotated[Path, typer.Option("--out", help="The PNG file to write.")] = Path("compare.png"),
+    runs: Annotated[list[Path], Argument(metavar="RUN_DIR RUN_DIR ...", help="Run directories.")],
+    count: Annotated[int, Option(min=1, max=1000, help="Number of samples of each run.")] = 16,
+    seed: Annotated[int, Option(min=0, help="Random seed of the samples.")] = 0,
+    path: Annotated[Path, Option("--out", help="The PNG file to write.")] = Path("compare.png"),
     plugin: PluginOption = None,
 ) -> None:
     """Compare runs: their steps, speed and newest scores, the differences between their recipes, and their samples.
@@ -62,8 +60,9 @@ def compare(
     if not columns:
         console.print("no run has scores yet; see gankit eval --help")
     if differing := recipe_differences([run.recipe.model_dump(mode="json") for run in summaries]):
+        rows = [(key, *("-" if value is None else str(value) for value in values)) for key, values in differing.items()]
         console.print()
-        console.print(recipe_table(names, differing))
+        console.print(make_table(rows, ("recipe", *names)))
     save_sample_grids(samples, path)
     console.print(f"\n{path}: {count} samples of each run, seed {seed}")
     curves = path.with_name(f"{path.stem}_curves.png")
@@ -78,8 +77,7 @@ def _samples(
 
     samples: dict[str, Tensor | str] = {}
     for name, run in zip(names, runs, strict=True):
-        found = checkpoints(run)
-        if not found:
+        if not (found := checkpoints(run)):
             samples[name] = "no checkpoint yet"
             continue
         generator = runtime.load_generator(found[-1])
@@ -101,11 +99,10 @@ def run_tables(
         columns: their scores.
         width: of the terminal, in characters.
     """
-    rates = [run.images_per_second for run in runs]
     cells = {
         "steps": [f"{run.steps:,}" for run in runs],
         "images": [f"{run.images:,}" for run in runs],
-        "images/s": ["-" if rate is None else f"{rate:,.0f}" for rate in rates],
+        "images/s": ["-" if (rate := run.images_per_second) is None else f"{rate:,.0f}" for run in runs],
         "time": [format_duration(run.seconds) for run in runs],
         "ended": [run.ending or "running or killed" for run in runs],
         "loss D": [_loss(run, "discriminator_loss") for run in runs],
@@ -113,33 +110,12 @@ def run_tables(
         **{column.title: [_score(column, index, run.steps) for index, run in enumerate(runs)] for column in columns},
     }
     widths = {title: COLUMN_PADDING + max(map(len, (title, *texts))) for title, texts in cells.items()}
-    first = COLUMN_PADDING + max(map(len, ("run", *names)))
+    room = width - COLUMN_PADDING - max(map(len, ("run", *names)))
     while cells:
-        room = width - first
-        titles: list[str] = []
-        for title in cells:
-            room -= widths[title]
-            if titles and room < 0:
-                break
-            titles.append(title)
-        table = Table(box=None, header_style="bold")
-        table.add_column("run", overflow="fold")
-        for title in titles:
-            table.add_column(title, justify="left" if title == "ended" else "right", overflow="fold")
-        for name, *row in zip(names, *(cells.pop(title) for title in titles), strict=True):
-            table.add_row(name, *row)
-        yield table
-
-
-def recipe_table(names: Sequence[str], differing: dict[str, list[Any]]) -> Table:
-    """A table of the values that differ, with one row for each key."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("recipe", overflow="fold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for key, values in differing.items():
-        table.add_row(key, *("-" if value is None else str(value) for value in values))
-    return table
+        fitting = sum(used <= room for used in accumulate(widths[title] for title in cells))
+        titles = list(cells)[: max(fitting, 1)]
+        rows = zip(names, *(cells.pop(title) for title in titles), strict=True)
+        yield make_table(rows, ("run", *titles), right=set(titles) - {"ended"})
 
 
 def _loss(run: RunSummary, name: str) -> str:
@@ -152,9 +128,8 @@ def _score(column: Column, index: int, steps: int) -> str:
     if evaluation is None:
         return "-"
     source = evaluation.evaluated
-    notes = [
-        *(["EMA"] if source.ema else []),
-        *([f"step {source.step:,}"] if source.step is not None and source.step != steps else []),
-    ]
+    notes = ["EMA"] if source.ema else []
+    if source.step is not None and source.step != steps:
+        notes.append(f"step {source.step:,}")
     mark = " *" if index in column.best() else ""
     return f"{evaluation.scores[column.score]:.5g}{mark}" + (f" ({', '.join(notes)})" if notes else "")

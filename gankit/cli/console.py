@@ -1,20 +1,19 @@
-"""What commands share: the output and error streams, common options, and creating the runtime."""
+"""Shared by the commands: the output and error streams, tables, common options, and creating the runtime."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
-from rich.segment import Segment
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
+from ..distributed.torchrun import rank
 from ..errors import GankitError
-from ..messages import truncate
+from ..messages import did_you_mean, truncate
 
 if TYPE_CHECKING:
     from ..registry import Registries, Registry
@@ -24,27 +23,31 @@ WIDTH_WITHOUT_TERMINAL = 1000  # characters
 MAX_MESSAGE_LINE = 4000  # characters
 PluginOption = Annotated[
     list[str] | None,
-    typer.Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
+    Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
 ]
 Overrides = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="KEY=VALUE", help="Override recipe keys, such as train.epochs=1.", show_default=False),
+    list[str] | None, Argument(metavar="KEY=VALUE", help="Override recipe keys, such as train.epochs=1.")
 ]
+RecipeFile = Annotated[Path, Argument(metavar="RECIPE", help="A recipe file.")]
+RunDirectory = Annotated[Path, Argument(metavar="RUN_DIR", help="A run directory.")]
 
 
-def rank() -> int:
-    """The rank among the processes of torchrun. Rank 0 prints everything, other ranks print errors only."""
-    several = int(os.environ.get("WORLD_SIZE") or 1) > 1
-    return int(os.environ.get("RANK") or 0) if several else 0
+class _EscapingConsole(Console):
+    """A console that escapes strings, which may contain text from files and plugins."""
+
+    def print(self, *objects: Any, **kwargs: Any) -> None:
+        super().print(*(escape(value) if isinstance(value, str) else value for value in objects), **kwargs)
 
 
 def output_console() -> Console:
-    """A console for standard output. It prints text literally, and does not wrap lines if there is no terminal."""
-    quiet = rank() > 0
-    console = _EscapingConsole(highlight=False, markup=False, emoji=False, quiet=quiet)
-    if console.is_terminal:
-        return console
-    return _EscapingConsole(highlight=False, markup=False, emoji=False, quiet=quiet, width=WIDTH_WITHOUT_TERMINAL)
+    """A console for standard output. It prints text literally, and does not wrap lines if there is no terminal.
+
+    Only rank 0 of the processes of torchrun prints to it.
+    """
+    console = _EscapingConsole(highlight=False, markup=False, emoji=False, quiet=rank() > 0)
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL
+    return console
 
 
 def print_message(message: str, title: str = "error") -> None:
@@ -60,46 +63,46 @@ def print_message(message: str, title: str = "error") -> None:
         title = f"process {rank()}: error"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     style = "yellow" if title == "warning" else "red"
-    lines = [truncate(escape(line), MAX_MESSAGE_LINE) for line in message.split("\n")]
+    lines = [truncate(line, MAX_MESSAGE_LINE) for line in escape(message).split("\n")]
     console.print(Text.assemble((f"{title}: ", f"bold {style}"), "\n".join(lines)))
 
 
 def escape(text: str) -> str:
-    """Escape characters that are not printable, such as a terminal's control sequences."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """Escape characters that are not printable, such as a terminal's control sequences, except for line breaks."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
 
-def _escape_lines(text: str) -> str:
-    return "\n".join(map(escape, text.split("\n")))
+def make_table(
+    rows: Iterable[Sequence[str | Text]],
+    columns: Sequence[str] = (),
+    right: Collection[str] = (),
+    no_wrap: Collection[str] = (),
+) -> Table:
+    """A table of strings, which are escaped, and of styled texts, which are not. Long cells are folded.
+
+    Args:
+        rows: their cells.
+        columns: their titles; without titles, each row is a name, printed in bold, and a value.
+        right: the columns that are aligned to the right.
+        no_wrap: the columns that are not folded.
+    """
+    table = Table(box=None, header_style="bold", show_header=bool(columns))
+    if not columns:
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column(overflow="fold")
+    for name in columns:
+        justify: Literal["right", "left"] = "right" if name in right else "left"
+        table.add_column(escape(name), justify=justify, no_wrap=name in no_wrap, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
+    return table
 
 
-class _EscapedTable:
-    """A table whose cells are escaped; rich's own control segments are kept."""
-
-    def __init__(self, table: RenderableType) -> None:
-        self._table = table
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        for segment in console.render(self._table, options):
-            yield segment if segment.control else Segment(_escape_lines(segment.text), segment.style)
-
-    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
-        return Measurement.get(console, options, self._table)
-
-
-class _EscapingConsole(Console):
-    """Escapes strings and tables, which may contain text from files and plugins."""
-
-    def print(self, *objects: Any, **kwargs: Any) -> None:
-        super().print(*map(_escaped, objects), **kwargs)
-
-
-def _escaped(value: Any) -> Any:
-    if isinstance(value, str):
-        return _escape_lines(value)
-    return _EscapedTable(value) if isinstance(value, Table) else value
+def format_duration(seconds: float) -> str:
+    """Minutes and seconds, such as ``7:05``, with hours if there are any: ``1:07:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def make_runtime(plugins: Sequence[str] | None) -> Runtime:
@@ -113,10 +116,8 @@ def make_runtime(plugins: Sequence[str] | None) -> Runtime:
 
 
 def find_registry(registries: Registries, kind: str) -> Registry[Any]:
-    """The registry of a kind, given in the plural or the singular. Raises: GankitError: there is no such kind."""
-    from ..messages import did_you_mean
-
+    """The registry of a kind, given in the plural or the singular. Raises: GankitError: the kind is unknown."""
     for registry in registries:
         if kind in (registry.kind, registry.singular):
             return registry
-    raise GankitError(f"there is no kind {kind!r}{did_you_mean(kind, registries.by_kind())}")
+    raise GankitError(f"unknown kind {kind!r}{did_you_mean(kind, registries.by_kind())}")

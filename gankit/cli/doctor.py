@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from .console import output_console
-from .duration import format_duration
+from .console import RunDirectory, format_duration, output_console
 
 if TYPE_CHECKING:
     from ..reports.diagnosis import Diagnosis
 
 
-def doctor(
-    run: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.", show_default=False)],
-) -> None:
+def doctor(run: RunDirectory) -> None:
     """Diagnose a run: its status, problems of the training, its history, and how to continue it.
 
     The run may be finished, stopped, killed or still running.

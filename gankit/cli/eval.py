@@ -6,12 +6,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.progress import Progress
-from rich.table import Table
+from typer import Argument, Exit, Option
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, output_console, print_message
+from .console import PluginOption, make_runtime, make_table, output_console, print_message
 
 if TYPE_CHECKING:
     from ..evaluation.record import Evaluation
@@ -24,67 +23,50 @@ HASH_LENGTH = 12
 def evaluate(
     source: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="RUN_DIR|CHECKPOINT|FOLDER_OF_IMAGES",
             help="A run (its newest checkpoint), a checkpoint, or a folder of image files.",
-            show_default=False,
         ),
     ],
     params: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="KEY=VALUE",
-            help="Parameters of metrics and features, such as kid.subset_size=500.",
-            show_default=False,
-        ),
+        Argument(metavar="KEY=VALUE", help="Parameters of metrics and features, such as kid.subset_size=500."),
     ] = None,
-    metrics: Annotated[str, typer.Option(metavar="NAME,...", help="Metrics; gankit list metrics lists them.")] = "fd",
+    metrics: Annotated[str, Option(metavar="NAME,...", help="Metrics; gankit list metrics lists them.")] = "fd",
     features: Annotated[
-        str, typer.Option(metavar="NAME", help="Feature extractor; gankit list features lists them.")
+        str, Option(metavar="NAME", help="Feature extractor; gankit list features lists them.")
     ] = "effnet_lite0",
-    samples: Annotated[int, typer.Option(min=1, help="Number of generated images.")] = 10_000,
+    samples: Annotated[int, Option(min=1, help="Number of generated images.")] = 10_000,
     real_samples: Annotated[
-        int | None,
-        typer.Option(min=1, help="Number of real images (default: that of --samples).", show_default=False),
+        int | None, Option(min=1, help="Number of real images (default: that of --samples).")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the generated images.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Random seed of the generated images.")] = 0,
     real: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="DATASET",
             help="Dataset of the real images, such as '{name: cifar10, split: test}' (default: the run's).",
-            show_default=False,
         ),
     ] = None,
     recipe: Annotated[
-        Path | None,
-        typer.Option(metavar="RECIPE", help="Use the dataset of this recipe as real images.", show_default=False),
+        Path | None, Option(metavar="RECIPE", help="Use the dataset of this recipe as real images.")
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(min=1, max=16_384, help="Resize all images to SIZE x SIZE pixels first.", show_default=False),
+        int | None, Option(min=1, max=16_384, help="Resize all images to SIZE x SIZE pixels first.")
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Device to compute on.")] = "auto",
+    device: Annotated[str, Option(metavar="auto|cpu|cuda", help="Device to compute on.")] = "auto",
     options: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--option",
             metavar="OPTION=VALUE",
             help="A sampling option of the generator, such as truncation=0.7. Repeatable.",
-            show_default=False,
         ),
     ] = None,
-    no_ema: Annotated[
-        bool, typer.Option("--no-ema", help="Evaluate the weights of G instead of their average.")
-    ] = False,
+    no_ema: Annotated[bool, Option("--no-ema", help="Evaluate the weights of G instead of their average.")] = False,
     path: Annotated[
         Path | None,
-        typer.Option(
-            "--out",
-            metavar="FILE",
-            help="Append the record to this file (default: evaluations.jsonl of the run).",
-            show_default=False,
-        ),
+        Option("--out", metavar="FILE", help="Append the record to this file (default: evaluations.jsonl of the run)."),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -122,17 +104,17 @@ def evaluate(
     )
     evaluation = _evaluate(source, request, make_runtime(plugin))
     console = output_console()
-    console.print(score_table(evaluation))
+    scores = [(name, f"{value:.6g}") for name, value in evaluation.scores.items()]
+    console.print(make_table(scores, ("score", "value"), right=("value",), no_wrap=("value",)))
     console.print()
-    console.print(settings_table(evaluation))
+    console.print(make_table(_settings(evaluation)))
     _, run = locate(source)
-    file = path or (None if run is None else run / EVALUATIONS)
-    if file is not None:
+    if file := path or (run and run / EVALUATIONS):
         try:
             append_evaluation(file, evaluation)
         except GankitError as error:
             print_message(str(error))
-            raise typer.Exit(1) from None
+            raise Exit(1) from None
         console.print(f"\nwritten to {file}")
 
 
@@ -155,37 +137,22 @@ def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
             return evaluate(source, request, runtime, report)
         except KeyboardInterrupt:
             print_message("interrupted; no scores were written")
-            raise typer.Exit(130) from None
+            raise Exit(130) from None
 
 
-def score_table(evaluation: Evaluation) -> Table:
-    """A table with one row for each score."""
-    table = Table(box=None, header_style="bold")
-    table.add_column("score", overflow="fold")
-    table.add_column("value", justify="right", no_wrap=True)
-    for name, value in evaluation.scores.items():
-        table.add_row(name, f"{value:.6g}")
-    return table
-
-
-def settings_table(evaluation: Evaluation) -> Table:
-    """A table of the images and settings that the scores come from."""
-    source, real, image = evaluation.evaluated, evaluation.real, evaluation.image
-    table = Table(box=None, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+def _settings(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """The images and settings that the scores come from."""
+    source, real, image, features = evaluation.evaluated, evaluation.real, evaluation.image, evaluation.features
     evaluated = source.path if source.kind != "run" else f"{source.path}, {source.checkpoint}"
-    if source.ema is not None:
-        evaluated += ", averaged weights (EMA)" if source.ema else ", weights without EMA"
-    table.add_row("evaluated", evaluated)
+    evaluated += {None: "", True: ", averaged weights (EMA)", False: ", weights without EMA"}[source.ema]
     options = "".join(f", {name}={value}" for name, value in evaluation.options.items())
-    table.add_row("generated", f"{evaluation.samples:,} images, seed {evaluation.seed}{options}")
     split = f", split {real.split}" if real.split else ""
-    table.add_row("real", f"{real.count:,} images of {real.dataset}{split} (sha256 {real.fingerprint[:HASH_LENGTH]})")
-    table.add_row(
-        "size", f"{image.height} x {image.width}, {image.channels} channel{'s' if image.channels > 1 else ''}"
-    )
-    features = evaluation.features
-    table.add_row("features", f"{features.name} (sha256 {features.hash[:HASH_LENGTH]}); {features.resizer}")
-    table.add_row("computed", f"in {evaluation.precision} on {evaluation.device}")
-    return table
+    channels = f"{image.channels} channel{'s' if image.channels > 1 else ''}"
+    return [
+        ("evaluated", evaluated),
+        ("generated", f"{evaluation.samples:,} images, seed {evaluation.seed}{options}"),
+        ("real", f"{real.count:,} images of {real.dataset}{split} (sha256 {real.fingerprint[:HASH_LENGTH]})"),
+        ("size", f"{image.height} x {image.width}, {channels}"),
+        ("features", f"{features.name} (sha256 {features.hash[:HASH_LENGTH]}); {features.resizer}"),
+        ("computed", f"in {evaluation.precision} on {evaluation.device}"),
+    ]

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-from rich.table import Table
+from typer import Argument
 
-from .console import PluginOption, find_registry, make_runtime, output_console
+from .console import PluginOption, find_registry, make_runtime, make_table, output_console
 
 
 def list_components(
-    kind: Annotated[
-        str | None,
-        typer.Argument(metavar="[KIND]", help="List this kind only, such as losses.", show_default=False),
-    ] = None,
+    kind: Annotated[str | None, Argument(metavar="[KIND]", help="List this kind only, such as losses.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """List the registered components.
@@ -27,10 +23,6 @@ def list_components(
     """
     registries = make_runtime(plugin).registries
     chosen = registries if kind is None else [find_registry(registries, kind)]
-    table = Table(box=None, header_style="bold")
-    for column in ("kind", "name", "plugin", "description"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("kind", "name"))
-    for registry in chosen:
-        for entry in registry:
-            table.add_row(registry.kind, entry.name, entry.plugin, entry.summary)
-    output_console().print(table if table.row_count else f"there are no {kind or 'components'}")
+    rows = [(registry.kind, entry.name, entry.plugin, entry.summary) for registry in chosen for entry in registry]
+    table = make_table(rows, ("kind", "name", "plugin", "description"), no_wrap=("kind", "name"))
+    output_console().print(table if rows else f"there are no {kind or 'components'}")

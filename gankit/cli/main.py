@@ -11,11 +11,12 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from ..distributed.torchrun import rank
 from ..errors import GankitError, PluginError, RecipeError
 from . import bench, check, compare, doctor, plugins, resume, run, sample, show
 from . import eval as eval_command
 from . import list as list_command
-from .console import print_message, rank
+from .console import print_message
 
 ENTRY_POINTS = "gankit.commands"
 
@@ -51,12 +52,8 @@ class _LazyCommand(typer.core.TyperCommand):
         from ..plugin_loader import distribution_of
 
         self._package = distribution_of(point)
-        super().__init__(
-            point.name,
-            help=f"(from {self._package})",
-            add_help_option=False,
-            context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-        )
+        settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+        super().__init__(point.name, help=f"(from {self._package})", add_help_option=False, context_settings=settings)
         self._point = point
 
     def invoke(self, ctx: Any) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.table import Table
 from rich.text import Text
 
-from .console import PluginOption, output_console
+from .console import PluginOption, escape, make_table, output_console
 
 
 def plugins(plugin: PluginOption = None) -> None:
@@ -20,12 +19,10 @@ def plugins(plugin: PluginOption = None) -> None:
     from ..runtime import Runtime
 
     runtime = Runtime(plugin or ())
-    table = Table(box=None, header_style="bold")
-    for column in ("plugin", "from", "registers"):
-        table.add_column(column, overflow="fold")
+    rows: list[tuple[str, str, str | Text]] = []
     for loaded in runtime.plugins:
         parts = [f"{kind}: {', '.join(names)}" for kind, names in loaded.components.items()]
-        table.add_row(loaded.name, loaded.source, "; ".join(parts) or "hooks only")
+        rows.append((loaded.name, loaded.source, "; ".join(parts) or "hooks only"))
     for broken in runtime.broken:
-        table.add_row(broken.name, broken.source, Text.assemble(("did not load: ", "red"), broken.reason))
-    output_console().print(table)
+        rows.append((broken.name, broken.source, Text.assemble(("did not load: ", "red"), escape(broken.reason))))
+    output_console().print(make_table(rows, ("plugin", "from", "registers")))

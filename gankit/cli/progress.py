@@ -8,8 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ..interfaces import Run
-from .console import output_console
-from .duration import format_duration
+from .console import format_duration, output_console
 
 BAR_SECONDS = 1.0  # between updates of the bar, each of which waits for the device
 LINE_SECONDS = 10.0
@@ -18,11 +17,7 @@ LINE_SECONDS = 10.0
 class Meter:
     """Measures images per second since the last update, and estimates the time left from this start's average."""
 
-    def __init__(self) -> None:
-        self._started = self._updated = time.monotonic()
-        self._first_step = self._images = 0
-
-    def start(self, run: Run) -> None:
+    def __init__(self, run: Run) -> None:
         self._started = self._updated = time.monotonic()
         self._first_step, self._images = run.state.step, run.images
 
@@ -49,14 +44,15 @@ class Meter:
 class ProgressLines:
     """A callback that prints a line at the first step, every ten seconds and at the end."""
 
+    _meter: Meter  # since the start
+
     def __init__(self) -> None:
-        self._meter = Meter()
         self._console = output_console()
         self._first = True
 
     def on_run_start(self, run: Run) -> None:
         self._console.print(f"{run.recipe.name}: {run.total_steps:,} steps into {run.directory}/")
-        self._meter.start(run)
+        self._meter = Meter(run)
 
     def on_step_end(self, run: Run) -> None:
         if self._first or self._meter.is_due(LINE_SECONDS) or run.state.step == run.total_steps:
@@ -68,8 +64,9 @@ class ProgressLines:
 class ProgressBar:
     """A callback that keeps a bar below all other output."""
 
+    _meter: Meter  # since the start or the last return to a checkpoint
+
     def __init__(self) -> None:
-        self._meter = Meter()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -79,13 +76,9 @@ class ProgressBar:
         self._task: Any = None
 
     def on_run_start(self, run: Run) -> None:
-        self._meter.start(run)
-        fields: dict[str, Any] = {
-            "step": f"{run.state.step:,}/{run.total_steps:,}",
-            "rate": "",
-            "losses": "",
-            "left": "",
-        }
+        self._meter = Meter(run)
+        fields: dict[str, Any] = dict.fromkeys(("rate", "losses", "left"), "")
+        fields["step"] = f"{run.state.step:,}/{run.total_steps:,}"
         if self._task is not None:  # the run returned to a checkpoint
             self._progress.remove_task(self._task)
         self._task = self._progress.add_task(run.recipe.name, total=run.total_steps, completed=run.state.step, **fields)

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
+from ..distributed.torchrun import restart_count
 from ..errors import DataError
-from .console import Overrides, PluginOption, make_runtime, output_console
-from .run_and_resume import exit_if_stopped, restarted_by_torchrun, train
+from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
+from .run_and_resume import exit_if_stopped, train
 
 
-def resume(
-    run_dir: Annotated[Path, typer.Argument(metavar="RUN_DIR", help="A run directory.", show_default=False)],
-    overrides: Overrides = None,
-    plugin: PluginOption = None,
-) -> None:
+def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOption = None) -> None:
     """Continue a run from its newest checkpoint.
 
     On the same machine, the result is the same as without the interruption. To train longer, override the length.
@@ -27,7 +19,7 @@ def resume(
 
       gankit resume results/dcgan_cifar10 train.epochs=50
     """
-    if restarted_by_torchrun():
+    if restart_count():
         exit_if_stopped(run_dir)
     runtime = make_runtime(plugin)
     try:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
+from ..distributed.torchrun import restart_count
 from ..errors import DataError, GankitError, RecipeError
 from ..runs.file_names import RECIPE
-from .console import Overrides, PluginOption, make_runtime, output_console
+from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console
 from .resume import resume
-from .run_and_resume import restarted_by_torchrun, train
+from .run_and_resume import train
+
+if TYPE_CHECKING:
+    from ..recipe.checked import CheckedRecipe
+    from ..runtime import Runtime
+    from ..training.trainer import Trainer
 
 
 def run(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe file.", show_default=False)],
+    recipe: RecipeFile,
     overrides: Overrides = None,
     plugin: PluginOption = None,
     directory: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="Run directory (default: results/NAME, numbered if it exists)."),
+        Option("--out", metavar="DIR", help="Run directory (default: results/NAME, numbered if it exists)."),
     ] = None,
 ) -> None:
     """Train a recipe.
@@ -37,7 +43,7 @@ def run(
 
       torchrun --nproc-per-node 2 -m gankit run my_recipe.yaml --out results/mine
     """
-    if restarted_by_torchrun():
+    if restart_count():
         if directory is None:
             raise GankitError(
                 "torchrun restarted this run, but without --out DIR its directory is unknown; "
@@ -47,10 +53,13 @@ def run(
         if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
-    checked = runtime.load_checked(recipe, overrides or ())
+    return train(assemble(runtime, runtime.load_checked(recipe, overrides or ()), directory), plugin)
+
+
+def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -> Trainer:
+    """The trainer of a recipe. Raises: RecipeError: also where its data cause a `DataError`."""
     output_console().print(f"preparing {checked.recipe.dataset.name} ...")
     try:
-        trainer = runtime.assemble(checked, directory)
+        return runtime.assemble(checked, directory)
     except DataError as error:
         raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
-    return train(trainer, plugin)

@@ -1,4 +1,4 @@
-"""What ``run`` and ``resume`` share: training until the end, signals, printed events and exit codes."""
+"""Shared by ``run`` and ``resume``: training until the end, signals, printed events and exit codes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..distributed.torchrun import launch_id, rank, world_size
 from ..errors import GankitError
 from ..events import Evaluated, Event, Finding, Notice, NotSaved, Recovered, RolledBack
-from .console import output_console, print_message, rank
+from .console import output_console, print_message
 from .progress import make_progress
 
 if TYPE_CHECKING:
@@ -47,43 +48,33 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
             trainer.fit()
     except OtherProcessError:  # the other process prints the error
         raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        print_message("interrupted twice: the current step was not finished and nothing was saved")
+        code: int | None = 130
     except GankitError as error:
         if trainer.state.step == 0 and trainer.last_batch is None:
             raise
         # rank 0 prints how to continue, unless it is the process that was lost
-        command = (
-            f". To continue: {_resume_command(trainer, plugins)}"
-            if rank() and isinstance(error, LostProcessError)
-            else ""
-        )
-        print_message(f"{error}{_notes(error)}{command}")
-        _print_how_to_resume(trainer, plugins)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        print_message("interrupted twice: the current step was not finished and nothing was saved")
-        _print_how_to_resume(trainer, plugins)
-        raise typer.Exit(130) from None
+        lost = rank() and isinstance(error, LostProcessError)
+        hint = f". To continue: {_resume_command(trainer, plugins)}" if lost else ""
+        print_message(f"{error}{_notes(error)}{hint}")
+        code = 1
     except Exception as error:
-        description = f"{type(error).__name__}: {error}".strip()
-        print_message(
-            f"the run failed: {description}{_notes(error)}; it is recorded in events.jsonl; the traceback follows:"
-        )
+        description = f"{type(error).__name__}: {error}".strip() + _notes(error)
+        print_message(f"the run failed: {description}; it is recorded in events.jsonl; the traceback follows:")
         _print_how_to_resume(trainer, plugins)
         raise
-    trainer.processes.close()
-    console = output_console()
-    if trainer.ending in (None, "done"):
-        console.print(f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/")
-        return
-    console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
+    else:
+        trainer.processes.close()
+        console = output_console()
+        if trainer.ending in (None, "done"):
+            console.print(f"done: step {trainer.state.step:,}, {trainer.images:,} images; see {trainer.directory}/")
+            return
+        console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
+        code = _exit_code(trainer.ending)
     _print_how_to_resume(trainer, plugins)
-    if (code := _exit_code(trainer.ending)) is not None:
+    if code is not None:
         raise typer.Exit(code)
-
-
-def restarted_by_torchrun() -> bool:
-    """Whether torchrun started this process after a failure of the previous one."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0) > 0
 
 
 def exit_if_stopped(directory: Path) -> None:
@@ -94,7 +85,6 @@ def exit_if_stopped(directory: Path) -> None:
     Raises:
         typer.Exit: with the exit code of the stopped run.
     """
-    from ..distributed.rendezvous import launch_id
     from ..runs.run_directory import read_record
 
     ended = read_record(directory).get("ended")
@@ -166,28 +156,21 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _launcher() -> list[str]:
-    """The command that starts Python again in the same number of processes."""
-    environment = os.environ
-    if int(environment.get("WORLD_SIZE") or 1) == 1:
-        return []
-    machines, processes = environment.get("GROUP_WORLD_SIZE", "1"), environment.get("LOCAL_WORLD_SIZE", "1")
-    several = ["--nnodes", machines] if machines != "1" else []
-    return ["torchrun", *several, "--nproc-per-node", processes, "-m"]
-
-
 def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
-    words = [*_launcher(), "gankit", "resume", str(trainer.directory)]
-    for plugin in plugins or ():
-        words += ["--plugin", plugin]
+    """The command that continues the run with the same plugins and number of processes."""
+    words = ["gankit", "resume", str(trainer.directory)]
+    words += (word for plugin in plugins or () for word in ("--plugin", plugin))
+    if world_size() > 1:
+        machines, processes = (os.environ.get(f"{scope}_WORLD_SIZE", "1") for scope in ("GROUP", "LOCAL"))
+        several = ["--nnodes", machines] if machines != "1" else []
+        words = ["torchrun", *several, "--nproc-per-node", processes, "-m", *words]
     return shlex.join(words)
 
 
 def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     command = _resume_command(trainer, plugins)
     if trainer.checkpoint is None:
-        output_console().print(
-            f"there is no checkpoint (does the recipe have a checkpoint callback?); to start again: {command}"
-        )
+        how = f"there is no checkpoint (does the recipe have a checkpoint callback?); to start again: {command}"
     else:
-        output_console().print(f"to continue from {trainer.checkpoint}:\n  {command}")
+        how = f"to continue from {trainer.checkpoint}:\n  {command}"
+    output_console().print(how)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Option
 
+from ..errors import GankitError
+from ..messages import did_you_mean
 from .console import PluginOption, make_runtime, output_console
 
 if TYPE_CHECKING:
@@ -18,46 +20,37 @@ DEFAULT_IMAGES, DEFAULT_LATENTS = 64, 8  # of a grid, and of an interpolation
 
 
 def sample(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN_DIR|CHECKPOINT", help="A run directory or a checkpoint.", show_default=False)
-    ],
+    source: Annotated[Path, Argument(metavar="RUN_DIR|CHECKPOINT", help="A run directory or a checkpoint.")],
     options: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="OPTION=VALUE",
-            help="Sampling options of the generator, such as truncation=0.7, and labels.",
-            show_default=False,
-        ),
+        Argument(metavar="OPTION=VALUE", help="Sampling options of the generator, such as truncation=0.7, and labels."),
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=1,
             max=10_000,
             help=f"Number of images (default: {DEFAULT_IMAGES}) or of latents (default: {DEFAULT_LATENTS}).",
-            show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same images.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Random seed; the same seed gives the same images.")] = 0,
     classes: Annotated[
         str | None,
-        typer.Option(
+        Option(
             metavar="NAME,...",
             help="Class names or numbers, or all: the same number of images of each class, one class per row.",
-            show_default=False,
         ),
     ] = None,
     interpolate: Annotated[
         int | None,
-        typer.Option(
+        Option(
             min=2,
             max=1_000,
             metavar="STEPS",
             help="Interpolate between latents in this many steps: rows of a PNG, or frames of a GIF.",
-            show_default=False,
         ),
     ] = None,
-    path: Annotated[Path, typer.Option("--out", help="PNG file, or GIF for an interpolation.")] = Path("grid.png"),
+    path: Annotated[Path, Option("--out", help="PNG file, or GIF for an interpolation.")] = Path("grid.png"),
     plugin: PluginOption = None,
 ) -> None:
     """Generate a grid of images, or interpolate between latents. Needs neither the recipe nor the data.
@@ -76,8 +69,6 @@ def sample(
 
       gankit sample results/dcgan_cifar10 --interpolate 24 --out interpolation.gif
     """
-    from ..errors import GankitError
-
     animated = path.suffix.lower() == ".gif"
     if animated and interpolate is None:
         raise GankitError(f"--out {path}: a GIF shows an interpolation; add --interpolate 24, or write a PNG")
@@ -91,8 +82,7 @@ def sample(
             _save(generator.sample(count, seed, **selected), path, columns)
             content = f"{count} images"
         else:
-            rows = generator.interpolate(count, interpolate, seed, **selected)
-            _save(rows, path, interpolate)
+            _save(generator.interpolate(count, interpolate, seed, **selected), path, interpolate)
             content = f"interpolation of {count} latents, {interpolate} steps each,"
     except ValueError as error:
         raise GankitError(f"{generator.checkpoint}: {error}") from None
@@ -113,7 +103,6 @@ def _select_options(
     Returns:
         The options with labels, and the columns; None where the grid has its usual shape.
     """
-    from ..errors import GankitError
     from ..recipe.overrides import read_options
 
     selected = read_options(words)
@@ -133,9 +122,6 @@ def _select_options(
 
 def _parse_classes(text: str, classes: tuple[str, ...] | None) -> list[int]:
     """The labels of comma-separated class names and numbers. Raises: GankitError: there is no such class."""
-    from ..errors import GankitError
-    from ..messages import did_you_mean
-
     if classes is None:
         raise GankitError("--classes: this generator is unconditional; remove --classes")
     words = [word.strip() for word in text.split(",")]

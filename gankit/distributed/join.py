@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import GankitError
 from .processes import Processes
-from .rendezvous import world_size
+from .torchrun import world_size
 
 
 def join_processes(device: str) -> Processes:

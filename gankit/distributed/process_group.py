@@ -18,7 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..errors import GankitError
 from .processes import Processes
 from .rank_failures import OtherProcessError, detect_lost_ranks
-from .rendezvous import rendezvous, require_torchrun, uses_cpu
+from .rendezvous import rendezvous, uses_cpu
+from .torchrun import require_torchrun
 
 T = TypeVar("T")
 MAX_NUMBERS = 4  # that `max_over_ranks` takes: a waiting rank does not know how many rank 0 will send

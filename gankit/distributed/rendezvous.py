@@ -1,4 +1,4 @@
-"""The environment that torchrun sets, and how the processes that it starts find each other."""
+"""How the processes that torchrun starts find each other and their devices."""
 
 from __future__ import annotations
 
@@ -9,24 +9,7 @@ import torch
 from torch import distributed
 
 from ..errors import GankitError
-
-TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
-
-def launch_id() -> str | None:
-    """torchrun's id of this launch (``--rdzv-id``), the same for all its restarts; None without torchrun."""
-    return os.environ.get("TORCHELASTIC_RUN_ID")
-
-
-def world_size() -> int:
-    """The number of processes that torchrun started; 1 without torchrun."""
-    return int(os.environ.get("WORLD_SIZE") or 1)
-
-
-def require_torchrun() -> None:
-    """Raises: GankitError: torchrun's environment variables are incomplete."""
-    if missing := [name for name in TORCHRUN if not os.environ.get(name)]:
-        raise GankitError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is not set; start with torchrun")
+from .torchrun import restart_count, world_size
 
 
 def uses_cpu(device: str) -> bool:
@@ -57,6 +40,5 @@ def rendezvous() -> dict[str, Any]:
     if distributed.is_initialized():
         return {}
     store, rank, size = next(distributed.rendezvous("env://"))  # type: ignore[attr-defined]
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT") or "0"
-    prefixed = distributed.PrefixStore(f"attempt-{attempt}", store)  # type: ignore[attr-defined]
+    prefixed = distributed.PrefixStore(f"attempt-{restart_count()}", store)  # type: ignore[attr-defined]
     return {"store": prefixed, "rank": rank, "world_size": size}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..distributed.rendezvous import launch_id
+from ..distributed.torchrun import launch_id
 from ..errors import GankitError
 from ..events import Event
 from ..files import open_regular, whole_file

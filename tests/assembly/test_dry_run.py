@@ -166,7 +166,7 @@ class TestNotTried:
         said = cli("check", recipe, "--plugin", tiny, "--plugin", plugin)
         assert said.code == 0, said.err
         assert "discriminator: not tried without data" in said.err
-        assert "it will be tried before the first step" in said.err
+        assert "it will be tried when training starts" in said.err
 
 
 @pytest.mark.parametrize("fault", [False, True])

@@ -40,7 +40,7 @@ class TestList:
         assert cli("list", "metrics") == (0, "there are no metrics\n", "")
 
     def test_an_unknown_kind(self, cli):
-        assert cli("list", "lossess") == (2, "", "error: there is no kind 'lossess'; did you mean 'losses'?\n")
+        assert cli("list", "lossess") == (2, "", "error: unknown kind 'lossess'; did you mean 'losses'?\n")
 
     def test_a_plugin_file(self, cli, tiny_plugin_file):
         assert "TinyGenerator" not in cli("list").out
@@ -97,7 +97,7 @@ class TestShow:
         ("words", "message"),
         [
             (["generators", "dcgam"], "error: no generator is called 'dcgam'; did you mean 'dcgan'?\n"),
-            (["generater", "dcgan"], "error: there is no kind 'generater'; did you mean 'generators'?\n"),
+            (["generater", "dcgan"], "error: unknown kind 'generater'; did you mean 'generators'?\n"),
             (["metrics", "fid"], "error: no metric is called 'fid'; did you mean 'fd'?\n"),
         ],
     )

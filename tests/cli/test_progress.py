@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gankit.cli.duration import format_duration
+from gankit.cli.console import format_duration
 from gankit.cli.progress import Meter
 
 
@@ -31,8 +31,7 @@ def test_the_meter(monkeypatch):
     now = 100.0
     monkeypatch.setattr("gankit.cli.progress.time", SimpleNamespace(monotonic=lambda: now))
     run = SimpleNamespace(state=SimpleNamespace(step=10), images=80, total_steps=40, scalars={"generator_loss": 0.25})
-    meter = Meter()
-    meter.start(run)
+    meter = Meter(run)
     for step, seconds, rate, left in ((20, 20, 4, "0:40"), (30, 5, 16, "0:12")):
         now += seconds
         run.state.step, run.images = step, 8 * step
