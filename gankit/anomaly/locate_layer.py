@@ -62,8 +62,7 @@ def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars
     networks: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator}
     check = LayerCheck(game.processes)
     with ExitStack() as stack:
-        if game.compiled is not None:
-            stack.enter_context(game.compiled.paused())
+        stack.enter_context(game.uncompiled())
         for player, network in networks.items():
             check.weights(player, network)
             for name, module in network.named_modules():

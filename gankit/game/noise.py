@@ -27,10 +27,10 @@ class BatchNoise:
         self._uniform_calls = 0
         self._drawn: dict[str, Tensor] = {}  # shared with the microbatches
 
-    def microbatch(self, start: int, length: int) -> BatchNoise:
-        """The numbers of ``length`` images from image ``start``."""
+    def microbatch(self, rows: slice) -> BatchNoise:
+        """The numbers of these images."""
         part = copy(self)
-        part._rows = slice(start, start + length)
+        part._rows = rows
         return part
 
     def latents(self) -> Tensor:
