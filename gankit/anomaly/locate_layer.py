@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -67,11 +68,11 @@ def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars
             check.weights(player, network)
             for name, module in network.named_modules():
                 layer = f"{name} ({type(module).__name__})" if name else type(module).__name__
-                stack.callback(module.register_forward_hook(_output_hook(check, player, layer)).remove)
+                stack.callback(module.register_forward_hook(partial(check.output, player, layer)).remove)
         for player, optimizer in state.optimizers.items():
             network = networks[player]
-            stack.callback(optimizer.register_step_pre_hook(_network_hook(check.gradients, player, network)).remove)
-            stack.callback(optimizer.register_step_post_hook(_network_hook(check.weights, player, network)).remove)
+            stack.callback(optimizer.register_step_pre_hook(partial(check.gradients, player, network)).remove)
+            stack.callback(optimizer.register_step_post_hook(partial(check.weights, player, network)).remove)
         yield check.scalars
 
 
@@ -99,7 +100,14 @@ class LayerCheck:
             if self._processes.world_size == 1:
                 self._raise_if_found()
 
-    def gradients(self, player: str, network: nn.Module) -> None:
+    def output(self, player: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Check the output of a layer now, and the gradient of the output in the backward: a forward hook."""
+        for tensor in _float_tensors(output):
+            self.tensor(tensor, player, layer, "output")
+            if tensor.requires_grad:
+                tensor.register_hook(lambda gradient: self.tensor(gradient, player, layer, "gradient of the output"))
+
+    def gradients(self, player: str, network: nn.Module, *hook_arguments: Any) -> None:
         """Check all gradients of a network; every process must call it."""
         self._raise_if_found()  # a value found on one rank before gradients were averaged is nearer to the cause
         for name, parameter in network.named_parameters():
@@ -107,7 +115,7 @@ class LayerCheck:
                 self.tensor(parameter.grad, player, name, "gradient")
         self._raise_if_found()
 
-    def weights(self, player: str, network: nn.Module) -> None:
+    def weights(self, player: str, network: nn.Module, *hook_arguments: Any) -> None:
         """Check all parameters of a network; every process must call it."""
         for name, parameter in network.named_parameters():
             self.tensor(parameter, player, name, "weight")
@@ -124,20 +132,6 @@ class LayerCheck:
         found = [own for own in self._processes.all_gather_object(self._found) if own is not None]
         if found:
             raise NonFiniteFoundError(min(found, key=itemgetter(0))[1])
-
-
-def _output_hook(check: LayerCheck, player: str, layer: str) -> Callable[[nn.Module, Any, Any], None]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        for tensor in _float_tensors(output):
-            check.tensor(tensor, player, layer, "output")
-            if tensor.requires_grad:
-                tensor.register_hook(lambda gradient: check.tensor(gradient, player, layer, "gradient of the output"))
-
-    return hook
-
-
-def _network_hook(check: Callable[[str, nn.Module], None], player: str, network: nn.Module) -> Callable[..., None]:
-    return lambda *args: check(player, network)
 
 
 def _float_tensors(output: Any) -> Iterator[Tensor]:

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 
-from ..device.engine import Engine
 from ..game.update import OPTIMIZER, PHASES
 from ..training.callbacks import CALLBACKS
 from ..training.step import DATA, EMA, OTHER
@@ -58,7 +57,7 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
     # the run must not end during the measurement: callbacks do more at the last step
     endless = {"steps": sys.maxsize, "epochs": None, "images": None}
     trainer.progress.length = trainer.progress.length.model_copy(update=endless)
-    stopwatch = Stopwatch(engine.synchronize)
+    whole, stopwatch = Stopwatch(engine.synchronize), Stopwatch(engine.synchronize)
     trainer.setup.on_phase_end(stopwatch.lap)
     training = iter(trainer)
     assert isinstance(training, Generator)
@@ -66,30 +65,22 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
         _advance(training, warm_up)
         if engine.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(engine.device)
-        seconds = None
         if engine.device.type != "cpu":  # on a CPU there is nothing to wait for: one measurement serves both
-            seconds = _timed(training, steps, engine)
+            with whole.running():
+                _advance(training, steps)
         images = trainer.images
         with stopwatch.running():
             _advance(training, steps)
         images = trainer.images - images
-        memory = peak_memory(engine.device)
-        flops = count_flops(trainer)
+        peak_bytes = peak_memory(engine.device)
+        flops = count_flops(trainer) * steps
     finally:
         training.close()
     parts = {part: stopwatch.seconds[part] for part in PARTS}
     callbacks = {name: seconds for name, seconds in stopwatch.seconds.items() if name not in PARTS}
     parts[CALLBACKS] += sum(callbacks.values())
-    return StepProfile(
-        steps=steps,
-        images=images,
-        seconds=sum(parts.values()) if seconds is None else seconds,
-        parts=parts,
-        callbacks=callbacks,
-        peak_bytes=memory,
-        flops=flops * steps,
-        peak_flops=matrix_flops(engine),
-    )
+    seconds = sum((whole.seconds or parts).values())
+    return StepProfile(steps, images, seconds, parts, callbacks, peak_bytes, flops, matrix_flops(engine))
 
 
 class Stopwatch:
@@ -129,11 +120,3 @@ class Stopwatch:
 def _advance(training: Iterator[Any], steps: int) -> None:
     for _ in range(steps):
         next(training)
-
-
-def _timed(training: Iterator[Any], steps: int, engine: Engine) -> float:
-    engine.synchronize()
-    started = time.perf_counter()
-    _advance(training, steps)
-    engine.synchronize()
-    return time.perf_counter() - started

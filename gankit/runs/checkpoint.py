@@ -197,20 +197,17 @@ def find_checkpoint(path: Path) -> Path:
     raise CheckpointError(f"{path}: is neither a run directory nor a checkpoint")
 
 
-def holds_only_run(folder: Path, run: str | None) -> bool:
+def holds_only_run(folder: Path, run: Any) -> bool:
     """Whether a folder holds only checkpoints whose manifests name this run, and at least one.
 
     Args:
         folder: of checkpoints.
-        run: the time at which the run started.
+        run: the time at which the run started; a folder holds nothing of a run whose time is not a string.
     """
     inside = [path for path in folder.iterdir() if not path.match(UNFINISHED_CHECKPOINTS)]
-    if not inside or run is None:
-        return False
+    fits = (is_checkpoint_name(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside)
     try:
-        return all(
-            is_checkpoint_name(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside
-        )
+        return isinstance(run, str) and bool(inside) and all(fits)
     except CheckpointError:
         return False
 

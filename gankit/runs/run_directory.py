@@ -54,7 +54,7 @@ def _require_own_checkpoints(link: Path, run: Any) -> None:
     target = link.resolve()
     if not target.is_dir():
         raise GankitError(f"{link}: leads to {target}, which does not exist; restore it")
-    if not isinstance(run, str) or not holds_only_run(target, run):
+    if not holds_only_run(target, run):
         raise GankitError(
             f"{link}: leads out of the run directory, to {target}, which does not hold this run's checkpoints only; "
             "move all of its checkpoints and nothing else there, or move them back"
@@ -138,14 +138,6 @@ class RunRecords:
 
     def _write_record(self) -> None:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
-
-
-class NoRunRecords:
-    """Replaces `RunRecords` on ranks that write nothing."""
-
-    def log(self, event: Event, step: int) -> None: ...
-
-    def end(self, reason: str, step: int, images: int, seconds: float) -> None: ...
 
 
 def read_record(directory: Path) -> dict[str, Any]:

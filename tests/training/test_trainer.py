@@ -25,7 +25,7 @@ def same(one, other):
 
 
 def watcher(trainer):
-    return next(c for c in trainer.callbacks if hasattr(c, "calls")).calls
+    return next(c for c in trainer.callbacks.named.values() if hasattr(c, "calls")).calls
 
 
 @pytest.mark.parametrize(
