@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..distributed.processes import Processes
 from ..game.game import Game
-from ..interfaces import Scalars, State
+from ..interfaces import PLAYERS, Scalars, State
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class NonFiniteFoundError(Exception):
 
 @contextmanager
 def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars], None]]:
-    """Check every layer inside the block, whatever it costs. Compiled networks run eagerly meanwhile.
+    """Check every layer inside the block, which is slow. Compiled networks run eagerly in the meantime.
 
-    With several processes, all end at the next point that all of them reach.
+    With several processes, all of them stop at the next point that every process reaches.
 
     Yields:
         A function that checks the scalars of a step.
@@ -60,17 +60,15 @@ def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars
     Raises:
         NonFiniteFoundError: from the step, at the first value that is NaN or infinite.
     """
-    networks: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator}
     check = LayerCheck(game.processes)
     with ExitStack() as stack:
         stack.enter_context(game.uncompiled())
-        for player, network in networks.items():
+        for player in reversed(PLAYERS):
+            network, optimizer = getattr(state, player), state.optimizers[player]
             check.weights(player, network)
             for name, module in network.named_modules():
                 layer = f"{name} ({type(module).__name__})" if name else type(module).__name__
                 stack.callback(module.register_forward_hook(partial(check.output, player, layer)).remove)
-        for player, optimizer in state.optimizers.items():
-            network = networks[player]
             stack.callback(optimizer.register_step_pre_hook(partial(check.gradients, player, network)).remove)
             stack.callback(optimizer.register_step_post_hook(partial(check.weights, player, network)).remove)
         yield check.scalars
@@ -79,9 +77,9 @@ def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars
 class LayerCheck:
     """Records the first value that is NaN or infinite.
 
-    A single process raises at once. Several processes continue to the next point that all of them reach, because a
-    process that leaves in the middle of a step would be waited for. They raise for the value that was found first,
-    counted in checks.
+    A single process raises at once. Several processes continue to the next point that all of them reach, because the
+    others would wait for a process that leaves in the middle of a step. They raise for the value that was found after
+    the fewest checks.
     """
 
     def __init__(self, processes: Processes) -> None:
@@ -109,7 +107,7 @@ class LayerCheck:
 
     def gradients(self, player: str, network: nn.Module, *hook_arguments: Any) -> None:
         """Check all gradients of a network; every process must call it."""
-        self._raise_if_found()  # a value found on one rank before gradients were averaged is nearer to the cause
+        self._raise_if_found()  # a value found on one rank before gradients were averaged is closer to the cause
         for name, parameter in network.named_parameters():
             if parameter.grad is not None:
                 self.tensor(parameter.grad, player, name, "gradient")

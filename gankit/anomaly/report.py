@@ -25,7 +25,7 @@ MAX_SHOWN = 8  # indices in the message; the event and the file have all of them
 
 @dataclass(frozen=True)
 class AnomalyReport:
-    """What a replay of the steps found.
+    """The result of replaying the steps that led to a NaN or infinity.
 
     Attributes:
         noticed: the value that the run noticed.

@@ -40,7 +40,7 @@ def take_turn(game: Game, state: State, player: Player, batch: Batch, shared: Fa
     """One turn of a player: an update on its loss and joint regularizers, then one for each lazy regularizer.
 
     Args:
-        shared: fakes that both players use in this step; generated for the turn where None.
+        shared: fakes that both players use in this step; None generates new ones for the turn.
     """
     joint, lazy = due_regularizers(game.regularizers, player, state.turns[player])
     scalars = update(game, state, player, batch, fakes=shared, regularizers=joint, loss=True)

@@ -1,7 +1,7 @@
-"""G, D and D's input gradient compiled by `torch.compile`; the networks themselves stay as they are.
+"""G, D and D's input gradient, compiled by `torch.compile`. The networks themselves are not modified.
 
-AOTAutograd supports one derivative: a compiled function has no second derivative from outside. Gradients with respect
-to images are therefore taken inside the compiled function, by `torch.func.grad`, and differentiated once outside.
+AOTAutograd supports a single derivative: a compiled function cannot be differentiated twice. Gradients with respect to
+images are therefore computed inside the compiled function, by `torch.func.grad`, and differentiated once outside.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class CompiledNetworks:
             with_output: whether the output is needed; it is None otherwise.
 
         Returns:
-            None if the gradient of D cannot be compiled in one graph, which the first call finds out.
+            None if the gradient of D cannot be compiled in one graph, which the first call detects.
         """
         if not self.supports_penalties:
             return None

@@ -23,8 +23,7 @@ class BatchNoise:
 
     def __init__(self, game: Game, count: int, labels: Tensor | None) -> None:
         self._game, self._count, self._labels = game, count, labels
-        self._rows = slice(None)
-        self._uniform_calls = 0
+        self._rows, self._uniform_calls = slice(None), 0
         self._drawn: dict[str, Tensor] = {}  # shared with the microbatches
 
     def microbatch(self, rows: slice) -> BatchNoise:

@@ -26,8 +26,8 @@ class PlayerTurn:
         player: whose turn it is.
         batch: real images [n c h w] in [-1, 1] and their labels [n] or None.
         images_seen: real images shown to D before this step.
-        fakes: images that G has generated for this turn; generated on first use where None.
-        noise: random numbers of the batch; new ones where None.
+        fakes: images that G has generated for this turn; None generates them on first use.
+        noise: random numbers of the batch; None draws new ones.
         loss: whether the turn computes the player's loss.
         penalties: whether it computes regularizers. In D's turn, ``real`` and ``fake`` then require gradients.
     """
@@ -134,11 +134,8 @@ class PlayerTurn:
         labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
         batch = Batch(torch.cat([part.real.detach() for part in parts]), labels)
         whole = cls(first.game, first.player, batch, first.images_seen)
-        for name in first._generated:
-            whole._generated[name] = concatenate([part._generated[name] for part in parts])
-        for side in first._discriminator.outputs:
-            outputs = [part._discriminator.outputs[side] for part in parts]
-            whole._discriminator.outputs[side] = concatenate(outputs)
+        whole._generated = concatenate([part._generated for part in parts])
+        whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])
         return whole
 
     def _labels_for(self, count: int) -> Tensor | None:

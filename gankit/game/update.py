@@ -35,10 +35,10 @@ def update(
 
     Args:
         batch: the real images of this rank.
-        fakes: generated for this batch already; generated when needed where None.
-        regularizers: that join the update, by name.
+        fakes: images already generated for this batch; None generates them when they are needed.
+        regularizers: those that join the update, by name.
         loss: whether the player's loss joins the update.
-        scale: of the gradient: the interval of a lazy regularizer.
+        scale: the factor of the gradient, which is the interval of a lazy regularizer.
 
     Returns:
         The value of each term and D's mean logits, as means over all ranks.
@@ -86,7 +86,7 @@ def loss_over_heads(loss: Loss, turn: PlayerTurn) -> Tensor:
 
 
 def mean_logits(turn: PlayerTurn) -> Scalars:
-    """D's mean logits on the reals and fakes of its own turn, as far as they were computed."""
+    """D's mean logits on the reals and fakes of its own turn, if they were computed."""
     if turn.player == "generator":
         return {}
     return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in SIDES if turn.has_output(side)}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +33,12 @@ class StepProfile:
 
     Attributes:
         images: real images shown to D.
-        seconds: of all steps; the device is waited for only at both ends.
-        parts: seconds in each of `PARTS`, from steps whose phases wait for the device; together they are all seconds.
-        callbacks: seconds of each callback by name, and of writing checkpoints: a part of ``parts["callbacks"]``.
+        seconds: of all steps, synchronized with the device only before and after them.
+        parts: seconds in each of `PARTS`, synchronized with the device after each phase.
+        callbacks: seconds of each callback by name, and of writing checkpoints, included in ``parts["callbacks"]``.
         peak_bytes: peak memory: allocated on a CUDA device, otherwise of the whole process.
         flops: floating-point operations of the networks; a multiplication and an addition count one each.
-        peak_flops: that the device reaches per second in large matrix products in the run's precision.
+        peak_flops: operations per second that the device reaches in large matrix products in the run's precision.
     """
 
     steps: int
@@ -59,9 +59,7 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
     trainer.progress.length = trainer.progress.length.model_copy(update=endless)
     whole, stopwatch = Stopwatch(engine.synchronize), Stopwatch(engine.synchronize)
     trainer.setup.on_phase_end(stopwatch.lap)
-    training = iter(trainer)
-    assert isinstance(training, Generator)
-    try:
+    with closing(iter(trainer)) as training:
         _advance(training, warm_up)
         if engine.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(engine.device)
@@ -74,8 +72,6 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
         images = trainer.images - images
         peak_bytes = peak_memory(engine.device)
         flops = count_flops(trainer) * steps
-    finally:
-        training.close()
     parts = {part: stopwatch.seconds[part] for part in PARTS}
     callbacks = {name: seconds for name, seconds in stopwatch.seconds.items() if name not in PARTS}
     parts[CALLBACKS] += sum(callbacks.values())

@@ -45,16 +45,12 @@ MAX_MANIFEST_BYTES = 10_000_000
 
 
 def save_checkpoint(
-    run_directory: Path,
-    step: int,
-    networks: Mapping[str, nn.Module],
-    state: Mapping[str, Any],
-    about: Mapping[str, Any],
+    directory: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], about: Mapping[str, Any]
 ) -> Path:
     """Write a checkpoint under a temporary name, flush it to the disk, and rename it.
 
     Args:
-        run_directory: of the run.
+        directory: of the run.
         step: which names the checkpoint; one of the same step is replaced.
         networks: whose weights are saved, by name.
         state: everything else that resuming needs: plain data and tensors.
@@ -67,7 +63,7 @@ def save_checkpoint(
         CheckpointError: it cannot be written, or ``state`` holds more than plain data and tensors.
     """
     require_plain_data(state, "state")
-    folder = run_directory / CHECKPOINTS
+    folder = directory / CHECKPOINTS
     final = folder / checkpoint_name(step)
     temporary, removed = folder / f".{final.name}.{os.getpid()}", folder / f".{final.name}.removed"
     try:
@@ -157,7 +153,7 @@ class Checkpoint:
         """The step after which it was saved. Raises: CheckpointError: the manifest has no valid step."""
         step = self.manifest.get("step")
         if not isinstance(step, int) or step < 0:
-            raise CheckpointError(f"{self.path / MANIFEST}: its step is {step!r:.80}; expected an integer from 0 on")
+            raise CheckpointError(f"{self.path / MANIFEST}: its step is {step!r:.80}; expected a non-negative integer")
         return step
 
     def bytes_of(self, name: str) -> int:

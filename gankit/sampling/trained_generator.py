@@ -30,12 +30,7 @@ class TrainedGenerator:
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        inputs: GeneratorInputs,
-        classes: tuple[str, ...] | None,
-        checkpoint: Path,
-        ema: bool,
+        self, module: nn.Module, inputs: GeneratorInputs, classes: tuple[str, ...] | None, checkpoint: Path, ema: bool
     ) -> None:
         self.module, self.inputs, self.image, self.classes = module, inputs, inputs.image, classes
         self.checkpoint, self.ema = checkpoint, ema

@@ -47,10 +47,6 @@ class Callbacks:
         """Call ``method`` of every callback, even after errors. Returns the errors."""
         return [error for name, part in self.named.items() for error in errors_of(_call, name, part, method, run)]
 
-    def stateful(self) -> dict[str, Any]:
-        """The callbacks that have a state, by name."""
-        return {name: callback for name, callback in self.named.items() if hasattr(callback, "state_dict")}
-
 
 def errors_of(function: Callable[..., None], *args: Any) -> list[Exception]:
     """Call ``function``. Returns: the error that it raised, in a list; empty if it raised none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import NoReturn
 
 from ..anomaly.detect import NonFiniteDetector
@@ -50,7 +50,7 @@ class TrainingLoop:
         self._recovery = Recovery(setup, steps, recorder, self.detector)
         self._started = 0.0  # monotonic time
 
-    def train(self, run: Run) -> Iterator[Scalars]:
+    def train(self, run: Run) -> Generator[Scalars, None, None]:
         """Run step after step with callbacks, which receive ``run``. Leaving the iterator early interrupts the run."""
         if self._progress.finished:
             return
@@ -126,8 +126,7 @@ class TrainingLoop:
         try:
             self._recorder.log(Ended(reason))
             self._call("on_run_end", run)
-            if self.requests.stop_reason is not None:
-                self.requests.save = True
+            self.requests.save |= self.requests.stop_reason is not None
             self.requests.synchronize_save()
             self._save_if_requested(run)
             self._recorder.end(reason)

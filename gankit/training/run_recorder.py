@@ -71,12 +71,17 @@ class RunRecorder:
         """Create or reopen the directory, and open its records.
 
         Raises:
-            GankitError: the run has started before, the records cannot be opened, or processes resumed from different
-                steps.
+            GankitError: the run has started before, the records cannot be opened, or processes have resumed from
+                different steps.
         """
         if self._started:
             raise GankitError("this trainer has run already; resume its directory with a new one")
-        self._require_same_step()
+        steps = self._processes.all_gather_object(self._state.step)
+        if len(set(steps)) > 1:
+            raise GankitError(
+                f"the processes found checkpoints of different steps ({', '.join(map(str, steps))}, by rank): "
+                "a run directory must be on a file system that all machines share"
+            )
         if not self._resumed:
             name = self._setup.recipe.name
             self._directory = self._processes.on_rank_zero(lambda: create_run_directory(self._directory, name))
@@ -130,15 +135,6 @@ class RunRecorder:
     def _open(self) -> None:
         about, step = self._setup.about, self._state.step
         self._records = RunRecords(self.directory, self._setup.recipe, about, self._events_bytes, step)
-
-    def _require_same_step(self) -> None:
-        """Raises: GankitError: processes have resumed from different steps."""
-        steps = self._processes.all_gather_object(self._state.step)
-        if len(set(steps)) > 1:
-            raise GankitError(
-                f"the processes found checkpoints of different steps ({', '.join(map(str, steps))}, by rank): "
-                "a run directory must be on a file system that all machines share"
-            )
 
     def _save(self) -> Path | None:
         """The path of a new checkpoint, or None if a weight is NaN or infinite."""

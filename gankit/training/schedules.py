@@ -19,10 +19,8 @@ class ComponentSchedule:
 
     def advance(self, images: int) -> None:
         """Set the values after ``images`` real images."""
-        if self.params.scheduled:
-            values = self.params.at(images)
-            for name in self.params.scheduled:
-                setattr(self.component, name, values[name])
+        for name in self.params.scheduled:
+            setattr(self.component, name, self.params.at(images)[name])
 
 
 class OptimizerSchedule:

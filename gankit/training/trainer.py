@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,7 +132,7 @@ class Trainer:
         for _ in self:
             pass
 
-    def __iter__(self) -> Iterator[Scalars]:
+    def __iter__(self) -> Generator[Scalars, None, None]:
         """Train step by step, with callbacks, and yield each step's scalars.
 
         Leaving the loop early ends the run like an interruption: callbacks are called, and the run is saved.
