@@ -12,7 +12,7 @@ def test_callback(name, assemble, compare, benchmark, amount):
     data = "dataset={name: noise}"
     trainer = assemble("dcgan_cifar10", f"callbacks=[{{name: {name}, every: 1}}]", data, "train.steps=1000000")
     without = assemble("dcgan_cifar10", "callbacks=[]", data, "train.steps=1000000")
-    callback = dict(trainer.callbacks.items())[name]
+    callback = trainer.callbacks.named[name]
     with_callback, without_callback = iter(trainer), iter(without)
     for _ in range(3 if amount.quick else 30):
         next(with_callback)

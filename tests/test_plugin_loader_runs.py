@@ -38,7 +38,7 @@ class TestRunCallbacks:
         for order in ([One(), Other()], [Other(), One()]):
             runtime = runtime_with(tiny_plugin, *order)
             trainer = runtime.assemble(runtime.load(tiny_recipe(tmp_path)))
-            assert [type(callback).__name__ for callback in trainer.callbacks] == [
+            assert [type(callback).__name__ for callback in trainer.callbacks.named.values()] == [
                 "TinyCallback",
                 "Tracker",
                 "TinyCallback",

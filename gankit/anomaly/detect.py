@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -75,17 +75,16 @@ def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:
     return None
 
 
-def _weight_groups(state: State, by_layer: bool) -> Sequence[tuple[str, list[Tensor]]]:
+def _weight_groups(state: State, by_layer: bool) -> list[tuple[str, list[Tensor]]]:
     # G first: the order in which names are reported
-    networks: dict[str, nn.Module] = {player: getattr(state, player) for player in reversed(PLAYERS)}
-    if by_layer:
-        return [
-            (f"{player} {name}", [parameter])
-            for player, network in networks.items()
-            for name, parameter in network.named_parameters()
-        ]
-    groups: list[tuple[str, list[Tensor]]] = [(player, [*net.parameters()]) for player, net in networks.items()]
-    return [(player, parameters) for player, parameters in groups if parameters]
+    groups: list[tuple[str, list[Tensor]]] = []
+    for player in reversed(PLAYERS):
+        parameters: dict[str, Tensor] = dict(getattr(state, player).named_parameters())
+        if by_layer:
+            groups += [(f"{player} {name}", [parameter]) for name, parameter in parameters.items()]
+        elif parameters:
+            groups.append((player, [*parameters.values()]))
+    return groups
 
 
 def _total(tensors: list[Tensor]) -> Tensor:

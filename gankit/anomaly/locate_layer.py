@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from ..distributed.processes import Processes
 from ..game.game import Game
-from ..interfaces import Scalars, State
+from ..interfaces import PLAYERS, Scalars, State
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class NonFiniteFoundError(Exception):
 
 @contextmanager
 def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars], None]]:
-    """Check every layer inside the block, whatever it costs. Compiled networks run eagerly meanwhile.
+    """Check every layer inside the block, which is slow. Compiled networks run eagerly in the meantime.
 
-    With several processes, all end at the next point that all of them reach.
+    With several processes, all of them stop at the next point that every process reaches.
 
     Yields:
         A function that checks the scalars of a step.
@@ -59,29 +60,26 @@ def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars
     Raises:
         NonFiniteFoundError: from the step, at the first value that is NaN or infinite.
     """
-    networks: dict[str, nn.Module] = {"generator": state.generator, "discriminator": state.discriminator}
     check = LayerCheck(game.processes)
     with ExitStack() as stack:
-        if game.compiled is not None:
-            stack.enter_context(game.compiled.paused())
-        for player, network in networks.items():
+        stack.enter_context(game.uncompiled())
+        for player in reversed(PLAYERS):
+            network, optimizer = getattr(state, player), state.optimizers[player]
             check.weights(player, network)
             for name, module in network.named_modules():
                 layer = f"{name} ({type(module).__name__})" if name else type(module).__name__
-                stack.callback(module.register_forward_hook(_output_hook(check, player, layer)).remove)
-        for player, optimizer in state.optimizers.items():
-            network = networks[player]
-            stack.callback(optimizer.register_step_pre_hook(_network_hook(check.gradients, player, network)).remove)
-            stack.callback(optimizer.register_step_post_hook(_network_hook(check.weights, player, network)).remove)
+                stack.callback(module.register_forward_hook(partial(check.output, player, layer)).remove)
+            stack.callback(optimizer.register_step_pre_hook(partial(check.gradients, player, network)).remove)
+            stack.callback(optimizer.register_step_post_hook(partial(check.weights, player, network)).remove)
         yield check.scalars
 
 
 class LayerCheck:
     """Records the first value that is NaN or infinite.
 
-    A single process raises at once. Several processes continue to the next point that all of them reach, because a
-    process that leaves in the middle of a step would be waited for. They raise for the value that was found first,
-    counted in checks.
+    A single process raises at once. Several processes continue to the next point that all of them reach, because the
+    others would wait for a process that leaves in the middle of a step. They raise for the value that was found after
+    the fewest checks.
     """
 
     def __init__(self, processes: Processes) -> None:
@@ -100,15 +98,22 @@ class LayerCheck:
             if self._processes.world_size == 1:
                 self._raise_if_found()
 
-    def gradients(self, player: str, network: nn.Module) -> None:
+    def output(self, player: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        """Check the output of a layer now, and the gradient of the output in the backward: a forward hook."""
+        for tensor in _float_tensors(output):
+            self.tensor(tensor, player, layer, "output")
+            if tensor.requires_grad:
+                tensor.register_hook(lambda gradient: self.tensor(gradient, player, layer, "gradient of the output"))
+
+    def gradients(self, player: str, network: nn.Module, *hook_arguments: Any) -> None:
         """Check all gradients of a network; every process must call it."""
-        self._raise_if_found()  # a value found on one rank before gradients were averaged is nearer to the cause
+        self._raise_if_found()  # a value found on one rank before gradients were averaged is closer to the cause
         for name, parameter in network.named_parameters():
             if parameter.grad is not None:
                 self.tensor(parameter.grad, player, name, "gradient")
         self._raise_if_found()
 
-    def weights(self, player: str, network: nn.Module) -> None:
+    def weights(self, player: str, network: nn.Module, *hook_arguments: Any) -> None:
         """Check all parameters of a network; every process must call it."""
         for name, parameter in network.named_parameters():
             self.tensor(parameter, player, name, "weight")
@@ -125,20 +130,6 @@ class LayerCheck:
         found = [own for own in self._processes.all_gather_object(self._found) if own is not None]
         if found:
             raise NonFiniteFoundError(min(found, key=itemgetter(0))[1])
-
-
-def _output_hook(check: LayerCheck, player: str, layer: str) -> Callable[[nn.Module, Any, Any], None]:
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        for tensor in _float_tensors(output):
-            check.tensor(tensor, player, layer, "output")
-            if tensor.requires_grad:
-                tensor.register_hook(lambda gradient: check.tensor(gradient, player, layer, "gradient of the output"))
-
-    return hook
-
-
-def _network_hook(check: Callable[[str, nn.Module], None], player: str, network: nn.Module) -> Callable[..., None]:
-    return lambda *args: check(player, network)
 
 
 def _float_tensors(output: Any) -> Iterator[Tensor]:

@@ -14,7 +14,7 @@ from ..data.loader import Loader
 from ..data.resize import to_uint8
 from ..errors import GankitError
 from ..events import Finding
-from ..files import whole_file
+from ..files import output_file
 from ..interfaces import NotFinite
 from ..runs.file_names import NOT_FINITE, WEIGHTS_SUFFIX, checkpoint_name
 from ..sampling.image_grid import save_grid
@@ -25,7 +25,7 @@ MAX_SHOWN = 8  # indices in the message; the event and the file have all of them
 
 @dataclass(frozen=True)
 class AnomalyReport:
-    """What a replay of the steps found.
+    """The result of replaying the steps that led to a NaN or infinity.
 
     Attributes:
         noticed: the value that the run noticed.
@@ -71,7 +71,7 @@ class AnomalyReport:
     def finding(self, fatal: bool) -> Finding:
         """The event for the log; a fatal one ends the run with an error that has the same message."""
         value = self.value
-        place = {} if value is None else {"network": value.network, "layer": value.layer, "what": value.what}
+        place = {} if value is None else {name: getattr(value, name) for name in ("network", "layer", "what")}
         figures: dict[str, Any] = {
             "noticed_at_step": self.noticed.step,
             "noticed_in": list(self.noticed.names),
@@ -94,21 +94,19 @@ def with_batch(report: AnomalyReport, loader: Loader, batch: tuple[int, int], di
         directory: of the run; None writes nothing.
     """
     indices = [int(index) for index in loader.order.at(*batch)[0]]
-    images = loader.at(*batch)
-    tensors = {"images": images.images.float().cpu().contiguous(), "indices": torch.tensor(indices)}
-    if images.labels is not None:
-        tensors["labels"] = images.labels.cpu()
-    found = replace(report, batch=batch, indices=tuple(indices))
+    report = replace(report, batch=batch, indices=tuple(indices))
     if directory is None:
-        return found
-    folder = directory / NOT_FINITE
-    stem = checkpoint_name(report.step)
-    files = tuple(str(Path(NOT_FINITE, stem + suffix)) for suffix in (".png", WEIGHTS_SUFFIX))
+        return report
+    images, labels = loader.at(*batch)
+    tensors = {"images": images.float().cpu().contiguous(), "indices": torch.tensor(indices)}
+    if labels is not None:
+        tensors["labels"] = labels.cpu()
+    stem = Path(NOT_FINITE, checkpoint_name(report.step))
+    grid, file = f"{stem}.png", f"{stem}{WEIGHTS_SUFFIX}"
     try:
-        folder.mkdir(exist_ok=True)
-        with whole_file(folder / f"{stem}{WEIGHTS_SUFFIX}") as temporary:
+        with output_file(directory / file) as temporary:
             save_file(tensors, temporary)
-        save_grid(to_uint8(tensors["images"]), folder / f"{stem}.png")
-    except (OSError, SafetensorError, GankitError):  # a full disk must not hide the finding
-        return found
-    return replace(found, files=files)
+        save_grid(to_uint8(tensors["images"]), directory / grid)
+    except (SafetensorError, GankitError):  # a full disk must not hide the finding
+        return report
+    return replace(report, files=(grid, file))

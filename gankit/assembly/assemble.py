@@ -23,6 +23,7 @@ from ..recipe.checked import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
+from ..sampling.samples import GeneratorInputs
 from ..training.callbacks import Callbacks
 from ..training.schedules import ComponentSchedule
 from ..training.setup import TrainingSetup
@@ -95,7 +96,7 @@ def assemble_setup(
         checked=checked,
         image=image,
         classes=classes,
-        frequencies=frequencies,
+        inputs=GeneratorInputs(components["latent",], image, frequencies),
         loader=loader,
         engine=engine,
         processes=processes,

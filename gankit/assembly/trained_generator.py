@@ -15,6 +15,7 @@ from ..recipe.located_document import Document
 from ..registry import Registries, Registry, Selected
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
+from ..sampling.samples import GeneratorInputs
 from ..sampling.trained_generator import TrainedGenerator
 from ..training.schedules import ComponentSchedule
 from .build_limits import build_within
@@ -53,9 +54,8 @@ def build_trained_generator(
         raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {truncate(fault, 400)}") from None
     checkpoint.load_network(name, network)
     network.to(device).eval().requires_grad_(False)
-    return TrainedGenerator(
-        network, latent, image, classes, frequencies, checkpoint=folder, ema=name == "generator_ema"
-    )
+    inputs = GeneratorInputs(latent, image, frequencies)
+    return TrainedGenerator(network, inputs, classes, checkpoint=folder, ema=name == "generator_ema")
 
 
 def _image(description: Mapping[str, Any]) -> ImageSpec:

@@ -16,7 +16,7 @@ import typer
 
 from ..distributed.torchrun import launch_id, rank, world_size
 from ..errors import GankitError
-from ..events import Evaluated, Event, Finding, Notice, NotSaved, Recovered, RolledBack
+from ..events import Evaluated, Event, Finding, NotCompiled, Notice, NotSaved, Recovered, RolledBack
 from .console import output_console, print_message
 from .progress import make_progress
 
@@ -122,6 +122,8 @@ def _print_event(event: Event, step: int) -> None:
         output_console().print(f"step {step:,}  {scores}")
     elif isinstance(event, NotSaved):
         print_message(f"no checkpoint of this step: {event.reason}", "warning")
+    elif isinstance(event, NotCompiled):
+        print_message(event.reason, "warning")
     elif isinstance(event, Notice):
         print_message(event.message, "warning")
 

@@ -40,12 +40,12 @@ def take_turn(game: Game, state: State, player: Player, batch: Batch, shared: Fa
     """One turn of a player: an update on its loss and joint regularizers, then one for each lazy regularizer.
 
     Args:
-        shared: fakes that both players use in this step; generated for the turn where None.
+        shared: fakes that both players use in this step; None generates new ones for the turn.
     """
-    due = due_regularizers(game.regularizers, player, state.turns[player])
-    scalars = update(game, state, player, batch, fakes=shared, regularizers=due.joint, loss=True)
+    joint, lazy = due_regularizers(game.regularizers, player, state.turns[player])
+    scalars = update(game, state, player, batch, fakes=shared, regularizers=joint, loss=True)
     reusable = shared if player == "discriminator" else None  # G's first update has freed the graph of its fakes
-    for name, regularizer in due.lazy.items():
+    for name, regularizer in lazy.items():
         only = {name: regularizer}
         scalars |= update(game, state, player, batch, fakes=reusable, regularizers=only, scale=regularizer.interval)
     state.turns[player] += 1

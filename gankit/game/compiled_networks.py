@@ -1,14 +1,12 @@
-"""G, D and D's input gradient compiled by `torch.compile`; the networks themselves stay as they are.
+"""G, D and D's input gradient, compiled by `torch.compile`. The networks themselves are not modified.
 
-AOTAutograd supports one derivative: a compiled function has no second derivative from outside. Gradients with respect
-to images are therefore taken inside the compiled function, by `torch.func.grad`, and differentiated once outside.
+AOTAutograd supports a single derivative: a compiled function cannot be differentiated twice. Gradients with respect to
+images are therefore computed inside the compiled function, by `torch.func.grad`, and differentiated once outside.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -40,16 +38,13 @@ class CompiledNetworks:
         compiler = Compiler(engine)
         self.step = compiler.step
         self.generator = compiler.compile(_forward(generator), f"the generator {type(generator).__name__}")
-        name = f"the discriminator {type(discriminator).__name__}"
-        self.discriminator = compiler.compile(_forward(discriminator), name)
+        self.discriminator = compiler.compile(
+            _forward(discriminator), f"the discriminator {type(discriminator).__name__}"
+        )
         self._gradient = compiler.compile(_gradient(discriminator), fullgraph=True)
         self._discriminator = discriminator
         self.supports_penalties = True
         self.warnings: list[str] = []
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Run the networks eagerly inside the block, for code that hooks into their layers or counts operations."""
-        return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
     def copy_buffers(self) -> Buffers:
         """Copies of D's buffers, such as BatchNorm's statistics."""
@@ -71,7 +66,7 @@ class CompiledNetworks:
             with_output: whether the output is needed; it is None otherwise.
 
         Returns:
-            None if the gradient of D cannot be compiled in one graph, which the first call finds out.
+            None if the gradient of D cannot be compiled in one graph, which the first call detects.
         """
         if not self.supports_penalties:
             return None
@@ -85,7 +80,6 @@ class CompiledNetworks:
                 f"the gradient of {type(self._discriminator).__name__} with respect to images cannot be compiled "
                 f"({first_reason(error)}); turns with penalties run uncompiled"
             )
-            warnings.warn(self.warnings[-1], stacklevel=2)
             return None
         if buffers is None:
             self.restore_buffers(updated)

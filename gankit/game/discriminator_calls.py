@@ -5,38 +5,39 @@ Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width. Al
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..interfaces import DiscriminatorOutput
 from .compiled_networks import Buffers, CompiledNetworks
+from .game import Game
 from .outputs import total_of_logits
 
 Side = Literal["real", "fake"]
 """The two batches of a turn, whose outputs of D are computed once."""
 
 
-class EagerDiscriminator:
-    """D in one turn.
+def discriminator_of_turn(
+    game: Game, labels: Tensor | None, *, loss: bool, penalties: bool
+) -> EagerDiscriminator | CompiledDiscriminator:
+    """D as a turn with these labels [n] runs it; ``loss`` and ``penalties`` say what the turn computes."""
+    if game.compiled is None:
+        return EagerDiscriminator(game, labels)
+    return CompiledDiscriminator(game, labels, game.compiled, loss, penalties)
 
-    Args:
-        discriminator: D.
-        labels: of the turn [n], or None.
-        autocast: the precision of the turn; losses and penalties, which call D, run in full precision.
+
+class EagerDiscriminator:
+    """D in one turn, in the precision of the run; losses and penalties, which call it, run in full precision.
 
     Attributes:
-        outputs: D's outputs for the turn's own batches, as far as they are computed.
+        outputs: D's outputs for the turn's own batches that have been computed.
     """
 
-    def __init__(
-        self, discriminator: nn.Module, labels: Tensor | None, autocast: Callable[[], AbstractContextManager[None]]
-    ) -> None:
+    def __init__(self, game: Game, labels: Tensor | None) -> None:
         self.outputs: dict[Side, DiscriminatorOutput] = {}
-        self._discriminator, self._labels, self._autocast = discriminator, labels, autocast
+        self._game, self._labels = game, labels
 
     def judge(self, images: Tensor, labels: Tensor | None = None, side: Side | None = None) -> DiscriminatorOutput:
         """D's output for images [n c h w]; computed once for each ``side``."""
@@ -52,8 +53,8 @@ class EagerDiscriminator:
         return _differentiate(self.judge(augmented, side=side), images)
 
     def _run(self, images: Tensor, labels: Tensor | None, side: Side | None) -> DiscriminatorOutput:
-        with self._autocast():
-            return self._discriminator(images, labels)
+        with self._game.engine.autocast():
+            return self._game.discriminator(images, labels)
 
 
 class CompiledDiscriminator(EagerDiscriminator):
@@ -62,27 +63,12 @@ class CompiledDiscriminator(EagerDiscriminator):
     Compiled functions cannot be differentiated twice. They also return zeros where D has no gradient at all, which
     would let the optimizer's momentum move parameters that a penalty does not depend on. So turns of penalties alone
     run D eagerly, and so do turns with penalties whose gradient cannot be compiled.
-
-    Args:
-        discriminator: D.
-        labels: of the turn [n], or None.
-        autocast: the precision of the turn.
-        compiled: the compiled networks.
-        loss: whether the turn has a loss.
-        penalties: whether the turn has penalties.
     """
 
     def __init__(
-        self,
-        discriminator: nn.Module,
-        labels: Tensor | None,
-        autocast: Callable[[], AbstractContextManager[None]],
-        *,
-        compiled: CompiledNetworks,
-        loss: bool,
-        penalties: bool,
+        self, game: Game, labels: Tensor | None, compiled: CompiledNetworks, loss: bool, penalties: bool
     ) -> None:
-        super().__init__(discriminator, labels, autocast)
+        super().__init__(game, labels)
         self._compiled, self._loss, self._penalties = compiled, loss, penalties
         self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch
 
@@ -105,14 +91,14 @@ class CompiledDiscriminator(EagerDiscriminator):
             return super()._run(images, labels, side)
         if side is not None and self._penalties:
             self._buffers[side] = self._compiled.copy_buffers()
-        with self._autocast():
+        with self._game.engine.autocast():
             return self._compiled.discriminator(images, labels)
 
     def _gradient(self, augmented: Tensor, side: Side | None) -> Tensor | None:
         """The compiled gradient with respect to ``augmented``; None if D's gradient cannot be compiled."""
         with_output = side is not None and self._loss
         buffers = None if side is None else self._buffers.get(side)
-        with self._autocast():
+        with self._game.engine.autocast():
             found = self._compiled.gradient(augmented, self._labels, buffers, with_output)
         if found is not None:
             gradient, output = found

@@ -1,4 +1,4 @@
-"""A network without parameter gradients, for a while."""
+"""Freezes the parameters of a network temporarily."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[None]:
-    """Disable gradients of the network's parameters inside the block; parameters that had none stay without."""
+    """Disable the gradients of the network's parameters inside the block. Frozen parameters stay frozen afterwards."""
     trained = [p for p in network.parameters() if p.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

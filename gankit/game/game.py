@@ -6,7 +6,7 @@ Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width, ``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,6 @@ from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..interfaces import Latent, Loss
 from .compiled_networks import CompiledNetworks
-from .discriminator_calls import CompiledDiscriminator, EagerDiscriminator
 
 PhaseHook = Callable[[str], None]
 """Called at the end of each phase of a step with the phase's name, for profiling."""
@@ -74,6 +73,10 @@ class Game:
             self.random.manual_seed(latent_seed)
             yield
 
+    def uncompiled(self) -> AbstractContextManager[None]:
+        """Run the networks eagerly inside the block, for code that hooks into their layers or counts operations."""
+        return nullcontext() if self.compiled is None else torch.compiler.set_stance("force_eager")
+
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
         """Latents [n d] for this rank: its share of those that a single process would draw."""
         processes = self.processes
@@ -105,16 +108,3 @@ class Game:
                 for augmentation in self.augmentations:
                     images = augmentation(images)
         return images
-
-    def discriminator_of_turn(self, labels: Tensor | None, *, loss: bool, penalties: bool) -> EagerDiscriminator:
-        """D as a turn with these labels runs it; ``loss`` and ``penalties`` say what the turn computes."""
-        if self.compiled is None:
-            return EagerDiscriminator(self.discriminator, labels, self.engine.autocast)
-        return CompiledDiscriminator(
-            self.discriminator,
-            labels,
-            self.engine.autocast,
-            compiled=self.compiled,
-            loss=loss,
-            penalties=penalties,
-        )

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..interfaces import Player
 
 
-class DueRegularizers(NamedTuple):
-    """The regularizers that are due in a turn, by name.
+def due_regularizers(
+    regularizers: Mapping[str, Any], player: Player, turn: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The regularizers of ``player`` that are due in its turn number ``turn``, counted from 0.
 
-    Attributes:
-        joint: with an interval of 1, which join the player's loss.
-        lazy: with a longer interval, each of which takes an optimizer step of its own, scaled by its interval.
+    Returns:
+        By name, those with an interval of 1, which join the player's loss; and those with a longer interval, each of
+        which takes an optimizer step of its own, scaled by its interval.
     """
-
-    joint: dict[str, Any]
-    lazy: dict[str, Any]
-
-
-def due_regularizers(regularizers: Mapping[str, Any], player: Player, turn: int) -> DueRegularizers:
-    """The regularizers of ``player`` that are due in its turn number ``turn``, counted from 0."""
     due = {name: r for name, r in regularizers.items() if hasattr(r, player) and turn % r.interval == 0}
-    return DueRegularizers(
-        joint={name: r for name, r in due.items() if r.interval == 1},
-        lazy={name: r for name, r in due.items() if r.interval > 1},
-    )
+    joint = {name: r for name, r in due.items() if r.interval == 1}
+    return joint, {name: r for name, r in due.items() if r.interval > 1}
 
 
 def reported_name(name: str, regularizer: Any, player: Player) -> str:

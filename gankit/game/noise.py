@@ -23,14 +23,13 @@ class BatchNoise:
 
     def __init__(self, game: Game, count: int, labels: Tensor | None) -> None:
         self._game, self._count, self._labels = game, count, labels
-        self._rows = slice(None)
-        self._uniform_calls = 0
+        self._rows, self._uniform_calls = slice(None), 0
         self._drawn: dict[str, Tensor] = {}  # shared with the microbatches
 
-    def microbatch(self, start: int, length: int) -> BatchNoise:
-        """The numbers of ``length`` images from image ``start``."""
+    def microbatch(self, rows: slice) -> BatchNoise:
+        """The numbers of these images."""
         part = copy(self)
-        part._rows = slice(start, start + length)
+        part._rows = rows
         return part
 
     def latents(self) -> Tensor:

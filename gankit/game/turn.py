@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..interfaces import Batch, DiscriminatorOutput, Player
-from .discriminator_calls import Side
+from .discriminator_calls import Side, discriminator_of_turn
 from .game import Fakes, Game
 from .noise import BatchNoise
 from .outputs import all_logits, concatenate, heads_of
@@ -26,8 +26,8 @@ class PlayerTurn:
         player: whose turn it is.
         batch: real images [n c h w] in [-1, 1] and their labels [n] or None.
         images_seen: real images shown to D before this step.
-        fakes: images that G has generated for this turn; generated on first use where None.
-        noise: random numbers of the batch; new ones where None.
+        fakes: images that G has generated for this turn; None generates them on first use.
+        noise: random numbers of the batch; None draws new ones.
         loss: whether the turn computes the player's loss.
         penalties: whether it computes regularizers. In D's turn, ``real`` and ``fake`` then require gradients.
     """
@@ -37,10 +37,10 @@ class PlayerTurn:
         game: Game,
         player: Player,
         batch: Batch,
-        *,
         images_seen: int,
         fakes: Fakes | None = None,
         noise: BatchNoise | None = None,
+        *,
         loss: bool = True,
         penalties: bool = False,
     ) -> None:
@@ -50,7 +50,7 @@ class PlayerTurn:
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
         self._noise = noise or BatchNoise(game, len(real), self.labels)
-        self._discriminator = game.discriminator_of_turn(self.labels, loss=loss, penalties=penalties)
+        self._discriminator = discriminator_of_turn(game, self.labels, loss=loss, penalties=penalties)
         # shared by the views of single heads
         self._generated: dict[str, Any] = {} if fakes is None else {"fakes": fakes}
         self._augmented: dict[Side, Tensor] = {}
@@ -133,12 +133,9 @@ class PlayerTurn:
             return first
         labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
         batch = Batch(torch.cat([part.real.detach() for part in parts]), labels)
-        whole = cls(first.game, first.player, batch, images_seen=first.images_seen)
-        for name in first._generated:
-            whole._generated[name] = concatenate([part._generated[name] for part in parts])
-        for side in first._discriminator.outputs:
-            outputs = [part._discriminator.outputs[side] for part in parts]
-            whole._discriminator.outputs[side] = concatenate(outputs)
+        whole = cls(first.game, first.player, batch, first.images_seen)
+        whole._generated = concatenate([part._generated for part in parts])
+        whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])
         return whole
 
     def _labels_for(self, count: int) -> Tensor | None:
@@ -149,9 +146,8 @@ class PlayerTurn:
 
     def _fakes(self) -> Fakes:
         graph = self.player == "generator"
-        return self._once(
-            "fakes", lambda: self.game.draw_fakes(len(self.real), self.labels, graph, self._noise.latents())
-        )
+        count, labels = len(self.real), self.labels
+        return self._once("fakes", lambda: self.game.draw_fakes(count, labels, graph, self._noise.latents()))
 
     def _fake_for_player(self) -> Tensor:
         images = self._fakes().images
@@ -165,9 +161,9 @@ class PlayerTurn:
         return self._augmented[side]
 
     def _output(self, side: Side) -> DiscriminatorOutput:
-        if self.has_output(side):
-            return self._discriminator.outputs[side]
-        return self._discriminator.judge(self._augment(side), side=side)
+        if not self.has_output(side):
+            self._discriminator.judge(self._augment(side), side=side)
+        return self._discriminator.outputs[side]
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         if name not in self._generated:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -35,10 +35,10 @@ def update(
 
     Args:
         batch: the real images of this rank.
-        fakes: generated for this batch already; generated when needed where None.
-        regularizers: that join the update, by name.
+        fakes: images already generated for this batch; None generates them when they are needed.
+        regularizers: those that join the update, by name.
         loss: whether the player's loss joins the update.
-        scale: of the gradient: the interval of a lazy regularizer.
+        scale: the factor of the gradient, which is the interval of a lazy regularizer.
 
     Returns:
         The value of each term and D's mean logits, as means over all ranks.
@@ -48,21 +48,14 @@ def update(
     optimizer.zero_grad(set_to_none=True)
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
-    noise, start = BatchNoise(game, len(batch.images), batch.labels), 0
-    for part in microbatches(batch, game.microbatch):
-        part_noise, start = noise.microbatch(start, len(part.images)), start + len(part.images)
+    noise = BatchNoise(game, len(batch.images), batch.labels)
+    for rows in microbatches(len(batch.images), game.microbatch):
+        part = Batch(batch.images[rows], None if batch.labels is None else batch.labels[rows])
         share = len(part.images) / len(batch.images)
         # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
         with game.engine.autocast(), game.engine.full_precision():
             turn = PlayerTurn(
-                game,
-                player,
-                part,
-                images_seen=state.images,
-                fakes=fakes,
-                noise=part_noise,
-                loss=loss,
-                penalties=bool(regularizers),
+                game, player, part, state.images, fakes, noise.microbatch(rows), loss=loss, penalties=bool(regularizers)
             )
             # penalties go first: a compiled penalty computes the logits of its images as well
             penalties = {
@@ -93,37 +86,27 @@ def loss_over_heads(loss: Loss, turn: PlayerTurn) -> Tensor:
 
 
 def mean_logits(turn: PlayerTurn) -> Scalars:
-    """D's mean logits on the reals and fakes of its own turn, as far as they were computed."""
+    """D's mean logits on the reals and fakes of its own turn, if they were computed."""
     if turn.player == "generator":
         return {}
     return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in SIDES if turn.has_output(side)}
 
 
+@torch.no_grad()
 def call_after(game: Game, parts: list[PlayerTurn]) -> Scalars:
     """Call ``after`` of every component that has it, with the turn of the whole batch; return their scalars."""
     scalars: Scalars = {}
-    components = (
-        game.loss,
-        *game.regularizers.values(),
-        *game.augmentations,
-        game.latent,
-        game.generator,
-        game.discriminator,
-        game.rules,
-    )
+    networks = game.generator, game.discriminator
+    components = (game.loss, *game.regularizers.values(), *game.augmentations, game.latent, *networks, game.rules)
     with_after = [component for component in components if hasattr(component, "after")]
     if with_after:
-        with torch.no_grad():
-            whole = PlayerTurn.joined(parts)
-            for component in with_after:
-                scalars |= component.after(whole) or {}
+        whole = PlayerTurn.joined(parts)
+        for component in with_after:
+            scalars |= component.after(whole) or {}
     return scalars
 
 
-def microbatches(batch: Batch, size: int | None) -> list[Batch]:
-    """The batch in parts of at most ``size`` images."""
-    if size is None or size >= len(batch.images):
-        return [batch]
-    images = batch.images.split(size)
-    labels = batch.labels.split(size) if batch.labels is not None else [None] * len(images)
-    return [Batch(*part) for part in zip(images, labels, strict=True)]
+def microbatches(count: int, size: int | None) -> Iterator[slice]:
+    """The rows of each microbatch of at most ``size`` of ``count`` images."""
+    size = size or count
+    return (slice(start, start + size) for start in range(0, count, size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -24,8 +23,7 @@ def count_flops(trainer: Trainer) -> float:
     steps = min(math.lcm(*intervals), MAX_COUNTED_STEPS)
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModuleTracker()
-    compiled = trainer.game.compiled
-    with counter, nullcontext() if compiled is None else compiled.paused():
+    with counter, trainer.game.uncompiled():
         for _ in range(steps):
             trainer.step()
     return counter.get_total_flops() / steps

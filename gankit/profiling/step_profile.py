@@ -9,14 +9,13 @@ from __future__ import annotations
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from ..device.engine import Engine
 from ..game.update import OPTIMIZER, PHASES
 from ..training.callbacks import CALLBACKS
 from ..training.step import DATA, EMA, OTHER
@@ -34,12 +33,12 @@ class StepProfile:
 
     Attributes:
         images: real images shown to D.
-        seconds: of all steps; the device is waited for only at both ends.
-        parts: seconds in each of `PARTS`, from steps whose phases wait for the device; together they are all seconds.
-        callbacks: seconds of each callback by name, and of writing checkpoints: a part of ``parts["callbacks"]``.
+        seconds: of all steps, synchronized with the device only before and after them.
+        parts: seconds in each of `PARTS`, synchronized with the device after each phase.
+        callbacks: seconds of each callback by name, and of writing checkpoints, included in ``parts["callbacks"]``.
         peak_bytes: peak memory: allocated on a CUDA device, otherwise of the whole process.
         flops: floating-point operations of the networks; a multiplication and an addition count one each.
-        peak_flops: that the device reaches per second in large matrix products in the run's precision.
+        peak_flops: operations per second that the device reaches in large matrix products in the run's precision.
     """
 
     steps: int
@@ -58,38 +57,26 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
     # the run must not end during the measurement: callbacks do more at the last step
     endless = {"steps": sys.maxsize, "epochs": None, "images": None}
     trainer.progress.length = trainer.progress.length.model_copy(update=endless)
-    stopwatch = Stopwatch(engine.synchronize)
+    whole, stopwatch = Stopwatch(engine.synchronize), Stopwatch(engine.synchronize)
     trainer.setup.on_phase_end(stopwatch.lap)
-    training = iter(trainer)
-    assert isinstance(training, Generator)
-    try:
+    with closing(iter(trainer)) as training:
         _advance(training, warm_up)
         if engine.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(engine.device)
-        seconds = None
         if engine.device.type != "cpu":  # on a CPU there is nothing to wait for: one measurement serves both
-            seconds = _timed(training, steps, engine)
+            with whole.running():
+                _advance(training, steps)
         images = trainer.images
         with stopwatch.running():
             _advance(training, steps)
         images = trainer.images - images
-        memory = peak_memory(engine.device)
-        flops = count_flops(trainer)
-    finally:
-        training.close()
+        peak_bytes = peak_memory(engine.device)
+        flops = count_flops(trainer) * steps
     parts = {part: stopwatch.seconds[part] for part in PARTS}
     callbacks = {name: seconds for name, seconds in stopwatch.seconds.items() if name not in PARTS}
     parts[CALLBACKS] += sum(callbacks.values())
-    return StepProfile(
-        steps=steps,
-        images=images,
-        seconds=sum(parts.values()) if seconds is None else seconds,
-        parts=parts,
-        callbacks=callbacks,
-        peak_bytes=memory,
-        flops=flops * steps,
-        peak_flops=matrix_flops(engine),
-    )
+    seconds = sum((whole.seconds or parts).values())
+    return StepProfile(steps, images, seconds, parts, callbacks, peak_bytes, flops, matrix_flops(engine))
 
 
 class Stopwatch:
@@ -129,11 +116,3 @@ class Stopwatch:
 def _advance(training: Iterator[Any], steps: int) -> None:
     for _ in range(steps):
         next(training)
-
-
-def _timed(training: Iterator[Any], steps: int, engine: Engine) -> float:
-    engine.synchronize()
-    started = time.perf_counter()
-    _advance(training, steps)
-    engine.synchronize()
-    return time.perf_counter() - started

@@ -45,16 +45,12 @@ MAX_MANIFEST_BYTES = 10_000_000
 
 
 def save_checkpoint(
-    run_directory: Path,
-    step: int,
-    networks: Mapping[str, nn.Module],
-    state: Mapping[str, Any],
-    about: Mapping[str, Any],
+    directory: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], about: Mapping[str, Any]
 ) -> Path:
     """Write a checkpoint under a temporary name, flush it to the disk, and rename it.
 
     Args:
-        run_directory: of the run.
+        directory: of the run.
         step: which names the checkpoint; one of the same step is replaced.
         networks: whose weights are saved, by name.
         state: everything else that resuming needs: plain data and tensors.
@@ -67,7 +63,7 @@ def save_checkpoint(
         CheckpointError: it cannot be written, or ``state`` holds more than plain data and tensors.
     """
     require_plain_data(state, "state")
-    folder = run_directory / CHECKPOINTS
+    folder = directory / CHECKPOINTS
     final = folder / checkpoint_name(step)
     temporary, removed = folder / f".{final.name}.{os.getpid()}", folder / f".{final.name}.removed"
     try:
@@ -157,7 +153,7 @@ class Checkpoint:
         """The step after which it was saved. Raises: CheckpointError: the manifest has no valid step."""
         step = self.manifest.get("step")
         if not isinstance(step, int) or step < 0:
-            raise CheckpointError(f"{self.path / MANIFEST}: its step is {step!r:.80}; expected an integer from 0 on")
+            raise CheckpointError(f"{self.path / MANIFEST}: its step is {step!r:.80}; expected a non-negative integer")
         return step
 
     def bytes_of(self, name: str) -> int:
@@ -197,20 +193,17 @@ def find_checkpoint(path: Path) -> Path:
     raise CheckpointError(f"{path}: is neither a run directory nor a checkpoint")
 
 
-def holds_only_run(folder: Path, run: str | None) -> bool:
+def holds_only_run(folder: Path, run: Any) -> bool:
     """Whether a folder holds only checkpoints whose manifests name this run, and at least one.
 
     Args:
         folder: of checkpoints.
-        run: the time at which the run started.
+        run: the time at which the run started; a folder holds nothing of a run whose time is not a string.
     """
     inside = [path for path in folder.iterdir() if not path.match(UNFINISHED_CHECKPOINTS)]
-    if not inside or run is None:
-        return False
+    fits = (is_checkpoint_name(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside)
     try:
-        return all(
-            is_checkpoint_name(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside
-        )
+        return isinstance(run, str) and bool(inside) and all(fits)
     except CheckpointError:
         return False
 

@@ -33,13 +33,9 @@ def is_checkpoint_name(name: str) -> bool:
 
 def checkpoints(run_directory: Path) -> list[Path]:
     """The checkpoints of a run, oldest first."""
-    folder = run_directory / CHECKPOINTS
-    found = [
-        path
-        for path in folder.glob("step-*")
-        if is_checkpoint_name(path.name) and path.is_dir() and not path.is_symlink()
-    ]
-    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+    named = [path for path in (run_directory / CHECKPOINTS).glob("step-*") if is_checkpoint_name(path.name)]
+    folders = [path for path in named if path.is_dir() and not path.is_symlink()]
+    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def weights_name(network: str) -> str:

@@ -19,21 +19,17 @@ MAX_BYTES = 2**27
 MAX_DEPTH = 40
 
 
-def parse_object(text: str | bytes) -> dict[str, Any]:
+def parse_object(text: bytes) -> dict[str, Any]:
     """Parse a JSON object. Raises: ValueError: the text is not a JSON object, or is nested too deeply."""
     try:
-        value = json.loads(text if isinstance(text, str) else text.decode())
+        value = json.loads(text.decode())
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     if not isinstance(value, dict):
         raise ValueError("is not a JSON object")
-    level: list[Any] = [value]  # all containers of one depth
-    for _ in range(MAX_DEPTH):
-        level = [item for part in level for item in (part.values() if isinstance(part, dict) else part)]
-        level = [item for item in level if isinstance(item, (dict, list))]
-        if not level:
-            return value
-    raise ValueError("is nested too deeply")
+    if _is_deeper(value, MAX_DEPTH):
+        raise ValueError("is nested too deeply")
+    return value
 
 
 def read_object(path: Path, max_bytes: int) -> dict[str, Any]:
@@ -132,6 +128,11 @@ def read_log(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[dict[str, Any]]
         yield from JsonLines.read(path)
     except (OSError, ValueError) as error:
         raise GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
+
+
+def _is_deeper(container: dict[str, Any] | list[Any], levels: int) -> bool:
+    items = container.values() if isinstance(container, dict) else container
+    return not levels or any(isinstance(item, (dict, list)) and _is_deeper(item, levels - 1) for item in items)
 
 
 def _plain(value: Any) -> Any:

@@ -54,10 +54,10 @@ def _require_own_checkpoints(link: Path, run: Any) -> None:
     target = link.resolve()
     if not target.is_dir():
         raise GankitError(f"{link}: leads to {target}, which does not exist; restore it")
-    if not isinstance(run, str) or not holds_only_run(target, run):
+    if not holds_only_run(target, run):
         raise GankitError(
-            f"{link}: leads out of the run directory, to {target}, which does not hold this run's checkpoints only; "
-            "move all of its checkpoints and nothing else there, or move them back"
+            f"{link}: leads out of the run directory, to {target}, which must hold checkpoints of this run and nothing "
+            "else; move all of its checkpoints and nothing else there, or move them back"
         )
 
 
@@ -140,14 +140,6 @@ class RunRecords:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
 
 
-class NoRunRecords:
-    """Replaces `RunRecords` on ranks that write nothing."""
-
-    def log(self, event: Event, step: int) -> None: ...
-
-    def end(self, reason: str, step: int, images: int, seconds: float) -> None: ...
-
-
 def read_record(directory: Path) -> dict[str, Any]:
     """The content of ``run.json``; empty if the file is missing or damaged."""
     try:
@@ -158,15 +150,12 @@ def read_record(directory: Path) -> dict[str, Any]:
 
 def _length_of_events(events: Path, length: int, step: int) -> int:
     """Extend ``length`` bytes of a log by the lines that follow, up to a damaged one or one of a later step."""
-    try:
-        with open_regular(events) as file:
-            file.seek(length)
-            while line := file.readline(MAX_LINE):
-                if not line.endswith(b"\n") or parse_object(line)["step"] > step:
-                    break
-                length += len(line)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    with suppress(OSError, ValueError, KeyError, TypeError), open_regular(events) as file:
+        file.seek(length)
+        while line := file.readline(MAX_LINE):
+            if not line.endswith(b"\n") or parse_object(line)["step"] > step:
+                break
+            length += len(line)
     return length
 
 

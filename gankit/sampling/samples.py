@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,93 +17,74 @@ from ..interfaces import ImageSpec, Latent
 BATCH_SIZE = 64
 
 
+@dataclass(frozen=True)
+class GeneratorInputs:
+    """Draws the inputs of a generator on the CPU, so that they do not depend on the device.
+
+    Attributes:
+        latent: the distribution of the latents.
+        image: the images of the generator; with ``classes`` it is conditional.
+        frequencies: the share of each class in the data, not necessarily normalized. None means uniform.
+    """
+
+    latent: Latent
+    image: ImageSpec
+    frequencies: Sequence[float] | None = None
+
+    def draw(self, count: int, seed: int, labels: Sequence[int] | None = None) -> tuple[Tensor, Tensor | None]:
+        """Draw latents [n d] and labels [n], which are None for an unconditional generator.
+
+        Args:
+            count: the number of images, ``n``.
+            seed: of the latents and labels.
+            labels: one class index per image. None draws them from ``frequencies``.
+
+        Raises:
+            ValueError: ``labels`` are not ``count`` class indices, or the generator is unconditional.
+        """
+        chosen = self._choose_labels(count, seed, labels)
+        return self.latent.sample(count, chosen, torch.Generator().manual_seed(seed)), chosen
+
+    def _choose_labels(self, count: int, seed: int, labels: Sequence[int] | None) -> Tensor | None:
+        classes = self.image.classes
+        if not classes:
+            if labels is not None:
+                raise ValueError("this generator is unconditional and takes no labels")
+            return None
+        if labels is None:
+            # from a separate generator, so that the latents are the same with given labels
+            random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(LABELS,)))
+            shares = np.asarray(self.frequencies or [1.0] * classes)
+            return torch.from_numpy(random.choice(classes, count, p=shares / shares.sum()))
+        if len(labels) != count or not all(0 <= label < classes for label in labels):
+            raise ValueError(f"labels must be {count} integers from 0 to {classes - 1}, one per image; got {labels!r}")
+        return torch.tensor(list(labels), dtype=torch.int64)
+
+
 def generate_images(
-    generator: nn.Module,
-    latent: Latent,
-    image: ImageSpec,
-    count: int,
-    seed: int,
-    labels: Sequence[int] | None = None,
-    frequencies: Sequence[float] | None = None,
-    options: Mapping[str, Any] | None = None,
+    generator: nn.Module, z: Tensor, labels: Tensor | None, seed: int, options: Mapping[str, Any]
 ) -> Tensor:
-    """Generate images in eval mode from latents drawn on the CPU, so that they do not depend on the device.
+    """Generate images in eval mode.
 
     Args:
         generator: the network.
-        latent: the distribution of its input.
-        image: the images that it makes; with ``classes`` it is conditional.
-        count: the number of images, ``n``.
-        seed: of all random numbers.
-        labels: one class index per image. None draws them from ``frequencies``.
-        frequencies: the share of each class in the data, not necessarily normalized. None means uniform.
-        options: keyword arguments of the generator's ``forward``.
+        z: latents [n d].
+        labels: [n], or None.
+        seed: of the random numbers that the network draws.
+        options: keyword arguments of its ``forward``.
 
     Returns:
         fp32 [n c h w] in [-1, 1] on the CPU.
-
-    Raises:
-        ValueError: ``labels`` are not ``count`` class indices, or the generator is unconditional.
     """
-    z, chosen = sample_latents(latent, image, count, seed, labels, frequencies)
-    return generate_from_latents(generator, z, chosen, seed, options)
-
-
-def sample_latents(
-    latent: Latent,
-    image: ImageSpec,
-    count: int,
-    seed: int,
-    labels: Sequence[int] | None = None,
-    frequencies: Sequence[float] | None = None,
-) -> tuple[Tensor, Tensor | None]:
-    """Draw latents [n d] and labels [n], which are None for an unconditional generator.
-
-    Raises:
-        ValueError: as in `generate_images`.
-    """
-    chosen = _choose_labels(image, count, labels, frequencies, seed)
-    return latent.sample(count, chosen, torch.Generator().manual_seed(seed)), chosen
-
-
-def generate_from_latents(
-    generator: nn.Module, z: Tensor, labels: Tensor | None, seed: int, options: Mapping[str, Any] | None = None
-) -> Tensor:
-    """Generate images from latents [n d] and labels [n]: fp32 [n c h w] on the CPU."""
-    first = next(generator.parameters(), None)
-    device, dtype = (first.device, first.dtype) if first is not None else (torch.device("cpu"), torch.float32)
+    first = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
     images = []
     entropy = np.random.SeedSequence(seed, spawn_key=(SAMPLE,))
-    with eval_mode(generator), torch.no_grad(), seeded(entropy, device):  # some generators draw noise in forward
+    with eval_mode(generator), torch.no_grad(), seeded(entropy, first.device):
         for start in range(0, len(z), BATCH_SIZE):
             part = slice(start, start + BATCH_SIZE)
-            conditions = labels[part].to(device) if labels is not None else None
-            images.append(generator(z[part].to(device, dtype), conditions, **(options or {})).float().cpu())
+            conditions = None if labels is None else labels[part].to(first.device)
+            images.append(generator(z[part].to(first), conditions, **options).float().cpu())
     return torch.cat(images).contiguous()
-
-
-def _choose_labels(
-    image: ImageSpec,
-    count: int,
-    labels: Sequence[int] | None,
-    frequencies: Sequence[float] | None,
-    seed: int,
-) -> Tensor | None:
-    """Validate given labels, or draw them. Raises: ValueError: as in `generate_images`."""
-    if not image.classes:
-        if labels is not None:
-            raise ValueError("this generator is unconditional and takes no labels")
-        return None
-    if labels is None:
-        # from a separate generator, so that the latents are the same with given labels
-        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(LABELS,)))
-        shares = np.asarray(frequencies or [1.0] * image.classes)
-        return torch.from_numpy(random.choice(image.classes, count, p=shares / shares.sum()))
-    if len(labels) != count or not all(0 <= label < image.classes for label in labels):
-        raise ValueError(
-            f"labels must be {count} integers from 0 to {image.classes - 1}, one per image; got {labels!r}"
-        )
-    return torch.tensor(list(labels), dtype=torch.int64)
 
 
 @contextmanager

@@ -9,11 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
-from ..interfaces import ImageSpec, Latent
 from ..recipe.validation import validate
 from ..registry import Params, signature_schema
 from .interpolation import interpolate_latents
-from .samples import generate_from_latents, sample_latents
+from .samples import GeneratorInputs, generate_images
 
 MAX_ELEMENTS = 2**31  # in the images of one call: 8 GiB as fp32
 
@@ -23,6 +22,7 @@ class TrainedGenerator:
 
     Attributes:
         module: the network, in eval mode.
+        inputs: draws its latents and labels.
         image: size and channels of its images, and the number of its classes.
         classes: the names of its classes; None for an unconditional generator.
         checkpoint: the folder that it was loaded from.
@@ -30,18 +30,10 @@ class TrainedGenerator:
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        latent: Latent,
-        image: ImageSpec,
-        classes: tuple[str, ...] | None,
-        frequencies: list[float] | None,
-        checkpoint: Path,
-        ema: bool,
+        self, module: nn.Module, inputs: GeneratorInputs, classes: tuple[str, ...] | None, checkpoint: Path, ema: bool
     ) -> None:
-        self.module, self.image, self.classes, self.checkpoint = module, image, classes, checkpoint
-        self.ema = ema
-        self._latent, self._frequencies = latent, frequencies
+        self.module, self.inputs, self.image, self.classes = module, inputs, inputs.image, classes
+        self.checkpoint, self.ema = checkpoint, ema
 
     @property
     def options(self) -> type[Params]:
@@ -65,8 +57,7 @@ class TrainedGenerator:
         """
         self._require_in_range(count, 1, seed, labels)
         checked = self._check(options)
-        z, chosen = sample_latents(self._latent, self.image, count, seed, labels, self._frequencies)
-        return to_uint8(generate_from_latents(self.module, z, chosen, seed, checked))
+        return to_uint8(generate_images(self.module, *self.inputs.draw(count, seed, labels), seed, checked))
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
@@ -95,10 +86,10 @@ class TrainedGenerator:
             )
         self._require_in_range(count, steps, seed, labels)
         checked = self._check(options)
-        z, row_labels = sample_latents(self._latent, self.image, count, seed, labels, self._frequencies)
+        z, row_labels = self.inputs.draw(count, seed, labels)
         image_labels = None if row_labels is None else row_labels.repeat_interleave(steps)
-        latents = interpolate_latents(self._latent, z, steps).flatten(0, 1)
-        images = to_uint8(generate_from_latents(self.module, latents, image_labels, seed, checked))
+        latents = interpolate_latents(self.inputs.latent, z, steps).flatten(0, 1)
+        images = to_uint8(generate_images(self.module, latents, image_labels, seed, checked))
         return images.view(count, steps, *images.shape[1:])
 
     def _require_in_range(self, count: int, steps: int, seed: int, labels: Sequence[int] | None) -> None:

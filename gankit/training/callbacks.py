@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ..errors import GankitError
@@ -15,12 +15,13 @@ class Callbacks:
     """The callbacks of a run in order, each under a unique name.
 
     Attributes:
+        named: the callbacks by name.
         end_phase: called with the callback's name after each call, for profiling.
     """
 
     def __init__(self, named: Iterable[tuple[str, Any]] = ()) -> None:
         self.end_phase: Callable[[str], None] = lambda phase: None
-        self._named: dict[str, Any] = {}
+        self.named: dict[str, Any] = {}
         for name, callback in named:
             self.add(name, callback)
 
@@ -32,36 +33,28 @@ class Callbacks:
             fault = f"unknown method '{unknown[0]}'" if unknown else "no on_* method"
             raise GankitError(f"callback '{name}': {fault}; a callback has any of {', '.join(CALLBACK_METHODS)}")
         require_state_dict_pair(callback, f"callback '{name}'")
-        number = 1 + sum(known.partition("#")[0] == name for known in self._named)
-        self._named[name if number == 1 else f"{name}#{number}"] = callback
+        number = 1 + sum(known.partition("#")[0] == name for known in self.named)
+        self.named[name if number == 1 else f"{name}#{number}"] = callback
 
     def call(self, method: str, run: Run) -> None:
         """Call ``method`` of each callback that has it. An error gets a note that names the callback."""
         self.end_phase(CHECKPOINTS if method == "on_checkpoint" else CALLBACKS)
-        for name, callback in self.items():
+        for name, callback in self.named.items():
             _call(name, callback, method, run)
             self.end_phase(name)
 
     def call_all(self, method: str, run: Run) -> list[Exception]:
         """Call ``method`` of every callback, even after errors. Returns the errors."""
-        errors = []
-        for name, callback in self.items():
-            try:
-                _call(name, callback, method, run)
-            except Exception as error:
-                errors.append(error)
-        return errors
+        return [error for name, part in self.named.items() for error in errors_of(_call, name, part, method, run)]
 
-    def stateful(self) -> dict[str, Any]:
-        """The callbacks that have a state, by name."""
-        return {name: callback for name, callback in self._named.items() if hasattr(callback, "state_dict")}
 
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """Names and callbacks, in order."""
-        return iter(self._named.items())
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._named.values())
+def errors_of(function: Callable[..., None], *args: Any) -> list[Exception]:
+    """Call ``function``. Returns: the error that it raised, in a list; empty if it raised none."""
+    try:
+        function(*args)
+    except Exception as error:
+        return [error]
+    return []
 
 
 def _call(name: str, callback: Any, method: str, run: Run) -> None:

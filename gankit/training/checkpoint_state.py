@@ -43,8 +43,8 @@ def collect_state(setup: TrainingSetup) -> dict[str, Any]:
     """The state of counters, components and callbacks: a checkpoint without networks and log positions."""
     return {
         "training": setup.state.counters(),
-        "components": {name: dict(part.state_dict()) for name, part in _stateful(setup).items()},
-        "callbacks": {name: callback.state_dict() for name, callback in setup.callbacks.stateful().items()},
+        "components": {name: dict(part.state_dict()) for name, part in _stateful(setup.components).items()},
+        "callbacks": {name: callback.state_dict() for name, callback in _stateful(setup.callbacks.named).items()},
     }
 
 
@@ -61,7 +61,7 @@ def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Ma
         source.load_network(name, network)
     saved = source.load_state()
     setup.state.load_counters(saved.get("training", {}))
-    _load(_stateful(setup), saved.get("components", {}), source.path)
+    _load(_stateful(setup.components), saved.get("components", {}), source.path)
     for schedule in setup.schedules:
         if isinstance(schedule, OptimizerSchedule):
             schedule.started = False  # the optimizers hold the saved settings now; the recipe's may differ
@@ -70,17 +70,17 @@ def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Ma
 
 def restore_callbacks(setup: TrainingSetup, saved: Mapping[str, Any], path: Path | None) -> None:
     """Restore the callbacks. Raises: CheckpointError: a saved state does not fit its callback."""
-    _load(setup.callbacks.stateful(), saved.get("callbacks", {}), path)
+    _load(_stateful(setup.callbacks.named), saved.get("callbacks", {}), path)
 
 
 def missing_states(setup: TrainingSetup, saved: Mapping[str, Any]) -> Iterator[str]:
     """The names of components and callbacks that have no saved state and start anew."""
-    for kind, holders in (("components", _stateful(setup)), ("callbacks", setup.callbacks.stateful())):
-        yield from (name for name in holders if name not in saved.get(kind, {}))
+    for kind, parts in (("components", setup.components), ("callbacks", setup.callbacks.named)):
+        yield from (name for name in _stateful(parts) if name not in saved.get(kind, {}))
 
 
-def _stateful(setup: TrainingSetup) -> dict[str, Any]:
-    return {name: part for name, part in setup.components.items() if hasattr(part, "state_dict")}
+def _stateful(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in parts.items() if hasattr(part, "state_dict")}
 
 
 def _load(holders: Mapping[str, Any], saved: Any, path: Path | None) -> None:

@@ -41,9 +41,8 @@ def explain_failure(error: BaseException, recipe: Recipe, engine: Engine, activi
         return error
     prefix = next((f"{note}: " for note in getattr(error, "__notes__", ()) if note.startswith("callback ")), "")
     if is_out_of_memory(error):
-        return GankitError(
-            prefix + out_of_memory_message(error, recipe, str(engine.device), engine.precision, activity)
-        )
+        message = out_of_memory_message(error, recipe, str(engine.device), engine.precision, activity)
+        return GankitError(f"{prefix}{message}")
     if isinstance(error, OSError) and error.errno is not None:
         name = error.filename if isinstance(error.filename, str) else place
         remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""

@@ -24,10 +24,7 @@ class GeneratorCopy(TrainedGenerator):
         with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
             network = selected.build(setup.image, setup.recipe.latent.dim)
         network.to(device).eval().requires_grad_(False)
-        ema = ema and setup.state.ema is not None
-        super().__init__(
-            network, setup.game.latent, setup.image, setup.classes, setup.frequencies, checkpoint=directory, ema=ema
-        )
+        super().__init__(network, setup.inputs, setup.classes, directory, ema=ema and setup.state.ema is not None)
         self._schedule = ComponentSchedule(network, selected.params)
 
     def update(self) -> None:

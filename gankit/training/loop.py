@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator
 from typing import NoReturn
 
 from ..anomaly.detect import NonFiniteDetector
 from ..data.workers import worker_death
 from ..events import Ended, Failed, NotCompiled
 from ..interfaces import Run, Scalars
+from .callbacks import errors_of
 from .failures import explain_failure
 from .progress import Progress
 from .recovery import Recovery
@@ -49,7 +50,7 @@ class TrainingLoop:
         self._recovery = Recovery(setup, steps, recorder, self.detector)
         self._started = 0.0  # monotonic time
 
-    def train(self, run: Run) -> Iterator[Scalars]:
+    def train(self, run: Run) -> Generator[Scalars, None, None]:
         """Run step after step with callbacks, which receive ``run``. Leaving the iterator early interrupts the run."""
         if self._progress.finished:
             return
@@ -125,8 +126,7 @@ class TrainingLoop:
         try:
             self._recorder.log(Ended(reason))
             self._call("on_run_end", run)
-            if self.requests.stop_reason is not None:
-                self.requests.save = True
+            self.requests.save |= self.requests.stop_reason is not None
             self.requests.synchronize_save()
             self._save_if_requested(run)
             self._recorder.end(reason)
@@ -139,25 +139,16 @@ class TrainingLoop:
         """Record the error and raise it. No checkpoint is written: the state may be in the middle of a step."""
         activity = f"step {self._state.step + 1:,}"
         explained = explain_failure(error, self._setup.recipe, self._setup.engine, activity, self._recorder.directory)
-        ending = f"failed: {type(error).__name__}: {explained}"
-        self.ending = ending
-        event = Failed(ending, list(getattr(error, "__notes__", ())))
-        further = _errors_of(lambda: self._recorder.log(event))
+        self.ending = f"failed: {type(error).__name__}: {explained}"
+        event = Failed(self.ending, list(getattr(error, "__notes__", ())))
+        further = errors_of(self._recorder.log, event)
         if self._processes.rank == 0:
             further += self._callbacks.call_all("on_exception", run)
         self._steps.drop_prefetched()
-        further += _errors_of(lambda: self._recorder.end(ending))
+        further += errors_of(self._recorder.end, self.ending)
         for another in further:  # with a full disk, recording the error fails as well
             if not (worker_death(error) and worker_death(another)):  # torch raises it in whatever code is running
                 explained.add_note(f"then {type(another).__name__}: {another}")
         if explained is error:
             raise error
         raise explained from error
-
-
-def _errors_of(function: Callable[[], None]) -> list[Exception]:
-    try:
-        function()
-    except Exception as error:
-        return [error]
-    return []

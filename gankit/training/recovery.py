@@ -31,7 +31,7 @@ class Recovery:
         self._failed_step, self._count = 0, 0  # recoveries since a checkpoint beyond that step
 
     def checkpoint_saved(self) -> None:
-        """Take note of a new checkpoint."""
+        """Count recoveries anew once a checkpoint is beyond the step that failed."""
         if self._state.step > self._failed_step:
             self._count = 0
 

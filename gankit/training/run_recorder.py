@@ -10,7 +10,7 @@ from ..anomaly.detect import not_finite_in
 from ..errors import CheckpointError, GankitError
 from ..events import Event, NotSaved, Resumed, Started
 from ..runs.checkpoint import Checkpoint, save_checkpoint
-from ..runs.run_directory import NoRunRecords, RunRecords, create_run_directory
+from ..runs.run_directory import RunRecords, create_run_directory
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
 
@@ -34,8 +34,8 @@ class RunRecorder:
         self.listeners: list[Callable[[Event], None]] = []
         self._setup, self._state, self._processes = setup, setup.state, setup.processes
         self._directory = directory
-        self._open_records: RunRecords | NoRunRecords | None = None
-        self._resumed = False
+        self._records: RunRecords | None = None  # of rank 0
+        self._started = self._resumed = False
         self._missing_states: list[str] = []
         self._events_bytes = 0
         self._saved_step: int | None = None
@@ -71,16 +71,21 @@ class RunRecorder:
         """Create or reopen the directory, and open its records.
 
         Raises:
-            GankitError: the run has started before, the records cannot be opened, or processes resumed from different
-                steps.
+            GankitError: the run has started before, the records cannot be opened, or processes have resumed from
+                different steps.
         """
-        if self._open_records is not None:
+        if self._started:
             raise GankitError("this trainer has run already; resume its directory with a new one")
-        self._require_same_step()
+        steps = self._processes.all_gather_object(self._state.step)
+        if len(set(steps)) > 1:
+            raise GankitError(
+                f"the processes found checkpoints of different steps ({', '.join(map(str, steps))}, by rank): "
+                "a run directory must be on a file system that all machines share"
+            )
         if not self._resumed:
             name = self._setup.recipe.name
             self._directory = self._processes.on_rank_zero(lambda: create_run_directory(self._directory, name))
-        self._open_records = NoRunRecords()
+        self._started = True
         self._processes.on_rank_zero(self._open)
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())
 
@@ -91,7 +96,10 @@ class RunRecorder:
 
     def log(self, event: Event) -> None:
         """Append to ``events.jsonl``. Raises: GankitError: the run has not started."""
-        self._records.log(event, self._state.step)
+        if not self._started:
+            raise GankitError("the run has not started: it has no events yet")
+        if self._records is not None:
+            self._records.log(event, self._state.step)
         for listener in self.listeners:
             listener(event)
 
@@ -121,26 +129,12 @@ class RunRecorder:
 
     def end(self, reason: str) -> None:
         """Record how the run ended, and close the records."""
-        self._records.end(reason, self._state.step, self._state.images, self.seconds)
-
-    @property
-    def _records(self) -> RunRecords | NoRunRecords:
-        if self._open_records is None:
-            raise GankitError("the run has not started: it has no events yet")
-        return self._open_records
+        if self._records is not None:
+            self._records.end(reason, self._state.step, self._state.images, self.seconds)
 
     def _open(self) -> None:
         about, step = self._setup.about, self._state.step
-        self._open_records = RunRecords(self.directory, self._setup.recipe, about, self._events_bytes, step)
-
-    def _require_same_step(self) -> None:
-        """Raises: GankitError: processes have resumed from different steps."""
-        steps = self._processes.all_gather_object(self._state.step)
-        if len(set(steps)) > 1:
-            raise GankitError(
-                f"the processes found checkpoints of different steps ({', '.join(map(str, steps))}, by rank): "
-                "a run directory must be on a file system that all machines share"
-            )
+        self._records = RunRecords(self.directory, self._setup.recipe, about, self._events_bytes, step)
 
     def _save(self) -> Path | None:
         """The path of a new checkpoint, or None if a weight is NaN or infinite."""
@@ -148,10 +142,9 @@ class RunRecorder:
         if (weight := not_finite_in(networks)) is not None:
             self.log(NotSaved(f"{weight} is NaN or infinite: the last checkpoint stays the newest"))
             return None
-        assert isinstance(self._open_records, RunRecords)
-        events_bytes = self._open_records.events.sync()
+        assert self._records is not None  # on rank 0, while the run lasts
+        events_bytes = self._records.events.sync()
         state = {**collect_state(self._setup), "events_bytes": events_bytes, "seconds": self.seconds}
-        run = self._open_records.about["started_at"]
-        about = {**self._setup.manifest, "run": run, "images": self._state.images}
+        about = {**self._setup.manifest, "run": self._records.about["started_at"], "images": self._state.images}
         self.checkpoint = save_checkpoint(self.directory, self._state.step, networks, state, about)
         return self.checkpoint

@@ -36,8 +36,6 @@ class RunRequests:
         Raises:
             OtherProcessError: rank 0 has failed, and this process has not.
         """
-        if self._processes.world_size == 1:
-            return
         stops, recovery = self._own_stop is not None, 0 if self.recover is None else 1 + self.recover
         failure, stop, recovery, save = self._processes.max_over_ranks(failed, stops, recovery, self.save)
         if failure:

@@ -19,10 +19,8 @@ class ComponentSchedule:
 
     def advance(self, images: int) -> None:
         """Set the values after ``images`` real images."""
-        if self.params.scheduled:
-            values = self.params.at(images)
-            for name in self.params.scheduled:
-                setattr(self.component, name, values[name])
+        for name in self.params.scheduled:
+            setattr(self.component, name, self.params.at(images)[name])
 
 
 class OptimizerSchedule:
@@ -52,8 +50,7 @@ class OptimizerSchedule:
         for group, own in zip(self.optimizer.param_groups, self.own, strict=True):
             for name in names:
                 if name in group and name not in own:
-                    scale = group.get("lr_scale", 1.0) if name == "lr" else None
-                    group[name] = values[name] if scale is None else values[name] * scale
+                    group[name] = values[name] * group.get("lr_scale", 1.0) if name == "lr" else values[name]
 
 
 def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:

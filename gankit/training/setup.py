@@ -14,6 +14,7 @@ from ..interfaces import GameRules, ImageSpec
 from ..recipe.checked import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
+from ..sampling.samples import GeneratorInputs
 from .callbacks import Callbacks
 from .schedules import ComponentSchedule, OptimizerSchedule
 from .train_state import TrainState
@@ -27,7 +28,7 @@ class TrainingSetup:
         checked: the recipe with its components.
         image: size, channels and classes of the run.
         classes: names of the labels; None unless conditional.
-        frequencies: the share of each class in the data; None unless conditional.
+        inputs: draws latents and labels for samples.
         rules: the registered game, which plays a step.
         components: the components that may have state, by name.
         about: the entries of ``run.json``: versions, plugins, device.
@@ -38,7 +39,7 @@ class TrainingSetup:
     checked: CheckedRecipe
     image: ImageSpec
     classes: tuple[str, ...] | None
-    frequencies: list[float] | None
+    inputs: GeneratorInputs
     loader: Loader
     engine: Engine
     processes: Processes

@@ -15,7 +15,7 @@ DATA, EMA, OTHER = "data", "EMA", "other"
 
 
 class StepRunner:
-    """Runs one step after another. Callbacks and files are the loop's business.
+    """Runs one step after another. The loop calls callbacks and writes files.
 
     Attributes:
         last_batch: position in the data order and length of the last batch; None before the first.
@@ -46,10 +46,9 @@ class StepRunner:
                 size = len(batch.images) * setup.processes.world_size
                 self.last_batch = position, size
                 position += size
-                if state.skips(*self.last_batch):
-                    continue
-                images += size
-                yield batch
+                if not state.skips(*self.last_batch):
+                    images += size
+                    yield batch
 
         try:
             with setup.game.step_scope(setup.recipe.seed, state.step):

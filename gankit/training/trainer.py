@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -132,7 +132,7 @@ class Trainer:
         for _ in self:
             pass
 
-    def __iter__(self) -> Iterator[Scalars]:
+    def __iter__(self) -> Generator[Scalars, None, None]:
         """Train step by step, with callbacks, and yield each step's scalars.
 
         Leaving the loop early ends the run like an interruption: callbacks are called, and the run is saved.
@@ -172,9 +172,7 @@ class Trainer:
 
     def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """The images of `sample` before quantisation: fp32 [count c h w] on the CPU, not clamped to [-1, 1]."""
-        setup = self.setup
-        latent, image, frequencies = setup.game.latent, setup.image, setup.frequencies
-        return generate_images(self.state.sampler, latent, image, count, seed, labels, frequencies, options)
+        return generate_images(self.state.sampler, *self.setup.inputs.draw(count, seed, labels), seed, options)
 
     def copy_generator(self, device: torch.device, ema: bool = True) -> GeneratorCopy:
         """A copy of G on ``device``, updated by its ``update()``; of the EMA if ``ema`` is set and there is one."""

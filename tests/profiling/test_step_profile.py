@@ -16,7 +16,7 @@ def test_each_phase_contains_the_time_of_its_own_work(trainer, clock):
     for optimizer in t.state.optimizers.values():
         optimizer.register_step_pre_hook(lambda *_: clock.advance(4000))
     clock.slow_down(t.state.ema, "update_parameters", 50_000)
-    for callback in t.callbacks:
+    for callback in t.callbacks.named.values():
         clock.slow_down(callback, "on_step_end", 600_000)
     clock.slow_down(t.setup.rules, "step", 7_000_000)
     clock.slow_down(t.processes, "average_buffers", 80_000_000)

@@ -8,11 +8,12 @@ import torch
 
 import gankit
 from gankit.data.resize import to_uint8
-from gankit.sampling.samples import generate_images
+from gankit.sampling.samples import GeneratorInputs, generate_images
 
 
-def sample_images(*args, **options):
-    return to_uint8(generate_images(*args, **options))
+def sample_images(generator, latent, image, count, seed, labels=None, frequencies=None):
+    inputs = GeneratorInputs(latent, image, frequencies)
+    return to_uint8(generate_images(generator, *inputs.draw(count, seed, labels), seed, {}))
 
 
 class LabelEcho(torch.nn.Module):

@@ -25,7 +25,7 @@ def same(one, other):
 
 
 def watcher(trainer):
-    return next(c for c in trainer.callbacks if hasattr(c, "calls")).calls
+    return next(c for c in trainer.callbacks.named.values() if hasattr(c, "calls")).calls
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_conditional_labels_reach_everybody(runtime, recipe):
     assert torch.equal(seen["generator"], expected)
     assert torch.equal(seen["discriminator"], expected)
     assert trainer.classes == ("a", "b", "c", "d")
-    assert trainer.setup.frequencies == [0.25] * 4
+    assert trainer.setup.inputs.frequencies == [0.25] * 4
 
 
 def test_unconditional_runs_have_no_labels(runtime, recipe):

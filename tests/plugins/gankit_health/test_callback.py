@@ -70,10 +70,10 @@ def test_nan_is_checked_at_checks_and_at_the_end():
 
 def test_a_recipe_can_configure_the_callback(runtime, assemble):
     trainer = assemble({"callbacks": [{"name": "health", "every": 7}]})
-    watches = [callback for callback in trainer.callbacks if isinstance(callback, Health)]
+    watches = [callback for callback in trainer.callbacks.named.values() if isinstance(callback, Health)]
     assert [watch.every for watch in watches] == [7]
     trainer = assemble({"callbacks": []}, "other")
-    assert [callback.every for callback in trainer.callbacks if isinstance(callback, Health)] == [100]
+    assert [callback.every for callback in trainer.callbacks.named.values() if isinstance(callback, Health)] == [100]
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
