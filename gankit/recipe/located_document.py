@@ -104,7 +104,7 @@ def item_at(holder: Any, key: str | int) -> Any:
     """The item of a mapping or list, or None if it is missing or ``holder`` is neither."""
     if isinstance(holder, dict):
         return holder.get(str(key))
-    return holder[key] if isinstance(holder, list) and isinstance(key, int) else None
+    return holder[key] if isinstance(holder, (list, tuple)) and isinstance(key, int) else None
 
 
 def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:

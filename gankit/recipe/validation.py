@@ -5,7 +5,8 @@ Validation uses pydantic's lax mode (``1.0`` is a whole number), except that tru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -42,45 +43,42 @@ SHOULD_BE = {
 BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>")
 
 
-class _Flag(str):
-    """``"true"`` or ``"false"``: pydantic accepts it as a bool, but not as a number."""
-
-    __slots__ = ()
-
-
 def validate(
     model: type[M], data: Any, document: Document | None = None, path: KeyPath = ()
 ) -> tuple[M | None, list[Problem]]:
     """Validate the data at ``path`` of a document. Returns: the model, or None if it is invalid; and all problems."""
     document = document or Document({})
+    checked, findings = None, []
     try:
-        checked, findings = _run_validation(model, data)
-        with_flags = _run_validation(model, _with_flags(data))[1]
+        try:
+            checked = model.model_validate(data)
+        except ValidationError as error:
+            findings = error.errors(include_url=False)
+        flags = _flags_for_numbers(model, data)
     except Exception as error:  # from a plugin's validator
         return None, [document.problem(path, f"cannot be checked: {type(error).__name__}: {error}")]
-    flags = {
-        _keys(finding): finding | {"input": finding["input"] == "true"}
-        for finding in with_flags
-        if isinstance(finding["input"], _Flag) and finding["type"] in ("int_parsing", "float_parsing")
-    }
     findings = [finding for finding in findings if _keys(finding) not in flags] + list(flags.values())
     problems = [_problem(finding, document, path, model) for finding in findings if not _is_consequence(finding)]
     return (None if problems else checked), problems
 
 
-def _run_validation(model: type[M], data: Any) -> tuple[M | None, list[ErrorDetails]]:
+def _flags_for_numbers(model: type[BaseModel], data: Any) -> dict[KeyPath, ErrorDetails]:
+    """A finding for each true or false in place of a number, by path. Only strict mode refuses them.
+
+    The strict mode of Python's data also refuses lists for tuples; that of JSON accepts them.
+    """
     try:
-        return model.model_validate(data), []
+        model.model_validate_json(json.dumps(data, default=str, skipkeys=True), strict=True)
     except ValidationError as error:
-        return None, error.errors(include_url=False)
-
-
-def _with_flags(data: Any) -> Any:
-    if isinstance(data, bool):
-        return _Flag(str(data).lower())
-    if isinstance(data, Mapping):
-        return {key: _with_flags(value) for key, value in data.items()}
-    return [_with_flags(item) for item in data] if isinstance(data, (list, tuple)) else data
+        return {
+            _keys(finding): finding
+            for finding in error.errors(include_url=False)
+            # a default may be true: it is not in the data
+            if finding["type"] in ("int_type", "float_type")
+            and isinstance(finding["input"], bool)
+            and finding["loc"][0] in data
+        }
+    return {}
 
 
 def _problem(finding: ErrorDetails, document: Document, path: KeyPath, model: type[BaseModel]) -> Problem:
