@@ -51,6 +51,7 @@ class Document:
         A component with another name replaces the whole component, and a training length replaces the other lengths.
         """
         self.problems += child.problems
+        self.values[()] = child.values[()]
         self._merge_mapping((), self.data, child.data, child)
 
     def override(self, path: KeyPath, holder: Any, value: Any, place: str) -> None:
