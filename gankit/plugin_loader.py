@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
@@ -77,9 +77,7 @@ class PluginLoader:
         for _, point in sorted(found.items()):
             source = distribution_of(point)
             try:
-                with _plugin_errors(point.name, source):
-                    module = point.load()
-                self._add(module, point.name, source)
+                self._add(point.load, point.name, source)
             except PluginError as error:
                 self.broken.append(BrokenPlugin(point.name, source, str(error)))
 
@@ -91,16 +89,14 @@ class PluginLoader:
         """
         if not isinstance(plugin, (str, Path)):
             name = getattr(plugin, "__name__", type(plugin).__name__)
-            self._add(plugin, name, getattr(plugin, "__file__", None) or "given by the program")
+            self._add(lambda: plugin, name, getattr(plugin, "__file__", None) or "given by the program")
         elif (text := str(plugin)).endswith(".py") or "/" in text or "\\" in text:
             path = Path(plugin)
-            with _plugin_errors(path.stem, str(path)):
-                module = _import_file(path)
-            self._add(module, path.stem, str(path))
+            self._add(lambda: _import_file(path), path.stem, str(path))
         else:
             with _plugin_errors(text, "a module"):
                 module = _import_module(text)
-            self._add(module, text, getattr(module, "__file__", None) or text)
+            self._add(lambda: module, text, getattr(module, "__file__", None) or text)
 
     def run_callbacks(self, recipe: Recipe) -> list[tuple[str, Any]]:
         """The callbacks that plugins add to every run, with their class names and sorted by these.
@@ -115,11 +111,12 @@ class PluginLoader:
                     callbacks += [(type(callback).__name__, callback) for callback in returned or ()]
         return sorted(callbacks, key=lambda named: named[0])
 
-    def _add(self, module: object, name: str, source: str) -> None:
-        if any(module is plugin.module for plugin in self.loaded):
-            return
+    def _add(self, load: Callable[[], object], name: str, source: str) -> None:
         staged = Registries(name)
         with _plugin_errors(name, source):
+            module = load()
+            if any(module is plugin.module for plugin in self.loaded):
+                return
             hooks = _hooks_of(module)
             hooks.register(registries=staged)
             self.registries.merge(staged)

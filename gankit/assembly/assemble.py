@@ -81,7 +81,9 @@ def assemble_setup(
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     classes = tuple(dataset.classes or ()) if image.classes else None
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
-    described = dict(about, precision=engine.precision, **_network_description(checked, image))
+    precision, seed = engine.precision, recipe.seed
+    machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
+    described = {"precision": precision, **_network_description(checked, image)}
     return TrainingSetup(
         checked=checked,
         image=image,
@@ -95,15 +97,8 @@ def assemble_setup(
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
-        about={
-            **about,
-            "device": str(engine.device),
-            "precision": engine.precision,
-            "seed": recipe.seed,
-            "world_size": world_size,
-            "threads": torch.get_num_threads(),
-        },
-        manifest={**described, "classes": classes, "frequencies": frequencies},
+        about={**about, **machine, "threads": torch.get_num_threads()},
+        manifest={**about, **described, "classes": classes, "frequencies": frequencies},
         registries=registries,
     )
 
@@ -170,7 +165,6 @@ def _class_frequencies(loader: Loader, classes: int) -> list[float]:
 
 def _network_description(checked: CheckedRecipe, image: ImageSpec) -> dict[str, Any]:
     """Everything that the networks and the latent distribution can be built from again."""
-
     described = {
         name: {"name": checked[name].entry.name, "params": checked[name].plain_params()}
         for name in ("latent", "generator", "discriminator")

@@ -48,13 +48,12 @@ def validate(
 ) -> tuple[M | None, list[Problem]]:
     """Validate the data at ``path`` of a document. Returns: the model, or None if it is invalid; and all problems."""
     document = document or Document({})
-    checked, findings = None, []
+    checked, findings, flags = None, [], {}
     try:
-        try:
-            checked = model.model_validate(data)
-        except ValidationError as error:
-            findings = error.errors(include_url=False)
         flags = _flags_for_numbers(model, data)
+        checked = model.model_validate(data)
+    except ValidationError as error:
+        findings = error.errors(include_url=False)
     except Exception as error:  # from a plugin's validator
         return None, [document.problem(path, f"cannot be checked: {type(error).__name__}: {error}")]
     findings = [finding for finding in findings if _keys(finding) not in flags] + list(flags.values())
@@ -63,21 +62,16 @@ def validate(
 
 
 def _flags_for_numbers(model: type[BaseModel], data: Any) -> dict[KeyPath, ErrorDetails]:
-    """A finding for each true or false in place of a number, by path. Only strict mode refuses them.
+    """A finding for each true or false in the data in place of a number, by path.
 
-    The strict mode of Python's data also refuses lists for tuples; that of JSON accepts them.
+    Only pydantic's strict mode refuses them. Its other findings are ignored.
     """
-    try:
+    try:  # as JSON, because strict mode refuses a list in place of a tuple otherwise
         model.model_validate_json(json.dumps(data, default=str, skipkeys=True), strict=True)
     except ValidationError as error:
-        return {
-            _keys(finding): finding
-            for finding in error.errors(include_url=False)
-            # a default may be true: it is not in the data
-            if finding["type"] in ("int_type", "float_type")
-            and isinstance(finding["input"], bool)
-            and finding["loc"][0] in data
-        }
+        found = [f for f in error.errors(include_url=False) if f["type"] in ("int_type", "float_type")]
+        # defaults are validated too, but are not in the data
+        return {_keys(f): f for f in found if isinstance(f["input"], bool) and f["loc"][0] in data}
     return {}
 
 

@@ -19,22 +19,22 @@ MAX_BYTES = 250_000
 MAX_VALUES = 20_000
 MAX_DEPTH = 40
 
-_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_BOOL = "true|True|TRUE|false|False|FALSE"
 # Python refuses to format integers of more than 4,300 decimal digits, so longer hexadecimal numbers are strings
-_INT = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]{1,3000})")
-_FLOAT = re.compile(
+_INT = r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]{1,3000})"
+_FLOAT = (
     r"[-+]?(\.[0-9]+|[0-9][0-9_]*\.[0-9_]*)([eE][-+]?[0-9]+)?"
     r"|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
     r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
-_NULL = re.compile(r"~|null|Null|NULL|")
+_NULL = "~|null|Null|NULL|"
 _DIGITS = "0123456789"
 _SCALARS = (
     ("bool", _BOOL, "tTfF"),
     ("int", _INT, "-+" + _DIGITS),
     ("float", _FLOAT, "-+." + _DIGITS),
     ("null", _NULL, ["~", "n", "N", ""]),
-    ("merge", re.compile("<<"), "<"),
+    ("merge", "<<", "<"),
 )
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null", "str", "map", "seq")}
 
@@ -91,18 +91,18 @@ class _Loader(yaml.SafeLoader):
                 raise RecipeError([Problem(place, dotted(path), "a key must be a string")])
             key, inner = key_node.value, (*path, key_node.value)
             if key_node.tag == "tag:yaml.org,2002:merge":
-                fault = Problem(place, dotted(path), "merge keys ('<<') are not allowed; use 'extends'")
+                self._report(place, path, "merge keys ('<<') are not allowed; use 'extends'")
             elif key in data:
-                fault = Problem(place, dotted(inner), f"given twice, first at {self.document.keys[inner]}")
+                self._report(place, inner, f"given twice, first at {self.document.keys[inner]}")
             elif ":" in key.rstrip(":") and not key_node.style and _is_missing(value_node):
-                message = f"YAML reads {_quote(key)} as one string; put a space after the colon"
-                fault = Problem(place, dotted(path), message)
+                self._report(place, path, f"YAML reads {_quote(key)} as one string; put a space after the colon")
             else:
                 self.document.keys[inner] = place
                 data[key] = self.value(value_node, inner)
-                continue
-            self.document.problems.append(fault)
         return data
+
+    def _report(self, place: str, path: KeyPath, message: str) -> None:
+        self.document.problems.append(Problem(place, dotted(path), message))
 
 
 class _Dumper(yaml.SafeDumper):
@@ -116,9 +116,7 @@ _Dumper.add_representer(str, _Dumper.represent_string)
 
 for _name, _pattern, _first in _SCALARS:
     for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern.pattern})$"), list(_first)
-        )
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern})$"), list(_first))
 
 
 def read(text: str, name: str) -> Document:
