@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
@@ -12,9 +13,16 @@ class Event:
     """Something that happened in a run. Plugins derive their own events from it.
 
     The record of an event holds its ``kind`` under ``event`` and every field that is not None.
+
+    Attributes:
+        kind: unless a class sets it, the name of the class in lower case with underscores, such as ``rolled_back``.
     """
 
     kind: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        if not hasattr(cls, "kind"):
+            cls.kind = re.sub(r"(?<=.)(?=[A-Z])", "_", cls.__name__).lower()
 
     def record(self) -> dict[str, Any]:
         """The event as a JSON object."""
@@ -26,8 +34,6 @@ class Event:
 class Started(Event):
     """The run began."""
 
-    kind: ClassVar[str] = "started"
-
 
 @dataclass(frozen=True)
 class Resumed(Event):
@@ -37,7 +43,6 @@ class Resumed(Event):
         without_state: components and callbacks that the checkpoint held no state for; None if there are none.
     """
 
-    kind: ClassVar[str] = "resumed"
     without_state: Sequence[str] | None = None
 
 
@@ -45,7 +50,6 @@ class Resumed(Event):
 class Ended(Event):
     """The run ended: ``done``, or the reason why it was stopped."""
 
-    kind: ClassVar[str] = "ended"
     reason: str
 
 
@@ -58,7 +62,6 @@ class Failed(Event):
         notes: added to the error on its way, such as the callback that raised it.
     """
 
-    kind: ClassVar[str] = "failed"
     error: str
     notes: Sequence[str] = ()
 
@@ -72,7 +75,6 @@ class RolledBack(Event):
         without: dataset indices of the images that are skipped from now on.
     """
 
-    kind: ClassVar[str] = "rolled_back"
     from_step: int
     without: Sequence[int]
 
@@ -81,7 +83,6 @@ class RolledBack(Event):
 class NotSaved(Event):
     """A checkpoint was not written."""
 
-    kind: ClassVar[str] = "not_saved"
     reason: str
 
 
@@ -89,7 +90,6 @@ class NotSaved(Event):
 class NotCompiled(Event):
     """A part of the step runs uncompiled although ``train.compile`` is set."""
 
-    kind: ClassVar[str] = "not_compiled"
     reason: str
 
 
@@ -105,7 +105,6 @@ class Finding(Event):
         fatal: whether the run ends because of it, with an error that has the same message.
     """
 
-    kind: ClassVar[str] = "finding"
     finding: str
     message: str
     figures: Mapping[str, Any] = field(default_factory=dict)
@@ -122,7 +121,6 @@ class Recovered(Event):
         message: a sentence for the user.
     """
 
-    kind: ClassVar[str] = "recovered"
     finding: str
     message: str
 
@@ -131,7 +129,6 @@ class Recovered(Event):
 class Evaluated(Event):
     """The run was scored; ``scores`` by name."""
 
-    kind: ClassVar[str] = "evaluated"
     scores: Mapping[str, float]
 
 

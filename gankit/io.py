@@ -8,17 +8,6 @@ from .runs.json_lines import JsonLines
 from .sampling.image_grid import make_grid, save_animation, save_grid
 
 __all__ = [
-    "IMAGE_SUFFIXES",
-    "DecodeError",
-    "ImageFiles",
-    "JsonLines",
-    "data_root",
-    "decode_image",
-    "make_grid",
-    "open_image",
-    "open_image_files",
-    "open_zip",
-    "save_animation",
-    "save_grid",
-    "whole_file",
-]
+    "IMAGE_SUFFIXES", "DecodeError", "ImageFiles", "JsonLines", "data_root", "decode_image", "make_grid", "open_image",
+    "open_image_files", "open_zip", "save_animation", "save_grid", "whole_file",
+]  # fmt: skip

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import importlib.util
+import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib import metadata
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -35,12 +34,14 @@ class Plugin:
         name: of its entry point, file, module or class.
         source: its distribution and version, or its file.
         module: the module or object with its hooks.
+        hooks: calls its hooks.
         components: the names that it registered, by kind.
     """
 
     name: str
     source: str
     module: object
+    hooks: pluggy.HookRelay
     components: dict[str, list[str]]
 
     def sha256(self) -> str:
@@ -50,10 +51,7 @@ class Plugin:
             return ""
         path = Path(file)
         files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        digest = hashlib.sha256()
-        for source in files:
-            digest.update(source.read_bytes())
-        return digest.hexdigest()
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,6 @@ class PluginLoader:
         self.registries = Registries()
         self.loaded: list[Plugin] = []
         self.broken: list[BrokenPlugin] = []
-        self._manager = pluggy.PluginManager("gankit")
-        self._manager.add_hookspecs(Hooks)
 
     def discover(self) -> None:
         """Load all installed plugins in alphabetical order. Those that fail are added to ``broken``."""
@@ -81,8 +77,7 @@ class PluginLoader:
         for _, point in sorted(found.items()):
             source = distribution_of(point)
             try:
-                module = _call_plugin(point.load, point.name, source)
-                self._add(module, point.name, source)
+                self._add(point.load, point.name, source)
             except PluginError as error:
                 self.broken.append(BrokenPlugin(point.name, source, str(error)))
 
@@ -94,13 +89,14 @@ class PluginLoader:
         """
         if not isinstance(plugin, (str, Path)):
             name = getattr(plugin, "__name__", type(plugin).__name__)
-            self._add(plugin, name, getattr(plugin, "__file__", None) or "given by the program")
-        elif _is_file(str(plugin)):
+            self._add(lambda: plugin, name, getattr(plugin, "__file__", None) or "given by the program")
+        elif (text := str(plugin)).endswith(".py") or "/" in text or "\\" in text:
             path = Path(plugin)
-            self._add(_call_plugin(lambda: _import_file(path), path.stem, str(path)), path.stem, str(path))
+            self._add(lambda: _import_file(path), path.stem, str(path))
         else:
-            module = _call_plugin(lambda: _import_module(str(plugin)), str(plugin), "a module")
-            self._add(module, str(plugin), getattr(module, "__file__", None) or str(plugin))
+            with _plugin_errors(text, "a module"):
+                module = _import_module(text)
+            self._add(lambda: module, text, getattr(module, "__file__", None) or text)
 
     def run_callbacks(self, recipe: Recipe) -> list[tuple[str, Any]]:
         """The callbacks that plugins add to every run, with their class names and sorted by these.
@@ -108,80 +104,69 @@ class PluginLoader:
         Raises:
             PluginError: a plugin's hook fails.
         """
-        callbacks: list[object] = []
+        callbacks: list[tuple[str, Any]] = []
         for plugin in self.loaded:
-            callbacks += _call_plugin(partial(self._callbacks_of, plugin.module, recipe), plugin.name, plugin.source)
-        return sorted(((type(callback).__name__, callback) for callback in callbacks), key=lambda named: named[0])
+            with _plugin_errors(plugin.name, plugin.source):
+                for returned in plugin.hooks.run_callbacks(recipe=recipe):
+                    callbacks += [(type(callback).__name__, callback) for callback in returned or ()]
+        return sorted(callbacks, key=lambda named: named[0])
 
-    def _callbacks_of(self, module: object, recipe: Recipe) -> list[object]:
-        returned: list[Sequence[object] | None] = self._hook_caller(module, "run_callbacks")(recipe=recipe)
-        return [callback for callbacks in returned for callback in callbacks or ()]
-
-    def _hook_caller(self, module: object, name: str) -> Any:
-        """Calls the hook ``name`` of this plugin only."""
-        return self._manager.subset_hook_caller(name, [m for m in self._manager.get_plugins() if m is not module])
-
-    def _add(self, module: object, name: str, source: str) -> None:
-        if any(module is plugin.module for plugin in self.loaded):
-            return
-        staged = Registries().owned_by(name)
-        try:
-            _call_plugin(lambda: self._register(module), name, source)
-            _call_plugin(lambda: self._hook_caller(module, "register")(registries=staged), name, source)
+    def _add(self, load: Callable[[], object], name: str, source: str) -> None:
+        staged = Registries(name)
+        with _plugin_errors(name, source):
+            module = load()
+            if any(module is plugin.module for plugin in self.loaded):
+                return
+            hooks = _hooks_of(module)
+            hooks.register(registries=staged)
             self.registries.merge(staged)
-        except (PluginError, RegistrationError) as error:
-            if self._manager.is_registered(module):
-                self._manager.unregister(module)
-            if isinstance(error, PluginError):
-                raise
-            raise PluginError(f"plugin '{name}' ({source}): {error}") from None
         components = {registry.kind: [entry.name for entry in registry] for registry in staged if len(registry)}
-        self.loaded.append(Plugin(name, source, module, components))
-
-    def _register(self, module: object) -> None:
-        """Register the hooks of ``module``. Raises: PluginError: it has none, or one that gankit does not define."""
-        if isinstance(module, type):
-            raise PluginError("is a class; pass an instance")
-        try:
-            self._manager.register(module, name=f"plugin {len(self.loaded)}")  # pluggy requires unique names
-        except pluggy.PluginValidationError as error:
-            raise PluginError("; ".join(str(error).splitlines()[1:])) from None
-        hooks = self._manager.get_hookcallers(module) or []
-        known = [name for name in vars(Hooks) if not name.startswith("_")]
-        for hook in hooks:
-            if not hook.has_spec():
-                raise PluginError(f"unknown hook '{hook.name}'{did_you_mean(hook.name, known)}")
-        if not hooks:
-            raise PluginError(f"has no hook; mark a function named {' or '.join(known)} with @gankit.hookimpl")
+        self.loaded.append(Plugin(name, source, module, hooks, components))
 
 
-def _call_plugin(call: Callable[[], Any], name: str, source: str) -> Any:
-    """The result of ``call``. Exceptions become a `PluginError` with the name and the failing line of the plugin."""
+def _hooks_of(module: object) -> pluggy.HookRelay:
+    """Calls the hooks of ``module``. Raises: PluginError: it has none, or one that gankit does not define."""
+    if isinstance(module, type):
+        raise PluginError("is a class; pass an instance")
+    manager = pluggy.PluginManager("gankit")
+    manager.add_hookspecs(Hooks)
     try:
-        return call()
-    except RegistrationError:
-        raise
+        manager.register(module)
+    except pluggy.PluginValidationError as error:
+        raise PluginError("; ".join(str(error).splitlines()[1:])) from None
+    implemented = manager.get_hookcallers(module) or []
+    known = [name for name in vars(Hooks) if not name.startswith("_")]
+    for hook in implemented:
+        if not hook.has_spec():
+            raise PluginError(f"unknown hook '{hook.name}'{did_you_mean(hook.name, known)}")
+    if not implemented:
+        raise PluginError(f"has no hook; mark a function named {' or '.join(known)} with @gankit.hookimpl")
+    return manager.hook
+
+
+@contextmanager
+def _plugin_errors(name: str, source: str) -> Iterator[None]:
+    """Turns exceptions inside the block into a `PluginError` with the name and the failing line of the plugin."""
+    try:
+        yield
     except (Exception, SystemExit) as error:
-        kind = "" if isinstance(error, PluginError) else f"{type(error).__name__}: "
-        reason = " ".join(str(error).split())
-        place = "" if isinstance(error, (PluginError, SyntaxError)) else _plugin_line(error)
-        raise PluginError(f"plugin '{name}' ({source}): {kind}{reason}{place}") from error
+        own = isinstance(error, (PluginError, RegistrationError))
+        kind = "" if own else f"{type(error).__name__}: "
+        place = "" if own or isinstance(error, SyntaxError) else _plugin_line(error)
+        raise PluginError(f"plugin '{name}' ({source}): {kind}{' '.join(str(error).split())}{place}") from error
 
 
 def _plugin_line(error: BaseException) -> str:
     """The innermost line of the plugin in the traceback, as `` (file:line)``."""
-    lines: list[tuple[Path, int]] = []
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        file = Path(name := frame.f_code.co_filename)
-        if not name.startswith("<") and not any(file.is_relative_to(folder) for folder in _NOT_PLUGINS):
-            lines.append((file, line))
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    lines = [(Path(name), line) for name, line in frames if not name.startswith(_NOT_PLUGINS)]
     # the first of these files is the plugin's; later ones may be libraries that it calls
     own = [(file, line) for file, line in lines if file.is_relative_to(lines[0][0].parent)]
     return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
 
 
-# code between gankit and a plugin in a traceback
-_NOT_PLUGINS = [Path(file).parent for file in (str(importlib.__file__), str(pluggy.__file__), __file__)]
+# the files of code between gankit and a plugin in a traceback start with one of these
+_NOT_PLUGINS = ("<", *(f"{Path(str(file)).parent}{os.sep}" for file in (importlib.__file__, pluggy.__file__, __file__)))
 
 
 def distribution_of(point: metadata.EntryPoint) -> str:
@@ -190,10 +175,6 @@ def distribution_of(point: metadata.EntryPoint) -> str:
         return f"{point.dist.name} {point.dist.version}" if point.dist else point.value
     except Exception:  # its metadata is damaged
         return point.value
-
-
-def _is_file(text: str) -> bool:
-    return text.endswith(".py") or "/" in text or "\\" in text
 
 
 def _import_module(name: str) -> ModuleType:
@@ -217,13 +198,11 @@ def _import_file(path: Path) -> ModuleType:
     name = f"_gankit_plugin_{path.stem}_{digest[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    loader = SourceFileLoader(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module  # dataclasses and pickle look up modules there
     try:
-        exec(loader.source_to_code(content, str(path)), vars(module))
+        exec(compile(content, path, "exec", dont_inherit=True), vars(module))
     except BaseException:
         del sys.modules[name]
         raise

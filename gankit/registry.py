@@ -9,19 +9,17 @@ import functools
 import inspect
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from .errors import RegistrationError
 from .messages import did_you_mean
 from .schedule import at_images, has_schedule
-
-T = TypeVar("T")
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 RESERVED = ("name", "at", "scheduled")  # the recipe's key for the component, and the attributes of `Params`
@@ -30,14 +28,7 @@ RESERVED = ("name", "at", "scheduled")  # the recipe's key for the component, an
 class Params(BaseModel):
     """The base class of all schemas: a component's parameters from the recipe."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        protected_namespaces=(),
-        arbitrary_types_allowed=False,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
 
     def at(self, images: int) -> dict[str, Any]:
         """Keyword arguments for the factory, with schedules at their value after ``images`` real images."""
@@ -50,7 +41,7 @@ class Params(BaseModel):
 
 
 @dataclass(frozen=True)
-class Entry(Generic[T]):
+class Entry:
     """A registered component.
 
     Attributes:
@@ -64,7 +55,7 @@ class Entry(Generic[T]):
     kind: str
     name: str
     plugin: str
-    factory: Callable[..., T]
+    factory: Callable[..., Any]
     schema: type[Params]
 
     @property
@@ -72,7 +63,7 @@ class Entry(Generic[T]):
         """The first line of the factory's docstring."""
         return (inspect.getdoc(self.factory) or "").partition("\n")[0]
 
-    def build(self, params: Params, *context: Any) -> T:
+    def build(self, params: Params, *context: Any) -> Any:
         """Build the component from positional arguments and parameters of the recipe, with schedules at their start."""
         return self.factory(*context, **params.at(0))
 
@@ -81,7 +72,7 @@ class Entry(Generic[T]):
 class Selected:
     """A registered component that a recipe or checkpoint uses, with validated parameters."""
 
-    entry: Entry[Any]
+    entry: Entry
     params: Params
 
     def build(self, *context: Any) -> Any:
@@ -93,29 +84,25 @@ class Selected:
         return self.params.model_dump(mode="json")
 
 
-class Registry(Generic[T]):
+class Registry:
     """The components of one kind.
 
-    Args:
+    Attributes:
         kind: the plural, such as ``generators``.
         context: names of the positional parameters that gankit passes.
-
-    Attributes:
-        owner: the plugin that further components are registered for.
+        owner: the plugin that components are registered for.
     """
 
-    def __init__(self, kind: str, context: tuple[str, ...] = ()) -> None:
-        self.kind = kind
-        self.context = context
-        self.owner = "gankit"
-        self._entries: dict[str, Entry[T]] = {}
+    def __init__(self, kind: str, *context: str) -> None:
+        self.kind, self.context, self.owner = kind, context, "gankit"
+        self._entries: dict[str, Entry] = {}
 
     @property
     def singular(self) -> str:
         """The singular of the kind, such as ``loss``."""
         return self.kind.removesuffix("es" if self.kind.endswith("sses") else "s")
 
-    def add(self, name: str, factory: Callable[..., T]) -> None:
+    def add(self, name: str, factory: Callable[..., Any]) -> None:
         """Register ``factory`` under ``name``.
 
         Raises:
@@ -131,7 +118,7 @@ class Registry(Generic[T]):
         schema = signature_schema(factory, self.context, f"{self.kind}: '{name}'")
         self._entries[name] = Entry(self.kind, name, self.owner, factory, schema)
 
-    def get(self, name: str) -> Entry[T]:
+    def get(self, name: str) -> Entry:
         """The component ``name``. Raises: KeyError, with a message for the user."""
         if name not in self._entries:
             raise KeyError(self.unknown(name))
@@ -144,7 +131,7 @@ class Registry(Generic[T]):
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
-    def __iter__(self) -> Iterator[Entry[T]]:
+    def __iter__(self) -> Iterator[Entry]:
         return iter(sorted(self._entries.values(), key=lambda entry: entry.name))
 
     def __len__(self) -> int:
@@ -227,35 +214,27 @@ def _type_hints(factory: Callable[..., Any], keywords: list[inspect.Parameter], 
         raise RegistrationError(f"{where}: an annotation cannot be resolved: {error}") from None
 
 
-@dataclass
 class Registries:
-    """All registries of one runtime, by kind."""
+    """A registry for each kind of component. ``owner`` is the plugin that components are registered for."""
 
-    generators: Registry[Any] = field(default_factory=lambda: Registry("generators", ("image", "latent_dim")))
-    discriminators: Registry[Any] = field(default_factory=lambda: Registry("discriminators", ("image",)))
-    losses: Registry[Any] = field(default_factory=lambda: Registry("losses"))
-    regularizers: Registry[Any] = field(default_factory=lambda: Registry("regularizers"))
-    augmentations: Registry[Any] = field(default_factory=lambda: Registry("augmentations", ("image",)))
-    datasets: Registry[Any] = field(default_factory=lambda: Registry("datasets"))
-    latents: Registry[Any] = field(default_factory=lambda: Registry("latents", ("dim",)))
-    optimizers: Registry[Any] = field(default_factory=lambda: Registry("optimizers", ("parameters",)))
-    callbacks: Registry[Any] = field(default_factory=lambda: Registry("callbacks"))
-    metrics: Registry[Any] = field(default_factory=lambda: Registry("metrics"))
-    features: Registry[Any] = field(default_factory=lambda: Registry("features"))
-    games: Registry[Any] = field(default_factory=lambda: Registry("games"))
-
-    def __iter__(self) -> Iterator[Registry[Any]]:
-        return (getattr(self, f.name) for f in fields(self))
-
-    def by_kind(self) -> Mapping[str, Registry[Any]]:
-        """The registries by the plural of their kind."""
-        return {registry.kind: registry for registry in self}
-
-    def owned_by(self, plugin: str) -> Registries:
-        """Register the following components for ``plugin``. Returns: self."""
+    def __init__(self, owner: str = "gankit") -> None:
+        self.generators = Registry("generators", "image", "latent_dim")
+        self.discriminators = Registry("discriminators", "image")
+        self.losses = Registry("losses")
+        self.regularizers = Registry("regularizers")
+        self.augmentations = Registry("augmentations", "image")
+        self.datasets = Registry("datasets")
+        self.latents = Registry("latents", "dim")
+        self.optimizers = Registry("optimizers", "parameters")
+        self.callbacks = Registry("callbacks")
+        self.metrics = Registry("metrics")
+        self.features = Registry("features")
+        self.games = Registry("games")
         for registry in self:
-            registry.owner = plugin
-        return self
+            registry.owner = owner
+
+    def __iter__(self) -> Iterator[Registry]:
+        return iter(vars(self).values())
 
     def merge(self, other: Registries) -> None:
         """Add all components of ``other``, or none. Raises: RegistrationError: a name is taken."""
@@ -263,9 +242,7 @@ class Registries:
         for mine, theirs in pairs:
             for entry in theirs:
                 if taken := mine._entries.get(entry.name):
-                    raise RegistrationError(
-                        f"{mine.kind}: '{entry.name}' of plugin '{entry.plugin}' is already registered by "
-                        f"plugin '{taken.plugin}'"
-                    )
+                    both = f"of plugin '{entry.plugin}' is already registered by plugin '{taken.plugin}'"
+                    raise RegistrationError(f"{mine.kind}: '{entry.name}' {both}")
         for mine, theirs in pairs:
             mine._entries.update(theirs._entries)

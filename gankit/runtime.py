@@ -12,17 +12,16 @@ import torch
 from . import __version__
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
-from .assembly.selection import select_components, with_defaults
-from .assembly.trained_generator import UnknownComponentError, build_trained_generator
+from .assembly.load_generator import UnknownComponentError, build_trained_generator
+from .assembly.selection import select_all, with_defaults
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .game.adversarial import Adversarial
-from .plugin_loader import BrokenPlugin, Plugin, PluginLoader
+from .plugin_loader import PluginLoader
 from .recipe.checked import CheckedRecipe
 from .recipe.inheritance import read_document
 from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
-from .registry import Registries
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE, checkpoints
 from .runs.run_directory import read_record, require_no_outside_links, require_unused
@@ -37,15 +36,21 @@ class Runtime:
         plugins: modules or objects with hooks, paths of ``.py`` files, or names of modules.
         discover: load installed plugins as well.
 
+    Attributes:
+        registries: the components, by kind and name.
+        plugins: the loaded plugins.
+        broken: the installed plugins that could not be loaded, with the reason.
+
     Raises:
         PluginError: one of ``plugins`` cannot be loaded. (Installed plugins that cannot be loaded are in ``broken``.)
     """
 
     def __init__(self, plugins: Iterable[Any] = (), *, discover: bool = True) -> None:
-        self._loader = PluginLoader()
-        self._loader.registries.games.add("adversarial", Adversarial)
+        self._loader = loader = PluginLoader()
+        self.registries, self.plugins, self.broken = loader.registries, loader.loaded, loader.broken
+        self.registries.games.add("adversarial", Adversarial)
         if discover:
-            self._loader.discover()
+            loader.discover()
         for plugin in plugins:
             self.load_plugin(plugin)
 
@@ -56,21 +61,6 @@ class Runtime:
             PluginError: it cannot be loaded.
         """
         self._loader.load(plugin)
-
-    @property
-    def registries(self) -> Registries:
-        """The components, by kind and name."""
-        return self._loader.registries
-
-    @property
-    def plugins(self) -> list[Plugin]:
-        """The loaded plugins."""
-        return self._loader.loaded
-
-    @property
-    def broken(self) -> list[BrokenPlugin]:
-        """The installed plugins that could not be loaded, with the reason."""
-        return self._loader.broken
 
     def load(self, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         """Read a recipe with ``KEY=VALUE`` overrides and check it.
@@ -97,10 +87,6 @@ class Runtime:
             raise RecipeError(problems)
         return CheckedRecipe(checked.recipe, components, not_tried)
 
-    def resolve(self, recipe: Recipe) -> Recipe:
-        """The recipe with every default of its components filled in. Raises: RecipeError, like `check`."""
-        return self.check(recipe).recipe
-
     def assemble(self, recipe: Recipe | CheckedRecipe, run_dir: str | Path | None = None) -> Trainer:
         """A trainer with prepared data and initialized networks.
 
@@ -118,7 +104,7 @@ class Runtime:
         if directory is not None:
             require_unused(directory)  # before any download
         checked = recipe if isinstance(recipe, CheckedRecipe) else self.check(recipe)
-        return self._assemble(checked, directory, fresh=True)
+        return self._assemble(checked, directory)
 
     def resume(self, run_dir: str | Path, overrides: Sequence[str] = ()) -> Trainer:
         """The trainer of a run at its newest checkpoint, or at the start if it has none.
@@ -147,7 +133,7 @@ class Runtime:
         except CheckpointError as error:
             previous = f"from {found[-2].name}" if len(found) > 1 else "from the start"
             raise CheckpointError(f"{error}; to continue {previous}, delete {found[-1]} and resume again") from None
-        trainer = self._assemble(checked, directory, fresh=checkpoint is None, checkpoint=checkpoint)
+        trainer = self._assemble(checked, directory, checkpoint)
         trainer.restore(checkpoint)
         return trainer
 
@@ -184,21 +170,18 @@ class Runtime:
         return recipe
 
     def _select(self, recipe: Recipe | None, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
-        components, problems = select_components(recipe, document, self.registries)
+        data = document.data if recipe is None else recipe.model_dump()
+        components, problems = select_all(data, document, self.registries)
         if self.broken and any("is called" in problem.message for problem in problems):
             names = ", ".join(f"'{plugin.name}'" for plugin in self.broken)
             problems.append(Problem("", "", f"not loaded, and may contain it: {names} (see: gankit plugins)"))
         return components, problems
 
-    def _assemble(
-        self, checked: CheckedRecipe, run_dir: Path | None, *, fresh: bool, checkpoint: Checkpoint | None = None
-    ) -> Trainer:
+    def _assemble(self, checked: CheckedRecipe, run_dir: Path | None, resumed: Checkpoint | None = None) -> Trainer:
         recipe = checked.recipe
         callbacks = self._loader.run_callbacks(recipe)
         try:
-            setup = assemble_setup(
-                checked, callbacks, self._about(checked), self.registries, fresh=fresh, resumed=checkpoint
-            )
+            setup = assemble_setup(checked, callbacks, self._about(checked), self.registries, resumed)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

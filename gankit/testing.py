@@ -7,7 +7,8 @@ Each ``check_*`` function raises AssertionError with a message if the component 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 from .data.resize import resize
 from .device.engine import Engine
 from .distributed.processes import Processes
+from .errors import GankitError
 from .game.game import Fakes, Game
 from .game.outputs import heads_of
 from .game.turn import PlayerTurn
-from .interfaces import CALLBACK_METHODS, Batch, ImageSpec, Player
+from .interfaces import Batch, ImageSpec, Player
+from .training.callbacks import Callbacks
 
 MAX_ABSOLUTE = 10.0  # networks that do not end with tanh exceed [-1, 1], but not by orders of magnitude
 
@@ -50,11 +53,13 @@ def make_turn(
         leaves: in D's turn, make ``real`` and ``fake`` require gradients, as for gradient penalties.
     """
     z = latents if latents is not None else torch.randn(len(real), 4, dtype=real.dtype)
+    latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.randn(n, z.shape[1], generator=generator))
+    loss: Any = SimpleNamespace(discriminator=lambda turn: torch.zeros(()), generator=lambda turn: torch.zeros(()))
     game = Game(
         generator=_module(generator),
         discriminator=_module(discriminator),
-        latent=_NormalLatent(z.shape[1]),
-        loss=_ZeroLoss(),
+        latent=latent,
+        loss=loss,
         regularizers={},
         augmentations=[_module(augment)] if augment else [],
         engine=Engine(torch.device("cpu"), "fp64" if real.dtype == torch.float64 else "fp32"),
@@ -64,21 +69,6 @@ def make_turn(
     images = game.run_generator(z, labels)
     batch, fakes = Batch(real, labels), Fakes(images, z)
     return PlayerTurn(game, player, batch, images_seen=images_seen, fakes=fakes, penalties=leaves)
-
-
-class _NormalLatent:
-    def __init__(self, dim: int) -> None:
-        self.dim = dim
-
-    def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        return torch.randn(n, self.dim, generator=generator)
-
-
-class _ZeroLoss:
-    def discriminator(self, turn: Any) -> Tensor:
-        return torch.zeros(())
-
-    generator = discriminator
 
 
 class _Function(nn.Module):
@@ -178,12 +168,10 @@ def check_dataset(dataset: Any) -> None:
 
 def check_callback(callback: Any) -> None:
     """Check that a callback has only known ``on_*`` methods, and both or neither of the state methods."""
-    names = [name for name in dir(callback) if name.startswith("on_") and callable(getattr(callback, name))]
-    unknown = sorted(set(names) - set(CALLBACK_METHODS))
-    assert not unknown, f"unknown methods {unknown}; known: {list(CALLBACK_METHODS)}"
-    assert names, "it has none of the on_* methods"
-    both_or_neither = hasattr(callback, "state_dict") == hasattr(callback, "load_state_dict")
-    assert both_or_neither, "it has only one of state_dict and load_state_dict; it needs both or neither"
+    try:
+        Callbacks([(type(callback).__name__, callback)])
+    except GankitError as error:
+        raise AssertionError(str(error)) from None
 
 
 def _check_gradients(network: nn.Module, output: Tensor) -> None:
@@ -194,5 +182,5 @@ def _check_gradients(network: nn.Module, output: Tensor) -> None:
 
 def _check_meta(build: Callable[[], nn.Module]) -> None:
     with torch.device("meta"):
-        devices: Sequence[str] = sorted({p.device.type for p in build().parameters()})
+        devices = sorted({p.device.type for p in build().parameters()})
     assert set(devices) <= {"meta"}, f"built under torch.device('meta'), it has parameters on {devices}"

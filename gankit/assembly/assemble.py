@@ -18,7 +18,7 @@ from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
-from ..interfaces import PLAYERS, Dataset, ImageSpec
+from ..interfaces import Dataset, ImageSpec
 from ..recipe.checked import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -38,8 +38,6 @@ def assemble_setup(
     extra_callbacks: Iterable[tuple[str, Any]],
     about: Mapping[str, Any],
     registries: Registries,
-    *,
-    fresh: bool,
     resumed: Checkpoint | None = None,
 ) -> TrainingSetup:
     """The setup of a run.
@@ -49,8 +47,8 @@ def assemble_setup(
         extra_callbacks: of plugins, called before the recipe's.
         about: versions and plugins, for ``run.json`` and the manifest.
         registries: of the runtime.
-        fresh: whether the run starts from ``initialize:`` if the recipe has it.
-        resumed: the checkpoint that the run continues from, whose weights limit the size of the networks.
+        resumed: the checkpoint that the run continues from, whose weights limit the size of the networks. Without it,
+            the run starts from ``initialize:`` if the recipe has it.
 
     Raises:
         CheckpointError: a network is far larger than its weights in ``resumed``.
@@ -58,24 +56,17 @@ def assemble_setup(
         DataError: the dataset is missing, damaged or too small.
         GankitError: this machine lacks the device.
     """
-    recipe = checked.recipe
-    train, seed = recipe.train, recipe.seed
+    recipe, train = checked.recipe, checked.recipe.train
     processes = join_processes(train.device)
-    _require_equal_shares(recipe, processes.world_size)
-    engine = Engine(
-        processes.device or find_device(train.device),
-        train.precision,
-        tf32=train.tf32,
-        deterministic=train.deterministic,
-        rank=processes.rank,
-    )
+    rank, world_size = processes.rank, processes.world_size
+    _require_equal_shares(recipe, world_size)
+    device = processes.device or find_device(train.device)
+    engine = Engine(device, train.precision, tf32=train.tf32, deterministic=train.deterministic, rank=rank)
     dataset = checked.build("dataset")
     processes.rank_zero_first(dataset.prepare)
     image = _image(recipe, dataset)
-    loader = Loader(
-        dataset, image, recipe.loader, seed, engine.device, engine.dtype, processes.rank, processes.world_size
-    )
-    with engine.build_scope(seed):
+    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size)
+    with engine.build_scope(recipe.seed):
         built = build_networks(checked, image, resumed)
         components = build_components(checked, image)
     networks = {player: move_to_device(network, recipe, engine, processes) for player, network in built.items()}
@@ -86,12 +77,14 @@ def assemble_setup(
     named = named_components(components, checked)
     optimizers, optimizer_schedules = build_optimizers(checked, networks)
     state = TrainState(networks["generator"], networks["discriminator"], optimizers)
-    set_initial_weights(state, recipe, processes, fresh)
+    set_initial_weights(state, recipe, processes, fresh=resumed is None)
     try_networks(checked, state, image, engine)
-    game = _game(recipe, networks, components, named, engine, processes)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     classes = tuple(dataset.classes or ()) if image.classes else None
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
+    precision, seed = engine.precision, recipe.seed
+    machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
+    described = {"precision": precision, **_network_description(checked, image)}
     return TrainingSetup(
         checked=checked,
         image=image,
@@ -100,27 +93,13 @@ def assemble_setup(
         loader=loader,
         engine=engine,
         processes=processes,
-        rules=game.rules,
-        game=game,
+        game=_game(recipe, networks, named, engine, processes),
         state=state,
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
-        about={
-            **about,
-            "device": str(engine.device),
-            "precision": engine.precision,
-            "seed": seed,
-            "world_size": processes.world_size,
-            "threads": torch.get_num_threads(),
-        },
-        manifest={
-            **about,
-            "precision": engine.precision,
-            **_network_description(checked, image),
-            "classes": classes,
-            "frequencies": frequencies,
-        },
+        about={**about, **machine, "threads": torch.get_num_threads()},
+        manifest={**about, **described, "classes": classes, "frequencies": frequencies},
         registries=registries,
     )
 
@@ -147,20 +126,14 @@ def _image(recipe: Recipe, dataset: Dataset) -> ImageSpec:
 
 
 def _game(
-    recipe: Recipe,
-    networks: Mapping[str, Any],
-    components: Components,
-    named: Mapping[str, Any],
-    engine: Engine,
-    processes: Processes,
+    recipe: Recipe, networks: Mapping[str, Any], named: Mapping[str, Any], engine: Engine, processes: Processes
 ) -> Game:
-    prefix = "regularizers."
     return Game(
         **networks,
-        latent=components["latent",],
-        loss=components["loss",],
-        regularizers={name.removeprefix(prefix): part for name, part in named.items() if name.startswith(prefix)},
-        augmentations=[*of_section(components, "augmentations")],
+        latent=named["latent"],
+        loss=named["loss"],
+        regularizers=of_section(named, "regularizers"),
+        augmentations=[*of_section(named, "augmentations").values()],
         engine=engine,
         random=torch.Generator(engine.device),
         processes=processes,
@@ -169,7 +142,7 @@ def _game(
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
         compiled=CompiledNetworks(**networks, engine=engine) if recipe.train.compile else None,
-        rules=components["train", "game"],
+        rules=named["train.game"],
     )
 
 
@@ -177,12 +150,10 @@ def _component_schedules(
     checked: CheckedRecipe, components: Components, state: TrainState
 ) -> Iterator[ComponentSchedule]:
     """The schedules of the parameters of components, networks and the EMA."""
-    for path, part in components.items():
+    generators = [state.generator] if state.ema is None else [state.generator, state.ema.module]
+    for path, part in (*components.items(), *((("generator",), network) for network in generators)):
         yield ComponentSchedule(part, checked[path].params)
-    yield ComponentSchedule(state.generator, checked["generator"].params)
     yield ComponentSchedule(state.discriminator, checked["discriminator"].params)
-    if state.ema is not None:
-        yield ComponentSchedule(state.ema.module, checked["generator"].params)
 
 
 def _class_frequencies(loader: Loader, classes: int) -> list[float]:
@@ -195,13 +166,9 @@ def _class_frequencies(loader: Loader, classes: int) -> list[float]:
 
 def _network_description(checked: CheckedRecipe, image: ImageSpec) -> dict[str, Any]:
     """Everything that the networks and the latent distribution can be built from again."""
-
-    def described(name: str) -> dict[str, Any]:
-        selected = checked[name]
-        return {"name": selected.entry.name, "params": selected.plain_params()}
-
-    return {
-        "image": asdict(image),
-        "latent": {"dim": checked.recipe.latent.dim, **described("latent")},
-        **{player: described(player) for player in reversed(PLAYERS)},
+    described = {
+        name: {"name": checked[name].entry.name, "params": checked[name].plain_params()}
+        for name in ("latent", "generator", "discriminator")
     }
+    latent = {"dim": checked.recipe.latent.dim, **described["latent"]}
+    return {"image": asdict(image), **described, "latent": latent}

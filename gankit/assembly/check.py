@@ -42,17 +42,14 @@ def check_components(checked: CheckedRecipe) -> tuple[list[Problem], dict[KeyPat
     def attempt_each(section: str, build: Callable[[Selected], Any]) -> dict[KeyPath, Any]:
         return {path: attempt(path, partial(build, selected)) for path, selected in checked.of_section(section).items()}
 
-    def require_latent() -> None:
-        _require_attributes(checked.build("latent", recipe.latent.dim), ("sample",), "latent")
-
-    attempt(("latent",), require_latent)
+    dim = recipe.latent.dim
+    attempt(("latent",), lambda: _require_attributes(checked.build("latent", dim), ("sample",), "latent"))
     attempt(("loss",), lambda: _require_attributes(checked.build("loss"), PLAYERS, "loss"))
     attempt(("train", "game"), lambda: _require_attributes(checked.build(("train", "game")), ("step",), "game"))
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
     attempt_each("callbacks", lambda selected: Callbacks([(selected.entry.name, selected.build())]))
     image = attempt(("dataset",), lambda: _image_of_dataset(checked, problems))
     if image is not None:
-        dim = recipe.latent.dim
         attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(image), image))
         generator = attempt(
             ("generator",), lambda: try_generator(lambda: checked.build("generator", image, dim), image, dim)
@@ -83,10 +80,8 @@ def _image_of_dataset(checked: CheckedRecipe, problems: list[Problem]) -> ImageS
 
 
 def _sentence(error: Exception) -> str:
-    text = one_line(error)
-    return truncate(
-        text if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: {text}", MAX_SENTENCE
-    )
+    kind = "" if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: "
+    return truncate(kind + one_line(error), MAX_SENTENCE)
 
 
 def _require_attributes(component: Any, names: Iterable[str], kind: str) -> None:

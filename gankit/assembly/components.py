@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -19,18 +19,10 @@ Components = Mapping[KeyPath, Any]
 
 def build_components(checked: CheckedRecipe, image: ImageSpec) -> Components:
     """Latent, loss, regularizers, augmentations and the game."""
-    contexts: dict[str, tuple[Any, ...]] = {
-        "latent": (checked.recipe.latent.dim,),
-        "loss": (),
-        "train": (),
-        "regularizers": (),
-        "augmentations": (image,),
-    }
-    return {
-        path: selected.build(*contexts[str(path[0])])
-        for path, selected in checked.components.items()
-        if path[0] in contexts
-    }
+    sections = ("latent", "loss", "train", "regularizers", "augmentations")
+    contexts: dict[str | int, tuple[Any, ...]] = {"latent": (checked.recipe.latent.dim,), "augmentations": (image,)}
+    chosen = {path: selected for path, selected in checked.components.items() if path[0] in sections}
+    return {path: selected.build(*contexts.get(path[0], ())) for path, selected in chosen.items()}
 
 
 def named_components(components: Components, checked: CheckedRecipe) -> dict[str, Any]:
@@ -43,9 +35,10 @@ def named_components(components: Components, checked: CheckedRecipe) -> dict[str
     return named
 
 
-def of_section(components: Components, section: str) -> Iterator[Any]:
-    """The components below a top-level key of the recipe, in order."""
-    return (part for path, part in components.items() if path[0] == section)
+def of_section(named: Mapping[str, Any], section: str) -> dict[str, Any]:
+    """The components below a top-level key of the recipe, such as ``regularizers``, by their names without that key."""
+    prefix = f"{section}."
+    return {name.removeprefix(prefix): part for name, part in named.items() if name.startswith(prefix)}
 
 
 def require_checkpointed_and_trained(components: Components, recipe: Recipe) -> None:
@@ -53,18 +46,16 @@ def require_checkpointed_and_trained(components: Components, recipe: Recipe) -> 
     for path, part in components.items():
         try:
             require_state_dict_pair(part, type(part).__name__)
+            if isinstance(part, nn.Module):
+                _require_no_trainable_parameters(part)
         except GankitError as error:
             raise RecipeError([recipe.document.problem(path, str(error))]) from None
-        if isinstance(part, nn.Module):
-            _require_no_trainable_parameters(part, path, recipe)
 
 
-def _require_no_trainable_parameters(part: nn.Module, path: KeyPath, recipe: Recipe) -> None:
-    """Raises: RecipeError: no optimizer would update a parameter of this component."""
-    parameter = next((name for name, p in part.named_parameters() if p.requires_grad), None)
-    if parameter is not None:
-        message = (
-            f"{type(part).__name__}: no optimizer would train its parameter '{parameter}': "
+def _require_no_trainable_parameters(part: nn.Module) -> None:
+    """Raises: GankitError: no optimizer would update a parameter of this component."""
+    if trainable := [name for name, p in part.named_parameters() if p.requires_grad]:
+        raise GankitError(
+            f"{type(part).__name__}: no optimizer would train its parameter '{trainable[0]}': "
             "move it into the generator or the discriminator, or freeze it (requires_grad_(False))"
         )
-        raise RecipeError([recipe.document.problem(path, message)])

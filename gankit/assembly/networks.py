@@ -62,21 +62,19 @@ def set_initial_weights(state: TrainState, recipe: Recipe, processes: Processes,
 def try_networks(checked: CheckedRecipe, state: TrainState, image: ImageSpec, engine: Engine) -> None:
     """Run the networks that the meta device could not run, on copies. Raises: RecipeError: one of them fails."""
     labels = torch.zeros(2, dtype=torch.int64, device=engine.device) if image.classes else None
-    inputs = {
-        "generator": (2, checked.recipe.latent.dim),
-        "discriminator": (2, image.channels, image.height, image.width),
-    }
+    recipe = checked.recipe
+    shapes = {"generator": (2, recipe.latent.dim), "discriminator": (2, image.channels, image.height, image.width)}
     for player in PLAYERS:
         if (player,) not in checked.not_tried:
             continue
         network = copy.deepcopy(getattr(state, player))
-        zeros = torch.zeros(inputs[player], dtype=engine.dtype, device=engine.device)
+        zeros = torch.zeros(shapes[player], dtype=engine.dtype, device=engine.device)
         try:
-            with engine.build_scope(checked.recipe.seed), torch.no_grad(), engine.autocast():
+            with engine.build_scope(recipe.seed), torch.no_grad(), engine.autocast():
                 network(zeros, labels)
         except Exception as error:  # a plugin's network may raise anything
             message = f"fails on two inputs: {type(error).__name__}: {one_line(error)}"
-            raise RecipeError([checked.recipe.document.problem((player,), message)]) from error
+            raise RecipeError([recipe.document.problem((player,), message)]) from error
 
 
 def _build(checked: CheckedRecipe, name: str, resumed: Checkpoint | None, *context: Any) -> Any:

@@ -24,11 +24,11 @@ def build_optimizers(
         own_settings = [set(group) - {"params"} for group in groups]
         path = ("optimizers", player)
         try:
-            optimizers[player] = checked.build(path, groups)
+            optimizer = checked.build(path, groups)
+            if not isinstance(optimizer, torch.optim.Optimizer):
+                raise TypeError(f"returns a {type(optimizer).__name__}, which is not a torch.optim.Optimizer")
         except (ValueError, TypeError, RuntimeError) as error:
             raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
-        if not isinstance(optimizers[player], torch.optim.Optimizer):
-            message = f"returns a {type(optimizers[player]).__name__}, which is not a torch.optim.Optimizer"
-            raise RecipeError([checked.recipe.document.problem(path, message)])
-        schedules.append(OptimizerSchedule(optimizers[player], checked[path].params, own_settings))
+        optimizers[player] = optimizer
+        schedules.append(OptimizerSchedule(optimizer, checked[path].params, own_settings))
     return optimizers, schedules

@@ -115,9 +115,9 @@ def make_runtime(plugins: Sequence[str] | None) -> Runtime:
     return runtime
 
 
-def find_registry(registries: Registries, kind: str) -> Registry[Any]:
+def find_registry(registries: Registries, kind: str) -> Registry:
     """The registry of a kind, given in the plural or the singular. Raises: GankitError: the kind is unknown."""
     for registry in registries:
         if kind in (registry.kind, registry.singular):
             return registry
-    raise GankitError(f"unknown kind {kind!r}{did_you_mean(kind, registries.by_kind())}")
+    raise GankitError(f"unknown kind {kind!r}{did_you_mean(kind, vars(registries))}")

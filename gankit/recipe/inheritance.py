@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import Problem, RecipeError
@@ -18,7 +18,9 @@ def read_document(path: str | Path, overrides: Sequence[str] = ()) -> Document:
     Raises:
         RecipeError: a file cannot be read or is not a YAML mapping, or ``extends`` is circular.
     """
-    document = _read_with_parents(Path(path))
+    *children, document = _with_parents(Path(path))
+    for child in reversed(children):
+        document.merge(child)
     apply_overrides(document, overrides)
     return document
 
@@ -34,34 +36,28 @@ def parse(text: str, name: str) -> Document:
     return document
 
 
-def _read_with_parents(path: Path, children: tuple[Path, ...] = (), place: str = "", values: int = 0) -> Document:
-    """Read a recipe and merge it into its parents.
-
-    Args:
-        path: of the recipe.
-        children: the resolved paths of the recipes that extend this one, outermost first.
-        place: of the ``extends`` that names this recipe; empty for the outermost.
-        values: the number of values in ``children``.
-    """
-    document = parse(_read_text(path, place), _display_name(path))
-    values += len(document.values)
-    if values > yaml_with_lines.MAX_VALUES:
-        message = f"the recipe and its parents have more than {yaml_with_lines.MAX_VALUES:,} values"
-        raise RecipeError([Problem(place, "extends", message)])
-    resolved = path.resolve()
-    if resolved in children:
-        circle = " -> ".join(map(_display_name, (*children[children.index(resolved) :], resolved)))
-        raise RecipeError([Problem(place, "extends", f"is circular: {circle}")])
-    if "extends" not in document.data:
-        return document
-    parent, place = document.data.pop("extends"), document.values["extends",]
-    if not isinstance(parent, str) or not parent:
-        message = f"should be the path of a recipe, relative to this file; got {truncate(repr(parent))}"
-        raise RecipeError([Problem(place, "extends", message)])
-    base = _read_with_parents(path.parent / parent, (*children, resolved), place, values)
-    base.merge(document)
-    base.values[()] = document.values[()]
-    return base
+def _with_parents(path: Path) -> Iterator[Document]:
+    """The recipe at ``path``, the recipe that it extends, the one that this extends, and so on."""
+    files: list[Path] = []
+    place, values = "", 0  # place: of the `extends` that names the file; empty for the first
+    while True:
+        document = parse(_read_text(path, place), _display_name(path))
+        values += len(document.values)
+        if values > yaml_with_lines.MAX_VALUES:
+            message = f"the recipe and its parents have more than {yaml_with_lines.MAX_VALUES:,} values"
+            raise RecipeError([Problem(place, "extends", message)])
+        files.append(path.resolve())
+        if (first := files.index(files[-1])) < len(files) - 1:
+            circle = " -> ".join(map(_display_name, files[first:]))
+            raise RecipeError([Problem(place, "extends", f"is circular: {circle}")])
+        yield document
+        if "extends" not in document.data:
+            return
+        parent, place = document.data.pop("extends"), document.values["extends",]
+        if not isinstance(parent, str) or not parent:
+            message = f"should be the path of a recipe, relative to this file; got {truncate(repr(parent))}"
+            raise RecipeError([Problem(place, "extends", message)])
+        path = path.parent / parent
 
 
 def _display_name(path: Path) -> str:
@@ -92,6 +88,5 @@ def _read_text(path: Path, place: str) -> str:
     except (OSError, ValueError) as error:
         message = f"cannot be read: {getattr(error, 'strerror', None) or error}"
     name = _display_name(path)
-    raise RecipeError(
-        [Problem(place, "extends", f"{truncate(name)}: {message}") if place else Problem(name, "", message)]
-    )
+    problem = Problem(place, "extends", f"{truncate(name)}: {message}") if place else Problem(name, "", message)
+    raise RecipeError([problem])

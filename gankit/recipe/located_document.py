@@ -51,6 +51,7 @@ class Document:
         A component with another name replaces the whole component, and a training length replaces the other lengths.
         """
         self.problems += child.problems
+        self.values[()] = child.values[()]
         self._merge_mapping((), self.data, child.data, child)
 
     def override(self, path: KeyPath, holder: Any, value: Any, place: str) -> None:
@@ -104,7 +105,7 @@ def item_at(holder: Any, key: str | int) -> Any:
     """The item of a mapping or list, or None if it is missing or ``holder`` is neither."""
     if isinstance(holder, dict):
         return holder.get(str(key))
-    return holder[key] if isinstance(holder, list) and isinstance(key, int) else None
+    return holder[key] if isinstance(holder, (list, tuple)) and isinstance(key, int) else None
 
 
 def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:

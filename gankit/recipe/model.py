@@ -17,7 +17,6 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
-    model_serializer,
     model_validator,
 )
 from pydantic_core import core_schema
@@ -52,10 +51,6 @@ class Component(BaseModel):
     def params(self) -> dict[str, Any]:
         """The parameters as given in the recipe."""
         return dict(self.model_extra or {})
-
-    @model_serializer
-    def _serialize(self) -> dict[str, Any]:
-        return {"name": self.name, **self.params}
 
 
 def _matching(pattern: str, meaning: str) -> AfterValidator:
@@ -97,10 +92,6 @@ class LatentSpec(Component):
     """The distribution of the latents, and ``dim``, the number of their dimensions."""
 
     dim: PositiveInt = 100
-
-    @model_serializer
-    def _serialize(self) -> dict[str, Any]:
-        return {"name": self.name, "dim": self.dim, **self.params}
 
 
 class Loader(_Section):
@@ -259,9 +250,6 @@ class Recipe(_Section):
     def __eq__(self, other: object) -> bool:
         """Whether both have equal content; their files may differ."""
         return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
-
-    def __hash__(self) -> int:
-        return hash(self.to_yaml())
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

@@ -55,21 +55,20 @@ def _apply(document: Document, word: str, place: str) -> list[str]:
 def _parse_value(text: str, place: str) -> Any:
     try:
         document = yaml_with_lines.read(text, place)
-        problems = document.problems
+        if document.problems:
+            raise RecipeError(document.problems)
     except RecipeError as error:
-        problems = list(error.problems)
-    if problems:
-        raise RecipeError([Problem(place, "", problem.message) for problem in problems])
+        raise RecipeError([Problem(place, "", problem.message) for problem in error.problems]) from None
     return document.data
 
 
 def read_options(words: Iterable[str]) -> dict[str, Any]:
     """``KEY=VALUE`` arguments with YAML values, as a mapping. Raises: RecipeError."""
-    document = Document({})
+    options: dict[str, Any] = {}
+    document = Document(options)
     apply_overrides(document, words)
     if document.problems:
         raise RecipeError(document.problems)
-    options: dict[str, Any] = document.data
     return options
 
 

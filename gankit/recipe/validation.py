@@ -5,7 +5,8 @@ Validation uses pydantic's lax mode (``1.0`` is a whole number), except that tru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -42,45 +43,36 @@ SHOULD_BE = {
 BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>")
 
 
-class _Flag(str):
-    """``"true"`` or ``"false"``: pydantic accepts it as a bool, but not as a number."""
-
-    __slots__ = ()
-
-
 def validate(
     model: type[M], data: Any, document: Document | None = None, path: KeyPath = ()
 ) -> tuple[M | None, list[Problem]]:
     """Validate the data at ``path`` of a document. Returns: the model, or None if it is invalid; and all problems."""
     document = document or Document({})
+    checked, findings, flags = None, [], {}
     try:
-        checked, findings = _run_validation(model, data)
-        with_flags = _run_validation(model, _with_flags(data))[1]
+        flags = _flags_for_numbers(model, data)
+        checked = model.model_validate(data)
+    except ValidationError as error:
+        findings = error.errors(include_url=False)
     except Exception as error:  # from a plugin's validator
         return None, [document.problem(path, f"cannot be checked: {type(error).__name__}: {error}")]
-    flags = {
-        _keys(finding): finding | {"input": finding["input"] == "true"}
-        for finding in with_flags
-        if isinstance(finding["input"], _Flag) and finding["type"] in ("int_parsing", "float_parsing")
-    }
     findings = [finding for finding in findings if _keys(finding) not in flags] + list(flags.values())
     problems = [_problem(finding, document, path, model) for finding in findings if not _is_consequence(finding)]
     return (None if problems else checked), problems
 
 
-def _run_validation(model: type[M], data: Any) -> tuple[M | None, list[ErrorDetails]]:
-    try:
-        return model.model_validate(data), []
+def _flags_for_numbers(model: type[BaseModel], data: Any) -> dict[KeyPath, ErrorDetails]:
+    """A finding for each true or false in the data in place of a number, by path.
+
+    Only pydantic's strict mode refuses them. Its other findings are ignored.
+    """
+    try:  # as JSON, because strict mode refuses a list in place of a tuple otherwise
+        model.model_validate_json(json.dumps(data, default=str, skipkeys=True), strict=True)
     except ValidationError as error:
-        return None, error.errors(include_url=False)
-
-
-def _with_flags(data: Any) -> Any:
-    if isinstance(data, bool):
-        return _Flag(str(data).lower())
-    if isinstance(data, Mapping):
-        return {key: _with_flags(value) for key, value in data.items()}
-    return [_with_flags(item) for item in data] if isinstance(data, (list, tuple)) else data
+        found = [f for f in error.errors(include_url=False) if f["type"] in ("int_type", "float_type")]
+        # defaults are validated too, but are not in the data
+        return {_keys(f): f for f in found if isinstance(f["input"], bool) and f["loc"][0] in data}
+    return {}
 
 
 def _problem(finding: ErrorDetails, document: Document, path: KeyPath, model: type[BaseModel]) -> Problem:

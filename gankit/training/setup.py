@@ -10,7 +10,7 @@ from ..data.loader import Loader
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..game.game import Game, PhaseHook
-from ..interfaces import GameRules, ImageSpec
+from ..interfaces import ImageSpec
 from ..recipe.checked import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -29,7 +29,6 @@ class TrainingSetup:
         image: size, channels and classes of the run.
         classes: names of the labels; None unless conditional.
         inputs: draws latents and labels for samples.
-        rules: the registered game, which plays a step.
         components: the components that may have state, by name.
         about: the entries of ``run.json``: versions, plugins, device.
         manifest: the entries of a checkpoint's manifest that sampling needs.
@@ -43,7 +42,6 @@ class TrainingSetup:
     loader: Loader
     engine: Engine
     processes: Processes
-    rules: GameRules
     game: Game
     state: TrainState
     schedules: Sequence[ComponentSchedule | OptimizerSchedule]

@@ -52,7 +52,7 @@ class StepRunner:
 
         try:
             with setup.game.step_scope(setup.recipe.seed, state.step):
-                scalars = setup.rules.step(setup.game, batches(), state)
+                scalars: Scalars = setup.game.rules.step(setup.game, batches(), state)
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise

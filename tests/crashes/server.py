@@ -49,9 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
         runtime = gankit.Runtime()
-        runtime.assemble(
-            runtime.resolve(gankit.Recipe.parse(RECIPE)), Path(folder, "run")
-        ).fit()  # imports all that a run does
+        runtime.assemble(gankit.Recipe.parse(RECIPE), Path(folder, "run")).fit()  # imports all that a run does
     gc.collect()
     assert len(os.listdir("/proc/self/task")) == 1, "a fork would lose a thread"  # noqa: PTH208
     for line in sys.stdin:

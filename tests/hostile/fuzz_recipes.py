@@ -232,10 +232,10 @@ def load_and_check(path: Path, words: list[str], runtime: gankit.Runtime, monito
     try:
         runtime.load(path, words)
         verdict = "accepted"
-        text = runtime.resolve(gankit.Recipe.load(path, words)).to_yaml()
+        text = runtime.check(gankit.Recipe.load(path, words)).recipe.to_yaml()
         monitor.on = False
         path.write_text(text, encoding="utf-8")
-        if runtime.resolve(gankit.Recipe.load(path)).to_yaml() != text:
+        if runtime.check(gankit.Recipe.load(path)).recipe.to_yaml() != text:
             fault = "the resolved recipe changes when it is written and read"
     except gankit.RecipeError as error:
         wrong = [

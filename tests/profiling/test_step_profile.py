@@ -18,7 +18,7 @@ def test_each_phase_contains_the_time_of_its_own_work(trainer, clock):
     clock.slow_down(t.state.ema, "update_parameters", 50_000)
     for callback in t.callbacks.named.values():
         clock.slow_down(callback, "on_step_end", 600_000)
-    clock.slow_down(t.setup.rules, "step", 7_000_000)
+    clock.slow_down(t.setup.game.rules, "step", 7_000_000)
     clock.slow_down(t.processes, "average_buffers", 80_000_000)
     clock.slow_down(t.processes, "while_other_ranks_wait", 900_000_000)
     profile = profile_steps(t, steps=5, warm_up=2)

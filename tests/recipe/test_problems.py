@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from gankit import RecipeError
+from gankit.recipe.validation import validate
+from gankit.registry import Registry
 
 DCGAN = Path(__file__).parents[2] / "recipes" / "dcgan_cifar10.yaml"
 
@@ -112,3 +114,14 @@ class TestDryRun:
         before = torch.get_rng_state()
         runtime.load(DCGAN)
         assert torch.equal(before, torch.get_rng_state())
+
+
+def test_default_of_a_plugin_may_be_true_for_a_number():
+    registry = Registry("losses")
+
+    def loss(*, weight: float = True, bias: float = False): ...
+
+    registry.add("loss", loss)
+    schema = registry.get("loss").schema
+    assert validate(schema, {})[0] == schema()
+    assert [str(problem) for problem in validate(schema, {"bias": True})[1]] == ["bias: should be a number; got true"]

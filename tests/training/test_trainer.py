@@ -360,10 +360,10 @@ def test_a_failed_step_can_be_played_again(runtime, recipe):
     made = recipe(train={"game": {"name": "greedy"}})
     expected = runtime.assemble(made).step()["sum"]
     trainer = runtime.assemble(made)
-    trainer.setup.rules.fails = True
+    trainer.setup.game.rules.fails = True
     with pytest.raises(ZeroDivisionError):
         trainer.step()
-    trainer.setup.rules.fails = False
+    trainer.setup.game.rules.fails = False
     assert torch.equal(trainer.step()["sum"], expected)
 
 

@@ -206,4 +206,4 @@ def test_what_is_kept_is_float32_without_a_graph():
 )
 def test_impossible_parameters_are_refused(name, params):
     with pytest.raises(ValueError, match="greater than"):
-        gankit.Runtime().registries.by_kind()["metrics"].get(name).schema.model_validate(params)
+        gankit.Runtime().registries.metrics.get(name).schema.model_validate(params)

@@ -160,7 +160,7 @@ def test_a_file_of_something_else(content, tmp_path, monkeypatch):
 
 
 def test_the_recipe_gives_the_file():
-    schema = gankit.Runtime().registries.by_kind()["features"].get("inception").schema
+    schema = gankit.Runtime().registries.features.get("inception").schema
     assert schema.model_validate({"weights": "a/b.pth"}).at(0) == {"weights": Path("a/b.pth")}
     with pytest.raises(ValidationError, match="weights"):
         schema.model_validate({"weights": 3})

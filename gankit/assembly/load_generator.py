@@ -75,7 +75,7 @@ def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:
     return frequencies
 
 
-def _select(registry: Registry[Any], description: Mapping[str, Any]) -> Selected:
+def _select(registry: Registry, description: Mapping[str, Any]) -> Selected:
     name = str(description["name"])
     selected, problems = select(registry, name, description.get("params", {}), Document({}), ())
     if selected is None:
