@@ -37,10 +37,10 @@ class PlayerTurn:
         game: Game,
         player: Player,
         batch: Batch,
+        *,
         images_seen: int,
         fakes: Fakes | None = None,
         noise: BatchNoise | None = None,
-        *,
         loss: bool = True,
         penalties: bool = False,
     ) -> None:
@@ -133,7 +133,7 @@ class PlayerTurn:
             return first
         labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
         batch = Batch(torch.cat([part.real.detach() for part in parts]), labels)
-        whole = cls(first.game, first.player, batch, first.images_seen)
+        whole = cls(first.game, first.player, batch, images_seen=first.images_seen)
         whole._generated = concatenate([part._generated for part in parts])
         whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])
         return whole

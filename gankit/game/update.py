@@ -55,7 +55,14 @@ def update(
         # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
         with game.engine.autocast(), game.engine.full_precision():
             turn = PlayerTurn(
-                game, player, part, state.images, fakes, noise.microbatch(rows), loss=loss, penalties=bool(regularizers)
+                game,
+                player,
+                part,
+                images_seen=state.images,
+                fakes=fakes,
+                noise=noise.microbatch(rows),
+                loss=loss,
+                penalties=bool(regularizers),
             )
             # penalties go first: a compiled penalty computes the logits of its images as well
             penalties = {
