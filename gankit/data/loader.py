@@ -96,8 +96,7 @@ class Loader:
         With ``labels``, image i is the next one of class ``labels[i]``, or black if the class has no images.
         """
         if labels is None:
-            indices, _ = self.order.at(0, count)
-            return self.source.read(indices)[0]
+            return self.source.read(self.order.at(0, count)[0])[0]
         order, _ = self.order.at(0, self.count)
         ordered_labels = self.labels()[order]
         by_class = {label: itertools.cycle(order[ordered_labels == label]) for label in set(labels)}
