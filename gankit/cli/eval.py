@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,8 +121,7 @@ def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
     from ..evaluation.evaluate_source import evaluate
 
     console = output_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars, warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = {}
 
         def report(task: str, done: int, total: int) -> None:

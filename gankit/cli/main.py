@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -114,7 +115,8 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line. A `GankitError` is printed as one message, without a traceback; the exit code is 2."""
+    """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2."""
+    warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
     try:
         make_app()(prog_name="gankit")
     except GankitError as error:

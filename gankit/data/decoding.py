@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow has more, one of which starts an interpreter
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")  # Pillow supports more; one of them starts an interpreter
 MAX_PIXELS = 2**26  # enough for a camera of 64 megapixels
 LARGE_PIXELS = 2**24  # an image of more pixels than this is halved ...
 MIN_SIDE = 2048  # ... if its short side keeps at least this many pixels
@@ -46,7 +46,7 @@ def open_image(file: IO[bytes]) -> Image.Image:
 
 
 def decode_image(file: IO[bytes], channels: int, least: int = MIN_SIDE) -> Tensor:
-    """Like `decode`, from a file of which only as many bytes are read as its pixels can need.
+    """Like `decode`, but read the file only up to the number of bytes that its pixels can need.
 
     Args:
         file: opened for reading.

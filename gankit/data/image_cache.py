@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -22,13 +22,6 @@ DECODED_AHEAD = 256  # images
 Indices = NDArray[np.int64]
 
 
-class Source(Protocol):
-    """Decoded images by index."""
-
-    def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Images, uint8 [n c h w] of the run's size, and labels, int64 [n]."""
-
-
 class CachedSource:
     """The whole dataset in one tensor.
 
@@ -40,27 +33,23 @@ class CachedSource:
     """
 
     def __init__(self, images: Tensor, labels: Tensor, image: ImageSpec, device: torch.device) -> None:
-        self.image = image
-        self.images = images.to(device)
-        self.labels = labels
+        self.images, self.labels, self.image = images.to(device), labels, image
 
     def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
+        """Images, uint8 [n c h w] of the run's size, and labels, int64 [n]."""
         rows = torch.from_numpy(indices)
-        if self.images.device.type == "cuda":
-            device_rows = rows.pin_memory().to(self.images.device, non_blocking=True)  # without synchronizing
-        else:
-            device_rows = rows.to(self.images.device)
-        return resize(self.images[device_rows], self.image.height, self.image.width), self.labels[rows]
+        images = self.images[to_device(rows, self.images.device)]
+        return resize(images, self.image.height, self.image.width), self.labels[rows]
 
 
 class StreamedSource:
     """Decodes and resizes each image when it is read."""
 
     def __init__(self, dataset: Dataset, image: ImageSpec) -> None:
-        self.dataset = dataset
-        self.image = image
+        self.dataset, self.image = dataset, image
 
     def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
+        """Images, uint8 [n c h w] of the run's size, and labels, int64 [n]."""
         items = [self.item(int(index)) for index in indices]
         return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
 
@@ -77,6 +66,9 @@ class StreamedSource:
                 f"expected uint8 [{self.image.channels} h w]"
             )
         return resize(image[None], self.image.height, self.image.width)[0], label
+
+
+Source = CachedSource | StreamedSource
 
 
 def create_source(
@@ -107,6 +99,13 @@ def create_source(
             raise DataError(f"the dataset holds {images.dtype} {list(images.shape)}; expected uint8 {list(expected)}")
         return CachedSource(images, labels, image, cache_device)
     return CachedSource(*_decode_all(streamed, len(dataset)), image, cache_device)
+
+
+def to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device without waiting for the device, which requires pinned memory on CUDA."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)
 
 
 def _decode_all(source: StreamedSource, count: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from ..errors import DataError
 from ..interfaces import Batch, Dataset, ImageSpec
 from ..recipe.model import Loader as LoaderSettings
-from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source
+from .image_cache import Indices, Source, StreamedSource, create_source, to_device
 from .order import Order
 from .prefetch import prefetch
 from .resize import to_float
@@ -80,13 +80,14 @@ class Loader:
         Raises:
             DataError: an image cannot be read.
         """
-        position += self._offset
-        if isinstance(self.source, StreamedSource) and self._num_workers() > 0:
-            batches = self._batches_from_workers(self.source, position)
+        starts = itertools.count(position + self._offset, self.settings.batch_size)
+        workers = self.settings.workers
+        num_workers = min(4, torch.get_num_threads()) if workers is None else workers
+        if isinstance(self.source, StreamedSource) and num_workers > 0:
+            batches = self._batches_from_workers(starts, num_workers)
         else:
-            starts = itertools.count(position, self.settings.batch_size)
             batches = (self.at(start, self._local_batch_size) for start in starts)
-        on_host = not isinstance(self.source, CachedSource) or self.source.images.device.type == "cpu"
+        on_host = isinstance(self.source, StreamedSource) or self.source.images.device.type == "cpu"
         return prefetch(batches) if on_host and self.device.type != "cpu" else batches
 
     def first_images(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
@@ -95,8 +96,7 @@ class Loader:
         With ``labels``, image i is the next one of class ``labels[i]``, or black if the class has no images.
         """
         if labels is None:
-            indices, _ = self.order.at(0, count)
-            return self.source.read(indices)[0]
+            return self.source.read(self.order.at(0, count)[0])[0]
         order, _ = self.order.at(0, self.count)
         ordered_labels = self.labels()[order]
         by_class = {label: itertools.cycle(order[ordered_labels == label]) for label in set(labels)}
@@ -113,40 +113,28 @@ class Loader:
         return np.asarray(known, np.int64)
 
     def _to_batch(self, raw: RawBatch) -> Batch:
-        images, labels, flips = (self._to_device(part) for part in raw)
+        images, labels, flips = (to_device(part, self.device) for part in raw)
         floats = to_float(images).to(self.dtype)
         if self.settings.flip:
             floats = torch.where(flips[:, None, None, None], floats.flip(-1), floats)
         return Batch(floats.contiguous(memory_format=torch.channels_last), labels if self.image.classes else None)
 
-    def _to_device(self, part: Tensor) -> Tensor:
-        """Copy to the device without waiting; this requires pinned memory."""
-        if self.device.type == "cuda" and part.device.type == "cpu" and not part.is_pinned():
-            part = part.pin_memory()
-        return part.to(self.device, non_blocking=True)
-
-    def _num_workers(self) -> int:
-        workers = self.settings.workers
-        return min(4, torch.get_num_threads()) if workers is None else workers
-
-    def _batches_from_workers(self, source: StreamedSource, position: int) -> Iterator[Batch]:
-        raws = iter(self._torch_loader(source, position))
+    def _batches_from_workers(self, starts: Iterator[int], num_workers: int) -> Iterator[Batch]:
+        loader: DataLoader[Any] = DataLoader(
+            _RawBatches(self.source, self.order, self._local_batch_size),
+            batch_size=None,
+            sampler=starts,
+            num_workers=num_workers,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # otherwise the workers' seed is drawn from torch's global generator
+            worker_init_fn=leave_signals_to_trainer,
+        )
+        raws = iter(loader)
         try:
             while True:
                 yield self._to_batch(_next(raws))
         finally:
             del raws  # ends the workers now instead of when a traceback that holds this frame is collected
-
-    def _torch_loader(self, source: StreamedSource, position: int) -> DataLoader[Any]:
-        return DataLoader(
-            _RawBatches(source, self.order, self._local_batch_size),
-            batch_size=None,
-            sampler=_BatchStarts(position, self.settings.batch_size),
-            num_workers=self._num_workers(),
-            pin_memory=self.device.type == "cuda",
-            generator=torch.Generator(),  # otherwise the workers' seed is drawn from torch's global generator
-            worker_init_fn=leave_signals_to_trainer,
-        )
 
 
 def _read(source: Source, order: Order, position: int, length: int) -> RawBatch:
@@ -158,7 +146,7 @@ def _read(source: Source, order: Order, position: int, length: int) -> RawBatch:
 class _RawBatches(TorchDataset["RawBatch | ReadError"]):
     """Reads raw batches by position in a worker. Errors are returned, as raising adds the worker's traceback."""
 
-    def __init__(self, source: StreamedSource, order: Order, length: int) -> None:
+    def __init__(self, source: Source, order: Order, length: int) -> None:
         self.source, self.order, self.length = source, order, length
 
     def __getitem__(self, position: int) -> RawBatch | ReadError:
@@ -166,16 +154,6 @@ class _RawBatches(TorchDataset["RawBatch | ReadError"]):
             return _read(self.source, self.order, position, self.length)
         except (DataError, OSError, MemoryError) as error:
             return error
-
-
-class _BatchStarts(torch.utils.data.Sampler[int]):
-    """The positions at which batches start, without end."""
-
-    def __init__(self, position: int, batch_size: int) -> None:
-        self.position, self.batch_size = position, batch_size
-
-    def __iter__(self) -> Iterator[int]:
-        return itertools.count(self.position, self.batch_size)
 
 
 def _next(raws: Iterator[RawBatch | ReadError]) -> RawBatch:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,10 +19,8 @@ class Order:
     """
 
     def __init__(self, count: int, seed: int, flip: bool = False) -> None:
-        self.count = count
-        self.seed = seed
-        self.flip = flip
-        self._epochs: OrderedDict[int, tuple[NDArray[np.int64], NDArray[np.bool_]]] = OrderedDict()
+        self.count, self.seed, self.flip = count, seed, flip
+        self._epochs: dict[int, tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
 
     def at(self, position: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The indices of the ``length`` images from ``position`` on, and which of them are mirrored: each [length]."""
@@ -46,5 +42,5 @@ class Order:
             permutation = random.permutation(self.count)
             self._epochs[epoch] = permutation, random.random(self.count) < (0.5 if self.flip else 0.0)
             if len(self._epochs) > CACHED_EPOCHS:
-                self._epochs.popitem(last=False)
+                del self._epochs[next(iter(self._epochs))]  # the oldest
         return self._epochs[epoch]

@@ -23,8 +23,7 @@ def resize(images: Tensor, height: int, width: int) -> Tensor:
     Returns:
         uint8 [n c height width].
     """
-    old_height, old_width = images.shape[-2:]
-    if (old_height, old_width) == (height, width):
+    if images.shape[-2:] == (height, width):
         return images
     images = _crop_long_side(images, width / height)
     old_height, old_width = images.shape[-2:]

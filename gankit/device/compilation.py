@@ -17,7 +17,7 @@ from torch import Tensor
 from ..errors import GankitError
 from .engine import Engine
 
-REMEDY = "train.compile=false trains without"
+REMEDY = "set train.compile=false to train without it"
 COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .patch_convolutions import Conv2dFunction, ConvTranspose2dFunction, Geometry
+from .patch_convolutions import Geometry, PatchConvolution
 
 
 def use_fast_convolutions(network: nn.Module) -> None:
@@ -40,10 +40,10 @@ class FastConv2d(nn.Conv2d):
         """Convolve images [n c H W] to [n o h w]."""
         if not _is_cpu_bf16(self, input):
             return super().forward(input)
-        geometry = Geometry.of(self, large=input.shape[2:])
+        geometry = Geometry.of(self, input.shape[2:])
         if not geometry.is_faster(self.in_channels):
             return super().forward(input)
-        output: Tensor = Conv2dFunction.apply(input.bfloat16(), self.weight.bfloat16(), geometry)
+        output: Tensor = PatchConvolution.apply(input.bfloat16(), None, self.weight.bfloat16(), geometry)
         return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 
@@ -54,10 +54,10 @@ class FastConvTranspose2d(nn.ConvTranspose2d):
         """Convolve images [n o h w] to [n c H W], transposed."""
         if output_size is not None or not _is_cpu_bf16(self, input):
             return super().forward(input, output_size)
-        geometry = Geometry.of(self, small=input.shape[2:])
+        geometry = Geometry.of(self, input.shape[2:])
         if not geometry.is_faster(self.out_channels):
             return super().forward(input)
-        output: Tensor = ConvTranspose2dFunction.apply(input.bfloat16(), self.weight.bfloat16(), geometry)
+        output: Tensor = PatchConvolution.apply(None, input.bfloat16(), self.weight.bfloat16(), geometry)
         return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 

@@ -30,10 +30,10 @@ def find_device(name: str, option: str = "train.device") -> torch.device:
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= count:
-            raise GankitError(f"{option}: there is no {name!r}: torch sees {count} CUDA devices; try 'auto'")
+            raise GankitError(f"{option}: {name!r} is not available: torch finds {count} CUDA devices; try 'auto'")
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise GankitError(f"{option}: there is no 'mps' on this machine; try 'auto'")
+        raise GankitError(f"{option}: 'mps' is not available on this machine; try 'auto'")
     return device
 
 

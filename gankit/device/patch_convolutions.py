@@ -15,7 +15,7 @@ a transposed convolution, so three operations cover both and all of their deriva
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_weight
 
 Pair = tuple[int, int]
-Gradients = tuple[Tensor | None, Tensor | None, None]
 
 # The largest small sides for which patches are faster, measured with AVX512-BF16 on channels_last tensors.
 MAX_PIXELS = 4 * 4
@@ -55,22 +54,15 @@ class Geometry:
     groups: int = 1
 
     @classmethod
-    def of(
-        cls,
-        layer: nn.Conv2d | nn.ConvTranspose2d,
-        large: Sequence[int] | None = None,
-        small: Sequence[int] | None = None,
-    ) -> Geometry:
-        """The geometry of a layer whose input, ``large`` or ``small``, has the given size."""
+    def of(cls, layer: nn.Conv2d | nn.ConvTranspose2d, size: Sequence[int]) -> Geometry:
+        """The geometry of a layer whose input has this size."""
         assert not isinstance(layer.padding, str)
-        kernel, stride, padding = (_pair(size) for size in (layer.kernel_size, layer.stride, layer.padding))
-        axes = range(2)
-        if small is None:
-            assert large is not None
-            small = [(large[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i in axes]
-        else:
-            large = [(small[i] - 1) * stride[i] - 2 * padding[i] + kernel[i] for i in axes]
-        return cls(_pair(large), _pair(small), kernel, stride, padding, layer.groups)
+        kernel, stride, padding = (_pair(pixels) for pixels in (layer.kernel_size, layer.stride, layer.padding))
+        if isinstance(layer, nn.Conv2d):
+            small = [(size[i] + 2 * padding[i] - kernel[i]) // stride[i] + 1 for i in range(2)]
+            return cls(_pair(size), _pair(small), kernel, stride, padding, layer.groups)
+        large = [(size[i] - 1) * stride[i] - 2 * padding[i] + kernel[i] for i in range(2)]
+        return cls(_pair(large), _pair(size), kernel, stride, padding, layer.groups)
 
     @property
     def pointwise(self) -> bool:
@@ -96,19 +88,14 @@ class Geometry:
 
     def is_faster(self, channels: int) -> bool:
         """Whether any operation here is faster than torch's, for this many channels on the large side."""
-        # torch's second derivative uses kernels as large as the image, and one convolution per group
-        return (
-            self.pointwise or self.groups > 1 or self.weight_gradient_uses_patches or self.uses_pixel_shuffle(channels)
-        )
+        if self.pointwise or self.groups > 1:  # torch's second derivative uses kernels as large as the image
+            return True
+        return self.weight_gradient_uses_patches or self.uses_pixel_shuffle(channels)
 
     @property
     def covered(self) -> Pair:
         """The size of the part of the large side that the patches cover."""
-        (height, width), (top, left) = self.small, self.padding
-        return (
-            (height - 1) * self.stride[0] + self.kernel[0] - 2 * top,
-            (width - 1) * self.stride[1] + self.kernel[1] - 2 * left,
-        )
+        return _pair([(self.small[i] - 1) * self.stride[i] + self.kernel[i] - 2 * self.padding[i] for i in range(2)])
 
 
 def _pair(sizes: Sequence[int]) -> Pair:
@@ -232,67 +219,34 @@ def _split(images: Tensor, channels: int, geometry: Geometry) -> tuple[Tensor, .
     return torch.split(images, max(1, MAX_PATCHES_BYTES // bytes_per_image))
 
 
-class _Bilinear(torch.autograd.Function):
-    """A function of two tensors and a geometry. It is linear in each tensor, so both are saved for the gradients."""
+class PatchConvolution(torch.autograd.Function):
+    """`conv2d`, `conv_transpose2d` and `weight_gradient` as one function, differentiable any number of times.
+
+    ``(conv2d(large, weight) * small).sum()`` is linear in each of its three tensors. Each operation is the derivative
+    with respect to one of them, which is None in the arguments, and its own derivatives are the other two operations.
+    """
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], output: Tensor) -> None:
+    def forward(large: Tensor | None, small: Tensor | None, weight: Tensor | None, geometry: Geometry) -> Tensor:
+        if large is None:
+            assert small is not None
+            assert weight is not None
+            return conv_transpose2d(small, weight, geometry)
+        if small is not None:
+            return weight_gradient(large, small, geometry)
+        assert weight is not None
+        return conv2d(large, weight, geometry)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         *tensors, ctx.geometry = inputs
         ctx.save_for_backward(*tensors)
 
     @staticmethod
-    def gradients(ctx: Any, of_first: Callable[[], Tensor], of_second: Callable[[], Tensor]) -> Gradients:
-        """Compute only the gradients that are needed."""
-        first, second, _ = ctx.needs_input_grad
-        return of_first() if first else None, of_second() if second else None, None
-
-
-class Conv2dFunction(_Bilinear):
-    """`conv2d`, differentiable any number of times."""
-
-    @staticmethod
-    def forward(large: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-        return conv2d(large, weight, geometry)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        large, weight = ctx.saved_tensors
-        return Conv2dFunction.gradients(
-            ctx,
-            lambda: ConvTranspose2dFunction.apply(gradient, weight, ctx.geometry),
-            lambda: WeightGradientFunction.apply(large, gradient, ctx.geometry),
-        )
-
-
-class ConvTranspose2dFunction(_Bilinear):
-    """`conv_transpose2d`, differentiable any number of times."""
-
-    @staticmethod
-    def forward(small: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-        return conv_transpose2d(small, weight, geometry)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        small, weight = ctx.saved_tensors
-        return ConvTranspose2dFunction.gradients(
-            ctx,
-            lambda: Conv2dFunction.apply(gradient, weight, ctx.geometry),
-            lambda: WeightGradientFunction.apply(gradient, small, ctx.geometry),
-        )
-
-
-class WeightGradientFunction(_Bilinear):
-    """`weight_gradient`, differentiable any number of times."""
-
-    @staticmethod
-    def forward(large: Tensor, small: Tensor, geometry: Geometry) -> Tensor:
-        return weight_gradient(large, small, geometry)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Gradients:
-        large, small = ctx.saved_tensors
-        return WeightGradientFunction.gradients(
-            ctx,
-            lambda: ConvTranspose2dFunction.apply(small, gradient, ctx.geometry),
-            lambda: Conv2dFunction.apply(large, gradient, ctx.geometry),
-        )
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        tensors = [gradient if tensor is None else tensor for tensor in ctx.saved_tensors]
+        gradients = [
+            PatchConvolution.apply(*tensors[:index], None, *tensors[index + 1 :], ctx.geometry) if needed else None
+            for index, needed in enumerate(ctx.needs_input_grad[:3])
+        ]
+        return *gradients, None

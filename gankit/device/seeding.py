@@ -26,24 +26,19 @@ def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[in
         A further seed, for a generator of the caller.
     """
     seeds = [int(seed) for seed in entropy.generate_state(SEEDS, np.uint64)]
-    host = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    mps = torch.mps.get_rng_state() if device.type == "mps" else None
-    try:
-        random.seed(seeds[0])
-        np.random.seed(seeds[1] % 2**32)
-        torch.default_generator.manual_seed(seeds[2])
-        if cuda is not None:
-            with torch.cuda.device(device):
-                torch.cuda.manual_seed(seeds[3] >> 1)
-        if mps is not None:
-            torch.mps.manual_seed(seeds[3] >> 1)
-        yield seeds[4] >> 1
-    finally:
-        random.setstate(host[0])
-        np.random.set_state(host[1])
-        torch.set_rng_state(host[2])
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda, device)
-        if mps is not None:
-            torch.mps.set_rng_state(mps)
+    python, host = random.getstate(), np.random.get_state()
+    on_device = [device] if device.type in {"cuda", "mps"} else []
+    with torch.random.fork_rng(on_device, device_type=device.type):
+        try:
+            random.seed(seeds[0])
+            np.random.seed(seeds[1] % 2**32)
+            torch.default_generator.manual_seed(seeds[2])
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seeds[3] >> 1)
+            elif device.type == "mps":
+                torch.mps.manual_seed(seeds[3] >> 1)
+            yield seeds[4] >> 1
+        finally:
+            random.setstate(python)
+            np.random.set_state(host)

@@ -22,7 +22,7 @@ from .rendezvous import rendezvous, uses_cpu
 from .torchrun import require_torchrun
 
 T = TypeVar("T")
-MAX_NUMBERS = 4  # that `max_over_ranks` takes: a waiting rank does not know how many rank 0 will send
+MAX_NUMBERS = 4  # of `max_over_ranks`; fixed, since a waiting rank does not know how many rank 0 will send
 TIMEOUT = timedelta(days=1)  # for downloads, evaluations and drawing on rank 0
 
 
@@ -49,16 +49,15 @@ class ProcessGroup(Processes):
         self.local_rank = state.local_process_index
         self.device = torch.device("cpu") if cpu else torch.device("cuda", self.local_rank)
         self._others_wait = False
-        if (
-            cpu
-        ):  # gloo's threads abort a process that exits with an open group; on CUDA, closing could wait for dead ranks
+        # gloo's threads abort a process that exits with an open group; on CUDA, closing could wait for dead ranks
+        if cpu:
             atexit.register(self.close)
 
     def mean(self, value: Tensor) -> Tensor:
         with detect_lost_ranks():
             if value.requires_grad and torch.is_grad_enabled():
                 return all_reduce_with_gradient(value.clone()) / self.world_size  # type: ignore[no-any-return]
-            return reduce(value.detach(), "mean")  # type: ignore[no-any-return]
+            return _mean(value.detach())
 
     def local_rows(self, rows: Tensor) -> Tensor:
         return rows.tensor_split(self.world_size)[self.rank]
@@ -76,7 +75,7 @@ class ProcessGroup(Processes):
         present = [float(p.grad is not None) for p in parameters]
         present_here = torch.tensor(present).to(parameters[0].device, parameters[0].dtype, non_blocking=True)
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        *means, present_share = self._mean_tensors([*gradients, present_here])
+        *means, present_share = _as_one_tensor(_mean, [*gradients, present_here])
         # Only a rank that lacks a gradient reads the result from the device, now and then after lazy penalties.
         wanted = [True] * len(parameters) if all(present) else (present_share > 0).tolist()
         for parameter, own, mean, want in zip(parameters, gradients, means, wanted, strict=True):
@@ -89,10 +88,8 @@ class ProcessGroup(Processes):
         for module in (module for network in networks for module in network.modules()):
             floats = [buffer for buffer in module.buffers(recurse=False) if buffer.is_floating_point()]
             (averaged if isinstance(module, _BatchNorm) else copied).extend(floats)
-        if averaged:
-            _assign(averaged, self._mean_tensors(averaged))
-        if copied:
-            _assign(copied, self._broadcast_tensors(copied))
+        _replace(averaged, _mean)
+        _replace(copied, broadcast)
 
     @torch.no_grad()
     def broadcast_parameters(self, networks: Iterable[nn.Module]) -> None:
@@ -101,7 +98,7 @@ class ProcessGroup(Processes):
         for tensor in tensors:
             by_dtype.setdefault(tensor.dtype, []).append(tensor)
         for same_dtype in by_dtype.values():
-            _assign(same_dtype, self._broadcast_tensors(same_dtype))
+            _replace(same_dtype, broadcast)
 
     def convert_batchnorm(self, network: nn.Module) -> nn.Module:
         if self.device is None or self.device.type != "cuda":
@@ -136,14 +133,8 @@ class ProcessGroup(Processes):
         return values
 
     def on_rank_zero(self, function: Callable[[], T]) -> T:
-        result: T | None = None
-        error: Exception | None = None
-        if self.rank == 0:
-            try:
-                with self.while_other_ranks_wait():
-                    result = function()
-            except Exception as raised:
-                error = raised
+        with self.while_other_ranks_wait():
+            result, error = _result_or_error(function) if self.rank == 0 else (None, None)
         self.max_over_ranks()
         self._require_success(error)
         return self.all_gather_object(result)[0]  # type: ignore[return-value]
@@ -151,13 +142,7 @@ class ProcessGroup(Processes):
     def rank_zero_first(self, function: Callable[[], None]) -> None:
         own_round = 0 if self.rank == 0 else 1 if self.local_rank == 0 else 2
         for current_round in range(3):
-            error: Exception | None = None
-            if own_round == current_round:
-                try:
-                    function()
-                except Exception as raised:
-                    error = raised
-            self._require_success(error)
+            self._require_success(_result_or_error(function)[1] if own_round == current_round else None)
 
     def close(self) -> None:
         if distributed.is_initialized():
@@ -176,55 +161,54 @@ class ProcessGroup(Processes):
         with detect_lost_ranks():
             distributed.broadcast_object_list(message, src=0, group=self._cpu_group)
         work, *args = message[0]
-        result: Any = None
-        error: Exception | None = None
-        try:
-            result = work(self.host, self.rank, self.world_size, *args)
-        except Exception as raised:
-            error = raised
+        result, error = _result_or_error(lambda: work(self.host, self.rank, self.world_size, *args))
         outcomes: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
         with detect_lost_ranks():
             distributed.gather_object((result, _description(error)), outcomes, dst=0, group=self._cpu_group)
         if outcomes is None:
             return []
-        if error is not None:
-            raise error
-        for rank, (_, failure) in enumerate(outcomes):
-            if failure is not None:
-                raise GankitError(f"process {rank} failed: {failure}")
+        _raise_first(error, [failure for _, failure in outcomes], GankitError)
         return [result for result, _ in outcomes]
 
     def _require_success(self, error: Exception | None) -> None:
         """Raises: this rank's own error, or OtherProcessError if another rank has one."""
-        failures = self.all_gather_object(_description(error))
-        if error is not None:
-            raise error
-        for rank, failure in enumerate(failures):
-            if failure is not None:
-                raise OtherProcessError(f"process {rank} failed: {failure}")
+        _raise_first(error, self.all_gather_object(_description(error)), OtherProcessError)
 
-    def _mean_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        with detect_lost_ranks():
-            return _unflatten(reduce(_flatten(tensors), "mean"), tensors)
 
-    def _broadcast_tensors(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        with detect_lost_ranks():
-            return _unflatten(broadcast(_flatten(tensors)), tensors)
+def _result_or_error(function: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    try:
+        return function(), None
+    except Exception as error:
+        return None, error
 
 
 def _description(error: Exception | None) -> str | None:
     return None if error is None else f"{type(error).__name__}: {error}"
 
 
-def _flatten(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
+def _raise_first(own: Exception | None, failures: list[str | None], kind: type[GankitError]) -> None:
+    """Raise this rank's own error, or an error of this kind for the first failure of another rank."""
+    if own is not None:
+        raise own
+    for rank, failure in enumerate(failures):
+        if failure is not None:
+            raise kind(f"process {rank} failed: {failure}")
 
 
-def _unflatten(flat: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
+def _mean(tensor: Tensor) -> Tensor:
+    return reduce(tensor, "mean")  # type: ignore[no-any-return]
+
+
+def _as_one_tensor(operation: Callable[[Tensor], Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The results of an operation of all ranks on several tensors, which is called once on their concatenation."""
+    with detect_lost_ranks():
+        flat = operation(torch.cat([tensor.detach().reshape(-1) for tensor in tensors]))
     parts = flat.split([tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
 
-def _assign(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    for tensor, value in zip(tensors, values, strict=True):
-        tensor.copy_(value)
+def _replace(tensors: Sequence[Tensor], operation: Callable[[Tensor], Tensor]) -> None:
+    """Replace the values of tensors by the results of an operation of all ranks."""
+    if tensors:
+        for tensor, value in zip(tensors, _as_one_tensor(operation, tensors), strict=True):
+            tensor.copy_(value)

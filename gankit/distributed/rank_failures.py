@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from ..errors import GankitError
 
-SOURCE_LOCATION = re.compile(r"^\[\S*:\d+\] ")  # where in its own source code a communication library raised
+SOURCE_LOCATION = re.compile(r"^\[\S*:\d+\] ")  # where a communication library raised it, before its message
 MAX_REASON = 200
 
 

@@ -17,7 +17,7 @@ def uses_cpu(device: str) -> bool:
     kind, _, index = device.partition(":")
     if index or kind == "mps":
         raise GankitError(
-            f"train.device: {device!r} is one device, and there are {world_size()} processes; "
+            f"train.device: {device!r} is a single device, but the run has {world_size()} processes; "
             "use 'cuda', 'cpu' or 'auto'"
         )
     if kind == "cpu" or (kind == "auto" and not torch.cuda.is_available()):
@@ -26,7 +26,7 @@ def uses_cpu(device: str) -> bool:
     if local_rank >= count:
         raise GankitError(
             f"this machine has {count} CUDA devices, too few for its process {local_rank} (counted from 0): "
-            f"one process per device; start torchrun with --nproc-per-node {max(count, 1)}, or use train.device=cpu"
+            f"each process needs its own; start torchrun with --nproc-per-node {max(count, 1)}, or use train.device=cpu"
         )
     return False
 

@@ -1,1 +1,1 @@
-"""What the networks of several plugins share: possible image sizes, class labels and the box filter."""
+"""Helpers for the networks of several plugins: possible image sizes, class labels and a box filter."""

@@ -1,4 +1,4 @@
-"""Which image sizes a network can make by doubling a small feature map, and the nearest sizes to all others.
+"""The image sizes that a network can make by doubling a small feature map, and those nearest to another size.
 
 Shapes: ``h`` height, ``w`` width.
 """

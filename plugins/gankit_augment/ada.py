@@ -26,8 +26,8 @@ class ADA(AdaptiveProbability):
     last adjustment, divided by ``speed``: up if r_t = E[sign(D(real))] over these turns is above ``target``, down if it
     is below. p is stored in checkpoints and reported as ``ada_p``.
 
-    It differs from the authors' code in two points. p is at most 1, since larger values have no further effect but
-    delay the way back. Where only blits are drawn for an image, its pixels are copied, not resampled.
+    It differs from the authors' code in two points. p is at most 1, since larger values have no further effect and
+    only delay a later decrease. Where only blits are drawn for an image, its pixels are copied, not resampled.
 
     Args:
         image: size and channels of the images.

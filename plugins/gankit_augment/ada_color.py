@@ -29,9 +29,8 @@ class ColorTransform(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.register_buffer(
-            "luma", torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64) / math.sqrt(RGB), persistent=False
-        )
+        luma = torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=torch.float64) / math.sqrt(RGB)
+        self.register_buffer("luma", luma, persistent=False)
 
     def forward(self, images: Tensor, p: Tensor) -> Tensor:
         """Images [n c h w] to the same shape; each operation with probability ``p``."""

@@ -1,4 +1,4 @@
-"""A probability adapted to how surely D recognizes the reals (arXiv 2006.06676, sec. 3.1)."""
+"""A probability that adapts to D's confidence on the reals (arXiv 2006.06676, sec. 3.1)."""
 
 from __future__ import annotations
 

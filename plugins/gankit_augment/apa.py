@@ -30,12 +30,7 @@ class APA(AdaptiveProbability):
     reported_as = "apa_p"
 
     def __init__(
-        self,
-        *,
-        p: Probability = 0.0,
-        target: Target = 0.6,
-        speed: PositiveInt = 500_000,
-        interval: PositiveInt = 4,
+        self, *, p: Probability = 0.0, target: Target = 0.6, speed: PositiveInt = 500_000, interval: PositiveInt = 4
     ) -> None:
         super().__init__(p, target, speed, interval)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -62,25 +61,18 @@ def build_transform(name: str, parameters: Mapping[str, Any], image: gankit.Imag
 
 
 def _find(name: str, library: ModuleType) -> type[nn.Module]:
-    known = {key for key, value in vars(library).items() if _is_transform(value, library)}
+    known = {key for key, value in vars(library).items() if _is_transform(value, library.AugmentationBase2D)}
     if name in known and name not in UNSUITABLE:
         return getattr(library, name)  # type: ignore[no-any-return]
     if name in UNSUITABLE:
         raise ValueError(UNSUITABLE[name])
     if inspect.isclass(getattr(library, name, None)):
         raise ValueError("it does not augment single images; volumes, mixtures and containers are not supported")
-    suitable = sorted(known - set(UNSUITABLE))
-    raise ValueError(
-        "kornia has no such augmentation" + (_closest(name, suitable) or f"; known: {', '.join(suitable)}")
-    )
+    raise ValueError(f"kornia has no such augmentation{gankit.did_you_mean(name, known - set(UNSUITABLE))}")
 
 
-def _is_transform(value: Any, library: ModuleType) -> bool:
-    return (
-        inspect.isclass(value)
-        and issubclass(value, library.AugmentationBase2D)
-        and not value.__name__.endswith("Base2D")
-    )
+def _is_transform(value: Any, base: type) -> bool:
+    return inspect.isclass(value) and issubclass(value, base) and not value.__name__.endswith("Base2D")
 
 
 def _check_parameters(factory: type[nn.Module], parameters: Mapping[str, Any]) -> None:
@@ -88,7 +80,7 @@ def _check_parameters(factory: type[nn.Module], parameters: Mapping[str, Any]) -
     valid = [p.name for p in signature.parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     for key in parameters:
         if key not in valid:
-            raise ValueError(f"unknown parameter '{key}'{_closest(key, valid)} (it takes {', '.join(valid)})")
+            raise ValueError(f"unknown parameter '{key}'{gankit.did_you_mean(key, valid)}")
     needed = [key for key in valid if signature.parameters[key].default is inspect.Parameter.empty]
     if missing := [key for key in needed if key not in parameters]:
         raise ValueError(f"parameter '{missing[0]}' is missing")
@@ -148,8 +140,3 @@ def _tuples(value: Any) -> Any:
 
 def _sentence(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _closest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""

@@ -88,21 +88,13 @@ class BigGANGenerator(nn.Module):
             GeneratorBlock(*widths, condition, spectral_norm)
             for widths, condition in zip(pairwise(maps.widths), conditions, strict=True)
         )
-        self.attention = nn.ModuleDict(
-            {
-                str(index): SelfAttention(maps.widths[index + 1], spectral_norm)
-                for index in attended_blocks(maps, image, attention)
-            }
-        )
+        attended = attended_blocks(maps, image, attention)
+        self.attention = nn.ModuleDict({str(i): SelfAttention(maps.widths[i + 1], spectral_norm) for i in attended})
         self.norm = nn.BatchNorm2d(maps.widths[-1], eps=BATCH_NORM_EPSILON)
         self.out = Conv2d(maps.widths[-1], image.channels, 3, spectral=spectral_norm)
 
     def forward(
-        self,
-        z: Tensor,
-        labels: Tensor | None = None,
-        *,
-        truncation: Annotated[float, Field(gt=0)] | None = None,
+        self, z: Tensor, labels: Tensor | None = None, *, truncation: Annotated[float, Field(gt=0)] | None = None
     ) -> Tensor:
         """Latents [n d] and, with classes, labels [n] (int64) to images [n c h w] in [-1, 1].
 
@@ -167,9 +159,8 @@ class BigGANDiscriminator(nn.Module):
                 zip(pairwise((image.channels, *maps.widths)), short_sides, strict=True)
             )
         )
-        self.attention = nn.ModuleDict(
-            {str(index): SelfAttention(maps.widths[index], True) for index in attended_blocks(maps, image, attention)}
-        )
+        attended = attended_blocks(maps, image, attention)
+        self.attention = nn.ModuleDict({str(i): SelfAttention(maps.widths[i], True) for i in attended})
         self.logit = Linear(maps.widths[-1], 1)
         self.embedding = Embedding(image.classes, maps.widths[-1], spectral=True) if image.classes else None
 

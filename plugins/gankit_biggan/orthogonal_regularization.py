@@ -28,8 +28,7 @@ class Orthogonal:
     """
 
     def __init__(self, *, beta: Annotated[gankit.Scheduled, Field(ge=0)] = 1e-4, interval: PositiveInt = 1) -> None:
-        self.beta = beta
-        self.interval = interval
+        self.beta, self.interval = beta, interval
 
     def generator(self, turn: gankit.Turn) -> Tensor:
         penalties = [off_diagonal(weight) for weight in filters(turn.generator)]

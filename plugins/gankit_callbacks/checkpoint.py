@@ -18,8 +18,7 @@ class Checkpoint:
     """
 
     def __init__(self, *, every: PositiveInt = 1000, keep: PositiveInt | None = 3) -> None:
-        self.every = every
-        self.keep = keep
+        self.every, self.keep = every, keep
 
     def on_step_end(self, run: gankit.Run) -> None:
         if run.state.step % self.every == 0:

@@ -55,11 +55,8 @@ class Evaluate:
         keep_best: bool = True,
         patience: PositiveInt | None = None,
     ) -> None:
-        self.every = every
-        self.best_by = best_by
-        self.better = better
-        self.keep_best = keep_best
-        self.patience = patience
+        self.every, self.keep_best, self.patience = every, keep_best, patience
+        self.best_by, self.better = best_by, better
         self._request = gankit.Request(
             metrics=metrics,
             features=features,

@@ -24,6 +24,7 @@ class MetricsLog:
     those before a resume), ``images_per_second`` (since the previous line) and the step's scalars. Scalars that only
     some steps report, such as a lazy penalty, have their last value since the previous line. On resume the file is
     truncated to its length at the checkpoint; a run without a checkpoint starts a new file.
+
     Args:
         every: steps between lines.
     """

@@ -27,16 +27,9 @@ class SampleImages(PeriodicImage):
     """
 
     def __init__(
-        self,
-        *,
-        every: PositiveInt = 100,
-        count: PositiveInt = 64,
-        columns: PositiveInt = 8,
-        seed: NonNegativeInt = 0,
+        self, *, every: PositiveInt = 100, count: PositiveInt = 64, columns: PositiveInt = 8, seed: NonNegativeInt = 0
     ) -> None:
-        self.count = count
-        self.columns = columns
-        self.seed = seed
+        self.count, self.columns, self.seed = count, columns, seed
         super().__init__(StepInterval(every))
         self._reals_pending = True
 

@@ -17,8 +17,7 @@ class StepInterval:
     """
 
     def __init__(self, every: int, seconds: float = 0.0) -> None:
-        self.every = every
-        self.seconds = seconds
+        self.every, self.seconds = every, seconds
         self._last_step = 0
         self._last_time = -math.inf
 

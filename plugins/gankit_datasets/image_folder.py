@@ -60,22 +60,14 @@ class ImageFolder:
             raise ValueError(
                 "split 'test' has no images while test_fraction is 0; set test_fraction, for example to 0.1"
             )
-        self.path = Path(path)
-        self.channels = channels
-        self.on_error = on_error
-        self.split = split
-        self.test_fraction = test_fraction
+        self.path, self.channels, self.on_error = Path(path), channels, on_error
+        self.split, self.test_fraction = split, test_fraction
         self.spec = gankit.ImageSpec.any_size(channels)
+        self.classes: tuple[str, ...] | None = ()  # None without class folders; empty before `prepare`
         self.skipped: tuple[str, ...] = ()
-        self._classes: tuple[str, ...] | None = ()
         self._files: gankit.ImageFiles | None = None
         self._names: list[str] = []
         self._labels: Tensor | None = None
-
-    @property
-    def classes(self) -> tuple[str, ...] | None:
-        """Names of the class folders; None if there are none; empty before `prepare`."""
-        return self._classes
 
     def prepare(self) -> None:
         """List the images and check them as set by ``on_error``.
@@ -92,20 +84,18 @@ class ImageFolder:
         class_of = _class_folders(everything)
         names = [name for name in everything if self._is_wanted(name)]
         faults = self._faults(files, names)
-        if faults and self.on_error == "refuse":
-            raise gankit.DataError(f"{_report(files, faults, len(names))}; replace or delete, or set `on_error: skip`")
         if faults:
-            warnings.warn(f"{_report(files, faults, len(names))}; skipped", stacklevel=2)
+            report = _report(files, faults, len(names))
+            if self.on_error == "refuse":
+                raise gankit.DataError(f"{report}; replace or delete them, or set `on_error: skip`")
+            warnings.warn(f"{report}; skipped", stacklevel=2)
         self._names = [name for name in names if name not in faults]
         if not self._names:
             raise gankit.DataError(f"{files.path}: none of {len(everything)} images is left for split '{self.split}'")
         self.skipped = tuple(faults)
-        self._classes = tuple(sorted(set(class_of.values()))) or None
-        if self._classes:
-            label_of = {name: label for label, name in enumerate(self._classes)}
-            self._labels = torch.tensor([label_of[class_of[name]] for name in self._names])
-        else:
-            self._labels = torch.zeros(len(self._names), dtype=torch.int64)
+        self.classes = tuple(sorted(set(class_of.values()))) or None
+        label_of = {name: label for label, name in enumerate(self.classes or ())}
+        self._labels = torch.tensor([label_of[class_of[name]] if self.classes else 0 for name in self._names])
         self._files = files
 
     def _is_wanted(self, name: str) -> bool:

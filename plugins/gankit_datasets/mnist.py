@@ -39,8 +39,7 @@ class MNIST:
 
     def __init__(self, *, root: Path | None = None, split: Split = "train", download: bool = True) -> None:
         self.root = Path(root).expanduser() if root else gankit.data_root()
-        self.split = split
-        self.download = download
+        self.split, self.download = split, download
         self._tensors: tuple[Tensor, Tensor] | None = None
 
     def source(self) -> Any:

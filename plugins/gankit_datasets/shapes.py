@@ -67,9 +67,8 @@ class Shapes:
         split: Literal["train", "test"] = "train",
         seed: NonNegativeInt = 0,
     ) -> None:
-        self.count = count
+        self.count, self.split = count, split
         self.spec = gankit.ImageSpec(size, size, 3)
-        self.split = split
         sequence = np.random.SeedSequence((seed, ("train", "test").index(split)))
         self._key = sequence.generate_state(2, np.uint64)
 

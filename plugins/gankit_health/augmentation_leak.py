@@ -16,8 +16,8 @@ DIMENSIONS = 48
 GRID = 8  # cells a side
 FLAT = 0.04  # root mean square distance of a cell's pixels from one value
 MIN_FILLED = 0.05  # share of cells that the augmentation fills
-MAX_PLAIN = 0.3  # share of cells that are flat without it, of those flat with it
-MIN_LEAKED = 0.25  # share of fakes' cells, of those that the augmentation fills; healthy runs: 0.01
+MAX_PLAIN = 0.3  # cells that are flat without it, as a share of those flat with it
+MIN_LEAKED = 0.25  # filled cells of fakes, as a share of those that the augmentation fills; healthy runs: 0.01
 MAX_LEAKED = 3.0  # above this, the fakes are images of one value rather than filled ones
 LEVELS = 41  # values in [-1, 1] that an augmentation may fill with
 
@@ -30,7 +30,7 @@ class LeakDetector:
 
     Args:
         reals: of the run.
-        augmented: every other one of them, from the second, augmented [n/2 c h w].
+        augmented: their images with odd indices after the run's augmentations, [n/2 c h w].
     """
 
     def __init__(self, reals: RealImages, augmented: Tensor) -> None:

@@ -44,9 +44,7 @@ class Health:
         samples: Annotated[int, Field(ge=32)] = 256,
         on_nan: Literal["stop", "roll_back"] = "stop",
     ) -> None:
-        self.every = every
-        self.pictures_every = pictures_every
-        self.samples = samples
+        self.every, self.pictures_every, self.samples = every, pictures_every, samples
         self._roll_back = on_nan == "roll_back"
         self._findings = FindingLog()
         self._scalars = RecentScalars(discriminator_saturation.WINDOW)
@@ -129,7 +127,7 @@ class Health:
             reason = f"its images: {type(error).__name__}: {error}"
             message = f"health no longer checks the generated images: {type(error).__name__}: {error}"
             run.log(gankit.Notice("not_judged", message, {"reason": reason}))
-            self._image_checks.disable()
+            self._image_checks.enabled = False
             return
         self._report(run, kinds, found)
 

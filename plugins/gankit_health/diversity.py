@@ -12,6 +12,7 @@ from .image_features import quantized, thumbnails
 from .real_images import RealImages
 
 IGNORES_LATENT, IGNORES_LABELS, COLLAPSE = "ignores_latent", "ignores_labels", "mode_collapse"
+KINDS = (IGNORES_LATENT, IGNORES_LABELS, COLLAPSE)
 
 SAME = 1e-5  # root mean square difference between equal images, from rounding, in a range of 2
 LATE = 1000  # steps; before, a healthy G may almost collapse for a while and recover
@@ -19,7 +20,7 @@ MIN_SPREAD_EARLY, MIN_SPREAD = 0.005, 0.02  # of the reals' spread; healthy runs
 MIN_SPREAD_AFTER_MORE, MORE = 0.1, 0.3  # late, the bound for a run whose spread has reached MORE
 MIN_LABEL_EFFECT_EARLY = 0.001  # of the latents' effect; healthy runs: 0.03 before the first step, 0.06 at step 100
 MIN_LABEL_EFFECT = 0.01  # from step LATE on; healthy runs: 0.5
-REPEATED = 0.1  # relative nearest-neighbour distance, of the reals'; healthy runs: above 0.27
+REPEATED = 0.1  # of the reals' relative nearest-neighbour distance; healthy runs: above 0.27
 PAIRS = 64
 
 REMEDY = (
@@ -93,19 +94,17 @@ def collapse(fakes: Tensor, reals: RealImages, largest: float, step: int) -> tup
     figures = {"spread": ratio, "largest_spread": max(largest, ratio)}
     if ratio < (late if step >= LATE else MIN_SPREAD_EARLY):
         before = f", after {largest:.0%} before" if largest >= MORE else ""
-        observation = f"its images differ from each other by {ratio:.1%} of what real images do{before}"
+        observation = f"its images vary {ratio:.1%} as much as real images{before}"
         return [Finding(COLLAPSE, f"The generator has collapsed: {observation}. {REMEDY}", figures)], ratio
     close, closest = nearest(images), nearest(real)
     # a G that has memorized a small dataset repeats its images without having collapsed
     if closest > 0.01 and close < REPEATED * closest and reals.total >= 4 * len(fakes):
-        observation = (
-            f"its images repeat: half of {len(fakes)} have a nearest neighbour at {close / closest:.1%} of the "
-            "distance that is typical of real images"
+        message = (
+            f"The generator has collapsed to a few images: half of {len(fakes)} have a nearest neighbour at "
+            f"{close / closest:.1%} of the distance that is typical of real images. {REMEDY}"
         )
         figures |= {"nearest": close, "nearest_of_reals": closest}
-        return [
-            Finding(COLLAPSE, f"The generator has collapsed to a few images: {observation}. {REMEDY}", figures)
-        ], ratio
+        return [Finding(COLLAPSE, message, figures)], ratio
     return [], ratio
 
 

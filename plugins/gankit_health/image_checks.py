@@ -17,14 +17,7 @@ from .real_images import RealImages
 MAX_VALUES = 2**26  # in all generated images, or all real images, of a check: 256 MiB
 MIN_IMAGES = 32  # generated and real images that are compared as distributions
 
-KINDS = (
-    *value_range.KINDS,
-    diversity.IGNORES_LATENT,
-    diversity.IGNORES_LABELS,
-    diversity.COLLAPSE,
-    missing_modes.KIND,
-    augmentation_leak.KIND,
-)
+KINDS = (*value_range.KINDS, *diversity.KINDS, missing_modes.KIND, augmentation_leak.KIND)
 
 
 class ImageChecks:
@@ -33,12 +26,15 @@ class ImageChecks:
     Args:
         samples: generated images per check; they are compared with four times as many real images. Both are reduced
             if they would take more than 256 MiB.
+
+    Attributes:
+        enabled: if false, all later checks are skipped.
     """
 
     def __init__(self, samples: int) -> None:
+        self.enabled = True
         self._samples = samples
         self._largest_spread = 0.0
-        self._disabled = False
         self._reals: RealImages | None = None
         self._coverage: ModeCoverage | None = None
         self._leak: LeakDetector | None = None
@@ -51,7 +47,7 @@ class ImageChecks:
         Returns:
             The kinds of findings that were looked for, and the findings.
         """
-        if self._disabled:
+        if not self.enabled:
             return [], []
         max_images = max(1, MAX_VALUES // run.real(1)[0].numel())
         reals = self._prepare_reals(run, min(4 * self._samples, max_images))
@@ -72,10 +68,6 @@ class ImageChecks:
             kinds.append(missing_modes.KIND)
             found = self._coverage.check(quantized(fakes))
         return kinds, found
-
-    def disable(self) -> None:
-        """Skip all later checks."""
-        self._disabled = True
 
     def state_dict(self) -> dict[str, Any]:
         return {"most": self._largest_spread}

@@ -56,8 +56,8 @@ class ModeCoverage:
     def __init__(self, groups: Groups) -> None:
         self.groups = groups
         self._far, self._fit = (FAR, FIT) if groups.names is not None else (FAR_CLUSTERS, FIT_CLUSTERS)
-        halves = [tuple(part[::2] for part in groups.features), tuple(part[1::2] for part in groups.features)]
-        self._folds = [Fold(halves[0], halves[1], groups.frequencies), Fold(halves[1], halves[0], groups.frequencies)]
+        one, other = (tuple(part[start::2] for part in groups.features) for start in (0, 1))
+        self._folds = [Fold(one, other, groups.frequencies), Fold(other, one, groups.frequencies)]
         self._cross = torch.stack([fold.cross for fold in self._folds]).mean(dim=0)
 
     def fit(self, images: Tensor) -> Fit:
@@ -102,7 +102,7 @@ class ModeCoverage:
             KIND,
             f"The generated images miss part of the data: {observation}. Their distance to all reals is "
             f"{fit.to_reals:.2f}, and {max(fit.to_mixture, 0):.2f} without what is missing. Try conditional: true, a "
-            "gradient penalty, larger batches, or a lower generator learning rate; check that all classes are fed.",
+            "gradient penalty, larger batches, or a lower generator learning rate; check that all classes are loaded.",
             {
                 "missing_share": lost,
                 "distance_to_reals": fit.to_reals,

@@ -40,7 +40,7 @@ class RealImages:
     Attributes:
         small: [n c h w] in [-1, 1], at most 64 px a side.
         values: where their values lie.
-        augmented: every other one of ``small``, from the second, after the run's augmentations; None without any.
+        augmented: ``small[1::2]`` after the run's augmentations; None if the run has none.
         total: number of images in the dataset.
     """
 

@@ -130,7 +130,7 @@ def _frozen(player: str, state: gankit.State) -> Finding:
     cause, remedy = (
         ("its learning rate is 0", f"Set optimizers.{player}.lr above 0.")
         if rate == 0
-        else ("check that its optimizer holds its parameters and steps", "A gradient of 0 has the same effect.")
+        else ("check that its optimizer has its parameters and is stepped", "A gradient of 0 has the same effect.")
     )
     return Finding(
         FROZEN[player],

@@ -33,9 +33,7 @@ class _ClassificationLoss:
     outputs: Sequence[str]
 
     def __init__(self, weight: float, generator_weight: float, interval: int) -> None:
-        self.weight = weight
-        self.generator_weight = generator_weight
-        self.interval = interval
+        self.weight, self.generator_weight, self.interval = weight, generator_weight, interval
 
     def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
         require_outputs(output, self.outputs, image, self.name)
@@ -160,8 +158,7 @@ class DataToData(_EmbeddingLoss):
     ) -> None:
         super().__init__(weight, generator_weight, interval)
         self.temperature = temperature
-        self.positive_margin = positive_margin
-        self.negative_margin = negative_margin
+        self.positive_margin, self.negative_margin = positive_margin, negative_margin
 
     def _loss(self, turn: gankit.Turn, output: object) -> Tensor:
         own, others, same_class = self._cosines(turn, output)

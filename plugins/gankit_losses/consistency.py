@@ -40,11 +40,8 @@ class Consistency:
         flip: bool = True,
         interval: PositiveInt = 1,
     ) -> None:
-        self.weight = weight
-        self.fake_weight = fake_weight
-        self.shift = shift
-        self.flip = flip
-        self.interval = interval
+        self.weight, self.fake_weight, self.interval = weight, fake_weight, interval
+        self.shift, self.flip = shift, flip
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         total = turn.real.new_zeros(())

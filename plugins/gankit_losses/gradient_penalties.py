@@ -20,8 +20,7 @@ Weight = Annotated[gankit.Scheduled, Field(ge=0)]
 
 class _ZeroCenteredPenalty:
     def __init__(self, *, gamma: Weight = 10.0, interval: PositiveInt = 1) -> None:
-        self.gamma = gamma
-        self.interval = interval
+        self.gamma, self.interval = gamma, interval
 
     def _penalty(self, gradient: Tensor) -> Tensor:
         return self.gamma / 2 * _squared_norms(gradient).mean()
@@ -62,8 +61,7 @@ class GradientPenalty:
     """
 
     def __init__(self, *, weight: Weight = 10.0, interval: PositiveInt = 1) -> None:
-        self.weight = weight
-        self.interval = interval
+        self.weight, self.interval = weight, interval
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         real, fake = turn.real.detach(), turn.fake.detach()
@@ -85,9 +83,7 @@ class DRAGAN:
     """
 
     def __init__(self, *, weight: Weight = 10.0, spread: PositiveFloat = 0.5, interval: PositiveInt = 1) -> None:
-        self.weight = weight
-        self.spread = spread
-        self.interval = interval
+        self.weight, self.spread, self.interval = weight, spread, interval
 
     def discriminator(self, turn: gankit.Turn) -> Tensor:
         real = turn.real.detach()

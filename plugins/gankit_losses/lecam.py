@@ -39,9 +39,7 @@ class LeCam(nn.Module):
         interval: PositiveInt = 1,
     ) -> None:
         super().__init__()
-        self.weight = weight
-        self.decay = decay
-        self.interval = interval
+        self.weight, self.decay, self.interval = weight, decay, interval
         for name in ("real", "fake", "begun"):
             self.register_buffer(name, torch.zeros(()))
 

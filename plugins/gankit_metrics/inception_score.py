@@ -31,8 +31,7 @@ class InceptionScore(CollectsFeatures):
     def __init__(self, *, splits: PositiveInt = 10, seed: Annotated[int, Field(ge=0, lt=2**32)] = 2020) -> None:
         super().__init__()
         self._library = import_optional("torch_fidelity.metric_isc", "torch-fidelity", "metric 'inception_score'")
-        self.splits = splits
-        self.seed = seed
+        self.splits, self.seed = splits, seed
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: fewer images than parts."""

@@ -35,9 +35,7 @@ class KernelDistance(CollectsFeatures):
     ) -> None:
         super().__init__()
         self._library = import_optional("torch_fidelity.metric_kid", "torch-fidelity", "metric 'kid'")
-        self.subsets = subsets
-        self.subset_size = subset_size
-        self.seed = seed
+        self.subsets, self.subset_size, self.seed = subsets, subset_size, seed
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: there are fewer images than a subset needs."""
@@ -56,7 +54,4 @@ class KernelDistance(CollectsFeatures):
             rng_seed=self.seed,
             verbose=False,
         )
-        return {
-            "kid": scores[self._library.KEY_METRIC_KID_MEAN],
-            "kid_std": scores[self._library.KEY_METRIC_KID_STD],
-        }
+        return {"kid": scores[self._library.KEY_METRIC_KID_MEAN], "kid_std": scores[self._library.KEY_METRIC_KID_STD]}

@@ -36,8 +36,7 @@ class PRDC(CollectsFeatures):
     def __init__(self, *, k: PositiveInt = 3, density_k: PositiveInt = 5) -> None:
         super().__init__()
         self._library = import_optional("torch_fidelity.metric_prc", "torch-fidelity", "metric 'prdc'")
-        self.k = k
-        self.density_k = density_k
+        self.k, self.density_k = k, density_k
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: there are too few images for this many neighbours."""

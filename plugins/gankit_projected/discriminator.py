@@ -47,7 +47,7 @@ class ProjectedDiscriminator(nn.Module):
         width: channels of the largest mixed feature map; those of the others and of the heads are multiples of it.
 
     Raises:
-        ValueError: there is no such backbone, or the images have neither 1 nor 3 channels.
+        ValueError: the backbone is unknown, or the images have neither 1 nor 3 channels.
         gankit.GankitError: timm or the weights are not on this machine.
     """
 

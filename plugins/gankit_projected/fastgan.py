@@ -48,7 +48,7 @@ class FastGANGenerator(nn.Module):
     def __init__(self, image: gankit.ImageSpec, latent_dim: int, *, width: PositiveInt = 128) -> None:
         super().__init__()
         sizes = PYRAMID.sizes(image)
-        base, doublings = sizes[0], len(sizes) - 1
+        base = sizes[0]
         widths = [max(int(width * multiplier), 1) for multiplier in MULTIPLIERS[: len(sizes)]]
         embedding = latent_dim if image.classes else 0
         self.embedding = nn.Embedding(image.classes, embedding) if image.classes else None
@@ -57,12 +57,9 @@ class FastGANGenerator(nn.Module):
         self.blocks = nn.ModuleList(
             UpBlock(*pair, embedding, deep=level % 2 == 0) for level, pair in enumerate(pairwise(widths))
         )
+        levels = [level for level in EXCITED if level < len(sizes)]
         self.excitations = nn.ModuleDict(
-            {
-                str(level): SkipLayerExcitation(widths[level - SKIP], widths[level], base)
-                for level in EXCITED
-                if level <= doublings
-            }
+            {str(level): SkipLayerExcitation(widths[level - SKIP], widths[level], base) for level in levels}
         )
         self.to_image = spectral_norm(nn.Conv2d(widths[-1], image.channels, kernel_size=3, padding=1))
 

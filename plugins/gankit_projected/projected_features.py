@@ -40,7 +40,7 @@ class ProjectedFeatures(nn.Module):
         width: channels of the largest feature map.
 
     Raises:
-        ValueError: there is no such network, or the images have neither 1 nor 3 channels.
+        ValueError: the network is unknown, or the images have neither 1 nor 3 channels.
         gankit.GankitError: timm or the weights are not on this machine.
     """
 

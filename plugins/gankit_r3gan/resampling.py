@@ -33,7 +33,13 @@ def downsample(features: Tensor, resampling: Resampling) -> Tensor:
     return downsampled
 
 
-class _Upsample(torch.autograd.Function):
+class _Resampling(torch.autograd.Function):
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Resampling], output: Tensor) -> None:
+        ctx.resampling = inputs[1]
+
+
+class _Upsample(_Resampling):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
         with gankit.full_precision(features):  # autocast computes interpolation in fp32
@@ -41,25 +47,15 @@ class _Upsample(torch.autograd.Function):
             return nearest if resampling == "box" else _filter(nearest, [1, 2, 1], stride=1)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Resampling], output: Tensor) -> None:
-        ctx.resampling = inputs[1]
-
-    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return 4 * downsample(gradient, ctx.resampling), None
 
 
-class _Downsample(torch.autograd.Function):
+class _Downsample(_Resampling):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
         with gankit.full_precision(features):
-            if resampling == "box":
-                return F.avg_pool2d(features, 2)
-            return _filter(features, [1, 3, 3, 1], stride=2)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Resampling], output: Tensor) -> None:
-        ctx.resampling = inputs[1]
+            return F.avg_pool2d(features, 2) if resampling == "box" else _filter(features, [1, 3, 3, 1], stride=2)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -94,66 +94,56 @@ class EqualizedConv(nn.Module):
         return activated(torch.add(bias, result, alpha=self.weight_gain), self.clamp)
 
 
-class Blur(nn.Module):
-    """The low-pass filter [1, 3, 3, 1] / 8 along both axes of each channel.
+class _LowPass(nn.Module):
+    """The low-pass filter [1, 3, 3, 1] / 8 along both axes, times ``gain``."""
+
+    filter: Tensor
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("filter", gain * (line[:, None] * line), persistent=False)
+
+    def kernel(self, images: Tensor) -> Tensor:
+        """The filter for each channel of a depthwise convolution of images [n c h w]: [c 1 4 4]."""
+        return self.filter.to(images.dtype).expand(images.shape[1], 1, -1, -1)
+
+
+class Blur(_LowPass):
+    """The low-pass filter.
 
     Args:
         padding: zeros on each side. Height and width grow by ``2 * padding - 3`` pixels.
     """
 
-    filter: Tensor
-
     def __init__(self, padding: int) -> None:
         super().__init__()
         self.padding = padding
-        self.register_buffer("filter", low_pass(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """[n c h w] to [n c h' w']."""
-        return F.conv2d(images, _per_channel(self.filter, images), padding=self.padding, groups=images.shape[1])
+        return F.conv2d(images, self.kernel(images), padding=self.padding, groups=images.shape[1])
 
 
-class Upsample(nn.Module):
+class Upsample(_LowPass):
     """Upsampling by 2: zeros between the pixels, then the low-pass filter."""
 
-    filter: Tensor
-
     def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("filter", 4 * low_pass(), persistent=False)  # 3 of 4 pixels are zeros
+        super().__init__(gain=4.0)  # 3 of 4 pixels are zeros
 
     def forward(self, images: Tensor) -> Tensor:
         """[n c h w] to [n c 2h 2w]."""
-        weight = _per_channel(self.filter, images)
         with gankit.full_precision(images):
-            return F.conv_transpose2d(images, weight, stride=2, padding=1, groups=images.shape[1])
+            return F.conv_transpose2d(images, self.kernel(images), stride=2, padding=1, groups=images.shape[1])
 
 
-class Downsample(nn.Module):
+class Downsample(_LowPass):
     """Downsampling by 2 after the low-pass filter."""
-
-    filter: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("filter", low_pass(), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """[n c 2h 2w] to [n c h w]."""
-        weight = _per_channel(self.filter, images)
         with gankit.full_precision(images):
-            return F.conv2d(images, weight, stride=2, padding=1, groups=images.shape[1])
-
-
-def low_pass() -> Tensor:
-    """The low-pass filter [4 4], normalized to a sum of 1."""
-    line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-    return line[:, None] * line
-
-
-def _per_channel(kernel: Tensor, images: Tensor) -> Tensor:
-    """The same kernel for each channel of a depthwise convolution: [c 1 4 4]."""
-    return kernel.to(images.dtype).expand(images.shape[1], 1, -1, -1)
+            return F.conv2d(images, self.kernel(images), stride=2, padding=1, groups=images.shape[1])
 
 
 def activated(images: Tensor, clamp: float | None) -> Tensor:

@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gankit.device.fast_convolutions import FastConv2d, FastConvTranspose2d, use_fast_convolutions
-from gankit.device.patch_convolutions import (
-    Conv2dFunction,
-    ConvTranspose2dFunction,
-    Geometry,
-    WeightGradientFunction,
-)
+from gankit.device.patch_convolutions import Geometry, PatchConvolution
 
 
 def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
@@ -45,35 +40,31 @@ def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
 @settings(max_examples=150, deadline=None)
 def test_every_geometry_agrees_with_torch(drawn):
     layer, images = drawn
-    geometry = Geometry.of(layer, large=images.shape[2:])
+    geometry = Geometry.of(layer, images.shape[2:])
     images.requires_grad_()
     output = layer(images)
     gradient = torch.randn_like(output)
     of_images, of_weight = torch.autograd.grad(output, (images, layer.weight), gradient)
-    torch.testing.assert_close(Conv2dFunction.apply(images, layer.weight, geometry), output)
-    torch.testing.assert_close(ConvTranspose2dFunction.apply(gradient, layer.weight, geometry), of_images)
-    torch.testing.assert_close(WeightGradientFunction.apply(images, gradient, geometry), of_weight)
+    torch.testing.assert_close(PatchConvolution.apply(images, None, layer.weight, geometry), output)
+    torch.testing.assert_close(PatchConvolution.apply(None, gradient, layer.weight, geometry), of_images)
+    torch.testing.assert_close(PatchConvolution.apply(images, gradient, None, geometry), of_weight)
 
 
-@pytest.mark.parametrize("function", [Conv2dFunction, ConvTranspose2dFunction, WeightGradientFunction])
+@pytest.mark.parametrize("missing", ["small", "large", "weight"])
 @given(drawn=layers(side=4))
 @settings(max_examples=10, deadline=None)
-def test_each_operation_is_differentiable_twice(function, drawn):
+def test_each_operation_is_differentiable_twice(missing, drawn):
     layer, images = drawn
-    geometry = Geometry.of(layer, large=images.shape[2:])
-    weight, small = layer.weight.detach().requires_grad_(), torch.randn_like(layer(images)).requires_grad_()
-    images.requires_grad_()
-    inputs = {
-        Conv2dFunction: (images, weight),
-        ConvTranspose2dFunction: (small, weight),
-        WeightGradientFunction: (images, small),
-    }[function]
+    geometry = Geometry.of(layer, images.shape[2:])
+    tensors = {"large": images, "small": torch.randn_like(layer(images)), "weight": layer.weight}
+    inputs = {name: tensor.detach().requires_grad_() for name, tensor in tensors.items() if name != missing}
 
     def apply(*given: torch.Tensor) -> torch.Tensor:
-        return function.apply(*given, geometry)
+        named = dict(zip(inputs, given, strict=True))
+        return PatchConvolution.apply(*map(named.get, tensors), geometry)
 
-    assert torch.autograd.gradcheck(apply, inputs)
-    assert torch.autograd.gradgradcheck(apply, inputs)
+    assert torch.autograd.gradcheck(apply, tuple(inputs.values()))
+    assert torch.autograd.gradgradcheck(apply, tuple(inputs.values()))
 
 
 # a layer and the shape of its input, for each way of computing it

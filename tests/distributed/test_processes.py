@@ -55,7 +55,7 @@ def test_without_torchrun(monkeypatch):
 @pytest.mark.parametrize("device", ["cuda:1", "mps"])
 def test_a_device_for_all_of_them(device):
     pytest.importorskip("accelerate")
-    with pytest.raises(gankit.GankitError, match=f"'{device}' is one device, and there are 2 processes"):
+    with pytest.raises(gankit.GankitError, match=f"'{device}' is a single device, but the run has 2 processes"):
         join_processes(device)
 
 

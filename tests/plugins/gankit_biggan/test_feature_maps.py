@@ -108,5 +108,7 @@ def test_the_suggested_sizes_work(height: int, width: int) -> None:
     try:
         generator_feature_maps(gankit.ImageSpec(height, width, 3), 1, None)
     except ValueError as error:
-        for size in str(error).rpartition(" work are ")[2].split(" and "):
+        suggested = str(error).rpartition(" work are ")[2].split(" and ")
+        assert 1 <= len(suggested) <= 2
+        for size in suggested:
             generator_feature_maps(gankit.ImageSpec(*map(int, size.split("x")), channels=3), 1, None)

@@ -1,10 +1,8 @@
 """Image folders and zip files: layouts, labels, channels, splits."""
 
 import io
-import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,62 +16,15 @@ from gankit_datasets import ImageFolder
 from gankit_datasets.shapes import Shapes
 
 
-def png(seed: int, width: int = 8, height: int = 6) -> bytes:
-    buffer = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def fill(folder: Path, files: dict[str, bytes]) -> Path:
-    folder.mkdir(exist_ok=True)
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)
-    return folder
-
-
-def pack(path: Path, files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return path
-
-
-@pytest.fixture(params=["folder", "zip"])
-def put(request, tmp_path):
-    """Writes files into a folder or a zip, and says where."""
-    if request.param == "folder":
-        return lambda files: fill(tmp_path / "images", files)
-    return lambda files: pack(tmp_path / "images.zip", files)
-
-
-def prepared(path: Path, **params: object) -> ImageFolder:
-    dataset = ImageFolder(path=path, **params)
-    dataset.prepare()
-    return dataset
-
-
-def names(dataset: ImageFolder, files: dict[str, bytes]) -> list[str]:
-    """Which file each item is."""
-    name_of = {np.asarray(Image.open(io.BytesIO(data))).tobytes(): name for name, data in files.items()}
-    return [name_of[image.permute(1, 2, 0).numpy().tobytes()] for image, _ in (dataset[i] for i in range(len(dataset)))]
-
-
-CLASSES = {
-    f"{folder}/{i}.png": png(seed, 8 + i, 6) for seed, (folder, i) in enumerate((f, i) for f in "bca" for i in range(4))
-}
-
-
-def test_class_folders_become_labels(put):
-    dataset = ImageFolder(path=put(CLASSES))
+def test_class_folders_become_labels(put, names, class_files):
+    dataset = ImageFolder(path=put(class_files))
     assert dataset.spec == gankit.ImageSpec.any_size(3)
     assert dataset.classes == ()
     dataset.prepare()
     assert isinstance(dataset, gankit.Dataset)
     assert dataset.classes == ("a", "b", "c")
     assert len(dataset) == 12
-    assert names(dataset, CLASSES) == sorted(CLASSES)
+    assert names(dataset, class_files) == sorted(class_files)
     assert dataset.labels.tolist() == [dataset[i][1] for i in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
     assert dataset.labels.dtype == torch.int64
     image, label = dataset[5]
@@ -95,13 +46,13 @@ def test_class_folders_become_labels(put):
         (["a b/x.png", "a/y.png", "ä/z.png"], ("a", "a b", "ä"), [0, 1, 2]),
     ],
 )
-def test_layouts(put, layout, classes, labels):
+def test_layouts(put, layout, classes, labels, png, prepared):
     dataset = prepared(put({name: png(i) for i, name in enumerate(layout)}))
     assert dataset.classes == classes
     assert [dataset[i][1] for i in range(len(dataset))] == labels == dataset.labels.tolist()
 
 
-def test_other_files_are_ignored(put):
+def test_other_files_are_ignored(put, prepared, names, class_files):
     others = {
         "notes.txt": b"x",
         ".DS_Store": b"x",
@@ -110,12 +61,12 @@ def test_other_files_are_ignored(put):
         ".thumbs/0.png": b"x",
         "d/readme.md": b"x",
     }
-    dataset = prepared(put(CLASSES | others))
-    assert names(dataset, CLASSES) == sorted(CLASSES)
+    dataset = prepared(put(class_files | others))
+    assert names(dataset, class_files) == sorted(class_files)
     assert dataset.classes == ("a", "b", "c")
 
 
-def test_recognises_suffixes_in_any_case(put):
+def test_recognises_suffixes_in_any_case(put, png, prepared):
     image = Image.open(io.BytesIO(png(0)))
     files = {}
     for suffix in ("jpg", "JPEG", "png", "webp", "BMP", "tif", "TIFF", "gif"):
@@ -133,7 +84,7 @@ def test_recognises_suffixes_in_any_case(put):
         max_size=12,
     )
 )
-def test_zip_and_folder_give_identical_items(tmp_path_factory, layout):
+def test_zip_and_folder_give_identical_items(tmp_path_factory, layout, png, fill, pack, prepared):
     root = tmp_path_factory.mktemp("layout")
     files = {f"{name}.png": png(seed, 2 + seed, 3) for seed, name in enumerate(sorted(layout))}
     one, other = prepared(fill(root / "folder", files)), prepared(pack(root / "zip.zip", files))
@@ -145,8 +96,8 @@ def test_zip_and_folder_give_identical_items(tmp_path_factory, layout):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
-def test_channels(put, channels):
-    dataset = prepared(put(CLASSES), channels=channels)
+def test_channels(put, channels, prepared, class_files):
+    dataset = prepared(put(class_files), channels=channels)
     assert dataset.spec == gankit.ImageSpec.any_size(channels)
     assert dataset[0][0].shape[0] == channels
 
@@ -157,14 +108,14 @@ def test_empty_until_prepared(tmp_path, call):
         call(ImageFolder(path=tmp_path))
 
 
-def test_zip_with_separators_of_windows(tmp_path):
-    path = pack(tmp_path / "images.zip", {name.replace("/", "\\"): data for name, data in CLASSES.items()})
+def test_zip_with_separators_of_windows(tmp_path, pack, prepared, names, class_files):
+    path = pack(tmp_path / "images.zip", {name.replace("/", "\\"): data for name, data in class_files.items()})
     dataset = prepared(path)
     assert dataset.classes == ("a", "b", "c")
-    assert names(dataset, CLASSES) == sorted(CLASSES)
+    assert names(dataset, class_files) == sorted(class_files)
 
 
-def test_zip_is_read_by_forked_workers(tmp_path):
+def test_zip_is_read_by_forked_workers(tmp_path, png, pack, prepared):
     dataset = prepared(pack(tmp_path / "images.zip", {f"{i:03}.png": png(i) for i in range(64)}))
     expected = [dataset[i][0] for i in range(64)]  # leaves the parent's file open
     loader = DataLoader(dataset, batch_size=4, num_workers=2, multiprocessing_context="fork")
@@ -173,21 +124,21 @@ def test_zip_is_read_by_forked_workers(tmp_path):
         assert torch.equal(images, torch.stack(expected))
 
 
-def test_keeps_the_contract(put):
-    dataset = prepared(put(CLASSES))
+def test_keeps_the_contract(put, prepared, class_files):
+    dataset = prepared(put(class_files))
     dataset[0]  # opens the zip
     check_dataset(dataset)
 
 
-def test_stays_with_its_folder_when_the_current_one_changes(tmp_path, monkeypatch):
-    fill(tmp_path / "images", CLASSES)
+def test_stays_with_its_folder_when_the_current_one_changes(tmp_path, monkeypatch, fill, prepared, class_files):
+    fill(tmp_path / "images", class_files)
     monkeypatch.chdir(tmp_path)
     dataset = prepared(Path("images"))
     monkeypatch.chdir("/")
     assert dataset[0][0].shape == (3, 6, 8)
 
 
-def test_splits_share_nothing_and_keep_their_images(put, tmp_path):
+def test_splits_share_nothing_and_keep_their_images(put, tmp_path, png, fill, prepared, names):
     files = {f"{folder}/{i:03}.png": png(i, 4, 4 + (folder == "b")) for folder in "ab" for i in range(100)}
     path = put(files)
     train, test = (prepared(path, split=split, test_fraction=0.2) for split in ("train", "test"))
@@ -216,7 +167,7 @@ def test_registered_with_its_parameters(tmp_path):
     assert (dataset.path, dataset.channels) == (tmp_path, 1)
 
 
-def test_round_trip_of_a_whole_set(put):
+def test_round_trip_of_a_whole_set(put, prepared):
     shapes = Shapes(count=30, size=20)
     files = {}
     for i in range(30):

@@ -41,7 +41,7 @@ class TestCollapse:
         assert [finding.kind for finding in found] == ["mode_collapse"] * collapsed
         assert ratio == pytest.approx(part, rel=0.2)
         if collapsed:
-            assert f"by {ratio:.1%} of what real images do" in found[0].message
+            assert f"vary {ratio:.1%} as much as real images" in found[0].message
 
     @pytest.mark.parametrize("few", [3, 12, 40])
     def test_a_few_repeated_images(self, reals, shapes, few):

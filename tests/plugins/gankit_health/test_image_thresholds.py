@@ -95,6 +95,11 @@ class TestCollapse:
 
 
 class TestLeak:
+    @pytest.fixture
+    def detector(self):
+        """Without attributes, which each test sets as far as its method reads them."""
+        return object.__new__(LeakDetector)
+
     @pytest.mark.parametrize(
         ("plain", "filled", "fakes", "leaked"),
         [
@@ -108,8 +113,7 @@ class TestLeak:
             (0.0, 0.2, 0.61, False),
         ],
     )
-    def test_filled_cells(self, monkeypatch, plain, filled, fakes, leaked):
-        detector = object.__new__(LeakDetector)
+    def test_filled_cells(self, detector, monkeypatch, plain, filled, fakes, leaked):
         detector._plain, detector._filled, detector._value = torch.tensor([plain]), torch.tensor([filled]), 0
         monkeypatch.setattr(augmentation_leak, "flat_cells", lambda images: torch.tensor([fakes]))
         assert len(detector._filled_cells(torch.zeros(1, 3, 8, 8))) == leaked
@@ -125,8 +129,7 @@ class TestLeak:
             (1.0, 0.0038, 0.0, False),
         ],
     )
-    def test_similarity(self, monkeypatch, apart, to_reals, to_augmented, leaked):
-        detector = object.__new__(LeakDetector)
+    def test_similarity(self, detector, monkeypatch, apart, to_reals, to_augmented, leaked):
         detector._whitened, detector._apart, detector._own = (lambda features: features), apart, 2.0
         detector._reals, detector._augmented = to_reals, to_augmented
         monkeypatch.setattr(augmentation_leak, "energy_distance", lambda points, distance: distance)
@@ -140,10 +143,13 @@ class TestLeak:
 
 
 class TestMissingModes:
-    def coverage(self, names):
+    def check(self, names, shares, *distances):
+        """The findings for a fit with these shares of three groups."""
         random = torch.Generator().manual_seed(0)
         features = tuple(torch.randn(40, 6, generator=random) + shift for shift in (0, 2, 4))
-        return ModeCoverage(Groups(names, features, torch.tensor([0.5, 0.25, 0.25])))
+        coverage = ModeCoverage(Groups(names, features, torch.tensor([0.5, 0.25, 0.25])))
+        coverage.fit = lambda images: Fit(torch.tensor(shares), *distances)
+        return coverage.check(torch.zeros(1))
 
     CLASSES = ("a", "b", "c")
 
@@ -163,43 +169,43 @@ class TestMissingModes:
         ],
     )
     def test_distances(self, names, fit, reported):
-        coverage = self.coverage(names)
-        coverage.fit = lambda images: Fit(torch.tensor([0.5, 0.5, 0.0]), *fit)
-        assert kinds(coverage.check(torch.zeros(1))) == ["missing_modes"] * reported
+        assert kinds(self.check(names, [0.5, 0.5, 0.0], *fit)) == ["missing_modes"] * reported
 
     @pytest.mark.parametrize(("share", "missing"), [(0.049, True), (0.051, False)])
     def test_a_group_is_missing_below_a_fifth_of_its_frequency(self, share, missing):
-        coverage = self.coverage(self.CLASSES)
-        coverage.fit = lambda images: Fit(torch.tensor([0.5, 0.5 - share, share]), 1.0, 0.0, 1.0)
-        found = coverage.check(torch.zeros(1))
+        found = self.check(self.CLASSES, [0.5, 0.5 - share, share], 1.0, 0.0, 1.0)
         assert len(found) == missing
         if missing:
             assert found[0].figures["missing_share"] == pytest.approx(0.25)
 
 
 class TestGroups:
-    def labelled(self, image_run, counts):
-        run = image_run(count=sum(counts))
-        run.labels = run.dataset.labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-        return run
+    @pytest.fixture
+    def groups_of(self, image_run):
+        """``groups_of(300, 100)``: the groups of a run with this number of images of each class."""
 
-    def test_frequencies_of_unbalanced_classes(self, image_run):
-        groups = RealImages(self.labelled(image_run, (300, 100, 50)), 450).groups
+        def read(*counts):
+            run = image_run(count=sum(counts))
+            run.labels = run.dataset.labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+            return RealImages(run, sum(counts)).groups
+
+        return read
+
+    def test_frequencies_of_unbalanced_classes(self, groups_of):
+        groups = groups_of(300, 100, 50)
         assert groups.frequencies.tolist() == pytest.approx([300 / 450, 100 / 450, 50 / 450])
         assert [len(part) for part in groups.features] == [112, 100, 50]
 
     @pytest.mark.parametrize(("rare", "names"), [(32, ("circle", "square", "triangle")), (31, ("circle", "square"))])
-    def test_classes_need_thirty_two_images(self, image_run, rare, names):
-        assert RealImages(self.labelled(image_run, (100, 100, rare)), 1024).groups.names == names
+    def test_classes_need_thirty_two_images(self, groups_of, rare, names):
+        assert groups_of(100, 100, rare).names == names
 
-    def test_classes_are_read_up_to_128_images(self, image_run):
-        groups = RealImages(self.labelled(image_run, (600, 600)), 1200).groups
-        assert [len(part) for part in groups.features] == [128, 128]
+    def test_classes_are_read_up_to_128_images(self, groups_of):
+        assert [len(part) for part in groups_of(600, 600).features] == [128, 128]
 
     @pytest.mark.parametrize(("classes", "by_class"), [(24, True), (25, False)])
-    def test_more_than_24_classes_are_clustered(self, image_run, classes, by_class):
-        groups = RealImages(self.labelled(image_run, (32,) * classes), 1024).groups
-        assert (groups.names is not None) == by_class
+    def test_more_than_24_classes_are_clustered(self, groups_of, classes, by_class):
+        assert (groups_of(*[32] * classes).names is not None) == by_class
 
     @pytest.mark.parametrize(("count", "clustered"), [(320, True), (319, False)])
     def test_clusters_need_320_images(self, image_run, count, clustered):
