@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
     from .networks.image_sizes import ImagePyramid as ImagePyramid
-    from .recipe.checked import CheckedRecipe as CheckedRecipe
+    from .recipe.checked_recipe import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
     from .runs.file_names import checkpoint_name as checkpoint_name
@@ -94,7 +94,7 @@ _NAMES_BY_MODULE = {
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
     "networks.image_sizes": "ImagePyramid",
-    "recipe.checked": "CheckedRecipe",
+    "recipe.checked_recipe": "CheckedRecipe",
     "recipe.model": "Recipe",
     "registry": "Registries",
     "runs.file_names": "checkpoint_name",

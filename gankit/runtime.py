@@ -18,7 +18,7 @@ from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .game.adversarial import Adversarial
 from .plugin_loader import PluginLoader
-from .recipe.checked import CheckedRecipe
+from .recipe.checked_recipe import CheckedRecipe
 from .recipe.inheritance import read_document
 from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order

@@ -35,7 +35,7 @@ LAYERS = (
 FILES_ARE_PARTS = (0, 8, 10)  # layers of single files, which may import each other
 WITHOUT_TORCH = (
     "gankit", "gankit.errors", "gankit.messages", "gankit.interfaces", "gankit.events", "gankit.schedule",
-    "gankit.files", "gankit.registry", "gankit.recipe.model", "gankit.recipe.checked", "gankit.runs.json_lines",
+    "gankit.files", "gankit.registry", "gankit.recipe.model", "gankit.recipe.checked_recipe", "gankit.runs.json_lines",
     "gankit.runs.file_names", "gankit.distributed.torchrun", "gankit.hookspecs", "gankit.plugin_loader",
     "gankit.cli.main",
 )  # fmt: skip

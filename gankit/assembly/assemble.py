@@ -19,13 +19,13 @@ from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
 from ..interfaces import Dataset, ImageSpec
-from ..recipe.checked import CheckedRecipe
+from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
 from ..sampling.samples import GeneratorInputs
 from ..training.callbacks import Callbacks
-from ..training.schedules import ComponentSchedule
+from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
 from .components import Components, build_components, named_components, of_section, require_checkpointed_and_trained

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import GankitError, Problem
 from ..interfaces import PLAYERS, ImageSpec
 from ..messages import one_line, truncate
-from ..recipe.checked import CheckedRecipe
+from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import in_order
 from ..registry import Selected

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..errors import GankitError, RecipeError
 from ..interfaces import ImageSpec
-from ..recipe.checked import CheckedRecipe
+from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, dotted
 from ..recipe.model import Recipe
 from ..training.callbacks import require_state_dict_pair

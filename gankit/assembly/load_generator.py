@@ -17,7 +17,7 @@ from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
 from ..sampling.samples import GeneratorInputs
 from ..sampling.trained_generator import TrainedGenerator
-from ..training.schedules import ComponentSchedule
+from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
 from .selection import select
 

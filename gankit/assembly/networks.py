@@ -15,7 +15,7 @@ from ..distributed.processes import Processes
 from ..errors import CheckpointError, RecipeError
 from ..interfaces import PLAYERS, ImageSpec
 from ..messages import one_line
-from ..recipe.checked import CheckedRecipe
+from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..training.ema import GeneratorEMA

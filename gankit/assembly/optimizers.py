@@ -10,8 +10,8 @@ from torch import nn
 
 from ..errors import RecipeError
 from ..interfaces import PLAYERS
-from ..recipe.checked import CheckedRecipe
-from ..training.schedules import OptimizerSchedule, parameter_groups
+from ..recipe.checked_recipe import CheckedRecipe
+from ..training.scheduled_parameters import OptimizerSchedule, parameter_groups
 
 
 def build_optimizers(

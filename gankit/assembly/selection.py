@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..errors import Problem
 from ..interfaces import PLAYERS
-from ..recipe.checked import CheckedRecipe
+from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import Document, KeyPath, item_at
 from ..recipe.model import Component, Optimizers, Recipe
 from ..recipe.validation import validate

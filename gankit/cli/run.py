@@ -15,7 +15,7 @@ from .resume import resume
 from .run_and_resume import train
 
 if TYPE_CHECKING:
-    from ..recipe.checked import CheckedRecipe
+    from ..recipe.checked_recipe import CheckedRecipe
     from ..runtime import Runtime
     from ..training.trainer import Trainer
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from ..errors import CheckpointError
 from ..runs.checkpoint import Checkpoint
-from .schedules import OptimizerSchedule
+from .scheduled_parameters import OptimizerSchedule
 from .setup import TrainingSetup
 
 

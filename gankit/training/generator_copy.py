@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from ..sampling.trained_generator import TrainedGenerator
-from .schedules import ComponentSchedule
+from .scheduled_parameters import ComponentSchedule
 from .setup import TrainingSetup
 
 

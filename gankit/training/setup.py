@@ -11,12 +11,12 @@ from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..game.game import Game, PhaseHook
 from ..interfaces import ImageSpec
-from ..recipe.checked import CheckedRecipe
+from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
 from ..sampling.samples import GeneratorInputs
 from .callbacks import Callbacks
-from .schedules import ComponentSchedule, OptimizerSchedule
+from .scheduled_parameters import ComponentSchedule, OptimizerSchedule
 from .train_state import TrainState
 
 
