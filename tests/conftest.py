@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch reads this when it is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import gzip
 import importlib.util
-import os
 import struct
 import sys
 import zipfile
@@ -23,9 +27,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 import gankit
-
-if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TINY_PLUGIN = Path(__file__).parent / "tiny_plugin.py"
