@@ -14,11 +14,13 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 VARIANTS = (  # of recipes that train in the default suite
     "biggan_cifar10_",
     "contragan_cifar10",
-    "projected_cifar10_conditional",
+    "dcgan_cifar10_conditional",
+    "projected_cifar10_",
     "projected_image_folder",
     "r3gan_cifar10_unconditional",
     "sagan_cifar10_conditional",
-    "stylegan2_cifar10_conditional",
+    "sngan_cifar10_conditional",
+    "stylegan2_cifar10_",
 )
 SMALLER = ["generator.width=8", "discriminator.width=8", "loader.batch_size=8", "train.steps=2"]
 
