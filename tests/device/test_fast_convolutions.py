@@ -42,7 +42,7 @@ def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
 
 
 @given(layers(side=9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_every_geometry_agrees_with_torch(drawn):
     layer, images = drawn
     geometry = Geometry.of(layer, large=images.shape[2:])
