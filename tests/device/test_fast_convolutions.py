@@ -57,7 +57,7 @@ def test_every_geometry_agrees_with_torch(drawn):
 
 @pytest.mark.parametrize("function", [Conv2dFunction, ConvTranspose2dFunction, WeightGradientFunction])
 @given(drawn=layers(side=4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_each_operation_is_differentiable_twice(function, drawn):
     layer, images = drawn
     geometry = Geometry.of(layer, large=images.shape[2:])
