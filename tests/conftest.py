@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch reads this when it is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import gzip
 import importlib.util
-import os
 import struct
 import sys
 import zipfile
@@ -23,9 +27,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import gankit
-
-if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+from gankit import registry
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TINY_PLUGIN = Path(__file__).parent / "tiny_plugin.py"
@@ -50,6 +52,23 @@ class Said(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _schemas_of_built_in_components() -> Iterator[None]:
+    """Each is made once per process: most of the time of a new runtime goes into them, and they do not change."""
+    make, made = registry.signature_schema, {}
+
+    def schema(factory: Callable[..., Any], context: tuple[str, ...], where: str) -> type[registry.Params]:
+        if not getattr(factory, "__module__", "").startswith("gankit_"):
+            return make(factory, context, where)
+        if (factory, context) not in made:
+            made[factory, context] = make(factory, context, where)
+        return made[factory, context]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(registry, "signature_schema", schema)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def layers(side: int) -> st.SearchStrategy[tuple[nn.Conv2d, torch.Tensor]]:
 
 
 @given(layers(side=9))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_every_geometry_agrees_with_torch(drawn):
     layer, images = drawn
     geometry = Geometry.of(layer, images.shape[2:])
@@ -52,7 +52,7 @@ def test_every_geometry_agrees_with_torch(drawn):
 
 @pytest.mark.parametrize("missing", ["small", "large", "weight"])
 @given(drawn=layers(side=4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 def test_each_operation_is_differentiable_twice(missing, drawn):
     layer, images = drawn
     geometry = Geometry.of(layer, images.shape[2:])

@@ -202,7 +202,7 @@ def test_convolutions(assemble, changes):
 @pytest.mark.parametrize(
     ("peculiarity", "regularizers"),
     [
-        ("batch norm", [R1]),
+        pytest.param("batch norm", [R1], marks=pytest.mark.slow),  # a lazy R1 is below
         ("batch norm", [{"name": "gradient_penalty"}]),
         ("batch norm", [{"name": "logits_first"}]),
         ("batch norm", [R1 | {"interval": 2}, R2 | {"interval": 3}]),
@@ -221,7 +221,7 @@ def test_penalties(assemble, peculiarity, regularizers):
     assert trainer.game.compiled.warnings == []
 
 
-@pytest.mark.parametrize("regularizers", [[R1], [R1, R2]])
+@pytest.mark.parametrize("regularizers", [pytest.param([R1], marks=pytest.mark.slow), [R1, R2]])
 def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, regularizers, monkeypatch):
     # what a backward keeps and what it computes again, "aot_eager" leaves as it is
     monkeypatch.setattr(torch, "compile", traced_by("aot_eager_decomp_partition"))

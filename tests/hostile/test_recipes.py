@@ -49,11 +49,11 @@ def run_fuzzer(first: int, count: int) -> tuple[dict[str, Any], list[str]]:
 
 
 class TestMutations:
-    def test_sixty_cases(self):
-        summary, faults = run_fuzzer(0, 60)
+    def test_thirty_cases(self):
+        summary, faults = run_fuzzer(0, 30)
         assert not faults, "\n".join(faults)
         assert summary["accepted"] > 0
-        assert summary["refused"] > 30
+        assert summary["refused"] > 15
 
     @pytest.mark.slow
     def test_ten_thousand_cases(self):

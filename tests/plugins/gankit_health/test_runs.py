@@ -64,7 +64,7 @@ def test_a_healthy_run_raises_no_alarm(events, changes):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"loss": "bce"}, R1, *(pytest.param(loss, marks=pytest.mark.slow) for loss in LOSSES)],
+    [{"loss": "bce"}, *(pytest.param(loss, marks=pytest.mark.slow) for loss in (R1, *LOSSES))],
     ids=["bce", "r1", "hinge", "lsgan", "wgan-gp"],
 )
 def test_a_learning_rate_of_d_fifty_times_too_high(events, changes):

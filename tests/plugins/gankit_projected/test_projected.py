@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 import gankit
 from gankit import testing
+from gankit_projected.backbone import load_backbone
 from gankit_projected.discriminator import Head, ProjectedDiscriminator
 from gankit_projected.frozen_weights import fingerprint
 from gankit_projected.projected_features import resized
@@ -176,8 +177,9 @@ def test_projections_follow_the_seed() -> None:
     assert not torch.equal(one, other)
 
 
-def test_building_the_pretrained_network_leaves_the_random_state_unchanged() -> None:
+def test_building_the_pretrained_network_leaves_the_random_state_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights drawn after it must not depend on the version of timm."""
+    monkeypatch.setattr("gankit_projected.projected_features.load_backbone", load_backbone)  # not the copy
     torch.manual_seed(0)
     network = ProjectedDiscriminator(SMALL, features_size=32, width=2)
     follows = torch.rand(3)
