@@ -132,9 +132,13 @@ class Loader:
         raws = iter(loader)
         try:
             while True:
-                yield self._to_batch(_next(raws))
+                raw = _next(raws)
+                if isinstance(raw, Exception):
+                    raise raw
+                yield self._to_batch(raw)
         finally:
-            del raws  # ends the workers now instead of when a traceback that holds this frame is collected
+            # Ends the workers now. Collected with a traceback, they would be waited for, 5 seconds for each worker.
+            del raws
 
 
 def _read(source: Source, order: Order, position: int, length: int) -> RawBatch:
@@ -156,19 +160,13 @@ class _RawBatches(TorchDataset["RawBatch | ReadError"]):
             return error
 
 
-def _next(raws: Iterator[RawBatch | ReadError]) -> RawBatch:
-    """The next batch from the workers.
-
-    Raises:
-        DataWorkerError: a worker died.
-        DataError, OSError, MemoryError: an image cannot be read.
-    """
+def _next(raws: Iterator[RawBatch | ReadError]) -> RawBatch | ReadError:
+    """The next batch from the workers, or their error. Raises: DataWorkerError: a worker died."""
     try:
-        raw = next(raws)
+        return next(raws)
     except (ConnectionError, FileNotFoundError, EOFError) as error:  # the batch of a dead worker cannot be received
         raise DataWorkerError("exited unexpectedly") from error
     except RuntimeError as error:
-        raise worker_death(error) or error from error
-    if isinstance(raw, Exception):
-        raise raw
-    return raw
+        if (death := worker_death(error)) is not None:
+            raise death from error
+        raise

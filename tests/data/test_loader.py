@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 
 import numpy as np
 import pytest
@@ -133,6 +134,7 @@ def test_a_damaged_image_in_the_stream_gives_one_message(workers):
     with pytest.raises(gankit.DataError) as caught:
         list(itertools.islice(made.stream(0), 2))
     assert str(caught.value) == "pictures/3.png: is damaged"
+    assert not multiprocessing.active_children()  # although the traceback of the error is still there
 
 
 @pytest.mark.parametrize(
