@@ -102,9 +102,7 @@ class Game:
         return images.to(self.engine.dtype)  # type: ignore[no-any-return]
 
     def augment(self, images: Tensor) -> Tensor:
-        """The images as D sees them, in full precision: the 8 bits of bf16's mantissa would be visible to D."""
-        if self.augmentations:
-            with self.engine.full_precision():
-                for augmentation in self.augmentations:
-                    images = augmentation(images)
+        """The images as D sees them. Turns call it in full precision: D could see the rounding errors of bf16."""
+        for augmentation in self.augmentations:
+            images = augmentation(images)
         return images

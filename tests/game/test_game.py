@@ -10,6 +10,7 @@ from torch import nn
 
 import gankit
 from gankit.game.freezing import frozen
+from gankit.testing import make_turn
 
 
 class Probe:
@@ -135,6 +136,39 @@ def test_a_lazy_regularizer_takes_its_own_step_times_the_interval(assemble):
     assert float(difference.detach()) == pytest.approx(-1.5, abs=1e-6)
     reported = ["counter" in lazy.step() for _ in range(5)]
     assert reported == [False, False, True, False, False], "due in D's turns 0, 3, 6, ..."
+
+
+def test_a_turn_knows_how_many_images_d_saw_before_the_step(assemble):
+    trainer = assemble(regularizers=[{"name": "counter"}], train={"discriminator_steps": 2})
+    for _ in range(2):
+        trainer.step()
+    assert trainer.game.regularizers["counter"].turns == [0, 0, 16, 16]
+
+
+def test_uniform_draws_new_numbers_in_every_call():
+    turn = make_turn("discriminator", lambda z: z[:, :3, None, None], lambda images: images.mean(), torch.zeros(5, 3, 1, 1))
+    first, second = turn.uniform(4), turn.uniform(4)
+    assert first.shape == second.shape == (5, 4)
+    assert not torch.equal(first, second)
+
+
+def test_after_is_called_on_every_kind_of_component(assemble):
+    trainer = assemble(regularizers=[{"name": "counter"}], augmentations=[{"name": "doubling"}])
+    game = trainer.game
+    kinds = {
+        "loss": game.loss,
+        "regularizer": game.regularizers["counter"],
+        "augmentation": game.augmentations[0],
+        "latent": game.latent,
+        "generator": game.generator,
+        "discriminator": game.discriminator,
+        "game": game.rules,
+    }
+    called = []
+    for kind, component in kinds.items():
+        component.after = lambda turn, kind=kind: called.append((turn.player, kind))
+    trainer.step()
+    assert called == [(player, kind) for player in ("discriminator", "generator") for kind in kinds]
 
 
 def test_leaves_are_made_only_when_a_penalty_is_due(assemble):
@@ -266,6 +300,7 @@ def test_after_sees_the_whole_turn_where_it_was_played_in_parts(with_follower):
     assert torch.equal(turn.labels, batch.labels)
     assert torch.allclose(turn.real_logits, d(batch.images))
     assert len(turn.fake) == len(turn.latents) == len(turn.fake_logits) == 8
+    assert torch.allclose(turn.fake_logits, d(turn.fake))
 
 
 def test_figures_of_after_join_the_steps(with_follower, monkeypatch):
@@ -289,12 +324,19 @@ def test_latents_are_those_of_the_fakes_with_many_heads(with_follower, fresh):
 
 
 def test_losses_and_penalties_compute_in_full_precision(with_follower):
-    trainer = with_follower(train={"precision": "bf16"}, regularizers=[{"name": "r1"}, {"name": "gradient_penalty"}])
-    hidden = []
+    regularizers = [{"name": "r1"}, {"name": "gradient_penalty"}]
+    trainer = with_follower(
+        train={"precision": "bf16"}, regularizers=regularizers, augmentations=[{"name": "doubling"}]
+    )
+    hidden, augmented_in_bf16 = [], []
+    trainer.game.augmentations[0].register_forward_hook(
+        lambda *_: augmented_in_bf16.append(torch.is_autocast_enabled("cpu"))
+    )
     trainer.state.discriminator.hidden.register_forward_hook(lambda module, args, out: hidden.append(out.dtype))
     scalars = trainer.step()
     assert trainer.game.loss.dtype == torch.float32
     assert set(hidden) == {torch.bfloat16}, "the networks do not"
+    assert set(augmented_in_bf16) == {False}
     assert all(value.dtype == torch.float32 and bool(value.isfinite()) for value in scalars.values())
 
 
