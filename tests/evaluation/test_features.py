@@ -93,6 +93,8 @@ class TestRealImages:
         changed[29, 2, 7, 7] ^= 1
         others = [real(changed).info, real(images, 29).info, real(images, side=7).info, real(noise(30, 16)).info]
         assert len({info.fingerprint, *(other.fingerprint for other in others)}) == 5
+        eight, two = torch.zeros(8, 3, 8, 8, dtype=torch.uint8), torch.zeros(2, 3, 16, 16, dtype=torch.uint8)
+        assert real(eight).info.fingerprint != real(two, side=16).info.fingerprint  # of the same bytes
 
     def test_an_empty_dataset(self):
         with pytest.raises(gankit.DataError, match="'set' is empty"):

@@ -48,6 +48,7 @@ def test_places_are_in_the_file_that_sets_the_value(write):
     child = write("child.yaml", "extends: sub/base.yaml\nloss:\n  smoothing: 1\ngenerator:\n  name: b\n")
     document = read_document(child)
     assert document.place(("image", "size")) == "sub/base.yaml:2:15"
+    assert document.place(("loss",)) == "child.yaml:3:3"
     assert document.place(("loss", "name")) == "sub/base.yaml:3:7"
     assert document.place(("loss", "smoothing"), of_key=True) == "child.yaml:3:3"
     assert document.place(("generator", "name")) == "child.yaml:5:9"
@@ -114,9 +115,9 @@ def test_circle_through_a_symbolic_link(write, error_of):
 
 def test_many_parents(write):
     for index in range(40):
-        write(f"{index}.yaml", f"extends: {index + 1}.yaml\nx{index}: {index}\n")
-    write("40.yaml", "x40: 40\n")
-    assert read_document("0.yaml").data == {f"x{index}": index for index in range(41)}
+        write(f"{index}.yaml", f"extends: {index + 1}.yaml\nx{index}: {index}\nnearest: {index}\n")
+    write("40.yaml", "x40: 40\nnearest: 40\n")
+    assert read_document("0.yaml").data == {"nearest": 0, **{f"x{index}": index for index in range(41)}}
 
 
 def test_problems_of_parents(write, error_of):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from gankit import RecipeError
 from gankit.recipe.validation import validate
@@ -125,3 +127,14 @@ def test_default_of_a_plugin_may_be_true_for_a_number():
     schema = registry.get("loss").schema
     assert validate(schema, {})[0] == schema()
     assert [str(problem) for problem in validate(schema, {"bias": True})[1]] == ["bias: should be a number; got true"]
+
+
+def test_a_wrong_item_is_not_reported_as_a_short_list_too():
+    registry = Registry("losses")
+
+    def loss(*, names: Annotated[tuple[str, ...], Field(min_length=1)]): ...
+
+    registry.add("loss", loss)
+    schema = registry.get("loss").schema
+    assert [str(problem) for problem in validate(schema, {"names": [1]})[1]] == ["names.0: should be a string; got 1"]
+    assert len(validate(schema, {"names": []})[1]) == 1
