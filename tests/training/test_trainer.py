@@ -1,8 +1,7 @@
-"""A run: its length, its callbacks, its directory, and that it meets no other run."""
+"""A run: its length, labels, schedules and directory; that it can be repeated, and that it meets no other run."""
 
 from __future__ import annotations
 
-import json
 import random
 
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 import gankit
-from gankit.runs.json_lines import JsonLines
 
 CALLBACKS = [{"name": "watcher"}, {"name": "checkpoint", "every": 4}]
 
@@ -22,10 +20,6 @@ def weights(trainer):
 
 def same(one, other):
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
-def watcher(trainer):
-    return next(c for c in trainer.callbacks.named.values() if hasattr(c, "calls")).calls
 
 
 @pytest.mark.parametrize(
@@ -45,69 +39,12 @@ def test_discriminator_steps_count_as_images(runtime, recipe, tmp_path):
     assert (trainer.state.step, trainer.state.images) == (6, 96)
 
 
-def test_callbacks_are_called_in_order(runtime, recipe, tmp_path):
-    trainer = runtime.assemble(recipe(callbacks=CALLBACKS, train={"steps": 7}), tmp_path / "run")
-    trainer.fit()
-    assert watcher(trainer) == [
-        ("start", 0),
-        *(("step", n) for n in (1, 2, 3, 4)),
-        ("checkpoint", 4),
-        ("step", 5),
-        ("step", 6),
-        ("epoch", 6),
-        ("step", 7),
-        ("end: done", 7),
-        ("checkpoint", 7),
-    ]
-
-
-def test_a_step_by_hand_calls_nobody(runtime, recipe, tmp_path):
-    trainer = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "run")
-    trainer.step()
-    assert watcher(trainer) == []
-    assert not (tmp_path / "run").exists()
-
-
 def test_iterating_and_fit_are_the_same(runtime, recipe, tmp_path):
     one, two = (runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / name) for name in "ab")
     yielded = list(one)
     two.fit()
     assert len(yielded) == 4
     assert same(weights(one), weights(two))
-
-
-def test_leaving_the_loop_early_saves(runtime, recipe, tmp_path):
-    trainer = runtime.assemble(recipe(callbacks=CALLBACKS, train={"steps": 9}), tmp_path / "run")
-    for _ in trainer:
-        if trainer.state.step == 2:
-            break
-    assert watcher(trainer)[-2:] == [("end: left early", 2), ("checkpoint", 2)]
-    assert json.loads((tmp_path / "run/run.json").read_text())["ended"]["reason"] == "left early"
-
-
-def test_a_failing_callback_is_told_of_and_nothing_broken_is_saved(runtime, recipe, tmp_path):
-    trainer = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "run")
-
-    class Broken:
-        def on_step_end(self, run):
-            raise ZeroDivisionError("oh")
-
-    trainer.callbacks.add("broken", Broken())
-    with pytest.raises(ZeroDivisionError):
-        trainer.fit()
-    assert watcher(trainer)[-1] == ("exception", 1)
-    assert trainer.ending == "failed: ZeroDivisionError: oh"
-    assert [event["event"] for event in JsonLines.read(tmp_path / "run/events.jsonl")] == ["started", "failed"]
-    assert trainer.checkpoint is None
-
-
-def test_an_unknown_callback_method_is_refused(runtime, recipe):
-    class Misspelt:
-        def on_step_ends(self, run): ...
-
-    trainer = runtime.assemble(recipe())
-    with pytest.raises(gankit.GankitError, match="unknown method 'on_step_ends'; a callback has any of on_run_start"):
-        trainer.callbacks.add("misspelt", Misspelt())
 
 
 def test_nothing_is_overwritten(runtime, recipe, tmp_path, monkeypatch):
@@ -225,6 +162,17 @@ def test_initialize_begins_with_the_weights_of_another_run(runtime, recipe, tmp_
     assert (second.state.step, second.state.images) == (0, 0)
 
 
+def test_initialize_takes_the_average_along(runtime, recipe, tmp_path):
+    ema = {"half_life_images": 100, "ramp_up": None}
+    first = runtime.assemble(recipe(callbacks=CALLBACKS, ema=ema), tmp_path / "first")
+    first.fit()
+    second = runtime.assemble(recipe(initialize=str(tmp_path / "first"), ema=ema), tmp_path / "second")
+    assert torch.equal(second.sample(4), first.sample(4))
+    second.step()
+    names = dict(second.state.ema.module.named_parameters())
+    assert not any(torch.equal(value, names[name]) for name, value in second.state.generator.named_parameters())
+
+
 def test_the_resolved_recipe_runs_again_to_the_same_result(runtime, recipe, tmp_path):
     first = runtime.assemble(recipe(loader={"flip": True}, conditional=True), tmp_path / "first")
     first.fit()
@@ -261,132 +209,3 @@ def test_any_size_and_channels(runtime, recipe, tmp_path, size, channels):
     height, width = (size, size) if isinstance(size, int) else size
     assert trainer.sample(3).shape == (3, channels, height, width)
     assert (tmp_path / "run/fake_samples_epoch_000.png").is_file()
-
-
-class Fading(torch.nn.Module):
-    """A generator with a scheduled parameter, and a weight of five dimensions."""
-
-    def __init__(self, image, latent_dim, *, fade: gankit.Scheduled = 0.0):
-        super().__init__()
-        self.image, self.fade = image, fade
-        self.weight = torch.nn.Parameter(torch.zeros(1, 1, 1, 1, latent_dim))
-
-    def forward(self, z, labels=None):
-        shape = (len(z), self.image.channels, self.image.height, self.image.width)
-        return ((z * self.weight.view(-1)).sum(1) * self.fade).tanh().view(-1, 1, 1, 1).expand(shape)
-
-
-class Hooked:
-    """A plugin made of what a test needs."""
-
-    def __init__(self, **components):
-        self.components = components
-
-    @gankit.hookimpl
-    def register(self, registries):
-        for kind, (name, factory) in self.components.items():
-            getattr(registries, kind).add(name, factory)
-
-
-def test_a_networks_scheduled_parameters_move_and_the_averages_too(runtime, recipe):
-    runtime.load_plugin(Hooked(generators=("fading", Fading)))
-    fade = {"start": 0.0, "end": 1.0, "over_images": 16}
-    ema = {"half_life_images": {"start": 0, "end": 100, "over_images": 1000}}
-    trainer = runtime.assemble(recipe(generator={"name": "fading", "fade": fade}, ema=ema))
-    seen = []
-    for _ in range(3):
-        trainer.step()
-        seen.append((trainer.state.generator.fade, trainer.state.ema.module.fade))
-    assert seen == [(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)]
-
-
-class LearningLoss(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def discriminator(self, turn): ...
-
-    generator = discriminator
-
-
-class HalfState:
-    def discriminator(self, turn): ...
-
-    generator = discriminator
-
-    def state_dict(self): ...
-
-
-@pytest.mark.parametrize(
-    ("loss", "message"),
-    [
-        (LearningLoss, "loss: LearningLoss: no optimizer would train its parameter 'weight': move it into"),
-        (
-            HalfState,
-            "loss: HalfState: has only state_dict; a state in checkpoints needs state_dict and load_state_dict",
-        ),
-    ],
-)
-def test_what_would_be_silently_lost_is_refused(runtime, recipe, loss, message):
-    runtime.load_plugin(Hooked(losses=("odd", loss)))
-    with pytest.raises(gankit.RecipeError, match=message):
-        runtime.assemble(recipe(loss={"name": "odd"}))
-
-
-class Greedy:
-    """A game of its own, which takes two batches a step, and fails when told to."""
-
-    fails = False
-
-    def step(self, game, batches, state):
-        reals = [next(batches), next(batches)]
-        if self.fails:
-            raise ZeroDivisionError
-        with gankit.frozen(game.generator):
-            return gankit.take_turn(game, state, "discriminator", reals[0], None) | {"sum": reals[1].images.sum()}
-
-
-def test_a_game_of_its_own_trains_as_many_images_as_it_is_told(runtime, recipe, tmp_path):
-    runtime.load_plugin(Hooked(games=("greedy", Greedy)))
-    made = recipe(train={"steps": None, "epochs": 2, "game": {"name": "greedy"}})
-    trainer = runtime.assemble(made, tmp_path / "run")
-    trainer.fit()
-    assert (trainer.state.step, trainer.state.images, trainer.epoch) == (6, 96, 1)
-
-
-def test_a_failed_step_can_be_played_again(runtime, recipe):
-    runtime.load_plugin(Hooked(games=("greedy", Greedy)))
-    made = recipe(train={"game": {"name": "greedy"}})
-    expected = runtime.assemble(made).step()["sum"]
-    trainer = runtime.assemble(made)
-    trainer.setup.game.rules.fails = True
-    with pytest.raises(ZeroDivisionError):
-        trainer.step()
-    trainer.setup.game.rules.fails = False
-    assert torch.equal(trainer.step()["sum"], expected)
-
-
-@pytest.mark.parametrize("method", ["on_run_start", "on_run_end"])
-def test_a_failure_at_the_start_or_the_end_is_recorded(runtime, recipe, tmp_path, method):
-    trainer = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "run")
-
-    def fail(run):
-        raise ZeroDivisionError("oh")
-
-    trainer.callbacks.add("broken", type("Broken", (), {method: staticmethod(fail)})())
-    with pytest.raises(ZeroDivisionError):
-        trainer.fit()
-    assert json.loads((tmp_path / "run/run.json").read_text())["ended"]["reason"] == "failed: ZeroDivisionError: oh"
-    assert watcher(trainer)[-1][0] == "exception"
-
-
-def test_initialize_takes_the_average_along(runtime, recipe, tmp_path):
-    ema = {"half_life_images": 100, "ramp_up": None}
-    first = runtime.assemble(recipe(callbacks=CALLBACKS, ema=ema), tmp_path / "first")
-    first.fit()
-    second = runtime.assemble(recipe(initialize=str(tmp_path / "first"), ema=ema), tmp_path / "second")
-    assert torch.equal(second.sample(4), first.sample(4))
-    second.step()
-    names = dict(second.state.ema.module.named_parameters())
-    assert not any(torch.equal(value, names[name]) for name, value in second.state.generator.named_parameters())

@@ -1,0 +1,98 @@
+"""A run that becomes NaN, and goes back to a checkpoint."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+import gankit
+
+
+@pytest.mark.parametrize("every", [1000, 2])
+@pytest.mark.parametrize("backward", [False, True])
+def test_rolled_back_it_goes_on_without_that_batch(broken_run, events, marked_step, tmp_path, backward, every):
+    trainer = broken_run(tmp_path / "run", go_on=True, backward=backward, every=every)
+    _, indices = marked_step(trainer)
+    trainer.fit()
+    assert trainer.ending == "done"
+    assert all(bool(p.isfinite().all()) for p in trainer.state.discriminator.parameters())
+    assert (trainer.state.step, trainer.state.images) == (12, 96)
+    lines = list(gankit.JsonLines.read(tmp_path / "run/metrics.jsonl"))
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    assert all(isinstance(line["discriminator_loss"], float) for line in lines)
+    rolled = events(tmp_path / "run", "rolled_back")
+    assert rolled[0]["without"] == indices
+    assert trainer.state.position == 96 + 8 * len(rolled)  # a second epoch brings image 21 again
+    assert all(21 in event["without"] for event in rolled)
+
+
+def test_a_run_rolled_back_resumes_to_the_same_weights(runtime, broken_run, tmp_path):
+    whole = broken_run(tmp_path / "whole", go_on=True, every=2)
+    whole.fit()
+    for _ in (parts := broken_run(tmp_path / "parts", go_on=True, every=2)):
+        if parts.state.step == 9:
+            break
+    resumed = runtime.resume(tmp_path / "parts")
+    resumed.fit()
+    assert resumed.state.skipped == whole.state.skipped != []
+    for one, other in zip(whole.state.generator.parameters(), resumed.state.generator.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_breaks_always_ends_the_run(runtime, recipe, tmp_path):
+    """Not the batch's fault: after a few attempts it is over."""
+
+    class Dividing(nn.Module):
+        def __init__(self, image: gankit.ImageSpec) -> None:
+            super().__init__()
+            self.calls, self.out = 0, nn.Linear(image.channels * image.height * image.width, 1)
+
+        def forward(self, images, labels=None):
+            self.calls += 1
+            return self.out(images.flatten(1)) / (0.0 if self.calls > 8 else 1.0)
+
+    class Plugin:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.discriminators.add("dividing", Dividing)
+
+    runtime.load_plugin(Plugin())
+    trainer = runtime.assemble(
+        recipe(discriminator="dividing", callbacks=[{"name": "caretaker", "go_on": True}], train={"steps": 12}),
+        tmp_path / "run",
+    )
+    with pytest.raises(gankit.GankitError, match="has returned to step 0 3 times"):
+        trainer.fit()
+
+
+def test_images_are_said_to_be_left_out_only_where_they_are(runtime, recipe, events, tmp_path):
+    callbacks = [{"name": "caretaker", "go_on": True, "plant_at": 5}, {"name": "checkpoint", "every": 2}]
+    trainer = runtime.assemble(recipe(callbacks=callbacks, train={"steps": 8}), tmp_path / "run")
+    trainer.fit()
+    assert [event["without"] for event in events(tmp_path / "run", "rolled_back")] == [[]]
+
+
+def test_a_lower_learning_rate_stays_after_going_back(runtime, broken_run, events, tmp_path):
+    """What the recipe says now, not what the checkpoint's optimizer said."""
+    for _ in (first := broken_run(tmp_path / "run", go_on=True, every=2)):
+        if first.state.step == 2:
+            break
+    resumed = runtime.resume(tmp_path / "run", ["optimizers.generator.lr=1e-6"])
+    resumed.fit()
+    assert events(tmp_path / "run", "rolled_back")
+    assert resumed.state.optimizers["generator"].param_groups[0]["lr"] == 1e-6
+
+
+def test_the_learning_rate_of_the_recipe_stays_after_a_rollback(runtime, recipe, events, tmp_path):
+    """The checkpoint was written with another learning rate than the run has now."""
+    callbacks = [{"name": "caretaker"}, {"name": "checkpoint", "every": 2}]
+    runtime.assemble(recipe(callbacks=callbacks, train={"steps": 2}), tmp_path / "run").fit()
+    resumed = runtime.resume(
+        tmp_path / "run",
+        ["train.steps=5", "optimizers.generator.lr=0.001", "callbacks.0.go_on=true", "callbacks.0.plant_at=3"],
+    )
+    resumed.fit()
+    assert [event["from_step"] for event in events(tmp_path / "run", "rolled_back")] == [4]
+    assert resumed.state.optimizers["generator"].param_groups[0]["lr"] == 0.001
+    assert resumed.state.optimizers["discriminator"].param_groups[0]["lr"] == 2e-4
