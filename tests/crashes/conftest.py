@@ -141,3 +141,19 @@ def tiny(
 def events() -> Callable[[], list[dict[str, Any]]]:
     """``events()``: what ``run/events.jsonl`` tells."""
     return lambda: list(gankit.JsonLines.read(Path("run/events.jsonl")))
+
+
+@pytest.fixture
+def writing_parts() -> dict[str, Any]:
+    """Sections of a recipe with a penalty, an average of the weights, and callbacks that write logs, images and checkpoints."""
+    return {
+        "loss": "non_saturating",
+        "regularizers": [{"name": "r1", "interval": 2}],
+        "ema": {"half_life_images": 40},
+        "latent": {"name": "normal", "dim": 4},
+        "callbacks": [
+            {"name": "metrics_log", "every": 1},
+            {"name": "sample_images", "every": 3, "count": 4},
+            {"name": "checkpoint", "every": 2, "keep": 1},
+        ],
+    }
