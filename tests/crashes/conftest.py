@@ -1,4 +1,4 @@
-"""Runs that are killed, and what they leave behind."""
+"""Runs that are killed or fail, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -112,3 +112,48 @@ def outcome() -> Callable[[Path], dict[str, Any]]:
 def require_whole() -> Callable[[Path], int]:
     """`newest_step`."""
     return newest_step
+
+
+@pytest.fixture
+def tiny(
+    tiny_recipe: Callable[..., Path], tiny_plugin_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[object]]:
+    """``tiny(CODE, **sections)``: words of a command with the tiny recipe and a callback that runs CODE after step 2."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(code: str = "pass", **sections: Any) -> list[object]:
+        Path("own.py").write_text(
+            "import gankit, os, signal, time, torch\n"
+            "class Own:\n"
+            "    def on_step_end(self, run):\n"
+            f"        if run.state.step == 2 and not os.path.exists('off'): {code}\n"
+            "@gankit.hookimpl\n"
+            "def run_callbacks(recipe): return [Own()]\n"
+        )
+        settings = {"train": {"steps": 5, "device": "cpu", "precision": "fp32"}, "callbacks": [{"name": "checkpoint"}]}
+        recipe = tiny_recipe(tmp_path, **{**settings, **sections})
+        return [recipe.name, "--out", "run", "--plugin", tiny_plugin_file, "--plugin", "own.py"]
+
+    return make
+
+
+@pytest.fixture
+def events() -> Callable[[], list[dict[str, Any]]]:
+    """``events()``: what ``run/events.jsonl`` tells."""
+    return lambda: list(gankit.JsonLines.read(Path("run/events.jsonl")))
+
+
+@pytest.fixture
+def writing_parts() -> dict[str, Any]:
+    """Sections of a recipe with a penalty, an average of the weights, and callbacks that write logs, images and checkpoints."""
+    return {
+        "loss": "non_saturating",
+        "regularizers": [{"name": "r1", "interval": 2}],
+        "ema": {"half_life_images": 40},
+        "latent": {"name": "normal", "dim": 4},
+        "callbacks": [
+            {"name": "metrics_log", "every": 1},
+            {"name": "sample_images", "every": 3, "count": 4},
+            {"name": "checkpoint", "every": 2, "keep": 1},
+        ],
+    }

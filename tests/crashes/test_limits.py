@@ -1,10 +1,9 @@
-"""Signals, a time limit, memory that gives out, workers and callbacks that fail: a checkpoint, a code, and a way to go on."""
+"""Signals, a time limit, memory that gives out: a checkpoint, an exit code, and a way to go on."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -23,31 +22,6 @@ CPU_ALLOCATOR = (
 )
 
 
-@pytest.fixture
-def tiny(tiny_recipe, tiny_plugin_file, tmp_path, monkeypatch):
-    """``tiny(CODE, **sections)``: words of a command with the tiny recipe and a callback, whose ``then(run)`` is CODE."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(code="pass", **sections):
-        Path("own.py").write_text(
-            "import gankit, os, signal, time, torch\n"
-            "class Own:\n"
-            "    def on_step_end(self, run):\n"
-            f"        if run.state.step == 2 and not os.path.exists('off'): {code}\n"
-            "@gankit.hookimpl\n"
-            "def run_callbacks(recipe): return [Own()]\n"
-        )
-        settings = {"train": {"steps": 5, "device": "cpu", "precision": "fp32"}, "callbacks": [{"name": "checkpoint"}]}
-        recipe = tiny_recipe(tmp_path, **{**settings, **sections})
-        return [recipe.name, "--out", "run", "--plugin", tiny_plugin_file, "--plugin", "own.py"]
-
-    return make
-
-
-def events():
-    return list(gankit.JsonLines.read(Path("run/events.jsonl")))
-
-
 def go_on(cli, tiny_plugin_file, *words):
     Path("off").touch()
     said = cli("resume", "run", "--plugin", tiny_plugin_file, "--plugin", "own.py", *words)
@@ -57,7 +31,7 @@ def go_on(cli, tiny_plugin_file, *words):
 
 class TestSignals:
     @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
-    def test_each_saves_and_says_how_to_go_on(self, cli, tiny, tiny_plugin_file, name, require_whole):
+    def test_each_saves_and_says_how_to_go_on(self, cli, tiny, tiny_plugin_file, name, require_whole, events):
         """Whether or not the recipe has a callback that saves."""
         number = getattr(signal, name)
         before = signal.getsignal(number)
@@ -139,7 +113,9 @@ class TestTimeLimit:
     def clock(self, monkeypatch):
         monkeypatch.setattr("gankit.training.loop.time", Clock())
 
-    def test_it_saves_and_ends_with_75_and_each_launch_has_its_own(self, cli, tiny, tiny_plugin_file, require_whole):
+    def test_it_saves_and_ends_with_75_and_each_launch_has_its_own(
+        self, cli, tiny, tiny_plugin_file, require_whole, events
+    ):
         said = cli("run", *tiny(ADVANCE.format(3601)), "train.max_hours=1")
         assert said.code == 75
         assert said.err == ""
@@ -188,7 +164,7 @@ class TestMemory:
         assert not is_out_of_memory(ValueError(str(error)))
 
     @pytest.mark.parametrize("kind", ["real", "cuda"])
-    def test_in_a_step(self, cli, tiny, tiny_plugin_file, monkeypatch, kind, require_whole):
+    def test_in_a_step(self, cli, tiny, tiny_plugin_file, monkeypatch, kind, require_whole, events):
         """A generator that asks for 4 TiB in the third step, or one that says what CUDA's allocator says."""
         fault = "torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 ...')"
         ask = "torch.empty(2**42, dtype=torch.uint8)" if kind == "real" else f"(_ for _ in ()).throw({fault})"
@@ -250,93 +226,3 @@ class TestMemory:
         with pytest.raises(gankit.GankitError, match="out of memory in step 1") as caught:
             trainer.fit()
         assert isinstance(caught.value.__cause__, RuntimeError)
-
-
-class TestOthersCode:
-    def test_a_callback_that_fails_is_named_and_its_traceback_shown(self, start, tiny, tmp_path, require_whole):
-        """In a process of its own: the traceback is the interpreter's."""
-        assert start("run", *tiny("print(1 / 0)", callbacks=[{"name": "checkpoint", "every": 1}])).status == 1
-        said = (tmp_path / "log.txt").read_text()
-        assert (
-            "error: the run failed: ZeroDivisionError: division by zero; callback 'Own', on_step_end; it is recorded "
-            "in events.jsonl; the traceback follows:\n"
-        ) in said
-        assert "Traceback" in said
-        assert "to continue from run/checkpoints/step-00000001:\n  gankit resume run" in said
-        assert events()[-1]["error"] == "failed: ZeroDivisionError: division by zero"
-        assert events()[-1]["notes"] == ["callback 'Own', on_step_end"]
-        assert require_whole(Path("run")) == 1
-
-    def test_a_callback_that_cannot_write_is_named(self, cli, tiny):
-        said = cli("run", *tiny("open('nowhere/file', 'w')"))
-        assert (said.code, said.err) == (
-            1,
-            "error: callback 'Own', on_step_end: nowhere/file: No such file or directory; restore it\n",
-        )
-
-    def test_all_callbacks_are_told_of_a_failure_though_one_of_them_fails_again(
-        self, tiny_runtime, tiny_recipe, tmp_path
-    ):
-        trainer = tiny_runtime.assemble(gankit.Recipe.load(tiny_recipe(tmp_path)), tmp_path / "run")
-        told = []
-
-        class Failing:
-            def on_step_end(self, run):
-                raise ValueError("first")
-
-            def on_exception(self, run):
-                told.append(run.ending)
-                raise ValueError("second")
-
-        trainer.callbacks.add("one", Failing())
-        trainer.callbacks.add("two", Failing())
-        with pytest.raises(ValueError, match="first") as caught:
-            trainer.fit()
-        assert told == ["failed: ValueError: first"] * 2
-        assert caught.value.__notes__ == ["callback 'one', on_step_end"] + ["then ValueError: second"] * 2
-        assert "failed: ValueError: first" in (tmp_path / "run/run.json").read_text()
-
-    DATA = (
-        "import gankit, os, signal, torch\n"
-        "class Odd:\n"
-        "    split, classes, spec = 'train', None, gankit.ImageSpec(16, 16, 3)\n"
-        "    def prepare(self): ...\n"
-        "    def __len__(self): return 64\n"
-        "    def __getitem__(self, index):\n"
-        "        if os.path.exists('armed'): {fault}\n"
-        "        return torch.full((3, 16, 16), index, dtype=torch.uint8), 0\n"
-        "@gankit.hookimpl\n"
-        "def register(registries): registries.datasets.add('odd', Odd)\n"
-    )
-
-    @pytest.mark.parametrize(
-        ("fault", "message"),
-        [
-            ("raise KeyError('label')", "the run failed: KeyError: .*label"),
-            ("raise FileNotFoundError(2, 'No such file', 'x.png')", "^error: x.png: No such file; restore it$"),
-            ("torch.empty(2**42)", "^error: out of memory in step"),
-            (
-                "os.kill(os.getpid(), signal.SIGKILL)",
-                "^error: (?:callback .*: )?in step [0-9]+, a process that decodes images (is killed by signal: "
-                "Killed|exited unexpectedly), possibly for lack of "
-                "memory: lower loader.workers, or keep the decoded images with loader.cache=memory$",
-            ),
-        ],
-        ids=["exception", "file", "memory", "killed"],
-    )
-    def test_a_worker_that_fails(self, start, tiny, tmp_path, fault, message, require_whole):
-        """In a process of its own: torch says that a worker is dead by a signal, to whatever runs just then."""
-        Path("odd.py").write_text(self.DATA.format(fault=fault))
-        words = tiny(
-            "open('armed', 'w')",
-            dataset={"name": "odd"},
-            loader={"batch_size": 4, "cache": "none", "workers": 1},
-            callbacks=[{"name": "checkpoint", "every": 1}],
-            train={"steps": 30, "device": "cpu"},
-        )
-        assert start("run", *words, "--plugin", "odd.py").status == 1
-        said = (tmp_path / "log.txt").read_text()
-        assert re.search(message, said, re.DOTALL | re.MULTILINE), said
-        assert ("Traceback" in said) == ("KeyError" in fault)
-        assert "gankit resume run" in said
-        assert require_whole(Path("run")) >= 1
