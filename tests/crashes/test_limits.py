@@ -131,6 +131,9 @@ class TestTimeLimit:
         assert said.code == 0
         assert "done: step 2" in said.out
 
+    def test_less_than_that_does_not_end_it(self, cli, tiny):
+        assert "done: step" in cli("run", *tiny(ADVANCE.format(3590)), "train.max_hours=1").out
+
     @pytest.mark.parametrize("given", ["0", "-1", "inf", "long"])
     def test_what_it_may_be(self, cli, tiny, given):
         said = cli("check", tiny()[0], f"train.max_hours={given}", *tiny()[3:])

@@ -40,7 +40,7 @@ def test_a_run_rolled_back_resumes_to_the_same_weights(runtime, broken_run, tmp_
         assert torch.equal(one, other)
 
 
-def test_what_breaks_always_ends_the_run(runtime, recipe, tmp_path):
+def test_what_breaks_always_ends_the_run(runtime, recipe, events, tmp_path):
     """Not the batch's fault: after a few attempts it is over."""
 
     class Dividing(nn.Module):
@@ -64,6 +64,7 @@ def test_what_breaks_always_ends_the_run(runtime, recipe, tmp_path):
     )
     with pytest.raises(gankit.GankitError, match="has returned to step 0 3 times"):
         trainer.fit()
+    assert len(events(tmp_path / "run", "rolled_back")) == 3
 
 
 def test_images_are_said_to_be_left_out_only_where_they_are(runtime, recipe, events, tmp_path):
