@@ -109,6 +109,6 @@ def test_imports_do_not_change_global_state():
     for index, (one, other) in enumerate(zip(before, after)):
         assert one == other, (index, str(one)[:200], str(other)[:200])
     """
-    recipe = Path(__file__).parent.parent / "recipes" / "dcgan_cifar10.yaml"
+    recipe = Path(__file__).parents[2] / "recipes" / "dcgan_cifar10.yaml"
     done = subprocess.run([sys.executable, "-c", dedent(script), recipe], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
