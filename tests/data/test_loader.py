@@ -150,6 +150,18 @@ def test_datasets_smaller_than_a_batch_are_refused(count, message):
         loader(count)
 
 
+@pytest.mark.parametrize(("side", "cached"), [(6, 6), (12, 8)])
+def test_images_are_cached_at_the_smaller_size(side, cached):
+    class Whole(RandomImages):
+        def tensors(self):
+            return torch.stack([self[index][0] for index in range(9)]), torch.zeros(9, dtype=torch.int64)
+
+    settings = Settings(batch_size=2, cache="memory")
+    made = Loader(Whole(9, side), gankit.ImageSpec(8, 8, 3), settings, 0, torch.device("cpu"))
+    assert made.source.images.shape == (9, 3, cached, cached)
+    assert made.at(0, 2).images.shape == (2, 3, 8, 8)
+
+
 def test_items_of_another_dtype_are_refused():
     class Floats(RandomImages):
         def __getitem__(self, index):
