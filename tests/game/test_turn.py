@@ -1,0 +1,106 @@
+"""What a turn shows, and what can be drawn and generated in it."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import gankit
+from gankit.testing import make_turn
+
+
+def test_a_turn_knows_how_many_images_d_saw_before_the_step(assemble):
+    trainer = assemble(regularizers=[{"name": "counter"}], train={"discriminator_steps": 2})
+    for _ in range(2):
+        trainer.step()
+    assert trainer.game.regularizers["counter"].turns == [0, 0, 16, 16]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_latents_are_those_of_the_fakes_with_many_heads(with_follower, fresh):
+    made = {"discriminator": {"name": "plain", "heads": 3}, "train": {"fresh_fakes": fresh, "discriminator_steps": 2}}
+    trainer = with_follower(**made)
+    g = copy.deepcopy(trainer.state.generator)
+    trainer.step()
+    for turn in trainer.game.loss.turns[:2]:
+        assert torch.allclose(turn.fake, g(turn.latents), atol=1e-6)
+
+
+def test_uniform_draws_new_numbers_in_every_call():
+    turn = make_turn("discriminator", lambda z: z[:, :3, None, None], lambda images: images.mean(), torch.zeros(5, 3, 1, 1))
+    first, second = turn.uniform(4), turn.uniform(4)
+    assert first.shape == second.shape == (5, 4)
+    assert not torch.equal(first, second)
+
+
+def test_more_images_than_a_batch_can_be_generated(assemble):
+    class Many:
+        interval = 1
+
+        def generator(self, turn):
+            assert turn.generate(count=20).shape[0] == 20
+            assert turn.generate(turn.latents.repeat(2, 1)).shape[0] == 16
+            return turn.fake.mean()
+
+    trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
+    trainer.game.regularizers["many"] = Many()
+    trainer.step()
+
+
+def test_latents_can_be_drawn_without_generating_images(assemble):
+    drawn: list[int] = []
+
+    class Drawn:
+        interval = 2
+
+        def generator(self, turn):
+            z = [turn.draw_latents(), turn.draw_latents(3), turn.draw_latents(20)]
+            assert [len(each) for each in z] == [8, 3, 20]
+            assert not torch.equal(z[0][:3], z[1])
+            drawn.append(len(trainer.game.latent.drawn))
+            return turn.generate(z[1]).mean()
+
+    trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
+    trainer.game.regularizers["drawn"] = Drawn()
+    assert "drawn" in trainer.step()
+    assert drawn == [1 + 3], "the fakes of the step, and the three draws of the regularizer"
+    assert len(trainer.game.latent.drawn) == 4
+
+
+def test_more_images_than_labels_repeat_the_labels(assemble):
+    seen: list[list[int]] = []
+
+    class Labelled(nn.Module):
+        def __init__(self, image, latent_dim):
+            super().__init__()
+            self.image, self.linear = image, nn.Linear(latent_dim, image.channels * image.height * image.width)
+
+        def forward(self, z, labels=None):
+            seen.append(labels.tolist())
+            return self.linear(z).view(-1, self.image.channels, self.image.height, self.image.width)
+
+    class Many:
+        interval = 1
+
+        def generator(self, turn):
+            return turn.generate(count=20).mean()
+
+    class Plugin:
+        @gankit.hookimpl
+        def register(self, registries):
+            registries.generators.add("labelled", Labelled)
+            registries.regularizers.add("many", Many)
+
+    runtime, recipe = assemble.runtime, assemble.recipe
+    runtime.load_plugin(Plugin())
+    changes = {"generator": {"name": "labelled"}, "discriminator": {"name": "plain"}, "regularizers": ["many"]}
+    trainer = runtime.assemble(recipe(conditional=True, **changes))
+    labels = trainer.setup.loader.at(0, 8).labels.tolist()
+    assert len(set(labels)) > 1
+    seen.clear()  # the dry run has called the generator
+    trainer.step()
+    assert seen[0] == labels
+    assert seen[-1] == [*labels, *labels, *labels[:4]]
