@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 import warnings
@@ -116,6 +118,7 @@ def make_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2."""
+    atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
     try:
         make_app()(prog_name="gankit")
