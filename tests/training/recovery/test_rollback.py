@@ -97,3 +97,59 @@ def test_the_learning_rate_of_the_recipe_stays_after_a_rollback(runtime, recipe,
     assert [event["from_step"] for event in events(tmp_path / "run", "rolled_back")] == [4]
     assert resumed.state.optimizers["generator"].param_groups[0]["lr"] == 0.001
     assert resumed.state.optimizers["discriminator"].param_groups[0]["lr"] == 2e-4
+
+
+def test_the_state_of_callbacks_returns_to_the_checkpoint(runtime, recipe, events, tmp_path):
+    class Counting:
+        steps = 0
+
+        def on_step_end(self, run):
+            self.steps += 1
+
+        def state_dict(self):
+            return {"steps": self.steps}
+
+        def load_state_dict(self, state):
+            self.steps = state["steps"]
+
+    callbacks = [{"name": "caretaker", "go_on": True, "plant_at": 5}, {"name": "checkpoint", "every": 2}]
+    trainer = runtime.assemble(recipe(callbacks=callbacks, train={"steps": 8}), tmp_path / "run")
+    trainer.callbacks.add("counting", counting := Counting())
+    trainer.fit()
+    assert [event["from_step"] for event in events(tmp_path / "run", "rolled_back")] == [6]
+    assert counting.steps == 8
+
+
+def test_recoveries_are_counted_from_the_last_checkpoint(runtime, recipe, events, tmp_path):
+    """Five failures with checkpoints between them do not end a run; more than three from one checkpoint do."""
+
+    class Planting:
+        def __init__(self):
+            self.steps = [3, 7, 11, 15, 19]
+
+        def on_step_end(self, run):
+            if run.state.step in self.steps:
+                self.steps.remove(run.state.step)
+                run.state.generator.layers[0].weight.data.fill_(float("nan"))
+
+    callbacks = [{"name": "caretaker", "go_on": True}, {"name": "checkpoint", "every": 2}]
+    trainer = runtime.assemble(recipe(callbacks=callbacks, train={"steps": 22}), tmp_path / "run")
+    trainer.callbacks.add("planting", Planting())
+    trainer.fit()
+    assert len(events(tmp_path / "run", "rolled_back")) == 5
+    assert trainer.ending == "done"
+
+
+def test_weights_that_are_nan_are_not_saved(runtime, recipe, events, tmp_path):
+    class Planting:
+        def on_step_end(self, run):
+            if run.state.step == 4:
+                run.state.discriminator.out.weight.data[0, 0] = float("nan")
+
+    changes = {"discriminator": {"name": "fused"}, "train": {"steps": 4}}
+    trainer = runtime.assemble(recipe(callbacks=[{"name": "checkpoint", "every": 2}], **changes), tmp_path / "run")
+    trainer.callbacks.add("planting", Planting())
+    trainer.fit()
+    assert [checkpoint.name for checkpoint in trainer.checkpoints] == ["step-00000002"]
+    (event,) = {event["reason"] for event in events(tmp_path / "run", "not_saved")}
+    assert event == "discriminator out.weight is NaN or infinite: the last checkpoint stays the newest"
