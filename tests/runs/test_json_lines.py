@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from gankit import JsonLines
+from gankit import GankitError, JsonLines
 
 
 def test_objects_are_read_as_written(tmp_path):
@@ -70,3 +71,21 @@ def test_an_incomplete_last_line_is_ignored(tmp_path):
     path.write_text('{"step": 1}\n{"step":')
     assert list(JsonLines.read(path)) == [{"step": 1}]
     assert list(JsonLines.read(tmp_path / "none.jsonl")) == []
+
+
+def test_a_line_that_does_not_fit_leaves_no_part_of_it(tmp_path):
+    resource = pytest.importorskip("resource")
+    path = tmp_path / "log.jsonl"
+    log = JsonLines(path)
+    log.append({"step": 1})
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 5, hard))
+    try:
+        with pytest.raises(GankitError, match=r"log\.jsonl: cannot be written"):
+            log.append({"text": "x" * 100})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    log.append({"step": 2})
+    assert [line["step"] for line in JsonLines.read(path)] == [1, 2]

@@ -153,3 +153,11 @@ def test_weights_that_are_nan_are_not_saved(runtime, recipe, events, tmp_path):
     assert [checkpoint.name for checkpoint in trainer.checkpoints] == ["step-00000002"]
     (event,) = {event["reason"] for event in events(tmp_path / "run", "not_saved")}
     assert event == "discriminator out.weight is NaN or infinite: the last checkpoint stays the newest"
+
+
+def test_a_batch_is_skipped_where_it_overlaps_a_skipped_one(runtime, recipe):
+    """Batches have other bounds if a run is resumed with another batch size."""
+    state = runtime.assemble(recipe()).state
+    state.skipped.append((8, 8))
+    assert [state.skips(position, 4) for position in (4, 5, 8, 12, 15, 16)] == [False, True, True, True, True, False]
+    assert state.skips(0, 100)
