@@ -42,7 +42,9 @@ def test_after_sees_the_whole_turn_where_it_was_played_in_parts(with_follower):
 def test_figures_of_after_join_the_steps(with_follower, monkeypatch):
     trainer = with_follower()
     assert "follower" not in trainer.step()
-    monkeypatch.setattr(type(trainer.game.loss), "after", lambda self, turn: {f"{turn.player}_follower": turn.fake.mean()})
+    monkeypatch.setattr(
+        type(trainer.game.loss), "after", lambda self, turn: {f"{turn.player}_follower": turn.fake.mean()}
+    )
     scalars = trainer.step()
     for player in ("discriminator", "generator"):
         assert scalars[f"{player}_follower"].shape == ()

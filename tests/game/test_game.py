@@ -1,4 +1,4 @@
-"""The rules of a step: who sees what, what is frozen, and what parts and precision leave as it is."""
+"""The rules of a step: who sees what, what is frozen, and what microbatches and precision leave as it is."""
 
 from __future__ import annotations
 
