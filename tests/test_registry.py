@@ -286,14 +286,11 @@ class TestEveryComponent:
         assert len(getattr(runtime.registries, kind).get(name).summary) > 3
 
 
-Weight = Annotated[float, Field(ge=0)]
-
-
 def test_annotations_of_a_decorated_factory_are_found_in_its_own_module():
     elsewhere: dict[str, Any] = {"functools": functools}
     exec("def decorated(function): return functools.wraps(function)(lambda **params: function(**params))", elsewhere)
 
-    def loss(*, weight: Weight = 1.0): ...
+    def loss(*, weight: NonNegativeInt = 1): ...
 
     registry = Registry("losses")
     registry.add("mine", elsewhere["decorated"](loss))
