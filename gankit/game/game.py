@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..device.engine import Engine
 from ..distributed.processes import Processes
-from ..interfaces import Latent, Loss
+from ..interfaces import GameRules, Latent, Loss
 from .compiled_networks import CompiledNetworks
 
 PhaseHook = Callable[[str], None]
@@ -62,7 +62,7 @@ class Game:
     microbatch: int | None = None
     clip_gradient: float | None = None
     compiled: CompiledNetworks | None = None
-    rules: Any = None
+    rules: GameRules | None = None
     end_phase: PhaseHook = lambda phase: None
 
     @contextmanager

@@ -52,7 +52,8 @@ class StepRunner:
 
         try:
             with setup.game.step_scope(setup.recipe.seed, state.step):
-                scalars: Scalars = setup.game.rules.step(setup.game, batches(), state)
+                assert setup.game.rules is not None  # only games outside of a run lack it
+                scalars = setup.game.rules.step(setup.game, batches(), state)
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise
