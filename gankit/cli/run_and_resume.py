@@ -172,7 +172,7 @@ def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
 def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     command = _resume_command(trainer, plugins)
     if trainer.checkpoint is None:
-        how = f"there is no checkpoint (does the recipe have a checkpoint callback?); to start again: {command}"
+        how = f"no checkpoint was saved (does the recipe have a checkpoint callback?); to start again: {command}"
     else:
         how = f"to continue from {trainer.checkpoint}:\n  {command}"
     output_console().print(how)

@@ -155,5 +155,5 @@ def _next_step(summary: RunSummary, directory: Path) -> str | None:
     if summary.ending == "done":
         return None
     found = checkpoints(directory)
-    start = f"from {found[-1].name}" if found else "from the start, since there is no checkpoint"
+    start = f"from {found[-1].name}" if found else "from the start, because the run has no checkpoint"
     return f"gankit resume {directory}    continues {start}"

@@ -157,7 +157,7 @@ def test_a_file_in_place_of_the_checkpoints(cli, recipe, tiny_plugin_file, tmp_p
     assert said.err == (
         "error: run/checkpoints/step-00000002: cannot be written: Not a directory; earlier checkpoints are complete\n"
     )
-    assert "there is no checkpoint" in said.out
+    assert "no checkpoint was saved" in said.out
     assert "gankit resume run --plugin" in said.out
     (tmp_path / "run/checkpoints").unlink()
     assert cli("resume", "run", "--plugin", tiny_plugin_file).code == 0
