@@ -110,7 +110,7 @@ class Runtime:
         """The trainer of a run at its newest checkpoint, or at the start if it has none.
 
         Raises:
-            CheckpointError: there is no such run, or its newest checkpoint is damaged or does not fit the recipe.
+            CheckpointError: ``run_dir`` is not a run, or its newest checkpoint is damaged or does not fit the recipe.
             GankitError: as for `assemble`.
         """
         directory = Path(run_dir)
@@ -146,7 +146,7 @@ class Runtime:
             ema: use the EMA's weights if there are any, otherwise those of G itself.
 
         Raises:
-            CheckpointError: there is no checkpoint, it is damaged or altered, or its architecture is not registered.
+            CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.
         """
         checkpoint = path if isinstance(path, Checkpoint) else Checkpoint.open(find_checkpoint(Path(path)))
         try:
@@ -207,6 +207,6 @@ def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str
         device: of the generator.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged or altered, or its architecture is not registered.
+        CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.
     """
     return Runtime(plugins).load_generator(path, device)

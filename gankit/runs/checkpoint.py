@@ -180,7 +180,7 @@ def find_checkpoint(path: Path) -> Path:
     """``path`` itself if it is a checkpoint, or the newest checkpoint of a run directory.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: ``path`` has no checkpoint.
     """
     if (path / MANIFEST).is_file():
         return path

@@ -90,7 +90,7 @@ class RunRecorder:
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())
 
     def keep_initial_state(self) -> None:
-        """Keep the current state in memory if there is no checkpoint to roll back to."""
+        """Keep the current state in memory if the run has no checkpoint to roll back to."""
         if self.checkpoint is None:
             self._initial_state = InitialState(self._state.networks(), collect_state(self._setup))
 

@@ -26,7 +26,7 @@ class ImageFolder:
     """A folder or zip file of images (jpg, png, webp, bmp, tiff, the first frame of a gif) of any sizes.
 
     Folders at the top level are classes, labelled in the order of their names; deeper folders belong to their class.
-    Images at the top level, with or without folders next to them, mean that there are no classes. A single top folder
+    If the top level contains images, the dataset has no classes, even if there are folders as well. A single top folder
     that contains only folders, as is common in zip files, is skipped. Hidden files, ``__MACOSX`` and other files are
     ignored.
 
