@@ -34,7 +34,7 @@ def found(events):
     "changes",
     [
         {"loss": "bce"},
-        R1,
+        pytest.param(R1, marks=pytest.mark.slow),  # with real images below
         pytest.param({"loss": "hinge"}, marks=pytest.mark.slow),
         pytest.param({"loss": "lsgan"}, marks=pytest.mark.slow),
         CRITIC,
