@@ -41,7 +41,7 @@ def content(directory):
     return newest.name, hashes, pictures, metrics
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 5, 8])
+@pytest.mark.parametrize("stop_at", [1, *(pytest.param(step, marks=pytest.mark.slow) for step in (2, 8)), 5])
 def test_stopped_and_resumed_is_as_never_stopped(runtime, recipe, tmp_path, stop_at):
     runtime.assemble(recipe(**EVERYTHING), tmp_path / "whole").fit()
     trainer = runtime.assemble(recipe(**EVERYTHING), tmp_path / "parts")
