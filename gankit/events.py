@@ -47,6 +47,28 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True)
+class ChangesAccepted(Event):
+    """The user let the run continue although its data or third-party code differ from those of its checkpoint.
+
+    Attributes:
+        changes: a phrase for each difference.
+    """
+
+    changes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class OtherVersions(Event):
+    """The run continued with other versions of gankit, its plugins, torch or Python.
+
+    Attributes:
+        versions: a phrase for each difference.
+    """
+
+    versions: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Ended(Event):
     """The run ended: ``done``, or the reason why it was stopped."""
 

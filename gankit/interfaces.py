@@ -278,6 +278,9 @@ class Dataset(Protocol):
 
     Optional: ``tensors()`` returns all images (uint8 [n c h w], all of the spec's size) and labels (int64 [n]) of a
     dataset that is in memory. ``labels`` has all labels [n], so that images need not be decoded for them.
+    ``fingerprint()`` returns a short string that identifies the content, such as a SHA-256 of names and bytes, and that
+    does not depend on the path or on times. A run compares it when it is resumed. Without it, gankit hashes
+    ``tensors()``, or the labels and a few items.
     """
 
     split: str

@@ -17,6 +17,7 @@ from ..interfaces import PLAYERS, ImageSpec
 from ..messages import one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
+from ..runs.changes import class_difference
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..training.ema import GeneratorEMA
 from ..training.train_state import TrainState
@@ -43,13 +44,15 @@ def move_to_device(network: nn.Module, recipe: Recipe, engine: Engine, processes
     return network
 
 
-def set_initial_weights(state: TrainState, recipe: Recipe, processes: Processes, fresh: bool) -> None:
+def set_initial_weights(
+    state: TrainState, recipe: Recipe, classes: tuple[str, ...] | None, processes: Processes, fresh: bool
+) -> None:
     """Give all processes the same weights and start the EMA; a fresh run takes them from ``initialize:`` if set.
 
     Raises:
-        RecipeError: the checkpoint of ``initialize:`` does not fit the recipe.
+        RecipeError: the checkpoint of ``initialize:`` does not fit the recipe, or has other classes.
     """
-    checkpoint = _initialize(state, recipe) if fresh and recipe.initialize is not None else None
+    checkpoint = _initialize(state, recipe, classes) if fresh and recipe.initialize is not None else None
     processes.broadcast_parameters((state.generator, state.discriminator))
     if recipe.ema is None:
         return
@@ -93,10 +96,12 @@ def _to_channels_last(network: nn.Module) -> None:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
-def _initialize(state: TrainState, recipe: Recipe) -> Checkpoint:
+def _initialize(state: TrainState, recipe: Recipe, classes: tuple[str, ...] | None) -> Checkpoint:
     """Load the weights of another run's checkpoint."""
     try:
         checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize or "")))
+        if difference := class_difference(checkpoint.manifest, classes):
+            raise CheckpointError(f"{checkpoint.path}: {difference}; initialize from a run with the same classes")
         for name, network in state.networks().items():
             checkpoint.load_network(name, network)
     except CheckpointError as error:

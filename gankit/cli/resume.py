@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from typer import Option
+
 from ..distributed.torchrun import restart_count
 from ..errors import DataError
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
 from .run_and_resume import exit_if_stopped, train
 
 
-def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOption = None) -> None:
+def resume(
+    run_dir: RunDirectory,
+    overrides: Overrides = None,
+    plugin: PluginOption = None,
+    accept_changes: Annotated[
+        bool, Option("--accept-changes", help="Continue although the data or the code of a plugin has changed.")
+    ] = False,
+) -> None:
     """Continue a run from its newest checkpoint.
 
     On the same machine, the result is the same as without the interruption. To train longer, override the length.
@@ -23,7 +34,7 @@ def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOpt
         exit_if_stopped(run_dir)
     runtime = make_runtime(plugin)
     try:
-        trainer = runtime.resume(run_dir, overrides or ())
+        trainer = runtime.resume(run_dir, overrides or (), accept_changes=accept_changes)
     except DataError as error:
         raise DataError(f"{run_dir}: {error}") from None
     if trainer.finished:

@@ -16,7 +16,18 @@ import typer
 
 from ..distributed.torchrun import launch_id, rank, world_size
 from ..errors import GankitError
-from ..events import Evaluated, Event, Finding, NotCompiled, Notice, NotSaved, Recovered, RolledBack
+from ..events import (
+    ChangesAccepted,
+    Evaluated,
+    Event,
+    Finding,
+    NotCompiled,
+    Notice,
+    NotSaved,
+    OtherVersions,
+    Recovered,
+    RolledBack,
+)
 from .console import output_console, print_message
 from .progress import make_progress
 
@@ -124,6 +135,10 @@ def _print_event(event: Event, step: int) -> None:
         print_message(f"no checkpoint of this step: {event.reason}", "warning")
     elif isinstance(event, NotCompiled):
         print_message(event.reason, "warning")
+    elif isinstance(event, ChangesAccepted):
+        print_message(f"accepted changes since the checkpoint: {'; '.join(event.changes)}", "note")
+    elif isinstance(event, OtherVersions):
+        output_console().print(f"versions that differ from those of the checkpoint: {'; '.join(event.versions)}")
     elif isinstance(event, Notice):
         print_message(event.message, "warning")
 

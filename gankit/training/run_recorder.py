@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class RunRecorder:
         self._directory = directory
         self._records: RunRecords | None = None  # of rank 0
         self._started = self._resumed = False
+        self._first_events: Sequence[Event] = ()
         self._missing_states: list[str] = []
         self._events_bytes = 0
         self._saved_step: int | None = None
@@ -48,13 +49,17 @@ class RunRecorder:
             raise GankitError("the run has not started: it has no directory yet")
         return self._directory
 
-    def restore(self, checkpoint: Checkpoint | None) -> None:
+    def restore(self, checkpoint: Checkpoint | None, events: Sequence[Event] = ()) -> None:
         """Continue an earlier run: from its checkpoint, or from the start if it has none.
+
+        Args:
+            checkpoint: of the run.
+            events: logged when the run starts.
 
         Raises:
             CheckpointError: the checkpoint does not fit the recipe.
         """
-        self._resumed = True
+        self._resumed, self._first_events = True, tuple(events)
         if checkpoint is None:
             return
         saved = restore_state(self._setup, checkpoint)
@@ -88,6 +93,8 @@ class RunRecorder:
         self._started = True
         self._processes.on_rank_zero(self._open)
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())
+        for event in self._first_events:
+            self.log(event)
 
     def keep_initial_state(self) -> None:
         """Keep the current state in memory if the run has no checkpoint to roll back to."""

@@ -114,13 +114,17 @@ class Trainer:
         """Whether the run has reached the length that its recipe sets."""
         return self.progress.finished
 
-    def restore(self, checkpoint: Checkpoint | None) -> None:
+    def restore(self, checkpoint: Checkpoint | None, events: Sequence[Event] = ()) -> None:
         """Continue an earlier run in its directory: from its checkpoint, or from the start if it has none.
+
+        Args:
+            checkpoint: of the run.
+            events: logged when the run starts.
 
         Raises:
             CheckpointError: the checkpoint does not fit the recipe.
         """
-        self._recorder.restore(checkpoint)
+        self._recorder.restore(checkpoint, events)
         self._steps.drop_prefetched()
 
     def step(self) -> Scalars:
