@@ -13,22 +13,26 @@ from . import __version__
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
 from .assembly.load_generator import UnknownComponentError, build_trained_generator
+from .assembly.resume_checks import (
+    events_for_changes,
+    explain_misfit,
+    open_newest_checkpoint,
+    require_working_optimizers,
+)
 from .assembly.selection import select_all, with_defaults
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
-from .events import ChangesAccepted, Event, OtherVersions
 from .game.adversarial import Adversarial
 from .plugin_loader import PluginLoader
 from .recipe.checked_recipe import CheckedRecipe
 from .recipe.inheritance import read_document
-from .recipe.located_document import Document
+from .recipe.located_document import Document, differing_paths
 from .recipe.model import Recipe, in_order
-from .runs.changes import class_difference, find_changes
 from .runs.checkpoint import Checkpoint, find_checkpoint
-from .runs.file_names import RECIPE, checkpoints
+from .runs.file_names import RECIPE
 from .runs.run_directory import read_record, require_no_outside_links, require_unused
+from .runs.weights import MisfitError
 from .sampling.trained_generator import TrainedGenerator
-from .training.setup import TrainingSetup
 from .training.trainer import Trainer
 
 
@@ -109,14 +113,18 @@ class Runtime:
         checked = recipe if isinstance(recipe, CheckedRecipe) else self.check(recipe)
         return self._assemble(checked, directory)
 
-    def resume(self, run_dir: str | Path, overrides: Sequence[str] = (), *, accept_changes: bool = False) -> Trainer:
-        """The trainer of a run at its newest checkpoint, or at the start if it has none.
+    def resume(
+        self, run_dir: str | Path, overrides: Sequence[str] = (), *, accept_changes: bool = False, restart: bool = False
+    ) -> Trainer:
+        """The trainer of a run at its newest checkpoint, or at the start if the run has not completed a step.
 
         Args:
             run_dir: the run directory.
             overrides: ``KEY=VALUE`` settings that differ from now on.
             accept_changes: continue although the data or the code of third-party plugins have changed since the
                 checkpoint. This is recorded in ``events.jsonl``.
+            restart: train from the start a run that has completed steps, but has no checkpoint. Its records are
+                overwritten.
 
         Raises:
             CheckpointError: there is no such run, its newest checkpoint is damaged or does not fit the recipe, or the
@@ -132,21 +140,22 @@ class Runtime:
                 f"{directory}: this run was killed before it started: delete it, and run its recipe again"
             )
         try:
+            before = self._read(directory / RECIPE, ())
             checked = self.load_checked(directory / RECIPE, overrides)
         except RecipeError as error:
             missing = self.missing_plugins(read_record(directory).get("plugins", {}))
             hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
             raise RecipeError([*error.problems, *hints]) from None
         require_no_outside_links(directory)
-        found = checkpoints(directory)
+        checkpoint = open_newest_checkpoint(directory, restart)
+        changed = differing_paths(before.model_dump(), checked.recipe.model_dump()) if overrides else []
         try:
-            checkpoint = Checkpoint.open(found[-1]) if found else None
-        except CheckpointError as error:
-            previous = f"from {found[-2].name}" if len(found) > 1 else "from the start"
-            raise CheckpointError(f"{error}; to continue {previous}, delete {found[-1]} and resume again") from None
-        trainer = self._assemble(checked, directory, checkpoint)
-        events = [] if checkpoint is None else _events_for_changes(checkpoint, trainer.setup, accept_changes)
-        trainer.restore(checkpoint, events)
+            trainer = self._assemble(checked, directory, checkpoint)
+            events = [] if checkpoint is None else events_for_changes(checkpoint, trainer.setup, accept_changes)
+            trainer.restore(checkpoint, events)
+        except MisfitError as error:
+            raise explain_misfit(error, checked, changed) from None
+        require_working_optimizers(checked, trainer.setup, changed)
         return trainer
 
     def load_generator(self, path: str | Path | Checkpoint, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
@@ -208,28 +217,6 @@ class Runtime:
         plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}
         versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {"versions": versions, "plugins": plugins}
-
-
-def _events_for_changes(checkpoint: Checkpoint, setup: TrainingSetup, accept: bool) -> list[Event]:
-    """The events that record what has changed since the checkpoint.
-
-    Raises:
-        RecipeError: the classes differ.
-        CheckpointError: the data or third-party code differ, and ``accept`` is not set.
-    """
-    document = setup.recipe.document
-    if difference := class_difference(checkpoint.manifest, setup.classes):
-        key = "dataset" if setup.classes and checkpoint.manifest["classes"] else "conditional"
-        remedy = "restore the classes and their names, or start a new run"
-        raise RecipeError([document.problem((key,), f"does not fit {checkpoint.path}: {difference}; {remedy}")])
-    changes = find_changes(checkpoint.manifest, setup.manifest)
-    if changes.content and not accept:
-        raise CheckpointError(
-            f"{checkpoint.path}: the run was trained with other data or code. Changed since then: "
-            f"{'; '.join(changes.content)}. Restore them, or continue with the change: --accept-changes"
-        )
-    accepted = [ChangesAccepted(changes.content)] if changes.content else []
-    return [*accepted, *([OtherVersions(changes.versions)] if changes.versions else [])]
 
 
 def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str = "cpu") -> TrainedGenerator:

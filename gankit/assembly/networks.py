@@ -19,13 +19,14 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..runs.changes import class_difference
 from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.weights import MisfitError
 from ..training.ema import GeneratorEMA
 from ..training.train_state import TrainState
 from .build_limits import build_within
 
 
 def build_networks(checked: CheckedRecipe, image: ImageSpec, resumed: Checkpoint | None) -> dict[str, Any]:
-    """G and D, by name. Raises: CheckpointError: a network is far larger than its weights in ``resumed``."""
+    """G and D, by name. Raises: MisfitError: a network is far larger than its weights in ``resumed``."""
     return {
         "generator": _build(checked, "generator", resumed, image, checked.recipe.latent.dim),
         "discriminator": _build(checked, "discriminator", resumed, image),
@@ -87,7 +88,7 @@ def _build(checked: CheckedRecipe, name: str, resumed: Checkpoint | None, *conte
     try:
         return build_within(lambda: checked.build(name, *context), resumed.bytes_of(name))
     except MemoryError as error:
-        raise CheckpointError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
+        raise MisfitError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
 
 
 def _to_channels_last(network: nn.Module) -> None:

@@ -8,6 +8,7 @@ from typer import Option
 
 from ..distributed.torchrun import restart_count
 from ..errors import DataError
+from ..runs.file_names import checkpoints
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
 from .run_and_resume import exit_if_stopped, train
 
@@ -18,6 +19,9 @@ def resume(
     plugin: PluginOption = None,
     accept_changes: Annotated[
         bool, Option("--accept-changes", help="Continue although the data or the code of a plugin has changed.")
+    ] = False,
+    restart: Annotated[
+        bool, Option("--restart", help="Train from the start if the run has lost its checkpoints or never had one.")
     ] = False,
 ) -> None:
     """Continue a run from its newest checkpoint.
@@ -32,9 +36,10 @@ def resume(
     """
     if restart_count():
         exit_if_stopped(run_dir)
+        restart = restart or not checkpoints(run_dir)
     runtime = make_runtime(plugin)
     try:
-        trainer = runtime.resume(run_dir, overrides or (), accept_changes=accept_changes)
+        trainer = runtime.resume(run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
     except DataError as error:
         raise DataError(f"{run_dir}: {error}") from None
     if trainer.finished:

@@ -187,7 +187,10 @@ def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
 def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     command = _resume_command(trainer, plugins)
     if trainer.checkpoint is None:
-        how = f"no checkpoint was saved (does the recipe have a checkpoint callback?); to start again: {command}"
+        restart = " --restart" if trainer.state.step else ""
+        how = (
+            f"there is no checkpoint (does the recipe have a checkpoint callback?); to start again: {command}{restart}"
+        )
     else:
         how = f"to continue from {trainer.checkpoint}:\n  {command}"
     output_console().print(how)

@@ -157,5 +157,7 @@ def _next_step(summary: RunSummary, directory: Path) -> str | None:
     if summary.ending == "done":
         return None
     found = checkpoints(directory)
-    start = f"from {found[-1].name}" if found else "from the start, because the run has no checkpoint"
-    return f"gankit resume {directory}    continues {start}"
+    if found:
+        return f"gankit resume {directory}    continues from {found[-1].name}"
+    restart = " --restart" if summary.steps else ""
+    return f"gankit resume {directory}{restart}    starts again, since there is no checkpoint"

@@ -15,9 +15,8 @@ from ..messages import truncate
 from ..recipe.model import Recipe
 from ..runs.file_names import EVALUATIONS, METRICS, RECIPE
 from ..runs.json_lines import read_log
-from ..runs.run_directory import read_record
+from ..runs.run_directory import MAX_METRICS_BYTES, read_record
 
-MAX_METRICS_BYTES = 2**30  # three weeks at twenty steps per second, one line every ten steps
 MAX_TEXT_LENGTH = 2000  # characters of a message in a file
 MAX_NUMBER = 2**62  # larger counts and seconds are read as 0
 LOSSES = ("discriminator_loss", "generator_loss")

@@ -63,6 +63,7 @@ class TrainingLoop:
             self.requests.synchronize()
             while not self._progress.finished and self.requests.stop_reason is None:
                 self._step()
+                self._recorder.save_recipe()
                 self._recorder.seconds = seconds_before + time.monotonic() - self._started
                 self._after_step(run)
                 if self._recovered(run):

@@ -9,6 +9,7 @@ from typing import Any
 from ..anomaly.detect import not_finite_in
 from ..errors import CheckpointError, GankitError
 from ..events import Event, NotSaved, Resumed, Started
+from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, save_checkpoint
 from ..runs.run_directory import RunRecords, create_run_directory
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
@@ -38,6 +39,7 @@ class RunRecorder:
         self._started = self._resumed = False
         self._first_events: Sequence[Event] = ()
         self._missing_states: list[str] = []
+        self._unsaved_recipe: Recipe | None = None
         self._events_bytes = 0
         self._saved_step: int | None = None
         self._initial_state: InitialState | None = None  # to roll back to, until there is a checkpoint
@@ -96,6 +98,12 @@ class RunRecorder:
         for event in self._first_events:
             self.log(event)
 
+    def save_recipe(self) -> None:
+        """Save the recipe of a resumed run. Called after a step, which has shown that its new settings work."""
+        if self._records is not None and self._unsaved_recipe is not None:
+            self._records.write_recipe(self._unsaved_recipe)
+            self._unsaved_recipe = None
+
     def keep_initial_state(self) -> None:
         """Keep the current state in memory if the run has no checkpoint to roll back to."""
         if self.checkpoint is None:
@@ -141,7 +149,12 @@ class RunRecorder:
 
     def _open(self) -> None:
         about, step = self._setup.about, self._state.step
-        self._records = RunRecords(self.directory, self._setup.recipe, about, self._events_bytes, step)
+        recipe = self._setup.recipe
+        self._records = RunRecords(self.directory, about, self._events_bytes, step)
+        if self._resumed:
+            self._unsaved_recipe = recipe
+        else:
+            self._records.write_recipe(recipe)
 
     def _save(self) -> Path | None:
         """The path of a new checkpoint, or None if a weight is NaN or infinite."""

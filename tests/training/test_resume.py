@@ -67,10 +67,10 @@ def test_a_run_cut_off_after_a_checkpoint_repeats_what_was_lost(runtime, recipe,
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
 
 
-def test_a_run_without_a_checkpoint_starts_again(runtime, recipe, tmp_path):
+def test_a_run_without_a_checkpoint_starts_again_on_request(runtime, recipe, tmp_path):
     made = recipe(train={"steps": 3})
     runtime.assemble(made, tmp_path / "run").fit()
-    resumed = runtime.resume(tmp_path / "run")
+    resumed = runtime.resume(tmp_path / "run", restart=True)
     assert resumed.state.step == 0
     resumed.fit()
     assert [line["step"] for line in JsonLines.read(tmp_path / "run/metrics.jsonl")] == [1, 3]
