@@ -31,6 +31,7 @@ from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE
 from .runs.run_directory import read_record, require_no_outside_links, require_unused
+from .runs.run_lock import require_not_training
 from .runs.weights import MisfitError
 from .sampling.trained_generator import TrainedGenerator
 from .training.trainer import Trainer
@@ -139,6 +140,7 @@ class Runtime:
             raise CheckpointError(
                 f"{directory}: this run was killed before it started: delete it, and run its recipe again"
             )
+        require_not_training(directory)
         try:
             before = self._read(directory / RECIPE, ())
             checked = self.load_checked(directory / RECIPE, overrides)

@@ -47,7 +47,7 @@ class Diagnosis:
         status: one line: whether it is done, stopped, running or killed, and at which step.
         history: starts, interruptions, rollbacks and failures, oldest first.
         problems: ordered by their first step.
-        next_step: a command to continue the run, with an explanation; None if it is done.
+        next_step: a command to continue the run, with an explanation; None if it is done or running.
     """
 
     summary: RunSummary
@@ -139,9 +139,11 @@ def _status(summary: RunSummary, directory: Path) -> str:
         return f"done {position}"
     if ending is not None:
         return f"{ending} ({position})" if ending.startswith("failed") else f"stopped {position}: {ending}"
+    if summary.lock.holder is not None:
+        return f"running {position}: {summary.lock.holder}"
     changes = [path.stat().st_mtime for path in (directory / METRICS, directory / EVENTS) if path.exists()]
     idle = time.time() - max(changes, default=0.0)
-    if idle < ACTIVE_SECONDS:
+    if idle < ACTIVE_SECONDS and not summary.lock.known:
         return f"probably running {position}: its log changed {idle:.0f} seconds ago"
     return f"killed {position}: its log has no ending and last changed {_format_age(idle)} ago"
 
@@ -154,7 +156,7 @@ def _format_age(seconds: float) -> str:
 
 
 def _next_step(summary: RunSummary, directory: Path) -> str | None:
-    if summary.ending == "done":
+    if summary.ending == "done" or summary.lock.holder is not None:
         return None
     found = checkpoints(directory)
     if found:

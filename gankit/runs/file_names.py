@@ -11,6 +11,7 @@ from ..files import read_failure
 RESULTS = "results"  # the parent folder of run directories that are not named by the user
 RECIPE = "recipe.yaml"
 RECORD = "run.json"
+LOCK = ".lock"  # held by the process that trains the run
 EVENTS = "events.jsonl"
 METRICS = "metrics.jsonl"
 EVALUATIONS = "evaluations.jsonl"

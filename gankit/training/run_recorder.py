@@ -8,10 +8,12 @@ from typing import Any
 
 from ..anomaly.detect import not_finite_in
 from ..errors import CheckpointError, GankitError
-from ..events import Event, NotSaved, Resumed, Started
+from ..events import Event, Notice, NotSaved, Resumed, Started
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, save_checkpoint
+from ..runs.file_names import checkpoints
 from ..runs.run_directory import RunRecords, create_run_directory
+from ..runs.run_lock import RunLock
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
 
@@ -36,6 +38,7 @@ class RunRecorder:
         self._setup, self._state, self._processes = setup, setup.state, setup.processes
         self._directory = directory
         self._records: RunRecords | None = None  # of rank 0
+        self._lock: RunLock | None = None  # of rank 0
         self._started = self._resumed = False
         self._first_events: Sequence[Event] = ()
         self._missing_states: list[str] = []
@@ -92,11 +95,16 @@ class RunRecorder:
         if not self._resumed:
             name = self._setup.recipe.name
             self._directory = self._processes.on_rank_zero(lambda: create_run_directory(self._directory, name))
-        self._started = True
         self._processes.on_rank_zero(self._open)
+        self._started = True
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())
         for event in self._first_events:
             self.log(event)
+        if self._lock is not None and self._lock.fault is not None:
+            message = (
+                f"{self.directory}: cannot be locked ({self._lock.fault}): do not train it in two processes at once"
+            )
+            self.log(Notice("not_locked", message))
 
     def save_recipe(self) -> None:
         """Save the recipe of a resumed run. Called after a step, which has shown that its new settings work."""
@@ -144,10 +152,19 @@ class RunRecorder:
 
     def end(self, reason: str) -> None:
         """Record how the run ended, and close the records."""
-        if self._records is not None:
-            self._records.end(reason, self._state.step, self._state.images, self.seconds)
+        try:
+            if self._records is not None:
+                self._records.end(reason, self._state.step, self._state.images, self.seconds)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _open(self) -> None:
+        """Lock the directory and open the records. The other ranks do neither."""
+        self._lock = RunLock(self.directory)
+        if self._resumed and self.checkpoint != next(iter(checkpoints(self.directory)[-1:]), None):
+            self._lock.release()
+            raise GankitError(f"{self.directory}: the run has been continued since it was opened; resume it again")
         about, step = self._setup.about, self._state.step
         recipe = self._setup.recipe
         self._records = RunRecords(self.directory, about, self._events_bytes, step)
