@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from . import __version__
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
+from .assembly.continuation import continue_recipe
 from .assembly.load_generator import UnknownComponentError, build_trained_generator
 from .assembly.resume_checks import (
     events_for_changes,
@@ -22,11 +24,12 @@ from .assembly.resume_checks import (
 from .assembly.selection import select_all, with_defaults
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
+from .events import Event
 from .game.adversarial import Adversarial
 from .plugin_loader import PluginLoader
 from .recipe.checked_recipe import CheckedRecipe
 from .recipe.inheritance import read_document
-from .recipe.located_document import Document, differing_paths
+from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE
@@ -86,6 +89,12 @@ class Runtime:
 
     def check(self, recipe: Recipe) -> CheckedRecipe:
         """Check a recipe against the registries, without data or device. Raises: RecipeError with every problem."""
+        checked = self._check(recipe)
+        for segment in recipe.segments:
+            self._check(recipe.at(segment.step))
+        return checked
+
+    def _check(self, recipe: Recipe) -> CheckedRecipe:
         components, problems = self._select(recipe, recipe.document)
         if problems:
             raise RecipeError(problems)
@@ -141,23 +150,23 @@ class Runtime:
                 f"{directory}: this run was killed before it started: delete it, and run its recipe again"
             )
         require_not_training(directory)
-        try:
-            before = self._read(directory / RECIPE, ())
-            checked = self.load_checked(directory / RECIPE, overrides)
-        except RecipeError as error:
-            missing = self.missing_plugins(read_record(directory).get("plugins", {}))
-            hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
-            raise RecipeError([*error.problems, *hints]) from None
+        with self._naming_missing_plugins(directory):
+            saved = self._read(directory / RECIPE, ())
         require_no_outside_links(directory)
         checkpoint = open_newest_checkpoint(directory, restart)
-        changed = differing_paths(before.model_dump(), checked.recipe.model_dump()) if overrides else []
+        with self._naming_missing_plugins(directory):
+            step = 0 if checkpoint is None else checkpoint.step
+            continuation = continue_recipe(saved, overrides, step, self._recipe_from)
+            checked = self.check(continuation.recipe)
         try:
             trainer = self._assemble(checked, directory, checkpoint)
-            events = [] if checkpoint is None else events_for_changes(checkpoint, trainer.setup, accept_changes)
-            trainer.restore(checkpoint, events)
+            events: list[Event] = [continuation.event] if checkpoint and continuation.event else []
+            if checkpoint is not None:
+                events += events_for_changes(checkpoint, trainer.setup, accept_changes)
+            trainer.restore(checkpoint, events, continuation.saved if continuation.changed else None)
         except MisfitError as error:
-            raise explain_misfit(error, checked, changed) from None
-        require_working_optimizers(checked, trainer.setup, changed)
+            raise explain_misfit(error, checked, continuation.changed) from None
+        require_working_optimizers(checked, trainer.setup, continuation.changed)
         return trainer
 
     def load_generator(self, path: str | Path | Checkpoint, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
@@ -186,11 +195,24 @@ class Runtime:
         return [f"'{name}' ({about.get('source')})" for name, about in recorded.items() if name not in loaded]
 
     def _read(self, path: str | Path, overrides: Sequence[str]) -> Recipe:
-        document = read_document(path, overrides)
+        return self._recipe_from(read_document(path, overrides))
+
+    def _recipe_from(self, document: Document) -> Recipe:
+        """Raises: RecipeError: with every problem of its structure and components."""
         recipe, problems = Recipe.attempt(document)
         if recipe is None or problems:
             raise RecipeError(in_order(problems + self._select(None, document)[1]))
         return recipe
+
+    @contextmanager
+    def _naming_missing_plugins(self, directory: Path) -> Iterator[None]:
+        """A block whose `RecipeError` names the plugins of the run that are not loaded."""
+        try:
+            yield
+        except RecipeError as error:
+            missing = self.missing_plugins(read_record(directory).get("plugins", {}))
+            hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
+            raise RecipeError([*error.problems, *hints]) from None
 
     def _select(self, recipe: Recipe | None, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
         data = document.data if recipe is None else recipe.model_dump()

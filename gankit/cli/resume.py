@@ -10,7 +10,7 @@ from ..distributed.torchrun import restart_count
 from ..errors import DataError
 from ..runs.file_names import checkpoints
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
-from .run_and_resume import exit_if_stopped, train
+from .run_and_resume import exit_if_stopped, train_segments
 
 
 def resume(
@@ -47,4 +47,4 @@ def resume(
             f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer, add train.steps=N"
         )
         return
-    train(trainer, plugin)
+    train_segments(runtime, trainer, plugin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,7 +146,7 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
         component, problems = validate(Component, document.data.get("real"), document, path)
         problems = document.problems or problems
     elif (file := request.recipe or (run and run / RECIPE)) is not None:
-        recipe = Recipe.load(file)
+        recipe = Recipe.load(file).at(math.inf)  # the data of the last segment: older data may be gone
         document, path, component, problems = recipe.document, ("dataset",), recipe.dataset, []
     else:
         raise GankitError(

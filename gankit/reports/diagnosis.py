@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..events import ChangesAccepted, Ended, Failed, Finding, Recovered, Resumed, RolledBack, Started
+from ..events import ChangesAccepted, Ended, Failed, Finding, Overridden, Recovered, Resumed, RolledBack, Started
 from ..messages import truncate
 from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, checkpoints
 from ..runs.json_lines import read_log
@@ -115,6 +115,10 @@ def _history_line(event: Mapping[str, Any]) -> str | None:
         text = f"ended at step {step:,}: {_shorten(str(event.get('reason')))}"
     elif kind == Failed.kind:
         text = f"failed after step {step:,}: {_shorten(str(event.get('error')).removeprefix('failed: '))}"
+    elif kind == Overridden.kind and isinstance(settings := event.get("settings"), Mapping):
+        previous = event.get("previous")
+        overridden = Overridden(settings, previous if isinstance(previous, Mapping) else {})
+        text = f"changed settings at step {step:,}: {_shorten(str(overridden))}"
     elif kind == ChangesAccepted.kind and isinstance(changes := event.get("changes"), list):
         text = f"accepted changes at step {step:,}: {_shorten('; '.join(map(str, changes)))}"
     elif kind == RolledBack.kind:

@@ -54,17 +54,21 @@ class RunRecorder:
             raise GankitError("the run has not started: it has no directory yet")
         return self._directory
 
-    def restore(self, checkpoint: Checkpoint | None, events: Sequence[Event] = ()) -> None:
+    def restore(
+        self, checkpoint: Checkpoint | None, events: Sequence[Event] = (), recipe: Recipe | None = None
+    ) -> None:
         """Continue an earlier run: from its checkpoint, or from the start if it has none.
 
         Args:
             checkpoint: of the run.
             events: logged when the run starts.
+            recipe: written to ``recipe.yaml`` after the first step; None leaves the file as it is.
 
         Raises:
             CheckpointError: the checkpoint does not fit the recipe.
         """
         self._resumed, self._first_events = True, tuple(events)
+        self._unsaved_recipe = recipe
         if checkpoint is None:
             return
         saved = restore_state(self._setup, checkpoint)
@@ -166,12 +170,9 @@ class RunRecorder:
             self._lock.release()
             raise GankitError(f"{self.directory}: the run has been continued since it was opened; resume it again")
         about, step = self._setup.about, self._state.step
-        recipe = self._setup.recipe
         self._records = RunRecords(self.directory, about, self._events_bytes, step)
-        if self._resumed:
-            self._unsaved_recipe = recipe
-        else:
-            self._records.write_recipe(recipe)
+        if not self._resumed:
+            self._records.write_recipe(self._setup.recipe)
 
     def _save(self) -> Path | None:
         """The path of a new checkpoint, or None if a weight is NaN or infinite."""
