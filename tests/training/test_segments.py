@@ -134,10 +134,10 @@ def test_the_same_settings_again_change_nothing(run, runtime):
 
 
 def test_another_try_at_the_same_step_replaces_the_settings(run, runtime):
-    trainer = runtime.resume(run, ["train.steps=11", f"{LR}=0.03", "loader.flip=true"])
+    trainer = runtime.resume(run, ["train.steps=11", f"{LR}=0.03", "callbacks.checkpoint.every=50"])
     killed = killed_after_a_step(trainer, run.with_name("killed"))
     runtime.resume(killed, [f"{LR}=0.04"]).fit()
-    assert saved(killed)["segments"][-1] == {"step": 9, "set": {LR: 0.04, "loader.flip": True}}
+    assert saved(killed)["segments"][-1] == {"step": 9, "set": {LR: 0.04, "callbacks.checkpoint.every": 50}}
 
 
 def killed_after_a_step(trainer, directory):
