@@ -50,10 +50,10 @@ def continue_recipe(
     recipe = read(document)
     old, new = before.model_dump(mode="json"), recipe.model_dump(mode="json")
     changed = differing_paths(old, new)
-    if not changed:
-        return Continuation(recipe, changed, None, saved)
     new_segment = any(dotted(path) not in LENGTH_KEYS for path in changed)
     extended = Recipe.from_document(with_overrides(saved.document, overrides, step, new_segment))
+    if not changed:
+        return Continuation(recipe, changed, None, saved)
     settings = {dotted(path): reduce(item_at, path, new) for path in changed}
     settings = {key: value for key, value in settings.items() if value is not None or key not in LENGTH_KEYS}
     previous = {dotted(path): reduce(item_at, path, old) for path in changed}

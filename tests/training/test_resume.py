@@ -97,7 +97,8 @@ def test_overrides_on_resume_take_effect(runtime, recipe, tmp_path):
 def test_other_networks_are_refused(runtime, recipe, tmp_path):
     runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
     with pytest.raises(
-        gankit.CheckpointError, match=r"generator\.safetensors: does not fit this network: .*size mismatch"
+        gankit.RecipeError,
+        match=r"generator\.width: does not fit the networks .*generator\.safetensors: .*size mismatch",
     ):
         runtime.resume(tmp_path / "run", ["generator.width=16"])
 
