@@ -137,8 +137,8 @@ class Runtime:
                 overwritten.
 
         Raises:
-            CheckpointError: there is no such run, its newest checkpoint is damaged or does not fit the recipe, or the
-                run has other data or code now.
+            CheckpointError: ``run_dir`` is not a run, its newest checkpoint is missing, damaged or does not fit the
+                recipe, or the run has other data or code now.
             RecipeError: the recipe or an override is invalid, or the data has other classes now.
             GankitError: as for `assemble`.
         """

@@ -204,7 +204,7 @@ def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> Non
     if trainer.checkpoint is None:
         restart = " --restart" if trainer.state.step else ""
         how = (
-            f"there is no checkpoint (does the recipe have a checkpoint callback?); to start again: {command}{restart}"
+            f"no checkpoint was saved (does the recipe have a checkpoint callback?); to start again: {command}{restart}"
         )
     else:
         how = f"to continue from {trainer.checkpoint}:\n  {command}"

@@ -166,4 +166,4 @@ def _next_step(summary: RunSummary, directory: Path) -> str | None:
     if found:
         return f"gankit resume {directory}    continues from {found[-1].name}"
     restart = " --restart" if summary.steps else ""
-    return f"gankit resume {directory}{restart}    starts again, since there is no checkpoint"
+    return f"gankit resume {directory}{restart}    starts again, because the run has no checkpoint"

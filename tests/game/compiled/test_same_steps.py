@@ -50,9 +50,7 @@ def test_penalties(assemble, peculiarity, regularizers, assert_same_steps):
 
 
 @pytest.mark.parametrize("regularizers", [pytest.param([R1], marks=pytest.mark.slow), [R1, R2]])
-def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(
-    assemble, regularizers, monkeypatch, assert_same_steps, traced_by
-):
+def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, regularizers, monkeypatch, assert_same_steps, traced_by):
     # what a backward keeps and what it computes again, "aot_eager" leaves as it is
     monkeypatch.setattr(torch, "compile", traced_by("aot_eager_decomp_partition"))
     critic = {"name": "critic", "peculiarity": "spectral norm of a convolution"}
