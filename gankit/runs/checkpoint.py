@@ -131,7 +131,7 @@ class Checkpoint:
             _require_inside(path, name)
             try:
                 digest = _sha256(path / name)
-            except FileNotFoundError:
+            except (FileNotFoundError, ValueError):  # ValueError: no file can have this name
                 raise DamagedCheckpointError(
                     f"{path / name}: is missing; the checkpoint is damaged, use an earlier one"
                 ) from None

@@ -80,7 +80,7 @@ class TestManifests:
         manifest = run / "checkpoints" / NAME / "manifest.json"
         manifest.unlink()
         os.mkfifo(manifest)
-        with pytest.raises(CheckpointError, match=r"manifest.json: cannot be read \(is not a regular file"):
+        with pytest.raises(CheckpointError, match=r"manifest.json: cannot be read: is not a regular file"):
             gankit.load_generator(run)
 
 

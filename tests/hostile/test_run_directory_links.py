@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import gankit
-from gankit import CheckpointError, GankitError
+from gankit import CheckpointError, RecipeError, GankitError
 
 SCORERS = Path(__file__).parents[1] / "evaluation" / "scorers_plugin.py"
 
@@ -34,7 +34,7 @@ class TestRunDirectories:
     )
     def test_recipes_of_other_networks(self, run, change):
         with pytest.raises(
-            CheckpointError, match=r"is not the recipe's: .* weights are described, and .* bytes stored"
+            RecipeError, match=r"is not the recipe's: .* weights are described, and .* bytes stored"
         ):
             gankit.Runtime().resume(run, [change])
 
@@ -84,9 +84,7 @@ class TestRunDirectories:
             case _:
                 (run / "run.json").unlink()
         before = contents(Path("victim"))
-        with pytest.raises(
-            GankitError, match="checkpoints: leads out of .* which must hold checkpoints of this run and nothing else"
-        ):
+        with pytest.raises(GankitError, match="checkpoints: leads out of .* which must hold checkpoints of this run and nothing else"):
             gankit.Runtime().resume(run, ["train.steps=5"])
         assert contents(Path("victim")) == before
 
