@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import gankit
-from gankit import CheckpointError, RecipeError, GankitError
+from gankit import CheckpointError, GankitError, RecipeError
 
 SCORERS = Path(__file__).parents[1] / "evaluation" / "scorers_plugin.py"
 
