@@ -1,15 +1,55 @@
-"""Atomic writes, safe opening of regular files, and the data folder."""
+"""Paths that users give, atomic writes, safe opening of regular files, and the data folder."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from .errors import GankitError
+from .messages import truncate
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path with a leading ``~`` or ``~USER`` replaced. Raises: ValueError: that home folder is unknown."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        home = Path(path).parts[0]
+        raise ValueError(
+            f"{truncate(str(path))}: '{truncate(home)}' stands for a home folder, but there is none; write the "
+            f"complete path, or ./{truncate(home)} for a folder of that name"
+        ) from None
+
+
+def user_path(path: str | Path) -> Path:
+    """A path from the command line or a recipe, with a leading ``~`` or ``~USER`` replaced. It need not exist.
+
+    Raises:
+        ValueError: the home folder is unknown, or the path cannot be looked up: a name is too long, or a folder on it
+            is not accessible.
+    """
+    expanded = expand_home(path)
+    try:
+        expanded.stat()
+    except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.EACCES):
+            raise ValueError(f"{truncate(str(path))}: cannot be used as a path: {error.strerror}") from None
+    return expanded
+
+
+def expand_user_paths(value: Any) -> Any:
+    """A checked value with every path in it, also in lists and mappings, replaced as in `user_path`."""
+    if isinstance(value, Path):
+        return user_path(value)
+    if type(value) in (list, tuple):
+        return type(value)(map(expand_user_paths, value))
+    return {key: expand_user_paths(item) for key, item in value.items()} if type(value) is dict else value
 
 
 @contextmanager
@@ -65,5 +105,12 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def data_root() -> Path:
-    """The folder of datasets and of caches computed from them: ``$GANKIT_DATA_DIR``, or ``data`` if that is unset."""
-    return Path(os.environ.get("GANKIT_DATA_DIR") or "data").expanduser()
+    """The folder of datasets and of caches computed from them: ``$GANKIT_DATA_DIR``, or ``data`` if that is unset.
+
+    Raises:
+        GankitError: the variable begins with an unknown home folder.
+    """
+    try:
+        return expand_home(os.environ.get("GANKIT_DATA_DIR") or "data")
+    except ValueError as error:
+        raise GankitError(f"GANKIT_DATA_DIR: {error}") from None

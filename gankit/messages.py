@@ -6,14 +6,23 @@ import difflib
 from collections.abc import Iterable
 
 MAX_WORD = 100  # characters of a key or path in a message
+MAX_NAMES = 20  # names listed in a message
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the closest known name, or the list of known names."""
     choices = sorted(known)
     if close := difflib.get_close_matches(word, choices, n=1, cutoff=0.6):
-        return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(choices)}" if choices else "; known: none"
+        return f"; did you mean '{truncate(close[0])}'?"
+    if not choices:
+        return "; known: none"
+    more = f" and {len(choices) - MAX_NAMES:,} more" if len(choices) > MAX_NAMES else ""
+    return f"; known: {', '.join(map(truncate, choices[:MAX_NAMES]))}{more}"
+
+
+def quote(value: object) -> str:
+    """A value that a user gave, as Python writes it, shortened where it is too long for a message."""
+    return truncate(repr(value))
 
 
 def truncate(text: str, length: int = MAX_WORD) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import pluggy
 
 from .errors import PluginError, RegistrationError
+from .files import user_path
 from .hookspecs import Hooks
 from .messages import did_you_mean
 from .recipe.model import Recipe
@@ -91,7 +92,10 @@ class PluginLoader:
             name = getattr(plugin, "__name__", type(plugin).__name__)
             self._add(lambda: plugin, name, getattr(plugin, "__file__", None) or "given by the program")
         elif (text := str(plugin)).endswith(".py") or "/" in text or "\\" in text:
-            path = Path(plugin)
+            try:
+                path = user_path(text)
+            except ValueError as error:
+                raise PluginError(f"plugin {error}") from None
             self._add(lambda: _import_file(path), path.stem, str(path))
         else:
             with _plugin_errors(text, "a module"):

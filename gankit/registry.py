@@ -15,10 +15,11 @@ from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
 
 from .errors import RegistrationError
-from .messages import did_you_mean
+from .files import expand_user_paths
+from .messages import did_you_mean, quote
 from .schedule import at_images, has_schedule
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -29,6 +30,11 @@ class Params(BaseModel):
     """The base class of all schemas: a component's parameters from the recipe."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _expand_paths(cls, value: Any) -> Any:
+        return expand_user_paths(value)
 
     def at(self, images: int) -> dict[str, Any]:
         """Keyword arguments for the factory, with schedules at their value after ``images`` real images."""
@@ -126,7 +132,7 @@ class Registry:
 
     def unknown(self, name: str) -> str:
         """The message for a name that is not registered, with the closest registered name."""
-        return f"no {self.singular} is called {name!r}{did_you_mean(name, self._entries)}"
+        return f"no {self.singular} is called {quote(name)}{did_you_mean(name, self._entries)}"
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, format_duration, make_runtime, make_table, output_console
+from .console import PluginOption, format_duration, make_runtime, make_table, output_console, parse_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,10 +24,12 @@ COLUMN_PADDING = 2  # spaces around a column of a table
 
 
 def compare(
-    runs: Annotated[list[Path], Argument(metavar="RUN_DIR RUN_DIR ...", help="Run directories.")],
+    runs: Annotated[list[Path], Argument(metavar="RUN_DIR RUN_DIR ...", parser=parse_path, help="Run directories.")],
     count: Annotated[int, Option(min=1, max=1000, help="Number of samples of each run.")] = 16,
     seed: Annotated[int, Option(min=0, help="Random seed of the samples.")] = 0,
-    path: Annotated[Path, Option("--out", help="The PNG file to write.")] = Path("compare.png"),
+    path: Annotated[
+        Path, Option("--out", metavar="FILE", parser=parse_path, help="The image file to write, such as a PNG or JPEG.")
+    ] = Path("compare.png"),
     plugin: PluginOption = None,
 ) -> None:
     """Compare runs: their steps, speed and newest scores, the differences between their recipes, and their samples.
@@ -45,7 +47,9 @@ def compare(
     from ..reports.curves import save_curves
     from ..reports.run_summary import read_run, run_names
     from ..reports.sample_grids import save_sample_grids
+    from ..sampling.image_grid import require_image_format
 
+    require_image_format(path)
     summaries = [read_run(run) for run in runs]
     names = run_names(runs)
     samples = _samples(names, runs, count, seed, make_runtime(plugin))
@@ -65,7 +69,7 @@ def compare(
         console.print(make_table(rows, ("recipe", *names)))
     save_sample_grids(samples, path)
     console.print(f"\n{path}: {count} samples of each run, seed {seed}")
-    curves = path.with_name(f"{path.stem}_curves.png")
+    curves = path.with_name(f"{path.stem}_curves{path.suffix}")
     if save_curves(names, summaries, columns, curves):
         console.print(f"{curves}: losses and scores against images seen")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typer import Argument, Option
+from typer import Argument, BadParameter, Option
 
 from ..distributed.torchrun import rank
 from ..errors import GankitError
-from ..messages import did_you_mean, truncate
+from ..files import user_path
+from ..messages import did_you_mean, quote, truncate
 
 if TYPE_CHECKING:
     from ..registry import Registries, Registry
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
 
 WIDTH_WITHOUT_TERMINAL = 1000  # characters
 MAX_MESSAGE_LINE = 4000  # characters
+MAX_MESSAGE_WORD = 500  # characters: names and values may come from files and plugins
+
+
+def parse_path(text: str | Path) -> Path:
+    """The path that an argument or an option gives. Raises: BadParameter: it is empty or cannot be used."""
+    if not str(text):
+        raise BadParameter("is empty; give a path")
+    try:
+        return user_path(text)
+    except ValueError as error:
+        raise BadParameter(str(error)) from None
+
+
 PluginOption = Annotated[
     list[str] | None,
     Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
@@ -28,8 +43,8 @@ PluginOption = Annotated[
 Overrides = Annotated[
     list[str] | None, Argument(metavar="KEY=VALUE", help="Override recipe keys, such as train.epochs=1.")
 ]
-RecipeFile = Annotated[Path, Argument(metavar="RECIPE", help="A recipe file.")]
-RunDirectory = Annotated[Path, Argument(metavar="RUN_DIR", help="A run directory.")]
+RecipeFile = Annotated[Path, Argument(metavar="RECIPE", parser=parse_path, help="A recipe file.")]
+RunDirectory = Annotated[Path, Argument(metavar="RUN_DIR", parser=parse_path, help="A run directory.")]
 
 
 class _EscapingConsole(Console):
@@ -63,7 +78,8 @@ def print_message(message: str, title: str = "error") -> None:
         title = f"process {rank()}: error"
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     style = "yellow" if title == "warning" else "red"
-    lines = [truncate(line, MAX_MESSAGE_LINE) for line in escape(message).split("\n")]
+    words = re.sub(rf"\S{{{MAX_MESSAGE_WORD},}}", lambda word: truncate(word[0]), escape(message))
+    lines = [truncate(line, MAX_MESSAGE_LINE) for line in words.split("\n")]
     console.print(Text.assemble((f"{title}: ", f"bold {style}"), "\n".join(lines)))
 
 
@@ -120,4 +136,4 @@ def find_registry(registries: Registries, kind: str) -> Registry:
     for registry in registries:
         if kind in (registry.kind, registry.singular):
             return registry
-    raise GankitError(f"unknown kind {kind!r}{did_you_mean(kind, vars(registries))}")
+    raise GankitError(f"unknown kind {quote(kind)}{did_you_mean(kind, vars(registries))}")

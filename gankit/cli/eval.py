@@ -9,7 +9,7 @@ from rich.progress import Progress
 from typer import Argument, Exit, Option
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, make_table, output_console, print_message
+from .console import PluginOption, make_runtime, make_table, output_console, parse_path, print_message
 
 if TYPE_CHECKING:
     from ..evaluation.record import Evaluation
@@ -24,6 +24,7 @@ def evaluate(
         Path,
         Argument(
             metavar="RUN_DIR|CHECKPOINT|FOLDER_OF_IMAGES",
+            parser=parse_path,
             help="A run (its newest checkpoint), a checkpoint, or a folder of image files.",
         ),
     ],
@@ -48,7 +49,8 @@ def evaluate(
         ),
     ] = None,
     recipe: Annotated[
-        Path | None, Option(metavar="RECIPE", help="Use the dataset of this recipe as real images.")
+        Path | None,
+        Option(metavar="RECIPE", parser=parse_path, help="Use the dataset of this recipe as real images."),
     ] = None,
     size: Annotated[
         int | None, Option(min=1, max=16_384, help="Resize all images to SIZE x SIZE pixels first.")
@@ -65,7 +67,12 @@ def evaluate(
     no_ema: Annotated[bool, Option("--no-ema", help="Evaluate the weights of G instead of their average.")] = False,
     path: Annotated[
         Path | None,
-        Option("--out", metavar="FILE", help="Append the record to this file (default: evaluations.jsonl of the run)."),
+        Option(
+            "--out",
+            metavar="FILE",
+            parser=parse_path,
+            help="Append the record to this file (default: evaluations.jsonl of the run).",
+        ),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
-from ..distributed.torchrun import rank
+from ..distributed.torchrun import rank, require_valid_environment
 from ..errors import GankitError, PluginError, RecipeError
 from . import bench, check, compare, doctor, plugins, resume, run, sample, show
 from . import eval as eval_command
@@ -120,6 +120,11 @@ def main() -> None:
     """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2."""
     atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
+    try:
+        require_valid_environment()
+    except GankitError as error:  # `print_message` reads the rank from the environment
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
     try:
         make_app()(prog_name="gankit")
     except GankitError as error:

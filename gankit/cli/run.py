@@ -10,7 +10,7 @@ from typer import Option
 from ..distributed.torchrun import restart_count
 from ..errors import DataError, GankitError, RecipeError
 from ..runs.file_names import RECIPE
-from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console
+from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console, parse_path
 from .resume import resume
 from .run_and_resume import train_segments
 
@@ -26,7 +26,12 @@ def run(
     plugin: PluginOption = None,
     directory: Annotated[
         Path | None,
-        Option("--out", metavar="DIR", help="Run directory (default: results/NAME, numbered if it exists)."),
+        Option(
+            "--out",
+            metavar="DIR",
+            parser=parse_path,
+            help="Run directory (default: results/NAME, numbered if it exists).",
+        ),
     ] = None,
 ) -> None:
     """Train a recipe.

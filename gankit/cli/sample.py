@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument, Option
 
 from ..errors import GankitError
-from ..messages import did_you_mean
-from .console import PluginOption, make_runtime, output_console
+from ..messages import did_you_mean, quote
+from .console import PluginOption, make_runtime, output_console, parse_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +20,10 @@ DEFAULT_IMAGES, DEFAULT_LATENTS = 64, 8  # of a grid, and of an interpolation
 
 
 def sample(
-    source: Annotated[Path, Argument(metavar="RUN_DIR|CHECKPOINT", help="A run directory or a checkpoint.")],
+    source: Annotated[
+        Path,
+        Argument(metavar="RUN_DIR|CHECKPOINT", parser=parse_path, help="A run directory or a checkpoint."),
+    ],
     options: Annotated[
         list[str] | None,
         Argument(metavar="OPTION=VALUE", help="Sampling options of the generator, such as truncation=0.7, and labels."),
@@ -35,10 +38,11 @@ def sample(
     ] = None,
     seed: Annotated[int, Option(min=0, help="Random seed; the same seed gives the same images.")] = 0,
     classes: Annotated[
-        str | None,
+        list[str] | None,
         Option(
             metavar="NAME,...",
-            help="Class names or numbers, or all: the same number of images of each class, one class per row.",
+            help="Class names or numbers, or all: the same number of images of each class, one class per row. "
+            "Repeatable; a class whose name contains a comma is given alone.",
         ),
     ] = None,
     interpolate: Annotated[
@@ -50,7 +54,15 @@ def sample(
             help="Interpolate between latents in this many steps: rows of a PNG, or frames of a GIF.",
         ),
     ] = None,
-    path: Annotated[Path, Option("--out", help="PNG file, or GIF for an interpolation.")] = Path("grid.png"),
+    path: Annotated[
+        Path,
+        Option(
+            "--out",
+            metavar="FILE",
+            parser=parse_path,
+            help="Image file, such as a PNG or JPEG, or a GIF for an interpolation.",
+        ),
+    ] = Path("grid.png"),
     plugin: PluginOption = None,
 ) -> None:
     """Generate a grid of images, or interpolate between latents. Needs neither the recipe nor the data.
@@ -69,11 +81,12 @@ def sample(
 
       gankit sample results/dcgan_cifar10 --interpolate 24 --out interpolation.gif
     """
+    from ..sampling.image_grid import require_image_format
+
     animated = path.suffix.lower() == ".gif"
     if animated and interpolate is None:
         raise GankitError(f"--out {path}: a GIF shows an interpolation; add --interpolate 24, or write a PNG")
-    if not animated and path.suffix.lower() != ".png":
-        raise GankitError(f"--out {path}: images are written as .png, an interpolation as .png or .gif")
+    require_image_format(path, animated)
     generator = make_runtime(plugin).load_generator(source)
     count = count or (DEFAULT_IMAGES if interpolate is None else DEFAULT_LATENTS)
     selected, columns = _select_options(options or [], classes, generator, count)
@@ -90,13 +103,13 @@ def sample(
 
 
 def _select_options(
-    words: list[str], classes: str | None, generator: TrainedGenerator, count: int
+    words: list[str], classes: list[str] | None, generator: TrainedGenerator, count: int
 ) -> tuple[dict[str, Any], int | None]:
     """The generator's options, and the number of columns that puts each class on rows of its own.
 
     Args:
         words: ``OPTION=VALUE``.
-        classes: value of ``--classes``.
+        classes: values of ``--classes``.
         generator: has the options and classes.
         count: number of images or latents.
 
@@ -109,7 +122,7 @@ def _select_options(
     if taken := sorted({"count", "seed", "steps"} & set(selected)):
         instead = "--interpolate" if taken[0] == "steps" else f"--{taken[0]}"
         raise GankitError(f"command line: {taken[0]}: is not a sampling option; use {instead}")
-    if classes is None:
+    if not classes:
         return selected, None
     if "labels" in selected:
         raise GankitError("command line: labels and --classes both choose the classes; use one of them")
@@ -120,21 +133,27 @@ def _select_options(
     return selected, count // len(labels) if len(labels) > 1 and count % len(labels) == 0 else None
 
 
-def _parse_classes(text: str, classes: tuple[str, ...] | None) -> list[int]:
-    """The labels of comma-separated class names and numbers. Raises: GankitError: a class is unknown."""
+def _parse_classes(values: list[str], classes: tuple[str, ...] | None) -> list[int]:
+    """The labels of class names, class numbers and comma-separated lists of them.
+
+    Raises:
+        GankitError: a class is unknown.
+    """
     if classes is None:
         raise GankitError("--classes: this generator is unconditional; remove --classes")
-    words = [word.strip() for word in text.split(",")]
+    lists = ([value] if value in classes else value.split(",") for value in values)  # a name may contain a comma
+    words = [word if word in classes else word.strip() for words in lists for word in words]
     if words == ["all"] and "all" not in classes:
         return list(range(len(classes)))
+    numbers = [*map(str, range(len(classes)))]
     labels = []
     for word in words:
         if word in classes:
             labels.append(classes.index(word))
-        elif word.isdecimal() and int(word) < len(classes):
-            labels.append(int(word))
+        elif word in numbers:
+            labels.append(numbers.index(word))
         else:
-            raise GankitError(f"--classes: unknown class {word!r}{did_you_mean(word, classes)}")
+            raise GankitError(f"--classes: unknown class {quote(word)}{did_you_mean(word, classes)}")
     return labels
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..runs.file_names import CHECKPOINTS, MANIFEST, RECIPE
 from ..runtime import Runtime
 from ..sampling.trained_generator import TrainedGenerator
-from .extractor import BATCH, deterministic_fp32
+from .extractor import BATCH, call_component, deterministic_fp32
 from .folder_images import FolderImages
 from .record import EvaluatedSource
 from .request import RealDataset, Request
@@ -55,7 +56,9 @@ class GeneratedImages:
         entropy = np.random.SeedSequence(self._seed, spawn_key=(EVALUATE, number))
         seed = int(entropy.generate_state(1, np.uint64)[0] >> 1)
         with deterministic_fp32():
-            images = self._generator.sample(min(BATCH, self._count - number * BATCH), seed, **self.options)
+            count = min(BATCH, self._count - number * BATCH)
+            sample = partial(self._generator.sample, **self.options)
+            images = call_component(str(self._generator.checkpoint), sample, count, seed)
         return resize(images, *self.size)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..errors import Problem, RecipeError
+from ..files import expand_home
 from ..messages import truncate
 from . import yaml_with_lines
 from .located_document import Document
@@ -57,7 +58,10 @@ def _with_parents(path: Path) -> Iterator[Document]:
         if not isinstance(parent, str) or not parent:
             message = f"should be the path of a recipe, relative to this file; got {truncate(repr(parent))}"
             raise RecipeError([Problem(place, "extends", message)])
-        path = path.parent / parent
+        try:
+            path = path.parent / expand_home(parent)
+        except ValueError as error:
+            raise RecipeError([Problem(place, "extends", str(error))]) from None
 
 
 def _display_name(path: Path) -> str:

@@ -12,6 +12,9 @@ from ..messages import MAX_WORD, truncate
 KeyPath = tuple[str | int, ...]
 """The keys and list indices that lead to a value, such as ``("callbacks", 0, "every")``."""
 
+COMMAND_LINE = "command line"
+"""The start of the place of overrides."""
+
 LENGTHS = ("epochs", "steps", "images")
 """The keys of ``train`` that set the length of the run; a recipe gives exactly one."""
 

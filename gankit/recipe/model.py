@@ -17,12 +17,14 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     PrivateAttr,
+    field_validator,
     model_validator,
 )
 from pydantic_core import core_schema
 
 from ..errors import Problem, RecipeError
-from ..messages import truncate
+from ..files import expand_user_paths
+from ..messages import quote
 from ..schedule import Scheduled
 from . import yaml_with_lines
 from .inheritance import read_document
@@ -35,6 +37,11 @@ DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _expand_paths(cls, value: Any) -> Any:
+        return expand_user_paths(value)
 
 
 class Component(BaseModel):
@@ -60,7 +67,7 @@ def _matching(pattern: str, meaning: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"should be {meaning}; got {value!r}")
+            raise ValueError(f"should be {meaning}; got {quote(value)}")
         return value
 
     return AfterValidator(check)
@@ -199,7 +206,7 @@ class Segment(_Section):
     def _require_settings(self) -> Segment:
         for key in self.set:
             if not all(key.split(".")) or key.partition(".")[0] in (SEGMENTS, "extends"):
-                raise ValueError(f"a segment cannot set {truncate(key)!r}")
+                raise ValueError(f"a segment cannot set {quote(key)}")
             if key in LENGTH_KEYS:
                 raise ValueError(f"a segment cannot set {key}; the length belongs to the recipe's `train`")
         return self

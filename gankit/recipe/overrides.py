@@ -8,9 +8,7 @@ from typing import Any
 from ..errors import Problem, RecipeError
 from ..messages import truncate
 from . import yaml_with_lines
-from .located_document import Document, dotted, item_at, lengths_in
-
-COMMAND_LINE = "command line"
+from .located_document import COMMAND_LINE, Document, dotted, item_at, lengths_in
 
 
 def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
@@ -98,7 +96,7 @@ def read_options(words: Iterable[str]) -> dict[str, Any]:
 
 def _index_of(items: list[Any], word: str, path: str, place: str) -> int:
     """The index of the item that ``word`` refers to: its index, or the name of a component that occurs once."""
-    if word.isdecimal() and int(word) < len(items):
+    if word in map(str, range(len(items))):
         return int(word)
     names = [item.get("name") if isinstance(item, dict) else item for item in items]
     if names.count(word) == 1:

@@ -15,7 +15,7 @@ from pydantic_core import ErrorDetails
 from ..errors import Problem
 from ..messages import did_you_mean, truncate
 from ..schedule import Schedule
-from .located_document import Document, KeyPath
+from .located_document import COMMAND_LINE, Document, KeyPath, dotted
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -38,6 +38,9 @@ SHOULD_BE = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+
+TEXT_EXPECTED = ("string_type", "path_type", "literal_error")
+"""Findings where YAML may have read text as a number, or as true or false."""
 
 # tags of unions, which pydantic includes in the location of an error
 BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>")
@@ -95,6 +98,12 @@ def _problem(finding: ErrorDetails, document: Document, path: KeyPath, model: ty
             finding["msg"].replace("Input should", "should").replace("Tuple", "List").replace(" after validation", "")
         )
         message = f"{text[0].lower()}{text[1:]}; got {_format(given)}"
+    if kind in TEXT_EXPECTED and isinstance(given, (bool, int, float)):
+        text = f'"{_format(given)}"'
+        shell = (
+            f", on the command line '{dotted(where)}={text}'" if document.place(where).startswith(COMMAND_LINE) else ""
+        )
+        message += f"; put it in quotes to make it text: {text}{shell}"
     return document.problem(where, message, of_key=kind == "extra_forbidden")
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..files import output_file
 from ..messages import truncate
+from ..sampling.image_grid import require_image_format
 from .comparison import Column
 from .run_summary import LOSSES, RunSummary
 
@@ -27,7 +28,7 @@ Curve = tuple[Sequence[float], Sequence[float]]
 
 
 def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Sequence[Column], path: Path) -> bool:
-    """Write a PNG with one panel for each loss, and for each score that a run has at several steps.
+    """Write an image file with one panel for each loss, and for each score that a run has at several steps.
 
     Args:
         names: of the runs.
@@ -39,8 +40,9 @@ def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Seque
         Whether the file was written; False if there is nothing to plot.
 
     Raises:
-        GankitError: the file cannot be written.
+        GankitError: the suffix names no format of images, or the file cannot be written.
     """
+    form = require_image_format(path)
     panels: dict[str, Sequence[Curve | None]] = {
         **{loss.replace("_", " "): [run.curves.get(loss) for run in runs] for loss in LOSSES},
         **{column.title: score_curves(column, runs) for column in columns if column.better is not None},
@@ -60,7 +62,7 @@ def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Seque
     rows[-1].set_xlabel("real images shown to D")
     rows[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     with output_file(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format=form.lower())
     return True
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from ..files import output_file
-from ..sampling.image_grid import make_grid
+from ..sampling.image_grid import make_grid, require_image_format, save_image
 
 TEXT_SIZE = 16  # pixels
 MARGIN = 12
@@ -17,15 +16,16 @@ TEXT_COLOR, BACKGROUND, PLACEHOLDER_COLOR = "#333333", "white", "#888888"
 
 
 def save_sample_grids(samples: Mapping[str, Tensor | str], path: Path) -> None:
-    """Write a PNG.
+    """Write an image file, in the format that its suffix names.
 
     Args:
         samples: by label: images uint8 [n c h w], or a text for a run that has none.
         path: the file.
 
     Raises:
-        GankitError: the file cannot be written.
+        GankitError: the suffix names no format, or the file cannot be written.
     """
+    form = require_image_format(path)
     font = ImageFont.load_default(TEXT_SIZE)
     panels = [(label, _panel(content, font)) for label, content in samples.items()]
     widths = [max(panel.width, _text_width(label, font)) for label, panel in panels]
@@ -38,8 +38,7 @@ def save_sample_grids(samples: Mapping[str, Tensor | str], path: Path) -> None:
         draw.text((left, MARGIN), label, fill=TEXT_COLOR, font=font)
         canvas.paste(panel, (left, top), panel)
         left += width + MARGIN
-    with output_file(path) as temporary:
-        canvas.save(temporary, format="PNG")
+    save_image(canvas, path, form)
 
 
 def _panel(content: Tensor | str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> Image.Image:

@@ -10,10 +10,33 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..errors import GankitError
 from ..files import output_file
 
+FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WebP", "tif": "TIFF", "tiff": "TIFF"}
+ANIMATED_FORMATS = {"gif": "GIF"}
+QUALITY = {"JPEG": {"quality": 95}, "WebP": {"quality": 95}}  # by default, these show artifacts
 PADDING = 2  # pixels around each image: black, or transparent with an alpha channel
 MIN_LONG_SIDE = 64  # pixels; smaller images are enlarged to be visible
+
+
+def require_image_format(path: Path, animated: bool = False) -> str:
+    """The format that the file's suffix names, such as ``PNG``.
+
+    Args:
+        path: the file to write.
+        animated: whether to write an animation.
+
+    Raises:
+        GankitError: no such format can be written.
+    """
+    formats = ANIMATED_FORMATS if animated else FORMATS
+    if (found := formats.get(path.suffix.lower().removeprefix("."))) is None:
+        known = ", ".join(f".{suffix}" for suffix in formats)
+        what = "an animation" if animated else "an image"
+        given = f"has the suffix {path.suffix}" if path.suffix else "has no suffix"
+        raise GankitError(f"{path}: {given}; {what} is written as {known}")
+    return found
 
 
 def enlargement(height: int, width: int) -> int:
@@ -46,7 +69,7 @@ def make_grid(images: Tensor, columns: int | None = None) -> Tensor:
 
 
 def save_grid(images: Tensor, path: str | Path, columns: int | None = None) -> None:
-    """Write images as one PNG, arranged by `make_grid`.
+    """Write images as one PNG, JPEG, WebP or TIFF, as the suffix says, arranged by `make_grid`.
 
     Args:
         images: uint8 [n c h w]; 1 channel is gray, 2 are gray and alpha, 3 RGB, 4 RGBA.
@@ -54,9 +77,9 @@ def save_grid(images: Tensor, path: str | Path, columns: int | None = None) -> N
         columns: as in `make_grid`.
 
     Raises:
-        GankitError: the file cannot be written.
+        GankitError: the suffix names no such format, or the file cannot be written.
     """
-    _write(_to_pillow(make_grid(images, columns)), Path(path), format="PNG")
+    save_image(_to_pillow(make_grid(images, columns)), Path(path), require_image_format(Path(path)))
 
 
 def save_animation(frames: Sequence[Tensor], path: str | Path, frames_a_second: int = 20) -> None:
@@ -68,17 +91,19 @@ def save_animation(frames: Sequence[Tensor], path: str | Path, frames_a_second: 
         frames_a_second: the frame rate.
 
     Raises:
-        GankitError: the file cannot be written.
+        GankitError: the suffix is not ``.gif``, or the file cannot be written.
     """
+    form = require_image_format(Path(path), animated=True)
     first, *others = (_to_pillow(frame) for frame in frames)
     milliseconds = round(1000 / frames_a_second)
-    _write(first, Path(path), format="GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+    save_image(first, Path(path), form, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
 def _to_pillow(image: Tensor) -> Image.Image:
     return Image.fromarray(image.squeeze(-1).numpy())
 
 
-def _write(image: Image.Image, path: Path, **settings: Any) -> None:
+def save_image(image: Image.Image, path: Path, form: str, **settings: Any) -> None:
+    """Write a Pillow image in the format ``form``. Raises: GankitError: the file cannot be written."""
     with output_file(path) as temporary:
-        image.save(temporary, **settings)
+        image.save(temporary, format=form, **QUALITY.get(form, {}), **settings)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..device.seeding import LABELS, SAMPLE, seeded
 from ..interfaces import ImageSpec, Latent
+from ..messages import quote
 
 BATCH_SIZE = 64
 
@@ -57,7 +58,9 @@ class GeneratorInputs:
             shares = np.asarray(self.frequencies or [1.0] * classes)
             return torch.from_numpy(random.choice(classes, count, p=shares / shares.sum()))
         if len(labels) != count or not all(0 <= label < classes for label in labels):
-            raise ValueError(f"labels must be {count} integers from 0 to {classes - 1}, one per image; got {labels!r}")
+            raise ValueError(
+                f"labels must be {count} integers from 0 to {classes - 1}, one per image; got {quote(labels)}"
+            )
         return torch.tensor(list(labels), dtype=torch.int64)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
+from ..messages import one_line, quote
 from ..recipe.validation import validate
 from ..registry import Params, signature_schema
 from .interpolation import interpolate_latents
@@ -57,7 +58,7 @@ class TrainedGenerator:
         """
         self._require_in_range(count, 1, seed, labels)
         checked = self._check(options)
-        return to_uint8(generate_images(self.module, *self.inputs.draw(count, seed, labels), seed, checked))
+        return self._generate(*self.inputs.draw(count, seed, labels), seed, checked)
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
@@ -89,8 +90,18 @@ class TrainedGenerator:
         z, row_labels = self.inputs.draw(count, seed, labels)
         image_labels = None if row_labels is None else row_labels.repeat_interleave(steps)
         latents = interpolate_latents(self.inputs.latent, z, steps).flatten(0, 1)
-        images = to_uint8(generate_images(self.module, latents, image_labels, seed, checked))
+        images = self._generate(latents, image_labels, seed, checked)
         return images.view(count, steps, *images.shape[1:])
+
+    def _generate(self, z: Tensor, labels: Tensor | None, seed: int, options: Mapping[str, Any]) -> Tensor:
+        """Images uint8 [n c h w]. Raises: ValueError: the network fails with these options."""
+        try:
+            return to_uint8(generate_images(self.module, z, labels, seed, options))
+        except Exception as error:  # valid as a parameter, but perhaps not for the computation, such as 1e300
+            if not options:
+                raise
+            given = ", ".join(f"{name}={quote(value)}" for name, value in options.items())
+            raise ValueError(f"sampling with {given} fails: {type(error).__name__}: {one_line(error)}") from error
 
     def _require_in_range(self, count: int, steps: int, seed: int, labels: Sequence[int] | None) -> None:
         if count < 1 or not 0 <= seed < 2**63:
@@ -106,7 +117,7 @@ class TrainedGenerator:
         if labels is not None and not (
             isinstance(labels, Sequence) and all(isinstance(label, int) and label is not True for label in labels)
         ):
-            raise ValueError(f"labels must be a list of integers, one per image; got {labels!r}")
+            raise ValueError(f"labels must be a list of integers, one per image; got {quote(labels)}")
 
     def _check(self, options: Mapping[str, Any]) -> dict[str, Any]:
         if not options:

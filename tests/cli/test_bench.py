@@ -13,11 +13,13 @@ from gankit.profiling.step_profile import PARTS, profile_steps
 
 
 @pytest.fixture
-def scratch(tmp_path, monkeypatch):
+def scratch(tmp_path, tmp_path_factory, monkeypatch):
     """The folder in which temporary folders are created."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    # torch creates its cache in the temporary folder when it first counts operations, and keeps it for the process
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
     return folder
 
 

@@ -136,5 +136,5 @@ def test_a_wrong_item_is_not_reported_as_a_short_list_too():
 
     registry.add("loss", loss)
     schema = registry.get("loss").schema
-    assert [str(problem) for problem in validate(schema, {"names": [1]})[1]] == ["names.0: should be a string; got 1"]
+    assert [str(problem) for problem in validate(schema, {"names": [1]})[1]] == ['names.0: should be a string; got 1; put it in quotes to make it text: "1"']
     assert len(validate(schema, {"names": []})[1]) == 1
