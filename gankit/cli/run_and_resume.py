@@ -200,7 +200,10 @@ def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
 
 
 def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
-    command = _resume_command(trainer, plugins)
+    try:
+        command = _resume_command(trainer, plugins)
+    except GankitError:  # the run failed before it had a directory
+        return
     if trainer.checkpoint is None:
         restart = " --restart" if trainer.state.step else ""
         how = (

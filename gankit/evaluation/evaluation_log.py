@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import GankitError
+from ..files import open_regular
 from ..messages import truncate
 from ..runs.json_lines import JsonLines, read_log
 from .record import Evaluation
@@ -19,7 +20,10 @@ def append_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Append one line. Raises: GankitError: the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        complete = path.read_bytes().rfind(b"\n") + 1 if path.exists() else None  # a crash may leave a partial line
+        complete = None
+        if path.exists():
+            with open_regular(path) as file:  # reading a pipe would block
+                complete = file.read().rfind(b"\n") + 1  # a crash may leave a partial line
         with closing(JsonLines(path, keep_bytes=complete)) as log:
             log.append(evaluation.model_dump(mode="json"))
             log.sync()

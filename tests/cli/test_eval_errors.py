@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -141,6 +142,14 @@ class TestErrors:
         said = score("run", *GAP)
         assert said.code == 1
         assert re.search(r"error: run/evaluations\.jsonl: cannot be written", said.err)
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+    def test_a_pipe_does_not_block(self, trained_run, score):
+        trained_run()
+        os.mkfifo("scores.jsonl")
+        said = score("run", *GAP, "--out", "scores.jsonl")
+        assert said.code == 1
+        assert "scores.jsonl: cannot be written: is not a regular file" in said.err
 
 
 def test_a_missing_plugin_is_named(trained_run, cli, scorers_plugin_file):

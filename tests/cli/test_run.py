@@ -97,3 +97,12 @@ class TestRun:
         said = cli("run", tiny[0], "loss=slow", *tiny[1:], "--plugin", "slow.py")
         assert said.code == 130
         assert said.err == "error: interrupted before the first step\n"
+
+
+def test_a_fault_before_there_is_a_directory_is_shown_itself(cli, tiny, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("the clock is wrong")
+
+    monkeypatch.setattr("gankit.training.run_recorder.create_run_directory", fail)
+    with pytest.raises(RuntimeError, match="the clock is wrong"):
+        cli("run", *tiny)
