@@ -525,6 +525,9 @@ class Callback(Protocol):
 
     A callback with ``state_dict`` and ``load_state_dict`` is saved in checkpoints and restored before ``on_run_start``.
     When a run returns to a checkpoint (`Run.recover`), its state is restored and ``on_run_start`` is called again.
+
+    Optional: ``fits(registries, images)`` is called by ``gankit check`` with all components and the number of real
+    images, None if that is not known yet. Raises: GankitError: the callback cannot work.
     """
 
     def on_run_start(self, run: Run) -> None:
@@ -581,6 +584,8 @@ class Metric(Protocol):
     - ``require(real, generated)`` is called with the numbers of images before any is processed. Raises: ValueError:
       they are too few.
     - ``needs_real = False`` if the metric does not use real images.
+    - ``caution()`` is called after `compute`. It returns a sentence if the scores are less reliable than usual, else
+      None. The sentence is printed and recorded.
     """
 
     uses: Literal["features", "logits"]

@@ -99,7 +99,7 @@ class Runtime:
         if problems:
             raise RecipeError(problems)
         checked = with_defaults(recipe, components)
-        problems, not_tried = check_components(checked)
+        problems, not_tried = check_components(checked, self.registries)
         if problems:
             raise RecipeError(problems)
         return CheckedRecipe(checked.recipe, components, not_tried)

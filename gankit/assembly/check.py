@@ -12,7 +12,7 @@ from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import in_order
-from ..registry import Selected
+from ..registry import Registries, Selected
 from ..training.callbacks import Callbacks
 from .dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator
 
@@ -20,8 +20,12 @@ PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only
 MAX_SENTENCE = 500
 
 
-def check_components(checked: CheckedRecipe) -> tuple[list[Problem], dict[KeyPath, str]]:
+def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[list[Problem], dict[KeyPath, str]]:
     """Build every component without data or device and check that they fit together.
+
+    Args:
+        checked: the recipe with its components.
+        registries: of the runtime, which callbacks may select further components from.
 
     Returns:
         All problems, and for each component that the meta device cannot run, the reason.
@@ -47,7 +51,8 @@ def check_components(checked: CheckedRecipe) -> tuple[list[Problem], dict[KeyPat
     attempt(("loss",), lambda: _require_attributes(checked.build("loss"), PLAYERS, "loss"))
     attempt(("train", "game"), lambda: _require_attributes(checked.build(("train", "game")), ("step",), "game"))
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
-    attempt_each("callbacks", lambda selected: Callbacks([(selected.entry.name, selected.build())]))
+    count = _count_of_dataset(checked)
+    attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
     image = attempt(("dataset",), lambda: _image_of_dataset(checked, problems))
     if image is not None:
         attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(image), image))
@@ -77,6 +82,24 @@ def _image_of_dataset(checked: CheckedRecipe, problems: list[Problem]) -> ImageS
         problems.append(recipe.document.problem(("conditional",), message))
     count = len(classes or ()) or PLACEHOLDER_CLASSES
     return ImageSpec(*recipe.image.size, spec.channels, count if recipe.conditional else 0)
+
+
+def _count_of_dataset(checked: CheckedRecipe) -> int | None:
+    """The number of real images; None if the dataset does not know it before it is prepared, or cannot be built."""
+    try:
+        return len(checked.build("dataset")) or None
+    except Exception:  # reported where the dataset is checked
+        return None
+
+
+def _check_callback(selected: Selected, registries: Registries, images: int | None) -> None:
+    """Raises: NotTriedError: it depends on the number of images, which is not known. GankitError: it does not fit."""
+    callback = selected.build()
+    Callbacks([(selected.entry.name, callback)])
+    if hasattr(callback, "fits"):
+        callback.fits(registries, images)
+        if images is None:
+            raise NotTriedError("the number of real images is not known")
 
 
 def _sentence(error: Exception) -> str:

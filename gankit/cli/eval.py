@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.progress import Progress
 from typer import Argument, Exit, Option
 
 from ..errors import GankitError
 from .console import PluginOption, make_runtime, make_table, output_console, parse_path, print_message
+from .progress import TaskProgress
 
 if TYPE_CHECKING:
     from ..evaluation.record import Evaluation
@@ -36,7 +36,10 @@ def evaluate(
     features: Annotated[
         str, Option(metavar="NAME", help="Feature extractor; gankit list features lists them.")
     ] = "effnet_lite0",
-    samples: Annotated[int, Option(min=1, help="Number of generated images.")] = 10_000,
+    samples: Annotated[
+        int | None,
+        Option(min=1, help="Number of generated images (default: as many as there are real ones, at most 10,000)."),
+    ] = None,
     real_samples: Annotated[
         int | None, Option(min=1, help="Number of real images (default: that of --samples).")
     ] = None,
@@ -114,6 +117,8 @@ def evaluate(
     console.print(make_table(scores, ("score", "value"), right=("value",), no_wrap=("value",)))
     console.print()
     console.print(make_table(_settings(evaluation)))
+    for caution in evaluation.cautions:
+        print_message(caution, "caution")
     _, run = locate(source)
     if file := path or (run and run / EVALUATIONS):
         try:
@@ -127,19 +132,9 @@ def evaluate(
 def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
     from ..evaluation.evaluate_source import evaluate
 
-    console = output_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {}
-
-        def report(task: str, done: int, total: int) -> None:
-            if task not in tasks:
-                if not console.is_terminal:
-                    console.print(f"{task}: {total:,} ...")
-                tasks[task] = bars.add_task(task, total=total)
-            bars.update(tasks[task], completed=done)
-
+    with TaskProgress() as progress:
         try:
-            return evaluate(source, request, runtime, report)
+            return evaluate(source, request, runtime, progress.report)
         except KeyboardInterrupt:
             print_message("interrupted; no scores were written")
             raise Exit(130) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..data.image_files import Folder
 from ..runtime import Runtime
 from .extractor import Report, no_report
 from .generated_images import locate, open_generated_images
@@ -29,9 +30,14 @@ def evaluate(
     runtime, source = runtime or Runtime(), Path(source)
     selected = select_metrics(runtime.registries, request)
     device = request.find_device()
-    checkpoint, run = locate(source)
+    checkpoint, run = locate(source)  # raises if there is nothing to evaluate
     kind = "a folder of images" if checkpoint is None else "a checkpoint outside its run"
     real = open_real_dataset(runtime.registries, request, run, f"{source}: {kind}")
+    if checkpoint is None:
+        request = request.with_samples(len(Folder(source).names()))
+    elif request.samples is None:
+        real.dataset.prepare()  # only now is the number of its images known
+        request = request.with_samples(len(real.dataset))
     images = open_generated_images(runtime, source, request, real, device)
     scorer = Scorer(selected, request, device)
     real.dataset.prepare()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -47,6 +47,9 @@ class Evaluator:
         else:
             real = open_real_dataset(run.registries, request, None, str(run.directory))
         require_channels(run.directory, run.image.channels, real)
+        if request.samples is None:
+            real.dataset.prepare()
+            request = request.with_samples(len(real.dataset))
         self._scorer = Scorer(selected, request, device)
         share = RankShare(run.copy_generator(device, request.ema), self._scorer.extractor, request)
         size = _images(run, share).size
@@ -57,8 +60,8 @@ class Evaluator:
         run.per_rank[self._key] = share
         run.run_on_all_ranks(_prepare_share, self._key, request)
 
-    def rehearse(self) -> ScoreDirections:
-        """The names of the scores of each metric, and which values of each are better.
+    def rehearse(self) -> tuple[ScoreDirections, Sequence[str]]:
+        """The names of the scores of each metric and which values of each are better; and cautions about the scores.
 
         Every metric is computed once for this, with real images in place of generated ones.
 

@@ -41,7 +41,7 @@ class GeneratedImages:
         image = generator.image
         self.info, self.size = info, request.height_and_width or (image.height, image.width)
         self.options = _non_default_options(generator, request.options) if request.options else {}
-        self._generator, self._count, self._seed = generator, request.samples, request.seed
+        self._generator, self._count, self._seed = generator, request.count, request.seed
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w], in the size of the evaluation."""
@@ -87,7 +87,7 @@ def open_generated_images(
                 f"{source}: sampling options do not apply to a folder of images; remove {', '.join(request.options)}"
             )
         channels = real.dataset.spec.channels
-        return FolderImages(source, channels, request.samples, request.seed, request.height_and_width)
+        return FolderImages(source, channels, request.count, request.seed, request.height_and_width)
     opened = Checkpoint.open(checkpoint)
     generator = runtime.load_generator(opened, str(device), ema=request.ema)
     require_channels(checkpoint, generator.image.channels, real)

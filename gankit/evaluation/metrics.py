@@ -54,7 +54,7 @@ def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> No
 
 def compute_scores(
     generated: Iterable[Tensor], real: Tensor, extractor: Extractor, metrics: Mapping[str, Metric]
-) -> tuple[dict[str, float], ScoreDirections]:
+) -> tuple[dict[str, float], ScoreDirections, list[str]]:
     """Update every metric with the features of real and generated images, and compute the scores.
 
     Args:
@@ -64,7 +64,7 @@ def compute_scores(
         metrics: newly built ones that `check_metrics` has accepted, by name.
 
     Returns:
-        The scores by name, and the scores of each metric.
+        The scores by name, the scores of each metric, and the cautions of the metrics.
 
     Raises:
         GankitError: a metric fails, or two metrics have a score of the same name.
@@ -75,6 +75,7 @@ def compute_scores(
         _update(features, extractor, metrics, real=False)
     scores: dict[str, float] = {}
     directions: ScoreDirections = {}
+    cautions: list[str] = []
     for name, metric in metrics.items():
         computed = call_component(f"metric '{name}'", metric.compute)
         names = {score: extractor.score_name(score) for score in computed}
@@ -85,7 +86,9 @@ def compute_scores(
         better = getattr(metric, "better", dict.fromkeys(computed, "lower"))
         scores |= {names[score]: float(value) for score, value in computed.items()}
         directions[name] = {names[score]: better.get(score) for score in computed}
-    return scores, directions
+        if caution := getattr(metric, "caution", lambda: None)():
+            cautions.append(f"{', '.join(names.values())}: {caution}")
+    return scores, directions, cautions
 
 
 def _update(features: Tensor, extractor: Extractor, metrics: Mapping[str, Metric], real: bool) -> None:

@@ -52,6 +52,7 @@ def real_features(
     features = _load(path, real.count)
     if features is None:
         parts: list[Tensor] = []
+        report(TASK, 0, real.count)
         for images in real.batches():
             parts.append(extractor(images))
             report(TASK, sum(map(len, parts)), real.count)

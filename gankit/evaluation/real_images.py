@@ -16,11 +16,12 @@ from ..data.image_cache import DECODER_THREADS, CachedSource, StreamedSource
 from ..data.order import Order
 from ..errors import DataError
 from ..interfaces import ImageSpec
-from .extractor import BATCH
+from .extractor import BATCH, Report, no_report
 from .record import RealImagesInfo
 from .request import RealDataset
 
 MAX_CACHED_BYTES = 2**30  # decoded pixels kept between computing the fingerprint and the features
+TASK = "reading real images"
 ORDER_SEED = 0  # chooses the same images for every evaluation, whatever its seed
 
 
@@ -31,6 +32,7 @@ class RealImages:
         real: a prepared dataset.
         image: the size and channels of the evaluation.
         count: maximum number of images.
+        report: called with the progress of the first reading.
 
     Attributes:
         count: number of images.
@@ -39,8 +41,9 @@ class RealImages:
         DataError: the dataset is empty.
     """
 
-    def __init__(self, real: RealDataset, image: ImageSpec, count: int) -> None:
+    def __init__(self, real: RealDataset, image: ImageSpec, count: int, report: Report = no_report) -> None:
         self._name, self._params, self._dataset = real
+        self._report = report
         if len(self._dataset) == 0:
             raise DataError(f"dataset '{self._name}' is empty, but real images are needed to compare with")
         self.count = min(count, len(self._dataset))
@@ -56,16 +59,24 @@ class RealImages:
             params=dict(self._params),
             split=str(getattr(self._dataset, "split", "")),
             count=self.count,
-            fingerprint=sha256_of_pixels(self._shape, self.batches()),
+            fingerprint=sha256_of_pixels(self._shape, self.batches(self._report)),
         )
 
-    def batches(self) -> Iterator[Tensor]:
+    def batches(self, report: Report = no_report) -> Iterator[Tensor]:
         """All images, uint8 [n c h w] on the CPU. Raises: DataError: one cannot be read."""
-        return iter(self._cached) if math.prod(self._shape) <= MAX_CACHED_BYTES else self._read()
+        return iter(self._cached) if math.prod(self._shape) <= MAX_CACHED_BYTES else self._reported(report)
 
     @cached_property
     def _cached(self) -> list[Tensor]:
-        return list(self._read())
+        return list(self._reported(self._report))
+
+    def _reported(self, report: Report) -> Iterator[Tensor]:
+        done = 0
+        report(TASK, done, self.count)
+        for images in self._read():
+            yield images
+            done += len(images)
+            report(TASK, done, self.count)
 
     def _read(self) -> Iterator[Tensor]:
         batches = [self._indices[start : start + BATCH] for start in range(0, self.count, BATCH)]

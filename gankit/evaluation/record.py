@@ -92,6 +92,7 @@ class Evaluation(BaseModel, frozen=True):
         precision: of generating images and computing features.
         device: of generating images and computing features.
         versions: of gankit, Python and the libraries that are used.
+        cautions: sentences about scores that are less reliable, for example because of too few images.
     """
 
     at: str
@@ -107,6 +108,7 @@ class Evaluation(BaseModel, frozen=True):
     precision: str
     device: str
     versions: dict[str, str]
+    cautions: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_scores(self) -> Evaluation:

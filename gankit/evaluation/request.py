@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +22,9 @@ from ..recipe.validation import validate
 from ..registry import Registries, Selected
 from ..runs.file_names import RECIPE
 from .extractor import call_component
+from .metrics import check_counts
+
+DEFAULT_SAMPLES = 10_000  # the most that are generated unless a request says otherwise
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Request:
         features: name of the extractor.
         params: of these components: a mapping such as ``{"kid": {"subset_size": 500}}``, or a list of overrides such
             as ``kid.subset_size=500``.
-        samples: number of generated images.
+        samples: number of generated images; None for as many as there are real images, at most 10,000. For a folder,
+            None takes all of its images, at most 10,000.
         real_samples: maximum number of real images; None for the number of generated ones.
         seed: of the generated images, or of the choice among the images of a folder; 0 to 2^63 - 1.
         real: dataset of the real images, as a mapping or as YAML; None for that of the run.
@@ -51,7 +55,7 @@ class Request:
     metrics: Sequence[str]
     features: str
     params: Sequence[str] | Mapping[str, Mapping[str, Any]] = ()
-    samples: int = 10_000
+    samples: int | None = None
     real_samples: int | None = None
     seed: int = 0
     real: str | Mapping[str, Any] | None = None
@@ -68,6 +72,33 @@ class Request:
                 raise GankitError(f"{name} must be at least 1; got {value}")
         if not 0 <= self.seed < 2**63:
             raise GankitError(f"seed must be from 0 to 2^63 - 1; got {self.seed}")
+
+    def with_samples(self, available: int) -> Request:
+        """The request with a number of images, chosen from those that are available if it gives none."""
+        return self if self.samples is not None else replace(self, samples=max(1, min(DEFAULT_SAMPLES, available)))
+
+    @property
+    def count(self) -> int:
+        """The number of generated images. Raises: GankitError: it is not chosen yet."""
+        if self.samples is None:
+            raise GankitError("samples is not chosen yet")
+        return self.samples
+
+    def require_enough(self, registries: Registries, available: int | None) -> None:
+        """Check the metrics before any image is read.
+
+        Args:
+            registries: with the metrics.
+            available: number of real images of the dataset; None if it is not known yet.
+
+        Raises:
+            GankitError: a metric is unknown or not installed, or needs more images.
+        """
+        metrics = {chosen.entry.name: build(chosen) for chosen in select_metrics(registries, self).metrics}
+        samples = self.with_samples(DEFAULT_SAMPLES if available is None else available).count
+        real = self.real_samples or samples
+        own = self.real is None and self.recipe is None
+        check_counts(metrics, min(real, available) if available is not None and own else real, samples)
 
     @property
     def height_and_width(self) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,6 +27,7 @@ from .real_images import RealImages
 from .record import Evaluation, ImageShape, MetricInfo
 from .request import RealDataset, Request, SelectedMetrics, build
 
+TASK = "features of generated images"
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
 
 
@@ -68,21 +69,21 @@ class Scorer:
             GankitError: there are too few, or one cannot be read.
         """
         request, image = self._request, ImageSpec(*size, real.dataset.spec.channels)
-        images = RealImages(real, image, request.real_samples or request.samples)
+        images = RealImages(real, image, request.real_samples or request.count, report)
         with evaluation_seed(request, self._device):
-            check_counts(self._build_metrics(), images.count, request.samples)
+            check_counts(self._build_metrics(), images.count, request.count)
             self._features = real_features(images, self.extractor, report, warn)
         self._real, self._image = images.info, image
 
-    def rehearse(self) -> ScoreDirections:
-        """The scores of each metric, found by computing them with real images in place of generated ones.
+    def rehearse(self) -> tuple[ScoreDirections, Sequence[str]]:
+        """The scores of each metric, and cautions, found by computing with real images in place of generated ones.
 
         Raises:
             GankitError: a metric fails.
         """
-        count, features = self._request.samples, self._features
+        count, features = self._request.count, self._features
         repeated = (features[indices % len(features)] for indices in torch.arange(count).split(BATCH))
-        return self._compute(repeated)[1]
+        return self._compute(repeated)[1:]
 
     def score(self, images: EvaluatedImages, features: Iterable[Tensor], report: Report = no_report) -> Evaluation:
         """Compare generated images with the real ones.
@@ -99,19 +100,21 @@ class Scorer:
 
         def reported() -> Iterator[Tensor]:
             done = 0
+            report(TASK, done, request.count)
             for batch in features:
                 yield batch
                 done += len(batch)
-                report("features of generated images", done, request.samples)
+                report(TASK, done, request.count)
 
-        scores, directions = self._compute(reported())
+        scores, directions, cautions = self._compute(reported())
         return Evaluation(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             evaluated=images.info,
             scores=scores,
             metrics={metric.entry.name: _metric_info(metric, directions) for metric in self._metrics},
             features=self.extractor.info,
-            samples=request.samples,
+            samples=request.count,
+            cautions=tuple(cautions),
             real=self._real,
             image=ImageShape(height=image.height, width=image.width, channels=image.channels),
             seed=request.seed,
@@ -121,7 +124,7 @@ class Scorer:
             versions=_versions(),
         )
 
-    def _compute(self, generated: Iterable[Tensor]) -> tuple[dict[str, float], ScoreDirections]:
+    def _compute(self, generated: Iterable[Tensor]) -> tuple[dict[str, float], ScoreDirections, list[str]]:
         with evaluation_seed(self._request, self._device):
             return compute_scores(generated, self._features, self.extractor, self._build_metrics())
 

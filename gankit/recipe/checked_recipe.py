@@ -17,7 +17,8 @@ class CheckedRecipe:
     Attributes:
         recipe: with every default of its components filled in. Its document has the places for messages.
         components: the selected components with their checked parameters, by their path in the recipe.
-        not_tried: the networks and augmentations that the meta device cannot run, with the reason. Such a network
+        not_tried: what could not be checked without data, with the reason: callbacks that depend on the number of
+            images, and networks and augmentations that the meta device cannot run. Such a network
             is tried before the first step instead; such an augmentation first runs in the first step.
     """
 

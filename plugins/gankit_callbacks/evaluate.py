@@ -71,16 +71,22 @@ class Evaluate:
         self._direction = ""
         self._best = Best()
 
+    def fits(self, registries: gankit.Registries, images: int | None) -> None:
+        """Raises: gankit.GankitError: a metric is unknown, or needs more images than there are."""
+        self._request.require_enough(registries, images)
+
     def on_run_start(self, run: gankit.Run) -> None:
         """Build the evaluator. Raises: gankit.GankitError: a component is missing or does not fit."""
         try:
             self._evaluator = gankit.Evaluator(run, self._request)
-            columns = self._evaluator.rehearse()
+            columns, cautions = self._evaluator.rehearse()
             self._score, self._direction = self._choose(
                 {name: b for own in columns.values() for name, b in own.items()}
             )
         except gankit.GankitError as error:
             raise gankit.GankitError(f"callback 'evaluate': {error}") from error
+        for caution in cautions:
+            run.log(gankit.Notice("caution", f"callback 'evaluate': {caution}"))
         if self.keep_best and self._best.step is not None:
             name = gankit.checkpoint_name(self._best.step)
             found = [path for path in run.checkpoints if path.name == name]

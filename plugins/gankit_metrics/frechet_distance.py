@@ -25,6 +25,7 @@ class FrechetDistance:
     def __init__(self) -> None:
         self._fid = import_optional("torchmetrics.image.fid", "torchmetrics", "metric 'fd'")
         self._metric: Any = None
+        self._features = 0
 
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: fewer than two images on a side."""
@@ -34,11 +35,23 @@ class FrechetDistance:
     def update(self, values: Tensor, real: bool) -> None:
         """Features [n f] of real or of generated images."""
         if self._metric is None:  # the number of features is known only now
-            features = _AsGiven(values.shape[1])
+            self._features = values.shape[1]
+            features = _AsGiven(self._features)
             # no synchronization: only one process evaluates, and the others would never join
             with torch.device("cpu"):
                 self._metric = self._fid.FrechetInceptionDistance(features, sync_on_compute=False)
         self._metric.update(values.detach().to("cpu", torch.float64), real=real)
+
+    def caution(self) -> str | None:
+        """A sentence if a covariance is singular: fewer images than features on a side."""
+        real, generated = int(self._metric.real_features_num_samples), int(self._metric.fake_features_num_samples)
+        if min(real, generated) > self._features:
+            return None
+        return (
+            f"{real:,} real and {generated:,} generated images are too few for {self._features:,} features: the "
+            "covariances are singular, and the distance compares only with the same numbers of images; use the metric "
+            f"kid, with kid.subset_size={min(real, generated, 1000)} or less, or more than {self._features:,} images"
+        )
 
     def compute(self) -> dict[str, float]:
         """The distance. Raises: ValueError: fewer than two images on a side."""

@@ -188,7 +188,7 @@ class TestComputeScores:
         metrics = {name: metric(runtime, name) for name in ("gap", "sureness")}
         images = noise(BATCH)
         extract = extractor("classes")
-        scores, columns = compute_scores([extract(images)], extract(noise(30)), extract, metrics)
+        scores, columns, _ = compute_scores([extract(images)], extract(noise(30)), extract, metrics)
         assert seen == [BATCH, 30]
         assert columns == {
             "gap": {"GAP": "lower", "gap_count_classes": None},
@@ -218,7 +218,7 @@ class TestComputeScores:
             def compute(self):
                 return {"x": 1.0}
 
-        scores, directions = compute_scores([noise(2).flatten(1)], torch.zeros(1, 6), extractor(), {"plain": Plain()})
+        scores, directions, _ = compute_scores([noise(2).flatten(1)], torch.zeros(1, 6), extractor(), {"plain": Plain()})
         assert (scores, directions) == ({"x_colours": 1.0}, {"plain": {"x_colours": "lower"}})
 
     def test_errors_of_a_metric_name_it(self, runtime, extractor):
