@@ -34,7 +34,10 @@ def format_diagnosis(diagnosis: Diagnosis) -> list[str]:
     lines = [f"{summary.directory}: {diagnosis.status}{speed}", ""]
     for problem in diagnosis.problems:
         end = "to the end" if problem.end_step is None else f"to step {problem.end_step:,}"
-        lines += [f"{problem.kind}, from step {problem.first_step:,} {end}:", f"  {problem.message}", ""]
+        cause = f", probably a consequence of {problem.cause}" if problem.cause else ""
+        lines += [f"{problem.kind}, from step {problem.first_step:,} {end}{cause}:", f"  {problem.message}", ""]
+    if diagnosis.advice:
+        lines += [f"Advice:  {diagnosis.advice}", ""]
     if not diagnosis.problems:
         lines += ["No problems of the training were found (docs/health.md lists the checks).", ""]
     if diagnosis.history:

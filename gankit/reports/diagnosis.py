@@ -11,10 +11,22 @@ from typing import Any
 
 from ..events import ChangesAccepted, Ended, Failed, Finding, Overridden, Recovered, Resumed, RolledBack, Started
 from ..messages import truncate
-from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, checkpoints
+from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, RECIPE, checkpoints
 from ..runs.json_lines import read_log
 from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, parse_float, read_metrics, read_run
 
+CAUSES = (
+    "discriminator_too_fast", "generator_too_fast", "frozen_discriminator", "frozen_generator", "batch_norm_of_one",
+    "exploding_discriminator_gradient", "exploding_generator_gradient", "discriminator_saturated",
+)  # fmt: skip
+"""Problems of settings and balance, which other problems follow from."""
+
+CONSEQUENCES = (
+    "mode_collapse", "missing_modes", "ignores_latent", "ignores_labels", "vanishing_gradient", "gradient_imbalance",
+    "discriminator_saturated", "exploding_discriminator_gradient", "exploding_generator_gradient", "range_saturated",
+    "range_overflow", "images_not_finite", NOT_FINITE,
+)  # fmt: skip
+AFTER_EFFECT = 1000  # steps
 MAX_HISTORY_LENGTH = 120  # characters of a message in the history; the status has more of it
 ACTIVE_SECONDS = 120.0  # a run that wrote a file within this time may still be running
 
@@ -29,6 +41,7 @@ class TrainingProblem:
         first_step: step of the first report.
         end_step: step at which it ended; None if it did not end.
         reports: number of reports.
+        cause: kind of the earlier problem that it probably follows from; None if there is none.
     """
 
     kind: str
@@ -36,6 +49,7 @@ class TrainingProblem:
     first_step: int
     end_step: int | None = None
     reports: int = 1
+    cause: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,8 @@ class Diagnosis:
         summary: of its files.
         status: one line: whether it is done, stopped, running or killed, and at which step.
         history: starts, interruptions, rollbacks and failures, oldest first.
-        problems: ordered by their first step.
+        problems: ordered by their first step, so that a cause stands before its consequences.
+        advice: whether to restart or to resume after the problems; None if there are none.
         next_step: a command to continue the run, with an explanation; None if it is done or running.
     """
 
@@ -54,6 +69,7 @@ class Diagnosis:
     status: str
     history: Sequence[str]
     problems: Sequence[TrainingProblem]
+    advice: str | None
     next_step: str | None
 
 
@@ -64,11 +80,13 @@ def diagnose(directory: Path) -> Diagnosis:
     problems = list(_reported_problems(events))
     if not any(problem.kind == NOT_FINITE for problem in problems):
         problems += _non_finite_metrics(read_metrics(directory))
+    problems = with_causes(sorted(problems, key=lambda problem: (problem.first_step, problem.kind not in CAUSES)))
     return Diagnosis(
         summary=summary,
         status=_status(summary, directory),
         history=[line for event in events if (line := _history_line(event))],
-        problems=sorted(problems, key=lambda problem: problem.first_step),
+        problems=problems,
+        advice=_advice(problems, directory),
         next_step=_next_step(summary, directory),
     )
 
@@ -87,6 +105,46 @@ def _reported_problems(events: Iterable[Mapping[str, Any]]) -> Iterator[Training
         elif event.get("event") == RolledBack.kind and NOT_FINITE in ongoing:
             yield replace(ongoing.pop(NOT_FINITE), end_step=parse_count(event.get("from_step", step)))
     yield from ongoing.values()
+
+
+def with_causes(problems: Sequence[TrainingProblem]) -> list[TrainingProblem]:
+    """The problems, each with the earlier one that it probably follows from.
+
+    A wrong setting causes what is found later, until the setting's own finding has been over for `AFTER_EFFECT` steps.
+
+    Args:
+        problems: in the order of time.
+    """
+    explained: list[TrainingProblem] = []
+    for problem in problems:
+        causes = [
+            earlier.kind
+            for earlier in explained
+            if earlier.kind in CAUSES
+            and earlier.cause is None
+            and (earlier.end_step is None or problem.first_step <= earlier.end_step + AFTER_EFFECT)
+        ]
+        follows = problem.kind in CONSEQUENCES and problem.kind not in causes
+        explained.append(replace(problem, cause=causes[0] if causes and follows else None))
+    return explained
+
+
+def _advice(problems: Sequence[TrainingProblem], directory: Path) -> str | None:
+    """Whether to restart or to resume."""
+    lasting = [problem for problem in problems if problem.end_step is None]
+    first = min((problem.first_step for problem in lasting if problem.kind != NOT_FINITE), default=None)
+    if not problems:
+        return None
+    if not lasting:
+        return "all problems are over; resume the run, or keep it"
+    if first is None:
+        return "resume: the run returns to its last checkpoint, whose weights are finite"
+    before = [path for path in checkpoints(directory) if int(path.name.rpartition("-")[2]) < first]
+    start = f"from its last healthy weights, with initialize={before[-1]}" if before else "from the beginning"
+    return (
+        f"restart with the settings changed as advised above, {start}: gankit run {directory / RECIPE} KEY=VALUE; "
+        "resuming keeps the weights and the settings that the problems come from"
+    )
 
 
 def _non_finite_metrics(lines: Iterable[Mapping[str, Any]]) -> list[TrainingProblem]:

@@ -129,3 +129,59 @@ def test_the_command(run, cli, tmp_path):
     assert "mode_collapse, from step 7 to the end:\n  All alike." in said.out
     said = cli("doctor", tmp_path / "nothing")
     assert (said.code, said.err.strip()) == (2, f"error: {tmp_path / 'nothing'}: no such run directory")
+
+
+def finding(step, kind, event="finding"):
+    return {"step": step, "event": event, "finding": kind, "message": f"{kind}!"}
+
+
+class TestCauses:
+    def test_what_follows_from_a_learning_rate(self, run, cli):
+        add(
+            run / "events.jsonl",
+            finding(200, "mode_collapse"),
+            finding(200, "discriminator_too_fast"),
+            finding(300, "not_finite"),
+        )
+        found = diagnose(run)
+        assert [(problem.kind, problem.cause) for problem in found.problems] == [
+            ("discriminator_too_fast", None),
+            ("mode_collapse", "discriminator_too_fast"),
+            ("not_finite", "discriminator_too_fast"),
+        ]
+        lines = cli("doctor", run).out.splitlines()
+        assert "mode_collapse, from step 200 to the end, probably a consequence of discriminator_too_fast:" in lines
+        assert lines.index("  discriminator_too_fast!") < lines.index("  mode_collapse!")
+        (advice,) = [line for line in lines if line.startswith("Advice:")]
+        assert "restart" in advice
+        assert f"initialize={run / 'checkpoints/step-00000003'}" in advice
+
+    def test_what_was_there_before_or_long_after_does_not_follow(self, run):
+        add(
+            run / "events.jsonl",
+            finding(100, "mode_collapse"),
+            finding(200, "discriminator_too_fast"),
+            finding(300, "discriminator_too_fast", "recovered"),
+            finding(1301, "missing_modes"),
+            finding(1300, "range_overflow"),
+        )
+        causes = {problem.kind: problem.cause for problem in diagnose(run).problems}
+        assert causes == {
+            "mode_collapse": None,
+            "discriminator_too_fast": None,
+            "range_overflow": "discriminator_too_fast",
+            "missing_modes": None,
+        }
+
+    def test_problems_that_are_over_do_not_need_a_restart(self, run):
+        assert diagnose(run).advice is None
+        add(run / "events.jsonl", finding(100, "mode_collapse"), finding(200, "mode_collapse", "recovered"))
+        assert diagnose(run).advice == "all problems are over; resume the run, or keep it"
+
+    def test_a_nan_alone_is_resumed_from(self, run):
+        add(run / "events.jsonl", finding(100, "not_finite"))
+        assert diagnose(run).advice.startswith("resume")
+
+    def test_a_problem_before_the_first_checkpoint_means_from_the_beginning(self, run):
+        add(run / "events.jsonl", finding(3, "generator_too_fast"))
+        assert "from the beginning" in diagnose(run).advice
