@@ -28,7 +28,7 @@ from .events import Event
 from .game.adversarial import Adversarial
 from .plugin_loader import PluginLoader
 from .recipe.checked_recipe import CheckedRecipe
-from .recipe.inheritance import read_document
+from .recipe.inheritance import read_named_document
 from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
@@ -195,7 +195,7 @@ class Runtime:
         return [f"'{name}' ({about.get('source')})" for name, about in recorded.items() if name not in loaded]
 
     def _read(self, path: str | Path, overrides: Sequence[str]) -> Recipe:
-        return self._recipe_from(read_document(path, overrides))
+        return self._recipe_from(read_named_document(path, overrides))
 
     def _recipe_from(self, document: Document) -> Recipe:
         """Raises: RecipeError: with every problem of its structure and components."""

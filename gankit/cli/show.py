@@ -1,31 +1,52 @@
-"""``gankit show``: show a component and its parameters."""
+"""``gankit show``: show a component and its parameters, or the keys of a recipe."""
 
 from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
+from pydantic import BaseModel
 from rich.text import Text
 from typer import Argument
 
 from ..errors import GankitError
+from ..messages import did_you_mean, quote
+from ..recipe.model import Recipe, attribute_texts, sections
 from .console import PluginOption, find_registry, make_runtime, make_table, output_console
+from .list import list_components
 
 
 def show(
-    kind: Annotated[str, Argument(metavar="KIND", help="Such as generators.")],
-    name: Annotated[str, Argument(metavar="NAME", help="See gankit list.")],
+    kind: Annotated[str, Argument(metavar="KIND|recipe|SECTION", help="Such as generators, recipe or train.")],
+    name: Annotated[
+        str | None, Argument(metavar="NAME", help="See gankit list. Without it, the components of the kind are listed.")
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Show a component: its description, its plugin, and the parameters that a recipe can set.
+    """Show a component with the parameters that a recipe can set, or the keys of a recipe or of one of its sections.
 
     Examples:
 
       gankit show generators dcgan
 
       gankit show losses bce
+
+      gankit show recipe
+
+      gankit show train
     """
+    if kind == "recipe":
+        _show_keys(name)
+        return
+    if name is None:
+        registries = make_runtime(plugin).registries
+        if kind in sections():
+            _show_keys(kind)
+        if kind not in sections() or kind in {word for r in registries for word in (r.kind, r.singular)}:
+            list_components(kind, plugin)
+        return
     registry = find_registry(make_runtime(plugin).registries, kind)
     if name not in registry:
         raise GankitError(registry.unknown(name))
@@ -34,20 +55,62 @@ def show(
     console.print(Text.assemble((entry.name, "bold"), f"  ({registry.kind}, plugin {entry.plugin})"))
     if text := inspect.getdoc(entry.factory):
         console.print(f"\n{text}\n")
-    schema = entry.schema.model_json_schema()
-    rows = []
-    for field in entry.schema.model_fields:
-        property_schema = schema["properties"][field]
-        required = field in schema.get("required", ())
-        default = "required" if required else json.dumps(property_schema.get("default"))
-        rows.append((field, _describe(property_schema, schema.get("$defs", {})), default))
+    rows = list(_fields(entry.schema))
     console.print(make_table(rows, ("parameter", "type", "default")) if rows else "It has no parameters.")
+
+
+def _show_keys(section: str | None) -> None:
+    """Print the keys of a section, or of all of a recipe. Raises: GankitError: there is no such section."""
+    known = sections()
+    if section is not None and section not in known:
+        if section not in Recipe.model_fields:
+            raise GankitError(f"recipe: unknown section {quote(section)}{did_you_mean(section, known)}")
+        raise GankitError(
+            f"recipe: '{section}' is a single key without keys of its own; gankit show recipe describes it, and gankit "
+            "show KIND NAME the parameters of a component"
+        )
+    console = output_console()
+    for name in (None, *known) if section is None else (section,):
+        model = Recipe if name is None else known[name]
+        described = attribute_texts(model)
+        rows = [(*row, described.get(row[0], "")) for row in _fields(model)]
+        title = "recipe" if name is None else name
+        console.print(Text.assemble((title, "bold"), f": {(inspect.getdoc(model) or '').partition(chr(10))[0]}"))
+        console.print(make_table(rows, ("key", "type", "default", "description"), no_wrap=("key",)))
+        console.print()
+
+
+def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    """Name, type and default of each field."""
+    schema = model.model_json_schema()
+    for field in model.model_fields:
+        own = schema["properties"][field]
+        required = field in schema.get("required", ()) and "default" not in own
+        default = "required" if required else _format_default(own.get("default"))
+        yield field, _describe(own, schema.get("$defs", {})), default
+
+
+def _format_default(default: Any) -> str:
+    """The default as written in a recipe; a section has its defaults in a table of its own."""
+    if isinstance(default, dict):
+        return (
+            str(default["name"])
+            if set(default) == {"name"}
+            else "see below"
+            if "name" not in default
+            else json.dumps(default)
+        )
+    return json.dumps(default)
 
 
 def _describe(schema: dict[str, Any], models: dict[str, Any]) -> str:
     """A short description of a JSON schema."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
+        if models[name].get("additionalProperties") is True:
+            return "component"
+        if name in {model.__name__ for model in sections().values()}:
+            return "section"
         return f"{{{', '.join(f'{key}:' for key in models[name].get('properties', {}))}}}"
     if options := schema.get("anyOf") or schema.get("oneOf"):
         return " or ".join(_describe(option, models) for option in options)

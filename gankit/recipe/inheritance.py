@@ -26,6 +26,13 @@ def read_document(path: str | Path, overrides: Sequence[str] = ()) -> Document:
     return document
 
 
+def read_named_document(path: str | Path, overrides: Sequence[str] = ()) -> Document:
+    """The document of `read_document`, with the name of the file as the ``name`` if it has none."""
+    document = read_document(path, overrides)
+    document.data.setdefault("name", Path(path).stem)
+    return document
+
+
 def parse(text: str, name: str) -> Document:
     """Parse the YAML text of a recipe. ``name`` is its file in messages. Raises: RecipeError."""
     document = yaml_with_lines.read(text, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from ..files import expand_user_paths
 from ..messages import quote
 from ..schedule import Scheduled
 from . import yaml_with_lines
-from .inheritance import read_document
+from .inheritance import read_named_document
 from .located_document import LENGTHS, Document, lengths_in
 from .segments import LENGTH_KEYS, SEGMENTS, document_at
 from .validation import validate
@@ -98,7 +99,12 @@ class Image(_Section):
 
 
 class LatentSpec(Component):
-    """The distribution of the latents, and ``dim``, the number of their dimensions."""
+    """The distribution of the latents.
+
+    Attributes:
+        name: of the distribution.
+        dim: the number of dimensions.
+    """
 
     dim: PositiveInt = 100
 
@@ -120,23 +126,39 @@ class Loader(_Section):
     workers: Annotated[int, Field(ge=0, le=256)] | None = None
 
 
-class Optimizers(_Section):
-    """One optimizer for each network."""
+ADAM = {"name": "adam", "lr": 2e-4, "betas": (0.5, 0.999)}
+"""The settings of DCGAN (arXiv 1511.06434), which most recipes use."""
 
-    generator: Component
-    discriminator: Component
+
+class Optimizers(_Section):
+    """One optimizer for each network. Parameters without a name change those of the default.
+
+    Attributes:
+        generator: of G.
+        discriminator: of D.
+    """
+
+    generator: Component = Component.model_validate(ADAM)
+    discriminator: Component = Component.model_validate(ADAM)
+
+    @field_validator("generator", "discriminator", mode="before")
+    @classmethod
+    def _change_default(cls, value: Any) -> Any:
+        return {**ADAM, **value} if isinstance(value, Mapping) and "name" not in value else value
 
 
 class Train(_Section):
-    """The length of the run and the settings of a step.
-
-    Exactly one of ``epochs``, ``steps`` (updates of G) and ``images`` (real images that D sees) sets the length.
+    """The length of the run and the settings of a step. Exactly one of the first three keys sets the length.
 
     Attributes:
+        epochs: passes over the data.
+        steps: updates of G.
+        images: real images that D sees.
         discriminator_steps: turns of D per step.
         precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.
         tf32: on CUDA, run fp32 matrix products and convolutions on tensor cores, in TF32 (10 bits of mantissa instead
             of 23).
+        device: what trains; auto chooses CUDA, MPS or the CPU.
         fresh_fakes: generate new fakes for G's turn instead of reusing those of D's last turn.
         microbatch: split each batch into parts of this size to save memory; implies fresh fakes.
         clip_gradient: the maximum norm of a network's gradient.
@@ -213,9 +235,33 @@ class Segment(_Section):
 
 
 class Recipe(_Section):
-    """A training run. `load` and `parse` report all problems with their places."""
+    """A training run.
 
-    name: Annotated[str, _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "up to 100 letters, digits, '.', '_' and '-'")]
+    Attributes:
+        name: of the run and of its directory; by default the name of the recipe's file without its suffix.
+        seed: of all random numbers.
+        image: the images of the run.
+        conditional: whether the networks receive class labels.
+        latent: the distribution of the latents.
+        dataset: the real images.
+        loader: how batches of real images are loaded.
+        generator: the network G.
+        discriminator: the network D.
+        loss: of both networks.
+        regularizers: terms added to the loss, such as gradient penalties.
+        augmentations: applied to all images that D sees.
+        optimizers: one for each network.
+        train: the length of the run and the settings of a step.
+        ema: an exponential moving average of G's weights.
+        callbacks: what else happens during the run; metrics_log and health are part of every run.
+        initialize: a run directory or a checkpoint whose weights the run starts from.
+    """
+
+    name: Annotated[
+        str,
+        _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "up to 100 letters, digits, '.', '_' and '-'"),
+        Field(json_schema_extra={"default": "name of the file"}),
+    ]
     seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 0
     image: Image
     conditional: bool = False
@@ -224,10 +270,10 @@ class Recipe(_Section):
     loader: Loader = Loader()
     generator: Component
     discriminator: Component
-    loss: Component
+    loss: Component = Component(name="bce")
     regularizers: tuple[Component, ...] = ()
     augmentations: tuple[Component, ...] = ()
-    optimizers: Optimizers
+    optimizers: Optimizers = Optimizers()
     train: Train
     ema: EMA | None = None
     callbacks: tuple[Component, ...] = ()
@@ -239,7 +285,7 @@ class Recipe(_Section):
     @classmethod
     def load(cls, path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         """Read a YAML file and apply ``KEY=VALUE`` overrides. Raises: RecipeError, with every problem."""
-        return cls.from_document(read_document(path, overrides))
+        return cls.from_document(read_named_document(path, overrides))
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> Recipe:
@@ -298,6 +344,25 @@ class Recipe(_Section):
     def __eq__(self, other: object) -> bool:
         """Whether both have equal content; their files may differ."""
         return isinstance(other, Recipe) and self.model_dump() == other.model_dump()
+
+
+def sections() -> dict[str, type[BaseModel]]:
+    """The sections of a recipe: the keys that have keys of their own."""
+    return {
+        "image": Image,
+        "latent": LatentSpec,
+        "loader": Loader,
+        "optimizers": Optimizers,
+        "train": Train,
+        "ema": EMA,
+    }
+
+
+def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
+    """The descriptions of a model's keys, from the section ``Attributes:`` of its docstring."""
+    text = (inspect.getdoc(model) or "").partition("Attributes:\n")[2]
+    found = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", text, flags=re.M)
+    return {name: " ".join(description.replace("``", "").split()) for name, description in found}
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

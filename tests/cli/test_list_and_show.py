@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gankit
+from gankit.recipe.model import attribute_texts, sections
 
 ROOT = Path(__file__).parents[2]
 DCGAN = ROOT / "recipes" / "dcgan_cifar10.yaml"
@@ -141,3 +142,44 @@ class TestPlugins:
         assert said.code == 2
         assert "'worse_plugin'" in said.err
         assert "worse_plugin" not in sys.modules
+
+
+class TestShowRecipe:
+    def test_every_key_has_a_description(self):
+        for model in (gankit.Recipe, *sections().values()):
+            assert {*attribute_texts(model)} == {*model.model_fields}
+
+    def test_all_sections(self, cli):
+        said = cli("show", "recipe")
+        assert said.code == 0
+        titles = re.findall(r"^(\w+): ", said.out, re.MULTILINE)
+        assert titles == ["recipe", "image", "latent", "loader", "optimizers", "train", "ema"]
+        assert re.search(r"^ *dataset +component +required +the real images\. *$", said.out, re.MULTILINE)
+        assert re.search(r"^ *loss +component +bce +of both networks\. *$", said.out, re.MULTILINE)
+
+    @pytest.mark.parametrize("words", [["train"], ["recipe", "train"]])
+    def test_a_section(self, cli, words):
+        said = cli("show", *words)
+        assert said.code == 0
+        assert re.search(r"^ *steps +integer > 0 or null +null +updates of G\. *$", said.out, re.MULTILINE)
+        assert re.search(r'^ *kernels +auto \| torch +"auto" +auto uses faster', said.out, re.MULTILINE)
+        assert "batch_size" not in said.out
+
+    def test_a_kind(self, cli):
+        assert cli("show", "losses") == cli("list", "losses")
+        both = cli("show", "optimizers").out  # a section and a kind
+        assert re.search(r"^ *generator +component ", both, re.MULTILINE)
+        assert both.endswith(cli("list", "optimizers").out)
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["recipe", "tran"], "error: recipe: unknown section 'tran'; did you mean 'train'?\n"),
+            (["tran"], "error: unknown kind 'tran'; "),
+            (["recipe", "seed"], "error: recipe: 'seed' is a single key"),
+        ],
+    )
+    def test_unknown_sections(self, cli, words, message):
+        said = cli("show", *words)
+        assert said.code == 2
+        assert said.err.startswith(message)

@@ -102,7 +102,7 @@ class TestStructure:
             ({"callbacks": "checkpoint"}, "callbacks: should be a list; got 'checkpoint'"),
             ({"callbacks": [None]}, "callbacks.0: should be the name of a component, or a mapping with its 'name'; got null"),
             ({"optimizers": "adam"}, "optimizers: should be a mapping; got 'adam'"),
-            ({"optimizers": {"generator": "o"}}, "optimizers.discriminator: is missing; it is required"),
+            ({"optimizers": {"generatr": "o"}}, "optimizers.generatr: unknown key; did you mean 'generator'?"),
             ({"loader": {"cache": "disk"}}, "loader.cache: should be 'auto', 'device', 'memory' or 'none'; got 'disk'"),
             ({"loader": {"batch_size": 0}}, "loader.batch_size: should be greater than 0; got 0"),
             ({"loader": {"workers": 10_000}}, "loader.workers: should be less than or equal to 256; got 10000"),
@@ -131,7 +131,7 @@ class TestStructure:
     def test_missing_keys(self):
         with pytest.raises(RecipeError) as error:
             Recipe.parse({})
-        names = ("name", "image", "dataset", "generator", "discriminator", "loss", "optimizers", "train")
+        names = ("name", "image", "dataset", "generator", "discriminator", "train")
         assert messages(error) == [f"{name}: is missing; it is required" for name in names]
 
     def test_booleans_are_not_numbers(self):
