@@ -255,6 +255,7 @@ class Recipe(_Section):
         ema: an exponential moving average of G's weights.
         callbacks: what else happens during the run; metrics_log and health are part of every run.
         initialize: a run directory or a checkpoint whose weights the run starts from.
+        segments: settings that change at a step.
     """
 
     name: Annotated[
