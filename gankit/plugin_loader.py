@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +17,7 @@ import pluggy
 
 from .errors import PluginError, RegistrationError
 from .hookspecs import Hooks
-from .messages import did_you_mean
+from .messages import did_you_mean, failing_line
 from .recipe.model import Recipe
 from .registry import Registries
 
@@ -152,21 +150,12 @@ def _plugin_errors(name: str, source: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         own = isinstance(error, (PluginError, RegistrationError))
         kind = "" if own else f"{type(error).__name__}: "
-        place = "" if own or isinstance(error, SyntaxError) else _plugin_line(error)
+        place = "" if own or isinstance(error, SyntaxError) else failing_line(error, *_BETWEEN)
         raise PluginError(f"plugin '{name}' ({source}): {kind}{' '.join(str(error).split())}{place}") from error
 
 
-def _plugin_line(error: BaseException) -> str:
-    """The innermost line of the plugin in the traceback, as `` (file:line)``."""
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    lines = [(Path(name), line) for name, line in frames if not name.startswith(_NOT_PLUGINS)]
-    # the first of these files is the plugin's; later ones may be libraries that it calls
-    own = [(file, line) for file, line in lines if file.is_relative_to(lines[0][0].parent)]
-    return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
-
-
-# the files of code between gankit and a plugin in a traceback start with one of these
-_NOT_PLUGINS = ("<", *(f"{Path(str(file)).parent}{os.sep}" for file in (importlib.__file__, pluggy.__file__, __file__)))
+# the folders of code between gankit and a plugin in a traceback
+_BETWEEN = tuple(str(Path(str(module.__file__)).parent) for module in (importlib, pluggy))
 
 
 def distribution_of(point: metadata.EntryPoint) -> str:

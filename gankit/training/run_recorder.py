@@ -88,6 +88,8 @@ class RunRecorder:
         self._started = True
         self._processes.on_rank_zero(self._open)
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())
+        for notice in self._setup.notices:
+            self.log(notice)
 
     def keep_initial_state(self) -> None:
         """Keep the current state in memory if the run has no checkpoint to roll back to."""
