@@ -595,10 +595,26 @@ class Metric(Protocol):
         """The scores by name. Raises: ValueError: there are too few images."""
 
 
+GAME_KEYS = (
+    "regularizers",
+    "augmentations",
+    "train.discriminator_steps",
+    "train.fresh_fakes",
+    "train.microbatch",
+    "train.clip_gradient",
+)
+"""The keys of a recipe that have an effect only if the game uses them."""
+
+
 class GameRules(Protocol):
     """A training algorithm, chosen by ``train.game``. Built as ``factory(**params)``.
 
-    Optional: ``after(turn)``, as for a `Regularizer`.
+    Optional:
+
+    - ``honours`` lists the keys of `GAME_KEYS` that the game uses. ``gankit check`` refuses a recipe that sets another
+      one. Without the attribute, the game uses none. `gankit.take_turn` applies ``regularizers``, ``augmentations``,
+      ``train.microbatch`` and ``train.clip_gradient``; `gankit.adversarial_step` applies all of them.
+    - ``after(turn)``, as for a `Regularizer`.
     """
 
     def step(self, game: Any, batches: Iterator[Batch], state: Any) -> Scalars:

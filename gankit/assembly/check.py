@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import GankitError, Problem
-from ..interfaces import PLAYERS, ImageSpec
+from ..interfaces import GAME_KEYS, PLAYERS, ImageSpec
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
@@ -45,7 +45,7 @@ def check_components(checked: CheckedRecipe) -> tuple[list[Problem], dict[KeyPat
     dim = recipe.latent.dim
     attempt(("latent",), lambda: _require_attributes(checked.build("latent", dim), ("sample",), "latent"))
     attempt(("loss",), lambda: _require_attributes(checked.build("loss"), PLAYERS, "loss"))
-    attempt(("train", "game"), lambda: _require_attributes(checked.build(("train", "game")), ("step",), "game"))
+    attempt(("train", "game"), lambda: _check_game(checked, problems))
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
     attempt_each("callbacks", lambda selected: Callbacks([(selected.entry.name, selected.build())]))
     image = attempt(("dataset",), lambda: _image_of_dataset(checked, problems))
@@ -77,6 +77,27 @@ def _image_of_dataset(checked: CheckedRecipe, problems: list[Problem]) -> ImageS
         problems.append(recipe.document.problem(("conditional",), message))
     count = len(classes or ()) or PLACEHOLDER_CLASSES
     return ImageSpec(*recipe.image.size, spec.channels, count if recipe.conditional else 0)
+
+
+def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
+    """Add a problem for each key that the recipe sets and the game does not use. Raises: ValueError: it is no game."""
+    recipe, game = checked.recipe, checked.build(("train", "game"))
+    _require_attributes(game, ("step",), "game")
+    honours = getattr(game, "honours", ())
+    unknown = [key for key in honours if key not in GAME_KEYS] if isinstance(honours, (tuple, list)) else [honours]
+    if unknown:
+        raise ValueError(
+            f"{type(game).__name__}.honours has {unknown[0]!r}; it should be a tuple with any of {', '.join(GAME_KEYS)}"
+        )
+    for key in GAME_KEYS:
+        path = tuple(key.split("."))
+        section = recipe.train if path[0] == "train" else recipe
+        if key not in honours and getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
+            message = (
+                f"has no effect, because the game '{recipe.train.game.name}' does not use it; remove it or use another "
+                f"game. If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
+            )
+            problems.append(recipe.document.problem(path, message))
 
 
 def _sentence(error: Exception) -> str:

@@ -73,8 +73,8 @@ class NetworkTrials:
         recipe = self._checked.recipe
         try:
             start = known.slower_than(ComputeMode.declared_by(network))
-        except ValueError as error:
-            raise RecipeError([recipe.document.problem((player,), str(error))]) from None
+        except ValueError as fault:
+            raise RecipeError([recipe.document.problem((player,), str(fault))]) from None
         first: Exception | None = None
         for mode in start.from_fastest(self._engine.precision):
             error = self._error_of(player, network, build, mode)
