@@ -250,7 +250,7 @@ class Regularizer(Protocol):
     """
 
     interval: int
-    """The regularizer runs in every ``interval``-th turn of a player.
+    """The regularizer runs in every ``interval``-th turn of a player; 1 if it lacks this attribute.
 
     With 1 it is part of the player's loss. Above 1 it takes a separate optimizer step, with its gradient multiplied by
     the interval (lazy regularization, arXiv 1912.04958).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,15 +132,24 @@ def _hooks_of(module: object) -> pluggy.HookRelay:
     try:
         manager.register(module)
     except pluggy.PluginValidationError as error:
-        raise PluginError("; ".join(str(error).splitlines()[1:])) from None
+        expected = " and ".join(f"{hook}({', '.join(_parameters(hook))})" for hook in _known_hooks())
+        raise PluginError(f"{'; '.join(str(error).splitlines()[1:])}; the hooks are {expected}") from None
     implemented = manager.get_hookcallers(module) or []
-    known = [name for name in vars(Hooks) if not name.startswith("_")]
+    known = _known_hooks()
     for hook in implemented:
         if not hook.has_spec():
             raise PluginError(f"unknown hook '{hook.name}'{did_you_mean(hook.name, known)}")
     if not implemented:
         raise PluginError(f"has no hook; mark a function named {' or '.join(known)} with @gankit.hookimpl")
     return manager.hook
+
+
+def _known_hooks() -> list[str]:
+    return [name for name in vars(Hooks) if not name.startswith("_")]
+
+
+def _parameters(hook: str) -> list[str]:
+    return [*inspect.signature(getattr(Hooks(), hook)).parameters]
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..calls import described, require_call
 from ..device.compute_mode import ComputeMode
 from ..device.seeding import seeded
 from ..game.outputs import heads_of
@@ -36,6 +37,7 @@ def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module:
         Exception: it cannot be built, or two latents do not become two of the recipe's images.
     """
     generator = _build_network(build)
+    require_call(generator, "forward", ("z", "labels"))
     ComputeMode.declared_by(generator)
     require_images(_run(lambda: generator(torch.zeros(2, latent_dim), labels_of_two(image))), image)
     return generator
@@ -49,6 +51,7 @@ def try_discriminator(build: Build, image: ImageSpec) -> Any:
         Exception: it cannot be built, or does not return logits for two images.
     """
     discriminator = _build_network(build)
+    require_call(discriminator, "forward", ("images", "labels"))
     ComputeMode.declared_by(discriminator)
     output = _run(lambda: discriminator(torch.zeros(shape_of_two(image)), labels_of_two(image)))
     require_logits(output)
@@ -63,10 +66,11 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
         Exception: it cannot be built, or changes the shape of the images.
     """
     augmentation = _build_network(build)
+    require_call(augmentation, "forward", ("images",))
     augmented = _run(lambda: augmentation(torch.zeros(shape_of_two(image))))
     shape = shape_of_two(image)
     if not isinstance(augmented, Tensor) or tuple(augmented.shape) != shape:
-        raise ValueError(f"returns {_shape(augmented)} for images {list(shape)}; it must keep the shape")
+        raise ValueError(f"returns {described(augmented)} for images {list(shape)}; it must keep the shape")
 
 
 def require_images(images: Any, image: ImageSpec) -> None:
@@ -74,17 +78,17 @@ def require_images(images: Any, image: ImageSpec) -> None:
     expected = shape_of_two(image)
     if not isinstance(images, Tensor) or tuple(images.shape) != expected:
         raise ValueError(
-            f"returns {_shape(images)} for two latents; the recipe's images are {list(expected)}: "
+            f"returns {described(images)} for two latents; the recipe's images are {list(expected)}: "
             "channels come from the dataset, height and width from image.size"
         )
 
 
 def require_logits(output: Any) -> None:
     """Raises: ValueError: what a discriminator returned for two images holds no logits for them."""
-    logits = output.get("logits") if isinstance(output, Mapping) else output
+    logits = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
     heads = logits if isinstance(logits, (list, tuple)) else [logits]
     if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
-        given = ", ".join(_shape(head) for head in heads) or "an empty list"
+        given = ", ".join(described(head) for head in heads) or "an empty list"
         raise ValueError(
             f"returns {given} for two images; expected logits [2 ...], a list of logits, or a mapping with 'logits'"
         )
@@ -124,7 +128,9 @@ def _build_network(build: Build) -> nn.Module:
     """The module on the meta device. Raises: ValueError: it is not a module, or has too many parameters."""
     network = _run(build)
     if not isinstance(network, nn.Module):
-        raise ValueError(f"returns a {type(network).__name__}, which is not a torch.nn.Module")
+        raise ValueError(f"returns {described(network)}, which is not a torch.nn.Module")
+    if getattr(network.forward, "__func__", None) is nn.Module.forward:
+        raise ValueError(f"{type(network).__name__} lacks `forward`")
     count = sum(parameter.numel() for parameter in network.parameters())
     if count > MAX_PARAMETERS:
         raise ValueError(f"has {count:,} parameters; the limit is {MAX_PARAMETERS:,}")
@@ -134,7 +140,7 @@ def _build_network(build: Build) -> nn.Module:
 @contextmanager
 def meta_device() -> Iterator[None]:
     """Build and run networks on the meta device, without gradients, random numbers and slow kernels."""
-    with _restored(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
+    with restored_randomness(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
         yield
 
 
@@ -149,10 +155,6 @@ def _run(call: Callable[[], T]) -> T:
         raise
 
 
-def _restored() -> AbstractContextManager[int]:
+def restored_randomness() -> AbstractContextManager[int]:
     """Restores the random generators of Python, numpy and torch after the block."""
     return seeded(np.random.SeedSequence(0), torch.device("cpu"))
-
-
-def _shape(value: Any) -> str:
-    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..interfaces import GAME_KEYS, Batch, Player, Scalars, State
 from .freezing import frozen
 from .game import Fakes, Game
-from .lazy_regularization import due_regularizers
+from .lazy_regularization import due_regularizers, interval_of
 from .update import update
 
 
@@ -50,6 +50,6 @@ def take_turn(game: Game, state: State, player: Player, batch: Batch, shared: Fa
     reusable = shared if player == "discriminator" else None  # G's first update has freed the graph of its fakes
     for name, regularizer in lazy.items():
         only = {name: regularizer}
-        scalars |= update(game, state, player, batch, fakes=reusable, regularizers=only, scale=regularizer.interval)
+        scalars |= update(game, state, player, batch, fakes=reusable, regularizers=only, scale=interval_of(regularizer))
     state.turns[player] += 1
     return scalars

@@ -18,6 +18,7 @@ from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..interfaces import DiscriminatorOutput, GameRules, Latent, Loss, Player
 from .compiled_networks import CompiledNetworks
+from .returned_values import require_latents
 
 PhaseHook = Callable[[str], None]
 """Called at the end of each phase of a step with the phase's name, for profiling."""
@@ -83,7 +84,9 @@ class Game:
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
         """Latents [n d] for this rank: its share of those that a single process would draw."""
         processes = self.processes
-        latents = self.latent.sample(count * processes.world_size, processes.all_gather(labels), self.random)
+        total = count * processes.world_size
+        latents = self.latent.sample(total, processes.all_gather(labels), self.random)
+        require_latents(latents, total, self.random.device)
         return processes.local_rows(latents).to(self.engine.dtype)
 
     def draw_uniform(self, count: int, *shape: int) -> Tensor:

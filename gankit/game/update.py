@@ -14,6 +14,7 @@ from .discriminator_calls import Side
 from .game import Fakes, Game
 from .lazy_regularization import reported_name
 from .noise import BatchNoise
+from .returned_values import require_gradient, require_scalars, require_term
 from .turn import PlayerTurn
 
 PHASES: dict[Player, str] = {"discriminator": "D's turn", "generator": "G's turn"}
@@ -72,11 +73,14 @@ def update(
             )
             # penalties go first: a compiled penalty computes the logits of its images as well
             penalties = {
-                reported_name(name, regularizer, player): getattr(regularizer, player)(turn)
+                reported_name(name, regularizer, player): require_term(
+                    getattr(regularizer, player)(turn), regularizer, player
+                )
                 for name, regularizer in regularizers.items()
             }
             terms = ({f"{player}_loss": loss_over_heads(game.loss, turn)} if loss else {}) | penalties
-        total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
+        total = torch.stack([*terms.values()]).sum()
+        require_gradient(total, list(terms), player)
         # all microbatches share the graph of fakes that were generated before
         keep_graph = fakes is not None and rows is not all_rows[-1]
         (total * (scale * share)).backward(inputs=parameters, retain_graph=keep_graph)
@@ -107,7 +111,7 @@ def _rows_of(fakes: Fakes, rows: slice, count: int) -> Fakes:
 def loss_over_heads(loss: Loss, turn: PlayerTurn) -> Tensor:
     """The player's loss, evaluated for each head of D and summed."""
     of_player: Callable[[PlayerTurn], Tensor] = getattr(loss, turn.player)
-    return torch.stack([of_player(view).reshape(()) for view in turn.each_head()]).sum()
+    return torch.stack([require_term(of_player(view), loss, turn.player) for view in turn.each_head()]).sum()
 
 
 def mean_logits(turn: PlayerTurn) -> Scalars:
@@ -127,7 +131,7 @@ def call_after(game: Game, parts: list[PlayerTurn]) -> Scalars:
     if with_after:
         whole = PlayerTurn.joined(parts)
         for component in with_after:
-            scalars |= component.after(whole) or {}
+            scalars |= require_scalars(component.after(whole) or {}, f"{type(component).__name__}.after")
     return scalars
 
 
