@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pluggy
 from .errors import PluginError, RegistrationError
 from .hookspecs import Hooks
 from .messages import did_you_mean, failing_line
+from .plugin_files import import_file, source_files
 from .recipe.model import Recipe
 from .registry import Registries
 
@@ -44,13 +44,9 @@ class Plugin:
     components: dict[str, list[str]]
 
     def sha256(self) -> str:
-        """The hash of its Python files, in hexadecimal; empty for an object without a file."""
-        file = getattr(self.module, "__file__", None)
-        if file is None:
-            return ""
-        path = Path(file)
-        files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        """The hash of its Python files and of the neighbours that a plugin file imports; empty without a file."""
+        files = source_files(self.module)
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
 
 
 @dataclass(frozen=True)
@@ -190,19 +186,4 @@ def _import_file(path: Path) -> ModuleType:
         raise PluginError("is a folder; give a .py file or the name of an importable package")
     if not path.is_file():
         raise PluginError("no such file")
-    # The module's name is unique, so that files of the same name do not collide or hide an installed module. It depends
-    # on the content: all runtimes share the module, as pickling requires, and an edited file is loaded again.
-    content = path.read_bytes()
-    digest = hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()
-    name = f"_gankit_plugin_{path.stem}_{digest[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # dataclasses and pickle look up modules there
-    try:
-        exec(compile(content, path, "exec", dont_inherit=True), vars(module))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return import_file(path)

@@ -27,7 +27,7 @@ LAYERS = (
     ("anomaly",),
     ("training",),
     ("assembly",),
-    ("hookspecs", "plugin_loader", "runtime"),
+    ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
     ("reports", "profiling", "io", "testing"),
     ("cli",),
