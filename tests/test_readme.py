@@ -231,7 +231,7 @@ def test_every_page_is_in_the_index():
 
 def test_plugin_examples(tmp_path, monkeypatch, capsys):
     """The documented plugin trains, passes the documented checks, and is scored by the documented metric."""
-    source, checks, scores = blocks(PLUGINS, "python")
+    source, checks, turn, scores = blocks(PLUGINS, "python")
     (tmp_path / "my_gan.py").write_text(source)
     runtime = gankit.Runtime(plugins=[tmp_path / "my_gan.py"])
     overrides = [
@@ -248,6 +248,7 @@ def test_plugin_examples(tmp_path, monkeypatch, capsys):
     assert (trainer.state.step, trainer.ending) == (3, "step limit")
     monkeypatch.syspath_prepend(tmp_path)
     exec(checks, {})
+    exec(turn, {})
     (tmp_path / "my_scores.py").write_text(scores)
     plugins = ["--plugin", str(tmp_path / "my_gan.py"), "--plugin", str(tmp_path / "my_scores.py")]
     words = ["--metrics", "gap", "--features", "mean_color", "--samples", "6", *plugins]
