@@ -95,7 +95,7 @@ class NetworkTrials:
         return {RECORD: modes} if modes else {}
 
     def _error_of(self, player: Player, network: nn.Module, build: BuildNetwork, mode: ComputeMode) -> Exception | None:
-        """The error that the network raises in this mode, if any. Raises: MemoryError: there is too little memory."""
+        """The error that the network raises in this mode, if any. Running out of memory is raised, not returned."""
         try:
             with self._inputs():
                 twin = copy_network(network, build).train()
