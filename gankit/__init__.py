@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .game.outputs import all_logits as all_logits
     from .game.outputs import heads_of as heads_of
     from .hookspecs import hookimpl as hookimpl
+    from .interfaces import GAME_KEYS as GAME_KEYS
     from .interfaces import Augmentation as Augmentation
     from .interfaces import Batch as Batch
     from .interfaces import Callback as Callback
@@ -88,8 +89,8 @@ _NAMES_BY_MODULE = {
     "game.freezing": "frozen",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
-    "interfaces": "Augmentation Batch Callback Dataset Discriminator Features Generator ImageSpec Latent Loss Metric "
-    "NotFinite Regularizer Run Scalars State Turn",
+    "interfaces": "Augmentation Batch Callback Dataset Discriminator Features GAME_KEYS Generator ImageSpec Latent "
+    "Loss Metric NotFinite Regularizer Run Scalars State Turn",
     "messages": "did_you_mean",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",

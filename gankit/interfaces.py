@@ -250,7 +250,7 @@ class Regularizer(Protocol):
     """
 
     interval: int
-    """The regularizer runs in every ``interval``-th turn of a player.
+    """The regularizer runs in every ``interval``-th turn of a player; 1 if it lacks this attribute.
 
     With 1 it is part of the player's loss. Above 1 it takes a separate optimizer step, with its gradient multiplied by
     the interval (lazy regularization, arXiv 1912.04958).
@@ -603,10 +603,26 @@ class Metric(Protocol):
         """The scores by name. Raises: ValueError: there are too few images."""
 
 
+GAME_KEYS = (
+    "regularizers",
+    "augmentations",
+    "train.discriminator_steps",
+    "train.fresh_fakes",
+    "train.microbatch",
+    "train.clip_gradient",
+)
+"""The keys of a recipe that have an effect only if the game uses them."""
+
+
 class GameRules(Protocol):
     """A training algorithm, chosen by ``train.game``. Built as ``factory(**params)``.
 
-    Optional: ``after(turn)``, as for a `Regularizer`.
+    Optional:
+
+    - ``honours`` lists the keys of `GAME_KEYS` that the game uses. ``gankit check`` refuses a recipe that sets another
+      one. Without the attribute, the game uses none. `gankit.take_turn` applies ``regularizers``, ``augmentations``,
+      ``train.microbatch`` and ``train.clip_gradient``; `gankit.adversarial_step` applies all of them.
+    - ``after(turn)``, as for a `Regularizer`.
     """
 
     def step(self, game: Any, batches: Iterator[Batch], state: Any) -> Scalars:

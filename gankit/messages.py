@@ -1,12 +1,17 @@
-"""Helpers for error messages: shortened values and suggestions of the closest name."""
+"""Helpers for error messages: shortened values, suggestions of the closest name, and the line that failed."""
 
 from __future__ import annotations
 
 import difflib
+import linecache
+import os
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 MAX_WORD = 100  # characters of a key or path in a message
 MAX_NAMES = 20  # names listed in a message
+CORE = str(Path(__file__).parent)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -33,3 +38,23 @@ def truncate(text: str, length: int = MAX_WORD) -> str:
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, or the name of its class where it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def failing_line(error: BaseException, *libraries: str, show_code: bool = False) -> str:
+    """The innermost line of a plugin in the traceback, as `` (file:line)`` or `` (file:line: code)``.
+
+    Args:
+        error: with its traceback.
+        libraries: folders with code between gankit and the plugin.
+        show_code: whether to append the code of the line.
+    """
+    skipped = ("<", *(f"{folder}{os.sep}" for folder in (CORE, *libraries)))
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    lines = [(Path(name), line) for name, line in frames if not name.startswith(skipped)]
+    # the first of these files is the plugin's; later ones may be libraries that it calls
+    own = [(file, line) for file, line in lines if file.is_relative_to(lines[0][0].parent)]
+    if not own:
+        return ""
+    file, line = own[-1]
+    code = truncate(linecache.getline(str(file), line).strip()) if show_code else ""
+    return f" ({file}:{line}{f': {code}' if code else ''})"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import os
-import sys
-import traceback
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ import pluggy
 from .errors import PluginError, RegistrationError
 from .files import user_path
 from .hookspecs import Hooks
-from .messages import did_you_mean
+from .messages import did_you_mean, failing_line
+from .plugin_files import import_file, source_files
 from .recipe.model import Recipe
 from .registry import Registries
 
@@ -46,13 +45,9 @@ class Plugin:
     components: dict[str, list[str]]
 
     def sha256(self) -> str:
-        """The hash of its Python files, in hexadecimal; empty for an object without a file."""
-        file = getattr(self.module, "__file__", None)
-        if file is None:
-            return ""
-        path = Path(file)
-        files = sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
-        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        """The hash of its Python files and of the neighbours that a plugin file imports; empty without a file."""
+        files = source_files(self.module)
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
 
 
 @dataclass(frozen=True)
@@ -137,15 +132,24 @@ def _hooks_of(module: object) -> pluggy.HookRelay:
     try:
         manager.register(module)
     except pluggy.PluginValidationError as error:
-        raise PluginError("; ".join(str(error).splitlines()[1:])) from None
+        expected = " and ".join(f"{hook}({', '.join(_parameters(hook))})" for hook in _known_hooks())
+        raise PluginError(f"{'; '.join(str(error).splitlines()[1:])}; the hooks are {expected}") from None
     implemented = manager.get_hookcallers(module) or []
-    known = [name for name in vars(Hooks) if not name.startswith("_")]
+    known = _known_hooks()
     for hook in implemented:
         if not hook.has_spec():
             raise PluginError(f"unknown hook '{hook.name}'{did_you_mean(hook.name, known)}")
     if not implemented:
         raise PluginError(f"has no hook; mark a function named {' or '.join(known)} with @gankit.hookimpl")
     return manager.hook
+
+
+def _known_hooks() -> list[str]:
+    return [name for name in vars(Hooks) if not name.startswith("_")]
+
+
+def _parameters(hook: str) -> list[str]:
+    return [*inspect.signature(getattr(Hooks(), hook)).parameters]
 
 
 @contextmanager
@@ -156,21 +160,12 @@ def _plugin_errors(name: str, source: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         own = isinstance(error, (PluginError, RegistrationError))
         kind = "" if own else f"{type(error).__name__}: "
-        place = "" if own or isinstance(error, SyntaxError) else _plugin_line(error)
+        place = "" if own or isinstance(error, SyntaxError) else failing_line(error, *_BETWEEN)
         raise PluginError(f"plugin '{name}' ({source}): {kind}{' '.join(str(error).split())}{place}") from error
 
 
-def _plugin_line(error: BaseException) -> str:
-    """The innermost line of the plugin in the traceback, as `` (file:line)``."""
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    lines = [(Path(name), line) for name, line in frames if not name.startswith(_NOT_PLUGINS)]
-    # the first of these files is the plugin's; later ones may be libraries that it calls
-    own = [(file, line) for file, line in lines if file.is_relative_to(lines[0][0].parent)]
-    return f" ({own[-1][0]}:{own[-1][1]})" if own else ""
-
-
-# the files of code between gankit and a plugin in a traceback start with one of these
-_NOT_PLUGINS = ("<", *(f"{Path(str(file)).parent}{os.sep}" for file in (importlib.__file__, pluggy.__file__, __file__)))
+# the folders of code between gankit and a plugin in a traceback
+_BETWEEN = tuple(str(Path(str(module.__file__)).parent) for module in (importlib, pluggy))
 
 
 def distribution_of(point: metadata.EntryPoint) -> str:
@@ -195,19 +190,4 @@ def _import_file(path: Path) -> ModuleType:
         raise PluginError("is a folder; give a .py file or the name of an importable package")
     if not path.is_file():
         raise PluginError("no such file")
-    # The module's name is unique, so that files of the same name do not collide or hide an installed module. It depends
-    # on the content: all runtimes share the module, as pickling requires, and an edited file is loaded again.
-    content = path.read_bytes()
-    digest = hashlib.sha256(str(path.resolve()).encode() + content).hexdigest()
-    name = f"_gankit_plugin_{path.stem}_{digest[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module  # dataclasses and pickle look up modules there
-    try:
-        exec(compile(content, path, "exec", dont_inherit=True), vars(module))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    return import_file(path)

@@ -1,19 +1,21 @@
 """Test utilities for plugin authors: a turn outside of a run, and checks of components.
 
 Each ``check_*`` function raises AssertionError with a message if the component violates its protocol in
-`gankit.interfaces`. ``image`` is the `ImageSpec` to build a component with, and ``params`` its parameters.
+`gankit.interfaces`, and TypeError if the function itself is called wrongly. ``image`` is the `ImageSpec` to build a
+component with, and ``params`` its parameters.
 """
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .calls import described, require_attributes, require_call
 from .data.resize import resize
 from .device.engine import Engine
 from .distributed.processes import Processes
@@ -21,7 +23,8 @@ from .errors import GankitError
 from .game.game import Fakes, Game
 from .game.outputs import heads_of
 from .game.turn import PlayerTurn
-from .interfaces import Batch, ImageSpec, Player
+from .interfaces import PLAYERS, Batch, ImageSpec, Player
+from .messages import one_line
 from .training.callbacks import Callbacks
 
 MAX_ABSOLUTE = 10.0  # networks that do not end with tanh exceed [-1, 1], but not by orders of magnitude
@@ -34,25 +37,46 @@ def make_turn(
     real: Tensor,
     *,
     latents: Tensor | None = None,
+    latent_dim: int = 4,
     labels: Tensor | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
     images_seen: int = 0,
     leaves: bool = True,
 ) -> PlayerTurn:
-    """A turn outside of a run, on the CPU.
+    """A turn outside of a run, on the CPU, to call a loss or regularizer with.
+
+    Example:
+        >>> image = gankit.ImageSpec(16, 16, 3)
+        >>> generator, discriminator = MyGenerator(image, 64), MyDiscriminator(image)
+        >>> turn = make_turn("discriminator", generator, discriminator, torch.randn(8, 3, 16, 16), latent_dim=64)
+        >>> MyLoss().discriminator(turn).backward()
 
     Args:
         player: ``discriminator`` or ``generator``.
         generator: a module or function that maps latents [n d] and labels, if there are any, to images [n c h w].
         discriminator: a module or function that maps images and labels, if there are any, to D's output.
         real: real images [n c h w] in [-1, 1], fp32 or fp64; the turn uses their dtype.
-        latents: [n d], which ``fake`` is generated from; None draws 4-dimensional normal latents.
+        latents: [n d], which ``fake`` is generated from; None draws normal ones.
+        latent_dim: dimensions of the latents, if ``latents`` are not given: the ``latent_dim`` that the generator was
+            built with.
         labels: [n], or None.
         augment: applied to all images that D sees.
         images_seen: the turn's ``images_seen``.
         leaves: in D's turn, make ``real`` and ``fake`` require gradients, as for gradient penalties.
+
+    Raises:
+        TypeError: an argument is not as described, or the generator does not accept the latents.
     """
-    z = latents if latents is not None else torch.randn(len(real), 4, dtype=real.dtype)
+    _require(player in PLAYERS, f"player is {player!r}; expected {' or '.join(map(repr, PLAYERS))}")
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        _require(not isinstance(network, type), f"{name} is the class {network!r}; expected an instance")
+    _require(
+        isinstance(real, Tensor) and real.dim() == 4 and real.is_floating_point(),
+        f"real is {described(real)}; expected floating-point images [n c h w]",
+    )
+    z = latents if latents is not None else torch.randn(len(real), latent_dim, dtype=real.dtype)
+    for name, rows in (("latents", z), ("labels", labels)):
+        _require(rows is None or len(rows) == len(real), f"{name} are {described(rows)} for {len(real)} real images")
     latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.randn(n, z.shape[1], generator=generator))
     loss: Any = SimpleNamespace(discriminator=lambda turn: torch.zeros(()), generator=lambda turn: torch.zeros(()))
     game = Game(
@@ -66,9 +90,44 @@ def make_turn(
         random=torch.Generator(),
         processes=Processes(),
     )
-    images = game.run_generator(z, labels)
-    batch, fakes = Batch(real, labels), Fakes(images, z)
+    try:
+        images = game.generator(z, labels)
+    except Exception as error:
+        raise TypeError(
+            f"the generator fails on latents {described(z)}: {type(error).__name__}: {one_line(error)}; "
+            "latent_dim (or latents) should have the dimensions that it was built for"
+        ) from error
+    _require(isinstance(images, Tensor), f"the generator returns {described(images)}; expected images [n c h w]")
+    batch, fakes = Batch(real, labels), Fakes(images.to(game.engine.dtype), z)
     return PlayerTurn(game, player, batch, images_seen=images_seen, fakes=fakes, penalties=leaves)
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise TypeError(message)
+
+
+def _build(factory: Callable[..., nn.Module], params: dict[str, Any], image: ImageSpec, *context: Any) -> nn.Module:
+    """The component. Raises: TypeError: the factory or ``image`` is something else."""
+    _require(
+        isinstance(image, ImageSpec), f"image is {image!r:.80}; expected an ImageSpec, such as ImageSpec(32, 32, 3)"
+    )
+    _require(
+        not isinstance(factory, nn.Module) and callable(factory),
+        f"{described(factory)} was given; expected its class, which is built from the ImageSpec and the parameters",
+    )
+    network = factory(image, *context, **params)
+    assert isinstance(network, nn.Module), f"the factory returns {described(network)}, which is not a torch.nn.Module"
+    return network
+
+
+def _call(network: nn.Module, arguments: tuple[str, ...], *values: Any) -> Any:
+    """The network's output. Raises: AssertionError: it does not accept these arguments."""
+    try:
+        require_call(network, "forward", arguments)
+    except ValueError as error:
+        raise AssertionError(str(error)) from None
+    return network(*values)
 
 
 class _Function(nn.Module):
@@ -93,9 +152,10 @@ def _labels(image: ImageSpec, count: int) -> Tensor | None:
 
 def check_generator(factory: Callable[..., nn.Module], image: ImageSpec, latent_dim: int = 16, **params: Any) -> None:
     """Check that a generator returns images of the expected shape in about [-1, 1] and all parameters get gradients."""
-    network = factory(image, latent_dim, **params)
-    images = network(torch.randn(4, latent_dim), _labels(image, 4))
+    network = _build(factory, params, image, latent_dim)
+    images = _call(network, ("z", "labels"), torch.randn(4, latent_dim), _labels(image, 4))
     expected = (4, image.channels, image.height, image.width)
+    assert isinstance(images, Tensor), f"returns {described(images)}; expected images {list(expected)}"
     assert tuple(images.shape) == expected, f"images are {list(images.shape)}; expected {list(expected)}"
     assert bool(images.isfinite().all()), "images are not finite"
     largest = float(images.detach().abs().max())
@@ -106,9 +166,16 @@ def check_generator(factory: Callable[..., nn.Module], image: ImageSpec, latent_
 
 def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec, **params: Any) -> None:
     """Check that a discriminator returns finite logits for each image, which are twice differentiable."""
-    network = factory(image, **params)
+    network = _build(factory, params, image)
     images = torch.rand(4, image.channels, image.height, image.width).mul(2).sub(1).requires_grad_()
-    heads = heads_of(network(images, _labels(image, 4)))
+    output = _call(network, ("images", "labels"), images, _labels(image, 4))
+    logits = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
+    given = logits if isinstance(logits, (list, tuple)) and logits else [logits]
+    for head in given:
+        assert isinstance(head, Tensor), (
+            f"returns {described(head)}; expected logits, a list, or a mapping with 'logits'"
+        )
+    heads = heads_of(output)
     for head in heads:
         assert head.shape[:1] == (4,), f"logits are {list(head.shape)}; the first dimension must be the batch"
         assert bool(head.isfinite().all()), "logits are not finite"
@@ -123,12 +190,13 @@ def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec, **p
 
 def check_augmentation(factory: Callable[..., nn.Module], image: ImageSpec, **params: Any) -> None:
     """Check that an augmentation keeps shape and dtype, is reproducible with a seed, and is twice differentiable."""
-    augmentation = factory(image, **params)
+    augmentation = _build(factory, params, image)
     images = torch.rand(4, image.channels, image.height, image.width).mul(2).sub(1).requires_grad_()
     results = []
     for _ in range(2):
         torch.manual_seed(0)
-        results.append(augmentation(images))
+        results.append(_call(augmentation, ("images",), images))
+        assert isinstance(results[-1], Tensor), f"returns {described(results[-1])}; expected images"
     assert results[0].shape == images.shape, f"{list(images.shape)} became {list(results[0].shape)}"
     assert results[0].dtype == images.dtype, f"{images.dtype} became {results[0].dtype}"
     assert torch.equal(*results), "two results with the same seed differ"
@@ -140,6 +208,11 @@ def check_augmentation(factory: Callable[..., nn.Module], image: ImageSpec, **pa
 
 def check_dataset(dataset: Any) -> None:
     """Check a dataset: items fit the spec and classes, are reproducible, survive pickling and equal ``tensors()``."""
+    _require(not isinstance(dataset, type), f"the class {dataset!r} was given; expected an instance")
+    try:
+        require_attributes(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
+    except ValueError as error:
+        raise AssertionError(str(error)) from None
     dataset.prepare()
     spec, classes, count = dataset.spec, dataset.classes, len(dataset)
     assert count > 0, "the dataset is empty"
@@ -168,6 +241,7 @@ def check_dataset(dataset: Any) -> None:
 
 def check_callback(callback: Any) -> None:
     """Check that a callback has only known ``on_*`` methods, and both or neither of the state methods."""
+    _require(not isinstance(callback, type), f"the class {callback!r} was given; expected an instance")
     try:
         Callbacks([(type(callback).__name__, callback)])
     except GankitError as error:

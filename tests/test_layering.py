@@ -19,7 +19,7 @@ PLUGINS = ROOT / "plugins"
 
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
-    ("errors", "messages", "schedule", "registry", "events", "interfaces", "files"),
+    ("errors", "messages", "calls", "schedule", "registry", "events", "interfaces", "files"),
     ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),
@@ -27,7 +27,7 @@ LAYERS = (
     ("anomaly",),
     ("training",),
     ("assembly",),
-    ("hookspecs", "plugin_loader", "runtime"),
+    ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
     ("reports", "profiling", "io", "testing"),
     ("cli",),

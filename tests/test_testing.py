@@ -147,3 +147,77 @@ def test_make_turn():
     assert torch.allclose(turn.discriminate(real, augment=False), discriminator(real))
     assert turn.fake_logits.grad_fn is not None
     assert testing.make_turn("generator", generator, discriminator, real).fake.requires_grad is False
+
+
+def test_make_turn_draws_latents_for_the_generator():
+    generator, discriminator = DCGANGenerator(IMAGE, 7, width=4), DCGANDiscriminator(IMAGE, width=4)
+    real = torch.rand(2, 3, 16, 16)
+    turn = testing.make_turn("discriminator", generator, discriminator, real, latent_dim=7)
+    assert (turn.latents.shape, turn.fake.shape) == ((2, 7), real.shape)
+    with pytest.raises(TypeError, match=r"the generator fails on latents \[2, 4\]: .*; latent_dim \(or latents\) should"):
+        testing.make_turn("discriminator", generator, discriminator, real)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"player": "critic"}, "player is 'critic'; expected 'discriminator' or 'generator'"),
+        ({"discriminator": DCGANDiscriminator}, "discriminator is the class .*; expected an instance"),
+        ({"real": torch.zeros(2, 12)}, r"real is \[2, 12\]; expected floating-point images \[n c h w\]"),
+        ({"real": torch.zeros(2, 1, 2, 2, dtype=torch.uint8)}, "expected floating-point images"),
+        ({"latents": torch.zeros(3, 4)}, r"latents are \[3, 4\] for 2 real images"),
+        ({"labels": torch.zeros(1)}, r"labels are \[1\] for 2 real images"),
+        ({"generator": lambda z: None}, "the generator returns None"),
+    ],
+)
+def test_make_turn_says_what_is_wrong_with_a_call(changes, message):
+    call = {
+        "player": "generator",
+        "generator": lambda z, labels=None: z.view(-1, 1, 2, 2),
+        "discriminator": lambda images, labels=None: images.flatten(1),
+        "real": torch.rand(2, 1, 2, 2),
+    }
+    testing.make_turn(**call)
+    with pytest.raises(TypeError, match=message):
+        testing.make_turn(**call | changes)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: testing.check_generator(DCGANGenerator(IMAGE, 16), IMAGE), "a DCGANGenerator was given; expected its cla"),
+        (lambda: testing.check_discriminator(DCGANDiscriminator, 32), r"image is 32; expected an ImageSpec, such as Imag"),
+        (lambda: testing.check_dataset(LargeValues), "the class .*LargeValues.* was given; expected an instance"),
+        (lambda: testing.check_callback(LargeValues), "the class .*LargeValues.* was given; expected an instance"),
+    ],
+)
+def test_checks_say_what_is_wrong_with_a_call(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+class OnlyLatents(UnusedParameters):
+    def forward(self, z):
+        return super().forward(z)
+
+
+class ReturnsNothing(UnusedParameters):
+    def forward(self, z, labels=None):
+        super().forward(z)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (OnlyLatents, r"OnlyLatents.forward\(z\) cannot be called as forward\(z, labels\)"),
+        (ReturnsNothing, r"returns None \(is a `return` missing\?\); expected images \[4, 3, 16, 16\]"),
+    ],
+)
+def test_checks_say_how_a_network_is_called(network, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_generator(network, IMAGE)
+
+
+def test_a_dataset_without_its_methods():
+    with pytest.raises(AssertionError, match="object is not a dataset: it lacks `prepare` and `spec`"):
+        testing.check_dataset(object())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import nn
 
 from ..data.fingerprint import data_fingerprint
 from ..data.loader import Loader
+from ..device.compute_mode import FASTEST
 from ..device.engine import Engine
 from ..device.find_device import find_device
 from ..distributed.join import join_processes
@@ -19,18 +21,20 @@ from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
-from ..interfaces import Dataset, ImageSpec
+from ..interfaces import PLAYERS, Dataset, ImageSpec, Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
 from ..sampling.samples import GeneratorInputs
 from ..training.callbacks import Callbacks
+from ..training.network_copies import BuildNetwork
 from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
 from .components import Components, build_components, named_components, of_section, require_checkpointed_and_trained
-from .networks import build_networks, move_to_device, set_initial_weights, try_networks
+from .compute_modes import Modes, NetworkTrials, recorded_modes
+from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
 
 
@@ -71,7 +75,16 @@ def assemble_setup(
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, image, resumed)
         components = build_components(checked, image)
-    networks = {player: move_to_device(network, recipe, engine, processes) for player, network in built.items()}
+    trials, known = NetworkTrials(checked, image, engine, processes), recorded_modes(resumed)
+    build: dict[Player, BuildNetwork] = {
+        "generator": partial(checked.build, "generator", image, recipe.latent.dim),
+        "discriminator": partial(checked.build, "discriminator", image),
+    }
+    networks: dict[str, nn.Module] = {}
+    for player in reversed(PLAYERS):
+        network = built[player].to(engine.device, engine.dtype).train()
+        trials.choose(player, network, build[player], known.get(player, FASTEST))
+        networks[player] = processes.convert_batchnorm(network)
     for part in components.values():
         if isinstance(part, nn.Module):
             part.to(engine.device, engine.dtype)
@@ -80,13 +93,12 @@ def assemble_setup(
     optimizers, optimizer_schedules = build_optimizers(checked, networks)
     state = TrainState(networks["generator"], networks["discriminator"], optimizers)
     classes = tuple(dataset.classes or ()) if image.classes else None
-    set_initial_weights(state, recipe, classes, processes, fresh=resumed is None)
-    try_networks(checked, state, image, engine)
+    set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
-    described = {"precision": precision, **_network_description(checked, image)}
+    described = {"precision": precision, **trials.record(), **_network_description(checked, image)}
     return TrainingSetup(
         checked=checked,
         image=image,
@@ -95,14 +107,15 @@ def assemble_setup(
         loader=loader,
         engine=engine,
         processes=processes,
-        game=_game(recipe, networks, named, engine, processes),
+        game=_game(recipe, networks, trials.modes, named, engine, processes),
         state=state,
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
-        about={**about, **machine, "threads": torch.get_num_threads()},
+        about={**about, **machine, **trials.record(), "threads": torch.get_num_threads()},
         manifest={**about, **described, "data": data, "classes": classes, "frequencies": frequencies},
         registries=registries,
+        notices=trials.notices,
     )
 
 
@@ -128,8 +141,14 @@ def _image(recipe: Recipe, dataset: Dataset) -> ImageSpec:
 
 
 def _game(
-    recipe: Recipe, networks: Mapping[str, Any], named: Mapping[str, Any], engine: Engine, processes: Processes
+    recipe: Recipe,
+    networks: Mapping[str, Any],
+    modes: Modes,
+    named: Mapping[str, Any],
+    engine: Engine,
+    processes: Processes,
 ) -> Game:
+    mode = modes["discriminator"]
     return Game(
         **networks,
         latent=named["latent"],
@@ -143,7 +162,8 @@ def _game(
         fresh_fakes=recipe.train.fresh_fakes,
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
-        compiled=CompiledNetworks(**networks, engine=engine) if recipe.train.compile else None,
+        compiled=CompiledNetworks(**networks, engine=engine, mode=mode) if recipe.train.compile else None,
+        modes=modes,
         rules=named["train.game"],
     )
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
+
+from ..calls import described, require_attributes, require_call, require_methods
 from ..errors import GankitError, Problem
-from ..interfaces import PLAYERS, ImageSpec
+from ..game.lazy_regularization import interval_of
+from ..game.returned_values import require_latents
+from ..interfaces import GAME_KEYS, PLAYERS, ImageSpec
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import in_order
 from ..registry import Registries, Selected
 from ..training.callbacks import Callbacks
-from .dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator
+from .dry_run import (
+    NotTriedError,
+    labels_of_two,
+    restored_randomness,
+    try_augmentation,
+    try_discriminator,
+    try_generator,
+)
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 MAX_SENTENCE = 500
+TURN = ("turn",)  # the argument of most methods
 
 
 def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[list[Problem], dict[KeyPath, str]]:
@@ -47,14 +60,14 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         return {path: attempt(path, partial(build, selected)) for path, selected in checked.of_section(section).items()}
 
     dim = recipe.latent.dim
-    attempt(("latent",), lambda: _require_attributes(checked.build("latent", dim), ("sample",), "latent"))
-    attempt(("loss",), lambda: _require_attributes(checked.build("loss"), PLAYERS, "loss"))
-    attempt(("train", "game"), lambda: _require_attributes(checked.build(("train", "game")), ("step",), "game"))
+    attempt(("loss",), lambda: _with_after(checked.build("loss"), dict.fromkeys(PLAYERS, TURN), "loss"))
+    attempt(("train", "game"), lambda: _check_game(checked, problems))
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
     count = _count_of_dataset(checked)
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
     image = attempt(("dataset",), lambda: _image_of_dataset(checked, problems))
     if image is not None:
+        attempt(("latent",), lambda: _try_latent(checked.build("latent", dim), dim, image))
         attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(image), image))
         generator = attempt(
             ("generator",), lambda: try_generator(lambda: checked.build("generator", image, dim), image, dim)
@@ -72,7 +85,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
 def _image_of_dataset(checked: CheckedRecipe, problems: list[Problem]) -> ImageSpec:
     """The run's images, as far as the dataset knows them before it is prepared."""
     recipe, dataset = checked.recipe, checked.build("dataset")
-    _require_attributes(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
+    require_attributes(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
     spec, classes = dataset.spec, dataset.classes
     if not isinstance(spec, ImageSpec) or not 1 <= spec.channels <= 4:
         given = f"{spec.channels} channels" if isinstance(spec, ImageSpec) else repr(spec)
@@ -102,24 +115,60 @@ def _check_callback(selected: Selected, registries: Registries, images: int | No
             raise NotTriedError("the number of real images is not known")
 
 
+def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
+    """Add a problem for each key that the recipe sets and the game does not use. Raises: ValueError: it is no game."""
+    recipe, game = checked.recipe, checked.build(("train", "game"))
+    _with_after(game, {"step": ("game", "batches", "state")}, "game")
+    honours = getattr(game, "honours", ())
+    unknown = [key for key in honours if key not in GAME_KEYS] if isinstance(honours, (tuple, list)) else [honours]
+    if unknown:
+        raise ValueError(
+            f"{type(game).__name__}.honours has {unknown[0]!r}; it should be a tuple with any of {', '.join(GAME_KEYS)}"
+        )
+    for key in GAME_KEYS:
+        path = tuple(key.split("."))
+        section = recipe.train if path[0] == "train" else recipe
+        if key not in honours and getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
+            message = (
+                f"has no effect, because the game '{recipe.train.game.name}' does not use it; remove it or use another "
+                f"game. If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
+            )
+            problems.append(recipe.document.problem(path, message))
+
+
 def _sentence(error: Exception) -> str:
     kind = "" if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: "
     return truncate(kind + one_line(error), MAX_SENTENCE)
 
 
-def _require_attributes(component: Any, names: Iterable[str], kind: str) -> None:
-    """Raises: ValueError: the component lacks one of the attributes that its kind needs."""
-    missing = [f"`{name}`" for name in names if not hasattr(component, name)]
-    if missing:
-        raise ValueError(f"{type(component).__name__} is not a {kind}: it lacks {' and '.join(missing)}")
+def _with_after(component: Any, methods: Mapping[str, Sequence[str]], kind: str) -> None:
+    """The same as `require_methods`, with ``after`` where the component has it."""
+    require_methods(component, {**methods, **({"after": TURN} if hasattr(component, "after") else {})}, kind)
+
+
+def _try_latent(latent: Any, dim: int, image: ImageSpec) -> None:
+    """Draw two latents on the CPU. Raises: ValueError: they are not two latents of this dimension."""
+    _with_after(latent, {"sample": ("n", "labels", "generator")}, "latent")
+    random = torch.Generator()
+    with restored_randomness():
+        latents = latent.sample(2, labels_of_two(image), random)
+    require_latents(latents, 2, random.device)
+    if latents.shape[1:] != (dim,):
+        raise ValueError(
+            f"`sample` returns {described(latents)} for two latents; expected [2, {dim}], since latent.dim is {dim}"
+        )
 
 
 def _checked_regularizer(regularizer: Any) -> Any:
     """The regularizer. Raises: ValueError: it has a term for neither player, or an invalid interval."""
-    interval = getattr(regularizer, "interval", None)
+    interval = interval_of(regularizer)
     if not any(hasattr(regularizer, player) for player in PLAYERS):
         either = " and ".join(f"`{player}`" for player in PLAYERS)
         raise ValueError(f"{type(regularizer).__name__} is not a regularizer: it lacks both {either}")
     if not isinstance(interval, int) or interval < 1:
         raise ValueError(f"a regularizer's `interval` should be a whole number of turns, 1 or more; it is {interval!r}")
+    methods = [player for player in PLAYERS if hasattr(regularizer, player)]
+    _with_after(regularizer, dict.fromkeys(methods, TURN), "regularizer")
+    if hasattr(regularizer, "fits"):
+        require_call(regularizer, "fits", ("generator", "output", "image"))
     return regularizer

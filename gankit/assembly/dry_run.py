@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..calls import described, require_call
+from ..device.compute_mode import ComputeMode
+from ..device.seeding import seeded
 from ..game.outputs import heads_of
 from ..interfaces import ImageSpec
 from ..messages import one_line, truncate
@@ -33,13 +37,9 @@ def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module:
         Exception: it cannot be built, or two latents do not become two of the recipe's images.
     """
     generator = _build_network(build)
-    images = _run(lambda: generator(torch.zeros(2, latent_dim), _labels(image)))
-    expected = (2, image.channels, image.height, image.width)
-    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
-        raise ValueError(
-            f"returns {_shape(images)} for two latents; the recipe's images are {list(expected)}: "
-            "channels come from the dataset, height and width from image.size"
-        )
+    require_call(generator, "forward", ("z", "labels"))
+    ComputeMode.declared_by(generator)
+    require_images(_run(lambda: generator(torch.zeros(2, latent_dim), labels_of_two(image))), image)
     return generator
 
 
@@ -51,15 +51,10 @@ def try_discriminator(build: Build, image: ImageSpec) -> Any:
         Exception: it cannot be built, or does not return logits for two images.
     """
     discriminator = _build_network(build)
-    output = _run(lambda: discriminator(torch.zeros(_batch_shape(image)), _labels(image)))
-    logits = output.get("logits") if isinstance(output, Mapping) else output
-    heads = logits if isinstance(logits, (list, tuple)) else [logits]
-    if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
-        given = ", ".join(_shape(head) for head in heads) or "an empty list"
-        raise ValueError(
-            f"returns {given} for two images; expected logits [2 ...], a list of logits, or a mapping with 'logits'"
-        )
-    heads_of(output)
+    require_call(discriminator, "forward", ("images", "labels"))
+    ComputeMode.declared_by(discriminator)
+    output = _run(lambda: discriminator(torch.zeros(shape_of_two(image)), labels_of_two(image)))
+    require_logits(output)
     return output
 
 
@@ -71,9 +66,43 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
         Exception: it cannot be built, or changes the shape of the images.
     """
     augmentation = _build_network(build)
-    augmented = _run(lambda: augmentation(torch.zeros(_batch_shape(image))))
-    if not isinstance(augmented, Tensor) or tuple(augmented.shape) != _batch_shape(image):
-        raise ValueError(f"returns {_shape(augmented)} for images {list(_batch_shape(image))}; it must keep the shape")
+    require_call(augmentation, "forward", ("images",))
+    augmented = _run(lambda: augmentation(torch.zeros(shape_of_two(image))))
+    shape = shape_of_two(image)
+    if not isinstance(augmented, Tensor) or tuple(augmented.shape) != shape:
+        raise ValueError(f"returns {described(augmented)} for images {list(shape)}; it must keep the shape")
+
+
+def require_images(images: Any, image: ImageSpec) -> None:
+    """Raises: ValueError: what a generator returned for two latents are not two of the run's images."""
+    expected = shape_of_two(image)
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
+        raise ValueError(
+            f"returns {described(images)} for two latents; the recipe's images are {list(expected)}: "
+            "channels come from the dataset, height and width from image.size"
+        )
+
+
+def require_logits(output: Any) -> None:
+    """Raises: ValueError: what a discriminator returned for two images holds no logits for them."""
+    logits = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
+    heads = logits if isinstance(logits, (list, tuple)) else [logits]
+    if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
+        given = ", ".join(described(head) for head in heads) or "an empty list"
+        raise ValueError(
+            f"returns {given} for two images; expected logits [2 ...], a list of logits, or a mapping with 'logits'"
+        )
+    heads_of(output)
+
+
+def shape_of_two(image: ImageSpec) -> tuple[int, int, int, int]:
+    """The shape of two of the run's images."""
+    return 2, image.channels, image.height, image.width
+
+
+def labels_of_two(image: ImageSpec, device: torch.device | None = None) -> Tensor | None:
+    """Labels for two of the run's images; None without classes."""
+    return torch.zeros(2, dtype=torch.int64, device=device) if image.classes else None
 
 
 _SLOW_ON_META = (torch.mv, F.normalize, Tensor.normal_, nn.init.normal_)
@@ -99,7 +128,9 @@ def _build_network(build: Build) -> nn.Module:
     """The module on the meta device. Raises: ValueError: it is not a module, or has too many parameters."""
     network = _run(build)
     if not isinstance(network, nn.Module):
-        raise ValueError(f"returns a {type(network).__name__}, which is not a torch.nn.Module")
+        raise ValueError(f"returns {described(network)}, which is not a torch.nn.Module")
+    if getattr(network.forward, "__func__", None) is nn.Module.forward:
+        raise ValueError(f"{type(network).__name__} lacks `forward`")
     count = sum(parameter.numel() for parameter in network.parameters())
     if count > MAX_PARAMETERS:
         raise ValueError(f"has {count:,} parameters; the limit is {MAX_PARAMETERS:,}")
@@ -109,7 +140,7 @@ def _build_network(build: Build) -> nn.Module:
 @contextmanager
 def meta_device() -> Iterator[None]:
     """Build and run networks on the meta device, without gradients, random numbers and slow kernels."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
+    with restored_randomness(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
         yield
 
 
@@ -124,13 +155,6 @@ def _run(call: Callable[[], T]) -> T:
         raise
 
 
-def _batch_shape(image: ImageSpec) -> tuple[int, int, int, int]:
-    return 2, image.channels, image.height, image.width
-
-
-def _labels(image: ImageSpec) -> Tensor | None:
-    return torch.zeros(2, dtype=torch.int64) if image.classes else None
-
-
-def _shape(value: Any) -> str:
-    return str(list(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+def restored_randomness() -> AbstractContextManager[int]:
+    """Restores the random generators of Python, numpy and torch after the block."""
+    return seeded(np.random.SeedSequence(0), torch.device("cpu"))

@@ -17,6 +17,7 @@ from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
 from ..sampling.samples import GeneratorInputs
 from ..sampling.trained_generator import TrainedGenerator
+from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
 from .selection import select
@@ -44,8 +45,10 @@ def build_trained_generator(
         latent = _select(registries.latents, manifest["latent"]).build(latent_dim)
         selected = _select(registries.generators, manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
-            network = build_within(lambda: selected.build(image, latent_dim), checkpoint.bytes_of(name))
+        stored = checkpoint.bytes_of(name)
+        network = build_again(
+            lambda: build_within(lambda: selected.build(image, latent_dim), stored), torch.device("cpu")
+        )
         ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
     except UnknownComponentError as error:
         raise UnknownComponentError(f"{folder}: {error}") from None

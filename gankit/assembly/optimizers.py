@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..calls import described
 from ..errors import RecipeError
 from ..interfaces import PLAYERS
+from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..training.scheduled_parameters import OptimizerSchedule, parameter_groups
 
@@ -26,9 +28,12 @@ def build_optimizers(
         try:
             optimizer = checked.build(path, groups)
             if not isinstance(optimizer, torch.optim.Optimizer):
-                raise TypeError(f"returns a {type(optimizer).__name__}, which is not a torch.optim.Optimizer")
+                raise TypeError(f"returns {described(optimizer)}, which is not a torch.optim.Optimizer")
         except (ValueError, TypeError, RuntimeError) as error:
             raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
+        except Exception as error:  # a plugin's factory may raise anything
+            message = f"{type(error).__name__}: {one_line(error)}{failing_line(error)}"
+            raise RecipeError([checked.recipe.document.problem(path, message)]) from error
         optimizers[player] = optimizer
         schedules.append(OptimizerSchedule(optimizer, checked[path].params, own_settings))
     return optimizers, schedules

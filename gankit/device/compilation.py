@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GankitError
+from .compute_mode import FASTEST, ComputeMode
 from .engine import Engine
 
 REMEDY = "set train.compile=false to train without it"
@@ -22,9 +23,10 @@ COMPILERS = ("torch._dynamo", "torch._inductor", "torch._functorch")
 
 
 class Compiler:
-    """Compiles functions for one engine."""
+    """Compiles functions for one engine; ``mode`` is that of the network that takes images."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, mode: ComputeMode = FASTEST) -> None:
+        self._mode = mode
         self._uses_cuda_graphs = engine.device.type == "cuda"
         # fallback_random: draw the random numbers of an eager step, at the cost of slower kernels
         self._options: dict[str, Any] = {"triton.cudagraphs": self._uses_cuda_graphs, "fallback_random": True}
@@ -42,7 +44,7 @@ class Compiler:
         by_shape: dict[torch.Size, Callable[..., Any]] = {}
 
         def call(inputs: Tensor, *others: Any) -> Any:
-            inputs = _in_standard_layout(inputs)
+            inputs = _in_standard_layout(inputs, self._mode)
             if inputs.shape not in by_shape:
                 own = _with_own_code(function, inputs.shape)
                 try:
@@ -108,15 +110,15 @@ def _with_own_code(function: Callable[..., Any], shape: torch.Size) -> Callable[
     return FunctionType(code, function.__globals__, function.__name__, None, function.__closure__)
 
 
-def _in_standard_layout(inputs: Tensor) -> Tensor:
+def _in_standard_layout(inputs: Tensor, mode: ComputeMode) -> Tensor:
     """Images [n c h w] in one layout, since code is compiled for strides and those of reals and fakes differ.
 
-    The layout is channels_last on a CPU. On CUDA it is torch's default: inductor's expected strides for the backward
-    of channels_last convolutions differ from cuDNN's where a side is 1.
+    The layout is channels_last on a CPU, unless the network needs another. On CUDA it is torch's default: inductor's
+    expected strides for the backward of channels_last convolutions differ from cuDNN's where a side is 1.
     """
     if inputs.dim() != 4:
         return inputs
-    if inputs.device.type == "cuda":
+    if inputs.device.type == "cuda" or mode.memory_format is not None:
         return inputs.contiguous()
     pixels = inputs.permute(0, 2, 3, 1)
     return pixels.flatten().view(pixels.shape).permute(0, 3, 1, 2)  # gives sides of 1 the usual strides as well

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import GankitError
+from .compute_mode import FASTEST, ComputeMode
 from .cuda_settings import cuda_settings
 from .find_device import find_precision
 from .seeding import BUILD, STEP, callers_seed, seeded
@@ -49,8 +50,14 @@ class Engine:
                 f"train.deterministic on CUDA needs {CUBLAS}=:4096:8 in the environment; set it and retry"
             )
 
-    def autocast(self) -> AbstractContextManager[None]:
-        """The precision of one update. Use one context per update: its cached casts are stale once weights change."""
+    def autocast(self, mode: ComputeMode = FASTEST) -> AbstractContextManager[None]:
+        """The precision of one update. Use one context per update: its cached casts are stale once weights change.
+
+        Args:
+            mode: of the network that runs inside the block.
+        """
+        if mode.precision is not None:
+            return self.full_precision()
         if self.precision != "bf16":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)

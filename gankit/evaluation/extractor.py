@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..calls import require_call
 from ..errors import GankitError
 from ..interfaces import Features
 from .record import ExtractorInfo
@@ -54,7 +55,7 @@ class Extractor:
         device_type: ``cpu``, ``cuda`` or ``mps``. Features are equal to the last bit only on one type of device.
 
     Raises:
-        GankitError: the extractor lacks a hash or a resizer.
+        GankitError: the extractor lacks a hash, a resizer or `__call__`.
     """
 
     def __init__(self, name: str, params: Mapping[str, Any], features: Features, device: torch.device) -> None:
@@ -62,6 +63,10 @@ class Extractor:
             value = getattr(features, key, None)
             if not isinstance(value, str) or not value:
                 raise GankitError(f"features '{name}': '{key}' should be a non-empty string; got {value!r}")
+        try:
+            require_call(features, "__call__", ("images",))
+        except (AttributeError, ValueError) as error:
+            raise GankitError(f"features '{name}': {error}") from None
         if isinstance(features, nn.Module):
             features.to(device).eval().requires_grad_(False)
         self.name, self._features, self._device = name, features, device

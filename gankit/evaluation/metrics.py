@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from torch import Tensor
 
+from ..calls import described, require_methods
 from ..errors import GankitError
 from ..interfaces import Metric
 from .extractor import BATCH, Extractor, call_component
@@ -28,9 +29,14 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
         with_logits: names of the extractors that have logits, for the error message.
 
     Raises:
-        GankitError: ``uses`` or ``better`` of a metric is invalid, or it uses logits and the extractor has none.
+        GankitError: a metric lacks a method, its ``uses`` or ``better`` is invalid, or it uses logits and the
+            extractor has none.
     """
     for name, metric in metrics.items():
+        try:
+            require_methods(metric, {"update": ("values", "real"), "compute": ()}, "metric")
+        except ValueError as error:
+            raise GankitError(f"metric '{name}': {error}") from None
         if (uses := getattr(metric, "uses", None)) not in USES:
             raise GankitError(f"metric '{name}': 'uses' should be {' or '.join(USES)}; got {uses!r}")
         better: Any = getattr(metric, "better", {})
@@ -78,6 +84,8 @@ def compute_scores(
     cautions: list[str] = []
     for name, metric in metrics.items():
         computed = call_component(f"metric '{name}'", metric.compute)
+        if not isinstance(computed, Mapping):
+            raise GankitError(f"metric '{name}': `compute` returns {described(computed)}; expected numbers by name")
         names = {score: extractor.score_name(score) for score in computed}
         if taken := sorted(set(names.values()) & set(scores)):
             raise GankitError(

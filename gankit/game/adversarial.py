@@ -7,15 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..interfaces import Batch, Player, Scalars, State
+from ..interfaces import GAME_KEYS, Batch, Player, Scalars, State
 from .freezing import frozen
 from .game import Fakes, Game
-from .lazy_regularization import due_regularizers
+from .lazy_regularization import due_regularizers, interval_of
 from .update import update
 
 
 class Adversarial:
     """The standard game: ``discriminator_steps`` turns of D, then one turn of G."""
+
+    honours = GAME_KEYS
 
     def step(self, game: Game, batches: Iterator[Batch], state: State) -> Scalars:
         """One update of G."""
@@ -40,13 +42,14 @@ def take_turn(game: Game, state: State, player: Player, batch: Batch, shared: Fa
     """One turn of a player: an update on its loss and joint regularizers, then one for each lazy regularizer.
 
     Args:
-        shared: fakes that both players use in this step; None generates new ones for the turn.
+        shared: fakes that both players use in this step, one for each image of ``batch``; None generates new ones for
+            the turn. ``train.microbatch`` splits them with the batch.
     """
     joint, lazy = due_regularizers(game.regularizers, player, state.turns[player])
     scalars = update(game, state, player, batch, fakes=shared, regularizers=joint, loss=True)
     reusable = shared if player == "discriminator" else None  # G's first update has freed the graph of its fakes
     for name, regularizer in lazy.items():
         only = {name: regularizer}
-        scalars |= update(game, state, player, batch, fakes=reusable, regularizers=only, scale=regularizer.interval)
+        scalars |= update(game, state, player, batch, fakes=reusable, regularizers=only, scale=interval_of(regularizer))
     state.turns[player] += 1
     return scalars

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..device.compilation import Compiler, first_reason, is_compiler_error
+from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..interfaces import DiscriminatorOutput
 from .outputs import total_of_logits
@@ -27,6 +28,7 @@ class CompiledNetworks:
         generator: G. Its parameters may change, but it must not be replaced; the same holds for D.
         discriminator: D.
         engine: of the run; on CUDA, compiled functions run as CUDA graphs.
+        mode: how D computes.
 
     Attributes:
         supports_penalties: whether gradients with respect to images can be compiled. If not, turns with penalties run
@@ -34,8 +36,10 @@ class CompiledNetworks:
         warnings: sentences for the run's log that have not been logged yet.
     """
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, engine: Engine) -> None:
-        compiler = Compiler(engine)
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, engine: Engine, mode: ComputeMode = FASTEST
+    ) -> None:
+        compiler = Compiler(engine, mode)
         self.step = compiler.step
         self.generator = compiler.compile(_forward(generator), f"the generator {type(generator).__name__}")
         self.discriminator = compiler.compile(

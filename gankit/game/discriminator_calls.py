@@ -53,8 +53,7 @@ class EagerDiscriminator:
         return _differentiate(self.judge(augmented, side=side), images)
 
     def _run(self, images: Tensor, labels: Tensor | None, side: Side | None) -> DiscriminatorOutput:
-        with self._game.engine.autocast():
-            return self._game.discriminator(images, labels)
+        return self._game.run_discriminator(images, labels)
 
 
 class CompiledDiscriminator(EagerDiscriminator):
@@ -91,14 +90,14 @@ class CompiledDiscriminator(EagerDiscriminator):
             return super()._run(images, labels, side)
         if side is not None and self._penalties:
             self._buffers[side] = self._compiled.copy_buffers()
-        with self._game.engine.autocast():
+        with self._game.engine.autocast(self._game.mode("discriminator")):
             return self._compiled.discriminator(images, labels)
 
     def _gradient(self, augmented: Tensor, side: Side | None) -> Tensor | None:
         """The compiled gradient with respect to ``augmented``; None if D's gradient cannot be compiled."""
         with_output = side is not None and self._loss
         buffers = None if side is None else self._buffers.get(side)
-        with self._game.engine.autocast():
+        with self._game.engine.autocast(self._game.mode("discriminator")):
             found = self._compiled.gradient(augmented, self._labels, buffers, with_output)
         if found is not None:
             gradient, output = found

@@ -5,18 +5,20 @@ Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width, ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..distributed.processes import Processes
-from ..interfaces import GameRules, Latent, Loss
+from ..interfaces import DiscriminatorOutput, GameRules, Latent, Loss, Player
 from .compiled_networks import CompiledNetworks
+from .returned_values import require_latents
 
 PhaseHook = Callable[[str], None]
 """Called at the end of each phase of a step with the phase's name, for profiling."""
@@ -44,6 +46,7 @@ class Game:
         microbatch: the largest part of a batch that is computed at once; None for the whole batch.
         clip_gradient: the maximum norm of a network's gradient; None for no clipping.
         compiled: compiled networks, with ``train.compile``.
+        modes: how each network computes; a missing one computes in the fastest way.
         rules: the registered game, which plays a step.
         end_phase: called at the end of each phase of a step.
     """
@@ -62,6 +65,7 @@ class Game:
     microbatch: int | None = None
     clip_gradient: float | None = None
     compiled: CompiledNetworks | None = None
+    modes: Mapping[Player, ComputeMode] = field(default_factory=dict)
     rules: GameRules | None = None
     end_phase: PhaseHook = lambda phase: None
 
@@ -80,7 +84,9 @@ class Game:
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
         """Latents [n d] for this rank: its share of those that a single process would draw."""
         processes = self.processes
-        latents = self.latent.sample(count * processes.world_size, processes.all_gather(labels), self.random)
+        total = count * processes.world_size
+        latents = self.latent.sample(total, processes.all_gather(labels), self.random)
+        require_latents(latents, total, self.random.device)
         return processes.local_rows(latents).to(self.engine.dtype)
 
     def draw_uniform(self, count: int, *shape: int) -> Tensor:
@@ -97,9 +103,19 @@ class Game:
 
     def run_generator(self, latents: Tensor, labels: Tensor | None) -> Tensor:
         """G's images [n c h w], in fp32 at least."""
-        with self.engine.autocast():
+        with self.engine.autocast(self.mode("generator")):
             images = (self.compiled or self).generator(latents, labels)
         return images.to(self.engine.dtype)  # type: ignore[no-any-return]
+
+    def run_discriminator(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
+        """D's output for augmented images [n c h w], eagerly."""
+        mode = self.mode("discriminator")
+        with self.engine.autocast(mode):
+            return self.discriminator(mode.in_layout(images), labels)
+
+    def mode(self, player: Player) -> ComputeMode:
+        """How the player's network computes."""
+        return self.modes.get(player, FASTEST)
 
     def augment(self, images: Tensor) -> Tensor:
         """The images as D sees them. Turns call it in full precision: D could see the rounding errors of bf16."""

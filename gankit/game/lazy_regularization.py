@@ -8,6 +8,11 @@ from typing import Any
 from ..interfaces import Player
 
 
+def interval_of(regularizer: Any) -> Any:
+    """The regularizer's ``interval``, which is 1 where it has none."""
+    return getattr(regularizer, "interval", 1)
+
+
 def due_regularizers(
     regularizers: Mapping[str, Any], player: Player, turn: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -17,9 +22,9 @@ def due_regularizers(
         By name, those with an interval of 1, which join the player's loss; and those with a longer interval, each of
         which takes an optimizer step of its own, scaled by its interval.
     """
-    due = {name: r for name, r in regularizers.items() if hasattr(r, player) and turn % r.interval == 0}
-    joint = {name: r for name, r in due.items() if r.interval == 1}
-    return joint, {name: r for name, r in due.items() if r.interval > 1}
+    due = {name: r for name, r in regularizers.items() if hasattr(r, player) and turn % interval_of(r) == 0}
+    joint = {name: r for name, r in due.items() if interval_of(r) == 1}
+    return joint, {name: r for name, r in due.items() if interval_of(r) > 1}
 
 
 def reported_name(name: str, regularizer: Any, player: Player) -> str:

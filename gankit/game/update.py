@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import GankitError
 from ..interfaces import Batch, Loss, Player, Scalars, State
 from .discriminator_calls import Side
 from .game import Fakes, Game
 from .lazy_regularization import reported_name
 from .noise import BatchNoise
+from .returned_values import require_gradient, require_scalars, require_term
 from .turn import PlayerTurn
 
 PHASES: dict[Player, str] = {"discriminator": "D's turn", "generator": "G's turn"}
@@ -35,13 +37,17 @@ def update(
 
     Args:
         batch: the real images of this rank.
-        fakes: images already generated for this batch; None generates them when they are needed.
+        fakes: images already generated for this batch, one for each real image; None generates them when they are
+            needed.
         regularizers: those that join the update, by name.
         loss: whether the player's loss joins the update.
         scale: the factor of the gradient, which is the interval of a lazy regularizer.
 
     Returns:
         The value of each term and D's mean logits, as means over all ranks.
+
+    Raises:
+        GankitError: the batch is split into microbatches, and there is not one fake for each image.
     """
     network, optimizer = getattr(game, player), state.optimizers[player]
     parameters = [p for p in network.parameters() if p.requires_grad]
@@ -49,7 +55,8 @@ def update(
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
     noise = BatchNoise(game, len(batch.images), batch.labels)
-    for rows in microbatches(len(batch.images), game.microbatch):
+    all_rows = [*microbatches(len(batch.images), game.microbatch)]
+    for rows in all_rows:
         part = Batch(batch.images[rows], None if batch.labels is None else batch.labels[rows])
         share = len(part.images) / len(batch.images)
         # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
@@ -59,19 +66,24 @@ def update(
                 player,
                 part,
                 images_seen=state.images,
-                fakes=fakes,
+                fakes=fakes if fakes is None or len(all_rows) == 1 else _rows_of(fakes, rows, len(batch.images)),
                 noise=noise.microbatch(rows),
                 loss=loss,
                 penalties=bool(regularizers),
             )
             # penalties go first: a compiled penalty computes the logits of its images as well
             penalties = {
-                reported_name(name, regularizer, player): getattr(regularizer, player)(turn)
+                reported_name(name, regularizer, player): require_term(
+                    getattr(regularizer, player)(turn), regularizer, player
+                )
                 for name, regularizer in regularizers.items()
             }
             terms = ({f"{player}_loss": loss_over_heads(game.loss, turn)} if loss else {}) | penalties
-        total = torch.stack([term.reshape(()) for term in terms.values()]).sum()
-        (total * (scale * share)).backward(inputs=parameters)
+        total = torch.stack([*terms.values()]).sum()
+        require_gradient(total, list(terms), player)
+        # all microbatches share the graph of fakes that were generated before
+        keep_graph = fakes is not None and rows is not all_rows[-1]
+        (total * (scale * share)).backward(inputs=parameters, retain_graph=keep_graph)
         for name, value in (terms | (mean_logits(turn) if loss else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)
@@ -86,10 +98,20 @@ def update(
     return game.processes.mean_scalars(sums, game.engine.dtype)
 
 
+def _rows_of(fakes: Fakes, rows: slice, count: int) -> Fakes:
+    """The fakes of a microbatch of ``count`` images. Raises: GankitError: there are more or fewer fakes than images."""
+    if len(fakes.images) != count:
+        raise GankitError(
+            f"take_turn received {len(fakes.images)} fakes for a batch of {count} images; train.microbatch splits both "
+            "alike: generate one fake for each image, or pass None"
+        )
+    return Fakes(fakes.images[rows], fakes.latents[rows])
+
+
 def loss_over_heads(loss: Loss, turn: PlayerTurn) -> Tensor:
     """The player's loss, evaluated for each head of D and summed."""
     of_player: Callable[[PlayerTurn], Tensor] = getattr(loss, turn.player)
-    return torch.stack([of_player(view).reshape(()) for view in turn.each_head()]).sum()
+    return torch.stack([require_term(of_player(view), loss, turn.player) for view in turn.each_head()]).sum()
 
 
 def mean_logits(turn: PlayerTurn) -> Scalars:
@@ -109,7 +131,7 @@ def call_after(game: Game, parts: list[PlayerTurn]) -> Scalars:
     if with_after:
         whole = PlayerTurn.joined(parts)
         for component in with_after:
-            scalars |= component.after(whole) or {}
+            scalars |= require_scalars(component.after(whole) or {}, f"{type(component).__name__}.after")
     return scalars
 
 

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.module_tracker import ModuleTracker
 
 from ..device.engine import Engine
+from ..game.lazy_regularization import interval_of
 from ..training.trainer import Trainer
 
 MAX_COUNTED_STEPS = 32
@@ -19,7 +20,7 @@ MATRIX_SECONDS = 0.5
 
 def count_flops(trainer: Trainer) -> float:
     """Floating-point operations per step, averaged over a full period of the lazy regularizers."""
-    intervals = [regularizer.interval for regularizer in trainer.game.regularizers.values()]
+    intervals = [interval_of(regularizer) for regularizer in trainer.game.regularizers.values()]
     steps = min(math.lcm(*intervals), MAX_COUNTED_STEPS)
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModuleTracker()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..calls import require_call
 from ..errors import GankitError
 from ..interfaces import CALLBACK_METHODS, Run
 
@@ -26,12 +27,18 @@ class Callbacks:
             self.add(name, callback)
 
     def add(self, name: str, callback: Any) -> None:
-        """Append a callback. Raises: GankitError: it has no ``on_*`` method, or an unknown one."""
+        """Append a callback. Raises: GankitError: it has no ``on_*`` method, or one that is unknown
+        or does not take a run."""
         methods = [method for method in dir(callback) if method.startswith("on_")]
         unknown = sorted(set(methods) - set(CALLBACK_METHODS))
         if unknown or not methods:
             fault = f"unknown method '{unknown[0]}'" if unknown else "no on_* method"
             raise GankitError(f"callback '{name}': {fault}; a callback has any of {', '.join(CALLBACK_METHODS)}")
+        try:
+            for method in methods:
+                require_call(callback, method, ("run",))
+        except ValueError as error:
+            raise GankitError(f"callback '{name}': {error}") from None
         require_state_dict_pair(callback, f"callback '{name}'")
         number = 1 + sum(known.partition("#")[0] == name for known in self.named)
         self.named[name if number == 1 else f"{name}#{number}"] = callback

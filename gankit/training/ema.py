@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from .network_copies import BuildNetwork, copy_network
+
 TensorPairs = list[tuple[Tensor, Tensor]]
 
 
@@ -15,12 +17,17 @@ class GeneratorEMA(AveragedModel):
 
     Parameters and BatchNorm's statistics are averaged. All other buffers are copied.
 
+    Args:
+        generator: G.
+        build: builds such a generator, in case Python cannot copy it.
+
     Attributes:
         decay: the share of the old average that the next update keeps; the trainer sets it before each update.
     """
 
-    def __init__(self, generator: nn.Module) -> None:
-        super().__init__(generator, use_buffers=True)
+    def __init__(self, generator: nn.Module, build: BuildNetwork | None = None) -> None:
+        super().__init__(nn.Module(), use_buffers=True)
+        self.module = copy_network(generator, build)
         self.decay = 0.0
         self.requires_grad_(False)
         self.eval()

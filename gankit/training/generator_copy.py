@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from ..sampling.trained_generator import TrainedGenerator
+from .network_copies import build_again
 from .scheduled_parameters import ComponentSchedule
 from .setup import TrainingSetup
 
@@ -21,8 +22,7 @@ class GeneratorCopy(TrainedGenerator):
     def __init__(self, setup: TrainingSetup, device: torch.device, ema: bool, directory: Path) -> None:
         self._setup = setup
         selected = setup.checked["generator"]
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
-            network = selected.build(setup.image, setup.recipe.latent.dim)
+        network = build_again(lambda: selected.build(setup.image, setup.recipe.latent.dim), device)
         network.to(device).eval().requires_grad_(False)
         super().__init__(network, setup.inputs, setup.classes, directory, ema=ema and setup.state.ema is not None)
         self._schedule = ComponentSchedule(network, selected.params)

@@ -102,7 +102,7 @@ class RunRecorder:
         self._processes.on_rank_zero(self._open)
         self._started = True
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())
-        for event in self._first_events:
+        for event in (*self._first_events, *self._setup.notices):
             self.log(event)
         if self._lock is not None and self._lock.fault is not None:
             message = (

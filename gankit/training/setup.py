@@ -9,6 +9,7 @@ from typing import Any
 from ..data.loader import Loader
 from ..device.engine import Engine
 from ..distributed.processes import Processes
+from ..events import Event
 from ..game.game import Game, PhaseHook
 from ..interfaces import ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
@@ -33,6 +34,7 @@ class TrainingSetup:
         about: the entries of ``run.json``: versions, plugins, device.
         manifest: the entries of a checkpoint's manifest that sampling needs.
         registries: all components of the runtime, for callbacks that build some.
+        notices: events of the assembly, which are logged when the run starts.
     """
 
     checked: CheckedRecipe
@@ -50,6 +52,7 @@ class TrainingSetup:
     about: Mapping[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
     registries: Registries = field(default_factory=Registries)
+    notices: Sequence[Event] = ()
 
     @property
     def recipe(self) -> Recipe:

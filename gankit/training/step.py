@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..game.returned_values import require_scalars
 from ..interfaces import Batch, Scalars
 from ..schedule import at_images
 from .callbacks import CALLBACKS
@@ -53,7 +54,8 @@ class StepRunner:
         try:
             with setup.game.step_scope(setup.recipe.seed, state.step):
                 assert setup.game.rules is not None  # only games outside of a run lack it
-                scalars = setup.game.rules.step(setup.game, batches(), state)
+                rules = setup.game.rules
+                scalars = require_scalars(rules.step(setup.game, batches(), state), f"{type(rules).__name__}.step")
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise

@@ -28,6 +28,7 @@ class APA(AdaptiveProbability):
     """
 
     reported_as = "apa_p"
+    honours = gankit.GAME_KEYS  # of `adversarial_step`
 
     def __init__(
         self, *, p: Probability = 0.0, target: Target = 0.6, speed: PositiveInt = 500_000, interval: PositiveInt = 4

@@ -30,7 +30,7 @@ BROKEN = [
     ("", "has no hook; mark a function named register or run_callbacks with @gankit.hookimpl"),
     ("def register(registries): ...\n", "has no hook; mark a function named register"),
     ("import gankit\n@gankit.hookimpl\ndef registr(registries): ...\n", "unknown hook 'registr'; did you mean 'register'?"),
-    ("import gankit\n@gankit.hookimpl\ndef register(regs): ...\n", r"Argument\(s\) \{'regs'\} are declared in the hookimpl"),
+    ("import gankit\n@gankit.hookimpl\ndef register(regs): ...\n", r"Argument\(s\) \{'regs'\} are declared in the hookimpl .*; the hooks are register\(registries\) and run_callbacks\(recipe\)"),
     ("import gankit\n@gankit.hookimpl\ndef register(registries):\n    registries.losess\n", r"AttributeError: .*'losess'.* \(.*mine.py:4\)"),
     ("import gankit, json\n@gankit.hookimpl\ndef register(registries):\n    json.loads('{')\n", r"JSONDecodeError: .* \(.*mine.py:4\)"),
     ("import gankit, sys\n@gankit.hookimpl\ndef register(registries):\n    sys.exit('bye')\n", r"SystemExit: bye \(.*mine.py:4\)"),

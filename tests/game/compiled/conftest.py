@@ -71,6 +71,18 @@ class Strict(nn.Module):
         return self.out(images.flatten(1))
 
 
+class Viewing(nn.Module):
+    """A discriminator that cannot flatten feature maps in channels_last."""
+
+    def __init__(self, image: gankit.ImageSpec) -> None:
+        super().__init__()
+        self.conv, self.out = nn.Conv2d(image.channels, 4, 4, 4), nn.Linear(image.height * image.width // 4, 1)
+
+    def forward(self, images, labels=None):
+        maps = self.conv(images)
+        return self.out(maps.view(len(maps), -1))
+
+
 class LogitsFirst:
     """A penalty that looks at the logits, and only then takes the gradient."""
 
@@ -107,6 +119,7 @@ class Parts:
         registries.generators.add("fading", Fading)
         registries.discriminators.add("critic", Critic)
         registries.discriminators.add("strict", Strict)
+        registries.discriminators.add("viewing", Viewing)
         registries.regularizers.add("logits_first", LogitsFirst)
         registries.regularizers.add("of_fakes", OfFakes)
         registries.regularizers.add("by_hand", ByHand)

@@ -131,3 +131,9 @@ def test_flops_are_those_of_the_eager_step(assemble):
 
     changes = {**PLAIN, "discriminator": {"name": "plain"}, "regularizers": [R1]}
     assert count_flops(assemble(True, **changes)) == count_flops(assemble(False, **changes))
+
+
+@pytest.mark.usefixtures("backend")
+@pytest.mark.parametrize("regularizers", [[], [R1]])
+def test_a_network_that_needs_another_memory_layout(assemble, assert_same_steps, regularizers):
+    assert_same_steps(assemble, **PLAIN, discriminator={"name": "viewing"}, regularizers=regularizers)

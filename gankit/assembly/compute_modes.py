@@ -1,0 +1,165 @@
+"""Run each network once before the first step, and choose the fastest way of computing in which it works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..device.compute_mode import FASTEST, ComputeMode
+from ..device.engine import Engine
+from ..device.out_of_memory import is_out_of_memory
+from ..distributed.processes import Processes
+from ..errors import CheckpointError, RecipeError
+from ..events import Notice
+from ..game.outputs import total_of_logits
+from ..interfaces import ImageSpec, Player
+from ..messages import failing_line, one_line
+from ..recipe.checked_recipe import CheckedRecipe
+from ..runs.checkpoint import Checkpoint
+from ..training.network_copies import BuildNetwork, copy_network
+from .dry_run import labels_of_two, require_images, require_logits, shape_of_two
+from .networks import use_mode
+
+RECORD = "compute"  # the entry of the manifest and of run.json
+TORCH = str(Path(torch.__file__).parent)
+
+Modes = dict[Player, ComputeMode]
+
+
+class NetworkTrials:
+    """Runs copies of G and D forward and backward, in training mode, on two inputs.
+
+    Nothing remains of a trial: the random generators are restored, and only the copy's buffers change.
+
+    Args:
+        checked: the recipe.
+        image: of the run.
+        engine: of the run.
+        processes: which choose together. BatchNorm must not be synchronized yet.
+
+    Attributes:
+        modes: the way that each network computes in.
+        notices: an event for each network that does not work in the fastest way that was open to it.
+    """
+
+    def __init__(self, checked: CheckedRecipe, image: ImageSpec, engine: Engine, processes: Processes) -> None:
+        self.modes: Modes = {}
+        self.notices: list[Notice] = []
+        self._checked, self._image, self._engine, self._processes = checked, image, engine, processes
+        self._labels = labels_of_two(image, engine.device)
+        with self._inputs():
+            self._latents = torch.randn(2, checked.recipe.latent.dim, device=engine.device, dtype=engine.dtype)
+            images = torch.rand(shape_of_two(image), device=engine.device, dtype=engine.dtype).mul_(2).sub_(1)
+        self._real = images.contiguous(memory_format=torch.channels_last)  # as the loader's
+        self._fake = self._real
+
+    def choose(self, player: Player, network: nn.Module, build: BuildNetwork, known: ComputeMode = FASTEST) -> None:
+        """Choose how the network computes and prepare its weights. G comes first, because D runs on its images.
+
+        Args:
+            player: G or D.
+            network: on its device.
+            build: builds another one, in case Python cannot copy it.
+            known: what the run was recorded with; no faster way is tried.
+
+        Raises:
+            RecipeError: the network works in no way.
+        """
+        recipe = self._checked.recipe
+        try:
+            start = known.slower_than(ComputeMode.declared_by(network))
+        except ValueError as fault:
+            raise RecipeError([recipe.document.problem((player,), str(fault))]) from None
+        first: Exception | None = None
+        for mode in start.from_fastest(self._engine.precision):
+            error = self._error_of(player, network, build, mode)
+            if not any(self._processes.all_gather_object(error is not None)):
+                break
+            first = first or error
+        else:
+            message = f"fails on two inputs: {_describe(error)}"
+            raise RecipeError([recipe.document.problem((player,), message)]) from error
+        if mode != start:
+            self.notices.append(_notice(player, mode, first))
+        self.modes[player] = mode
+        use_mode(network, mode, recipe, self._engine)
+
+    def record(self) -> dict[str, Any]:
+        """The entry for the manifest and ``run.json``; empty if both networks compute in the fastest way."""
+        modes = {player: mode.record() for player, mode in self.modes.items() if mode != FASTEST}
+        return {RECORD: modes} if modes else {}
+
+    def _error_of(self, player: Player, network: nn.Module, build: BuildNetwork, mode: ComputeMode) -> Exception | None:
+        """The error that the network raises in this mode, if any. Running out of memory is raised, not returned."""
+        try:
+            with self._inputs():
+                twin = copy_network(network, build).train()
+                use_mode(twin, mode, self._checked.recipe, self._engine)
+                run = self._run_generator if player == "generator" else self._run_discriminator
+                run(twin, mode)
+        except Exception as error:  # a plugin's network may raise anything
+            if is_out_of_memory(error):
+                raise
+            return error
+        return None
+
+    def _run_generator(self, generator: nn.Module, mode: ComputeMode) -> None:
+        with self._engine.autocast(mode):
+            images = generator(self._latents, self._labels)
+        require_images(images, self._image)
+        _backward(images.float().square().mean())
+        self._fake = images.detach().to(self._engine.dtype)
+
+    def _run_discriminator(self, discriminator: nn.Module, mode: ComputeMode) -> None:
+        fake = self._fake.clone().requires_grad_()
+        totals = []
+        for images in (self._real, fake):
+            with self._engine.autocast(mode):
+                output = discriminator(mode.in_layout(images), self._labels)
+            require_logits(output)
+            totals.append(total_of_logits(output))
+        _backward(sum(totals, start=torch.zeros((), device=self._engine.device)))
+
+    @contextmanager
+    def _inputs(self) -> Iterator[None]:
+        """Seeds the random generators inside the block and restores them afterwards."""
+        with self._engine.build_scope(self._checked.recipe.seed):
+            yield
+
+
+def recorded_modes(checkpoint: Checkpoint | None) -> Mapping[str, ComputeMode]:
+    """How the networks of a checkpoint were trained. Raises: CheckpointError: its manifest describes no such modes."""
+    record = {} if checkpoint is None else checkpoint.manifest.get(RECORD, {})
+    try:
+        return {player: ComputeMode.from_record(mode) for player, mode in dict(record).items()}
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint and checkpoint.path}: its entry '{RECORD}': {error}") from None
+
+
+def _backward(total: Tensor) -> None:
+    if total.requires_grad:
+        total.backward()
+
+
+def _describe(error: Exception | None) -> str:
+    """The error's type, message and place in the file of the network."""
+    if error is None:
+        return "an error in another process"
+    message = "" if not str(error) else f": {one_line(error).rstrip('.')}"
+    return f"{type(error).__name__}{message}{failing_line(error, TORCH, show_code=True)}"
+
+
+def _notice(player: Player, mode: ComputeMode, error: Exception | None) -> Notice:
+    record = mode.record()
+    slower = " and ".join(f"{name.replace('_', ' ')} {value}" for name, value in record.items())
+    attributes = " and ".join(f"{name} = {value!r}" for name, value in record.items())
+    message = (
+        f"the {player} trains with {slower}, because the faster way fails: {_describe(error)}. "
+        f"To declare this, set {attributes} in its class"
+    )
+    return Notice("slower_network", message, {"network": player, **record})
