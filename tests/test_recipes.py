@@ -15,6 +15,7 @@ VARIANTS = (  # of recipes that train in the default suite
     "biggan_cifar10_",
     "contragan_cifar10",
     "dcgan_cifar10_conditional",
+    "image_folder_cpu",
     "projected_cifar10_",
     "projected_image_folder",
     "r3gan_cifar10_",
@@ -51,6 +52,18 @@ def test_trains_a_few_steps(path, runtime, data, tmp_path):
     assert (tmp_path / "run/fake_samples_epoch_000.png").is_file()
     assert (tmp_path / "run/loss_curves.png").is_file()
     assert gankit.load_generator(tmp_path / "run").sample(2).shape[0] == 2
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if "image_folder" in path.stem], ids=lambda path: path.stem)
+def test_lengths_and_intervals_for_any_number_of_images(path, runtime):
+    """A folder may have a few hundred images: an epoch is a few steps, and no measure of a training."""
+    recipe = runtime.load(path)
+    assert recipe.train.images is not None
+    steps = recipe.train.images / (recipe.loader.batch_size * recipe.train.discriminator_steps)
+    assert steps > 2000
+    every = {callback.name: callback.params["every"] for callback in recipe.callbacks}
+    assert steps / every["checkpoint"] >= 5
+    assert 20 <= steps / every["sample_images"] <= 400
 
 
 @pytest.mark.parametrize(

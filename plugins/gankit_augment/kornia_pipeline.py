@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -59,8 +60,9 @@ class Kornia(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images [n c h w] in [-1, 1] to the same shape."""
         images = (images + 1) / 2
-        for transform in self.transforms:
-            images = transform(images)
+        with torch.device("cpu"):  # where kornia draws, whatever the default device is
+            for transform in self.transforms:
+                images = transform(images)
         return 2 * images - 1
 
     def extra_repr(self) -> str:

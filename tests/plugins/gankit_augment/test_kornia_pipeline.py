@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from torch.nn.functional import avg_pool2d, pad
 import gankit
 from gankit.testing import make_turn
 from gankit_augment.kornia_pipeline import Kornia, Transform
+from gankit_augment.kornia_transforms import UNSUITABLE
 
 SPEC = gankit.ImageSpec(16, 16, 3)
 
@@ -263,3 +266,19 @@ def test_other_channels(name: str, channels: int) -> None:
 def test_the_device_is_never_waited_for(name: str) -> None:
     transform = named(name, p=0.5).to("meta")  # which has no values to read
     assert transform(torch.empty(4, 3, 16, 16, device="meta")).device.type == "meta"
+
+
+def test_documented_transforms() -> None:
+    page = (Path(__file__).parents[3] / "docs/augmentation.md").read_text(encoding="utf-8")
+    accepted, refused = (
+        re.findall(rf"<!-- {mark} -->\n(.*?)<!-- /{mark} -->", page, flags=re.S)[0] for mark in ("accepted", "refused")
+    )
+    assert re.findall(r"`(\w+)`", accepted) == sorted(TRANSFORMS)
+    for row in re.findall(r"^\| (`.*) \| (.*) \|$", refused, flags=re.M):
+        for name in re.findall(r"`(\w+)`", row[0]):
+            assert UNSUITABLE[name] == row[1]
+    assert set(re.findall(r"`(\w+)`", refused)) == set(UNSUITABLE)
+    import kornia.augmentation
+
+    for name in UNSUITABLE:
+        assert hasattr(kornia.augmentation, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +48,19 @@ def test_building_leaves_no_trace() -> None:
     assert torch.equal(once, copy.deepcopy(built)(images))
     assert built.state_dict() == {}
     assert "ColorJitter(brightness=0.2" in repr(built)
+
+
+def test_the_default_device_does_not_matter() -> None:
+    """As `gankit check` runs it: without data, on the meta device."""
+    recipe = gankit.Recipe.load(Path(__file__).parents[3] / "recipes/dcgan_cifar10_kornia.yaml")
+    assert gankit.Runtime().check(recipe).not_tried == {}
+    built = kornia_pipeline({"name": "RandomAffine", "degrees": 20}, {"name": "ColorJitter", "brightness": 0.2})
+    images = random_images()
+    torch.manual_seed(0)
+    expected = built(images)
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        assert torch.equal(built(images), expected)
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

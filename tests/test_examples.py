@@ -1,0 +1,136 @@
+"""Examples in docs/ that are complete programs or plugins."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gankit
+from gankit.testing import check_discriminator, check_generator
+
+ROOT = Path(__file__).parents[1]
+
+
+def python_blocks(page: str) -> list[str]:
+    """The examples in Python on a page of the documentation, in order."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, flags=re.S | re.M)
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """An empty working directory next to the shipped recipes."""
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_what_d_sees(checkout):
+    """The documented program makes the documented grid: real images above the same images, augmented."""
+    (program,) = python_blocks("augmentation.md")
+    exec(program, {})
+    with Image.open("seen_by_d.png") as made, Image.open(ROOT / "docs/images/seen_by_d.png") as shown:
+        assert made.size == shown.size
+        made_rows, shown_rows = (np.split(np.asarray(image)[2:], 4) for image in (made, shown))
+    assert np.array_equal(made_rows[0], shown_rows[0])
+    for row in made_rows[1:]:
+        assert not np.array_equal(row, made_rows[0])
+        assert np.abs(row.astype(float) - made_rows[0]).mean() < 30  # levels of 256: they are still recognizable
+
+
+@pytest.fixture
+def plugins(checkout):
+    """The plugins of docs/plugins.md, in files of their documented names."""
+    for name, part in (("my_networks.py", "class TwoHeads"), ("my_callbacks.py", "class Watch")):
+        (source,) = (block for block in python_blocks("plugins.md") if part in block)
+        (checkout / name).write_text(source)
+    return ["my_networks.py", "my_callbacks.py"]
+
+
+SMALL = [
+    "dataset={name: shapes, count: 32, size: 16}",
+    "image.size=16",
+    "latent={name: sphere, dim: 8}",
+    "generator={name: upsampling, width: 8}",
+    "discriminator={name: two_heads, width: 8}",
+    "loader.batch_size=4",
+    "train.steps=4",
+]
+
+
+@pytest.mark.parametrize("conditional", ["true", "false"])
+def test_networks_and_latents(plugins, conditional):
+    """The documented networks train in both kinds of runs; the documented sampling option changes the images."""
+    runtime = gankit.Runtime(plugins=plugins)
+    recipe = runtime.load("recipes/quickstart.yaml", [*SMALL, f"conditional={conditional}", "callbacks=[checkpoint]"])
+    trainer = runtime.assemble(recipe, "results/mine")
+    trainer.fit()
+    assert trainer.ending == "done"
+    assert not torch.equal(trainer.sample(4), trainer.sample(4, contrast=9.0))
+    heads = trainer.state.discriminator(torch.zeros(2, 3, 16, 16), torch.tensor([0, 1]))
+    assert [tuple(head.shape) for head in heads] == [(2,), (2, 1, 4, 4)]
+    latents = runtime.registries.latents.get("sphere").factory(8).sample(5, None, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(latents.norm(dim=1), torch.full((5,), 8**0.5))
+
+
+def test_networks_conform(plugins):
+    networks = gankit.Runtime(plugins=plugins).registries
+    for classes in (0, 3):
+        spec = gankit.ImageSpec(16, 32, 3, classes)
+        check_generator(networks.generators.get("upsampling").factory, spec)
+        check_discriminator(networks.discriminators.get("two_heads").factory, spec)
+    with pytest.raises(gankit.RecipeError, match="height and width must be multiples of 4; got 18 x 18"):
+        gankit.Runtime(plugins=plugins).load("recipes/quickstart.yaml", [*SMALL, "image.size=18"])
+
+
+def test_callback(plugins):
+    """It ends the run where D's loss is below the limit, and not where it is above."""
+    runtime = gankit.Runtime(plugins=plugins)
+    for limit, steps, ending in ((1.0e9, 2, "the loss of D is too small"), (-1.0e9, 4, "done")):
+        callbacks = f"callbacks=[{{name: watch, every: 2, limit: {limit}}}, {{name: checkpoint, every: 4}}]"
+        directory = Path(f"results/{steps}")
+        trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", [*SMALL, callbacks]), directory)
+        trainer.fit()
+        assert (trainer.state.step, trainer.ending) == (steps, ending)
+        assert (directory / f"watch_{steps}.png").is_file()
+
+
+def test_sampling_in_python(plugins, capsys):
+    runtime = gankit.Runtime(plugins=plugins)
+    recipe = runtime.load("recipes/quickstart.yaml", [*SMALL, "conditional=true", "callbacks=[checkpoint]"])
+    runtime.assemble(recipe, "results/mine").fit()
+    (program,) = python_blocks("runs.md")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["images"].shape == (4, 3, 16, 16)
+    assert names["frames"].shape == (2, 8, 3, 16, 16)
+    assert "['contrast']" in capsys.readouterr().out
+    with pytest.raises(gankit.CheckpointError, match=r"my_networks.py"):
+        gankit.load_generator("results/mine")
+
+
+def documented(rows: str) -> set[str]:
+    """The names in the first column of the tables in ``rows``."""
+    cells = re.findall(r"^\| (`.*?) \|", rows, flags=re.M)
+    return {name for cell in cells for name in re.findall(r"`(\w+)", cell)}
+
+
+def test_all_that_a_callback_may_use_is_documented():
+    text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    section = re.findall(r"^## What a callback may call\n(.*?)^## ", text, flags=re.S | re.M)[0]
+    public = {name for owner in (gankit.Run, gankit.Callback) for name in vars(owner) if not name.startswith("_")}
+    assert documented(section) == public
+
+
+def test_image_spec_is_documented():
+    text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    section = re.findall(r"^\*\*`ImageSpec`\.\*\*(.*?)^\*\*G's", text, flags=re.S | re.M)[0]
+    assert documented(section) == {field.name for field in fields(gankit.ImageSpec)}
+    assert "ImageSpec.any_size" in section
