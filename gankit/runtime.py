@@ -17,6 +17,7 @@ from .assembly.selection import select_all, with_defaults
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .game.adversarial import Adversarial
+from .interfaces import Report, no_report
 from .plugin_loader import PluginLoader
 from .recipe.checked_recipe import CheckedRecipe
 from .recipe.inheritance import read_document
@@ -40,6 +41,7 @@ class Runtime:
         registries: the components, by kind and name.
         plugins: the loaded plugins.
         broken: the installed plugins that could not be loaded, with the reason.
+        report: called with the progress while the data of a run is prepared.
 
     Raises:
         PluginError: one of ``plugins`` cannot be loaded. (Installed plugins that cannot be loaded are in ``broken``.)
@@ -49,6 +51,7 @@ class Runtime:
         self._loader = loader = PluginLoader()
         self.registries, self.plugins, self.broken = loader.registries, loader.loaded, loader.broken
         self.registries.games.add("adversarial", Adversarial)
+        self.report: Report = no_report
         if discover:
             loader.discover()
         for plugin in plugins:
@@ -181,7 +184,7 @@ class Runtime:
         recipe = checked.recipe
         callbacks = self._loader.run_callbacks(recipe)
         try:
-            setup = assemble_setup(checked, callbacks, self._about(checked), self.registries, resumed)
+            setup = assemble_setup(checked, callbacks, self._about(checked), self.registries, resumed, self.report)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.datasets import describe_dataset, prepare_dataset
 from ..data.loader import Loader
 from ..device.engine import Engine
 from ..device.find_device import find_device
@@ -18,7 +19,7 @@ from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
-from ..interfaces import Dataset, ImageSpec
+from ..interfaces import DataDescription, Dataset, ImageSpec, Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -39,6 +40,7 @@ def assemble_setup(
     about: Mapping[str, Any],
     registries: Registries,
     resumed: Checkpoint | None = None,
+    report: Report = no_report,
 ) -> TrainingSetup:
     """The setup of a run.
 
@@ -49,6 +51,7 @@ def assemble_setup(
         registries: of the runtime.
         resumed: the checkpoint that the run continues from, whose weights limit the size of the networks. Without it,
             the run starts from ``initialize:`` if the recipe has it.
+        report: called with the progress of preparing the data.
 
     Raises:
         CheckpointError: a network is far larger than its weights in ``resumed``.
@@ -63,9 +66,10 @@ def assemble_setup(
     device = processes.device or find_device(train.device)
     engine = Engine(device, train.precision, tf32=train.tf32, deterministic=train.deterministic, rank=rank)
     dataset = checked.build("dataset")
-    processes.rank_zero_first(dataset.prepare)
+    processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
+    description = describe_dataset(dataset)
     image = _image(recipe, dataset)
-    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size)
+    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, image, resumed)
         components = build_components(checked, image)
@@ -98,10 +102,16 @@ def assemble_setup(
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
-        about={**about, **machine, "threads": torch.get_num_threads()},
+        about={**about, **machine, "threads": torch.get_num_threads(), **_data_record(description)},
         manifest={**about, **described, "classes": classes, "frequencies": frequencies},
         registries=registries,
+        data=description,
     )
+
+
+def _data_record(description: DataDescription | None) -> dict[str, Any]:
+    """The entry of ``run.json`` about the data."""
+    return {"data": {"summary": description.summary, "warnings": [*description.warnings]}} if description else {}
 
 
 def _require_equal_shares(recipe: Recipe, world_size: int) -> None:

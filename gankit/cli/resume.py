@@ -6,6 +6,7 @@ from ..distributed.torchrun import restart_count
 from ..errors import DataError
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
 from .run_and_resume import exit_if_stopped, train
+from .task_progress import print_data, task_progress
 
 
 def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOption = None) -> None:
@@ -23,7 +24,8 @@ def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOpt
         exit_if_stopped(run_dir)
     runtime = make_runtime(plugin)
     try:
-        trainer = runtime.resume(run_dir, overrides or ())
+        with task_progress() as runtime.report:
+            trainer = runtime.resume(run_dir, overrides or ())
     except DataError as error:
         raise DataError(f"{run_dir}: {error}") from None
     if trainer.finished:
@@ -31,4 +33,5 @@ def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOpt
             f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer, add train.steps=N"
         )
         return
+    print_data(trainer)
     train(trainer, plugin)

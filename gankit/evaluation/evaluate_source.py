@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..data.datasets import prepare_dataset
+from ..interfaces import Report, no_report
 from ..runtime import Runtime
-from .extractor import Report, no_report
 from .generated_images import locate, open_generated_images
 from .record import Evaluation
 from .request import Request, open_real_dataset, select_metrics
@@ -34,6 +35,6 @@ def evaluate(
     real = open_real_dataset(runtime.registries, request, run, f"{source}: {kind}")
     images = open_generated_images(runtime, source, request, real, device)
     scorer = Scorer(selected, request, device)
-    real.dataset.prepare()
+    prepare_dataset(real.dataset, report)
     scorer.read_real_images(real, images.size, report)
     return scorer.score(images, map(scorer.extractor, images.batches()), report)

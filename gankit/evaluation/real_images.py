@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.image_cache import DECODER_THREADS, CachedSource, StreamedSource
+from ..data.image_cache import CachedSource, StreamedSource
 from ..data.order import Order
+from ..data.threads import map_in_threads
 from ..errors import DataError
 from ..interfaces import ImageSpec
 from .extractor import BATCH
@@ -82,6 +82,5 @@ class RealImages:
                 yield cached.read(indices)[0]
             return
         source = StreamedSource(self._dataset, self._image)
-        with ThreadPoolExecutor(DECODER_THREADS) as pool:
-            for indices in batches:
-                yield torch.stack([image for image, _ in pool.map(source.item, indices.tolist())])
+        for indices in batches:
+            yield torch.stack([image for image, _ in map_in_threads(source.item, indices.tolist())])

@@ -10,6 +10,7 @@ RECIPE = "recipe.yaml"
 RECORD = "run.json"
 EVENTS = "events.jsonl"
 METRICS = "metrics.jsonl"
+SKIPPED_FILES = "skipped_files.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 NOT_FINITE = "not_finite"  # a folder: batches and reports of steps with NaN or infinity
 CHECKPOINTS = "checkpoints"

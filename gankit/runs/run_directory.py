@@ -15,7 +15,7 @@ from ..events import Event
 from ..files import open_regular, whole_file
 from ..recipe.model import Recipe
 from .checkpoint import holds_only_run
-from .file_names import CHECKPOINTS, EVENTS, RECIPE, RECORD, RESULTS
+from .file_names import CHECKPOINTS, EVENTS, RECIPE, RECORD, RESULTS, SKIPPED_FILES
 from .json_lines import MAX_LINE, JsonLines, parse_object, read_object
 
 MAX_RECORD_BYTES = 2**22
@@ -138,6 +138,22 @@ class RunRecords:
 
     def _write_record(self) -> None:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
+
+
+def write_skipped_files(directory: Path, skipped: Mapping[str, str]) -> None:
+    """Write a line for each file of the data that is left out, with the reason. Without such files, write nothing.
+
+    Raises:
+        GankitError: the file cannot be written.
+    """
+    path = directory / SKIPPED_FILES
+    try:
+        if skipped:
+            _write(path, "".join(json.dumps({"file": name, "reason": why}) + "\n" for name, why in skipped.items()))
+        else:
+            path.unlink(missing_ok=True)  # the data were mended since an earlier start
+    except OSError as error:
+        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_record(directory: Path) -> dict[str, Any]:

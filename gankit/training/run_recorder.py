@@ -10,7 +10,7 @@ from ..anomaly.detect import not_finite_in
 from ..errors import CheckpointError, GankitError
 from ..events import Event, NotSaved, Resumed, Started
 from ..runs.checkpoint import Checkpoint, save_checkpoint
-from ..runs.run_directory import RunRecords, create_run_directory
+from ..runs.run_directory import RunRecords, create_run_directory, write_skipped_files
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
 
@@ -135,6 +135,8 @@ class RunRecorder:
     def _open(self) -> None:
         about, step = self._setup.about, self._state.step
         self._records = RunRecords(self.directory, self._setup.recipe, about, self._events_bytes, step)
+        if self._setup.data is not None:
+            write_skipped_files(self.directory, self._setup.data.skipped)
 
     def _save(self) -> Path | None:
         """The path of a new checkpoint, or None if a weight is NaN or infinite."""

@@ -10,7 +10,7 @@ from ..data.loader import Loader
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..game.game import Game, PhaseHook
-from ..interfaces import ImageSpec
+from ..interfaces import DataDescription, ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -33,6 +33,7 @@ class TrainingSetup:
         about: the entries of ``run.json``: versions, plugins, device.
         manifest: the entries of a checkpoint's manifest that sampling needs.
         registries: all components of the runtime, for callbacks that build some.
+        data: what the dataset found; None if it does not describe itself.
     """
 
     checked: CheckedRecipe
@@ -50,6 +51,7 @@ class TrainingSetup:
     about: Mapping[str, Any] = field(default_factory=dict)
     manifest: Mapping[str, Any] = field(default_factory=dict)
     registries: Registries = field(default_factory=Registries)
+    data: DataDescription | None = None
 
     @property
     def recipe(self) -> Recipe:
