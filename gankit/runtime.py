@@ -12,6 +12,7 @@ import torch
 from . import __version__
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
+from .assembly.initial_weights import require_initial_weights
 from .assembly.load_generator import UnknownComponentError, build_trained_generator
 from .assembly.selection import select_all, with_defaults
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
@@ -25,7 +26,7 @@ from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE, checkpoints
-from .runs.run_directory import read_record, require_no_outside_links, require_unused
+from .runs.run_directory import read_record, require_no_outside_links, require_unused, require_writable
 from .sampling.trained_generator import TrainedGenerator
 from .training.trainer import Trainer
 
@@ -101,12 +102,14 @@ class Runtime:
         Raises:
             RecipeError: the recipe cannot run.
             DataError: its dataset is missing, damaged or too small.
-            GankitError: this machine lacks the device, or ``run_dir`` is in use.
+            GankitError: this machine lacks the device, or ``run_dir`` is in use or cannot be written.
         """
         directory = None if run_dir is None else Path(run_dir)
         if directory is not None:
             require_unused(directory)  # before any download
+        require_writable(directory)
         checked = recipe if isinstance(recipe, CheckedRecipe) else self.check(recipe)
+        require_initial_weights(checked)
         return self._assemble(checked, directory)
 
     def resume(self, run_dir: str | Path, overrides: Sequence[str] = ()) -> Trainer:

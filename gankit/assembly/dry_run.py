@@ -31,7 +31,7 @@ def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module:
         NotTriedError: it does not run on the meta device.
         Exception: it cannot be built, or two latents do not become two of the recipe's images.
     """
-    generator = _build_network(build)
+    generator = build_on_meta(build)
     images = _run(lambda: generator(torch.zeros(2, latent_dim), _labels(image)))
     expected = (2, image.channels, image.height, image.width)
     if not isinstance(images, Tensor) or tuple(images.shape) != expected:
@@ -49,7 +49,7 @@ def try_discriminator(build: Build, image: ImageSpec) -> Any:
         NotTriedError: it does not run on the meta device.
         Exception: it cannot be built, or does not return logits for two images.
     """
-    discriminator = _build_network(build)
+    discriminator = build_on_meta(build)
     output = _run(lambda: discriminator(torch.zeros(_batch_shape(image)), _labels(image)))
     logits = output.get("logits") if isinstance(output, Mapping) else output
     heads = logits if isinstance(logits, (list, tuple)) else [logits]
@@ -69,7 +69,7 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
         NotTriedError: it does not run on the meta device.
         Exception: it cannot be built, or changes the shape of the images.
     """
-    augmentation = _build_network(build)
+    augmentation = build_on_meta(build)
     augmented = _run(lambda: augmentation(torch.zeros(_batch_shape(image))))
     if not isinstance(augmented, Tensor) or tuple(augmented.shape) != _batch_shape(image):
         raise ValueError(f"returns {_shape(augmented)} for images {list(_batch_shape(image))}; it must keep the shape")
@@ -90,7 +90,7 @@ class _SkipPowerIteration(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _build_network(build: Build) -> nn.Module:
+def build_on_meta(build: Build) -> nn.Module:
     """The module on the meta device. Raises: ValueError: it is not a module, or has too many parameters."""
     network = _run(build)
     if not isinstance(network, nn.Module):

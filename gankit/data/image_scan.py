@@ -30,6 +30,7 @@ class ImageScan:
         files: the folder or zip.
         images: the names of all images, sorted.
         checked: the wanted ones, damaged ones included.
+        others: the names of all other files, which are among the ignored ones.
         ignored: what each ignored file or folder is, such as ``.heic`` or ``run directory``, by name.
         notes: sentences for the user.
     """
@@ -37,6 +38,7 @@ class ImageScan:
     files: ImageFiles
     images: list[str]
     checked: dict[str, CheckedFile]
+    others: list[str]
     ignored: dict[str, str]
     notes: list[str] = field(default_factory=list)
 
@@ -53,8 +55,8 @@ class ImageScan:
 
     @property
     def unsupported(self) -> list[str]:
-        """The names of ignored files that are images in a format that gankit does not read."""
-        return [name for name in self.ignored if is_unsupported_image(name)]
+        """The names of other files that are images in a format that gankit does not read."""
+        return [name for name in self.others if is_unsupported_image(name)]
 
     def describe_faults(self) -> str:
         """How many images are damaged, and what the first ones have."""
@@ -104,12 +106,13 @@ def scan_images(
             return CheckedFile(size, digest, _reason(error)) if has_image_suffix(name) else None
         return CheckedFile(size, digest)
 
-    result = ImageScan(files, [], {}, dict(listing.ignored))
+    result = ImageScan(files, [], {}, [], dict(listing.ignored))
     fresh_bytes = damaged = 0
     for done, (name, file) in enumerate(zip(listing.names, map_in_threads(examine, listing.names), strict=True)):
         if done % 16 == 0:
             report(TASK, done, len(listing.names))
         if file is None:
+            result.others.append(name)
             result.ignored[name] = suffix_of(name)
             continue
         result.images.append(name)

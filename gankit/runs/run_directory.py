@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,6 +29,24 @@ def require_unused(directory: Path) -> None:
             f"{directory}: exists already and nothing is overwritten; choose another directory, "
             f"or continue the run with gankit resume {directory}"
         )
+
+
+def require_writable(wanted: Path | None) -> None:
+    """Check that a run directory can be created, without creating it.
+
+    Args:
+        wanted: the directory; None for one under ``results/``.
+
+    Raises:
+        GankitError: it cannot be created, or cannot be written.
+    """
+    directory = wanted or Path(RESULTS)
+    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise GankitError(f"{directory}: cannot be written: {existing}: {error.strerror or error}") from None
 
 
 def require_no_outside_links(directory: Path) -> None:

@@ -86,7 +86,7 @@ class ImageFolder:
         path, faults = found.files.path, found.faults
         if not found.images:
             raise gankit.DataError(_nothing_found(found))
-        classes = find_classes(found.files, found.images, found.ignored)
+        classes = find_classes(found.files, found.images, found.others)
         if faults and self.on_error == "refuse":
             raise gankit.DataError(f"{found.describe_faults()}; replace or delete them, or set `on_error: skip`")
         self._names = [name for name in found.checked if name not in faults]

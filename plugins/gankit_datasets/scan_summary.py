@@ -83,7 +83,7 @@ def _folders_without_images(found: gankit.ImageScan, classes: Classes) -> list[s
     """Folders next to the classes that have files but no images."""
     if classes.folder is None:
         return []
-    inner = [name.removeprefix(classes.folder) for name in found.ignored if name.startswith(classes.folder)]
+    inner = [name.removeprefix(classes.folder) for name in found.others if name.startswith(classes.folder)]
     return sorted({name.split("/")[0] for name in inner if "/" in name} - set(classes.names))[:MAX_PATHS]
 
 
