@@ -328,7 +328,9 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Image uint8 [c h w] and label of item ``index``; they must depend on ``index`` only.
 
-        Without `classes` the label is ignored, but must be an int.
+        The image may also be a PIL image, or an array uint8 [h w c] (or [h w] for one channel), and the label any
+        integer, also as a tensor or array without dimensions. Without `classes` the label may be None, or the item the
+        image alone.
         """
 
 

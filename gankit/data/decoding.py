@@ -173,6 +173,11 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((wide + 128) // 257).astype(np.uint8))  # round(255 * wide / 65535)
 
 
+def image_to_tensor(image: Image.Image, channels: int) -> Tensor:
+    """The pixels of a decoded image, converted as by `decode`: uint8 [c h w]. Raises: DecodeError: as in `decode`."""
+    return _to_tensor(_convert_in_bands(image, MODES[channels], halve=False))
+
+
 def _to_tensor(image: Image.Image) -> Tensor:
     """The pixels, uint8 [c h w]."""
     pixels = np.empty((len(image.getbands()), image.height, image.width), np.uint8)

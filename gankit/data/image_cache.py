@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import DataError
 from ..interfaces import Dataset, ImageSpec, Report, no_report
+from .datasets import read_item, read_tensors
 from .pixel_cache import load_or_decode
 from .resize import resize
 from .threads import map_in_threads
@@ -58,14 +58,9 @@ class StreamedSource:
         """One image, uint8 [c h w] of the run's size, and its label.
 
         Raises:
-            DataError: the dataset's item is not a uint8 image with the channels of the run.
+            DataError: the image cannot be read, or the item is not one of `read_item`.
         """
-        image, label = self.dataset[index]
-        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != self.image.channels:
-            raise DataError(
-                f"image {index} of the dataset is {image.dtype} {list(image.shape)}; "
-                f"expected uint8 [{self.image.channels} h w]"
-            )
+        image, label = read_item(self.dataset, index)
         return resize(image[None], self.image.height, self.image.width)[0], label
 
 
@@ -101,10 +96,7 @@ def create_source(
     on_device = cache == "device" or (cache == "auto" and total_bytes <= DEVICE_LIMIT_BYTES)
     cache_device = device if on_device else torch.device("cpu")
     if native_bytes <= resized_bytes and hasattr(dataset, "tensors"):
-        images, labels = dataset.tensors()
-        expected = (len(dataset), spec.channels, spec.height, spec.width)
-        if spec.height is not None and (tuple(images.shape) != expected or images.dtype != torch.uint8):
-            raise DataError(f"the dataset holds {images.dtype} {list(images.shape)}; expected uint8 {list(expected)}")
+        images, labels = read_tensors(dataset)
         return CachedSource(images, labels, image, cache_device)
     size = [image.channels, image.height, image.width]
     images, labels = load_or_decode(dataset, {"size": size}, lambda: _decode_all(streamed, len(dataset), report))

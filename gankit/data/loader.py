@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from ..errors import DataError
 from ..interfaces import Batch, Dataset, ImageSpec, Report, no_report
 from ..recipe.model import Loader as LoaderSettings
+from .datasets import read_item
 from .image_cache import Indices, Source, StreamedSource, create_source, to_device
 from .order import Order
 from .prefetch import prefetch
@@ -111,7 +112,7 @@ class Loader:
         """All labels [n]. No images are decoded if the dataset has an attribute ``labels``."""
         known = getattr(self.source, "labels", getattr(self.dataset, "labels", None))
         if known is None:
-            known = [self.dataset[index][1] for index in range(self.count)]
+            known = [read_item(self.dataset, index)[1] for index in range(self.count)]
         return np.asarray(known, np.int64)
 
     def _to_batch(self, raw: RawBatch) -> Batch:

@@ -112,8 +112,9 @@ class ImageFolder:
         For zips, it contains checksums of whole files. It does not depend on the path of the folder or on time stamps.
         """
         digest = hashlib.sha256(f"{self.channels} channels, classes {self.classes}".encode(errors="surrogateescape"))
+        checked = self._prepared.checked
         for name in self._names:
-            file = self._prepared.checked[name]
+            file = checked[name]
             line = f"\n{file.size} {file.digest} {self._classes.of.get(name, '')} {name}"
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
