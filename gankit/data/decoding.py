@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .image_formats import FORMATS, PREFIX_BYTES, recognize
@@ -21,6 +21,8 @@ BYTES_PER_PIXEL = 8
 MAX_BYTES = 2**28
 COPIED_PIXELS = 2**18  # copied from Pillow at a time, which reuses memory instead of mapping new pages for each image
 MAX_SCANS = 20  # of a JPEG with `MAX_PIXELS`; a smaller one may have more
+WHITE_IS_ZERO = 0  # TIFF's photometric interpretation
+STORED_GRAY = {"L;2": 85, "L;4": 17}  # PNG samples of 2 and 4 bits, and the factor that makes them 8 bits
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by the number of channels
 
 
@@ -40,8 +42,11 @@ def open_image(file: IO[bytes]) -> Image.Image:
         raise DecodeError(f"claims more than {MAX_PIXELS:,} pixels; make it smaller") from error
     except Exception as error:  # Pillow raises almost any exception on damaged data
         file.seek(0)
-        if recognize(file.read(PREFIX_BYTES)) == "HEIC":
+        kind = recognize(file.read(PREFIX_BYTES))
+        if kind == "HEIC":
             raise DecodeError("is a HEIC image, which is not supported; convert it to JPEG or PNG") from error
+        if isinstance(error, UnidentifiedImageError) and kind == "TIFF":
+            raise DecodeError("is a damaged TIFF or has pixels in an unsupported layout; save it again") from error
         if isinstance(error, UnidentifiedImageError):
             raise DecodeError(f"is not an image in a supported format ({', '.join(FORMATS)})") from error
         raise DecodeError(f"has no readable header: {error or type(error).__name__}") from error
@@ -122,12 +127,14 @@ def _decoded(data: bytes, mode: str, least: int, draft: int = 1) -> Image.Image:
     halve = image.width * image.height > LARGE_PIXELS and min(image.size) >= 2 * least
     size = image.size
     try:
+        levels = _gray_levels(image)
+        _scale_transparency(image)
         if halve or draft > 1:
             divisor = max(draft, 2)
             image.draft(None, (max(1, size[0] // divisor), max(1, size[1] // divisor)))
             halve = halve and image.size == size
         ImageOps.exif_transpose(image, in_place=True)
-        return _convert_in_bands(image, mode, halve)
+        return _convert_in_bands(image, mode, halve, levels)
     except (DecodeError, MemoryError):
         raise
     except Exception as error:  # Pillow raises almost any exception on damaged data
@@ -141,22 +148,49 @@ def _require_few_scans(image: Image.Image, data: bytes) -> None:
         raise DecodeError(f"has {scans:,} scans of {image.width} x {image.height} pixels; save it with fewer")
 
 
-def _convert_in_bands(image: Image.Image, mode: str, halve: bool) -> Image.Image:
+class _GrayLevels(NamedTuple):
+    """The values of an image of more than 8 bits: the largest one, whether 0 is white, and the transparent one."""
+
+    largest: int
+    inverted: bool
+    transparent: int | None
+
+
+def _gray_levels(image: Image.Image) -> _GrayLevels | None:
+    """None for an image of 8 bits or less, or of unknown range."""
+    if not (image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")):
+        return None
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    bits = 12 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 16
+    inverted = tags.get(ExifTags.Base.PhotometricInterpretation) == WHITE_IS_ZERO
+    return _GrayLevels(2**bits - 1, inverted, image.info.get("transparency"))
+
+
+def _scale_transparency(image: Image.Image) -> None:
+    """Scale the transparent color of a PNG to 8 bits. Pillow does so for the pixels only."""
+    clear, stored_as = image.info.get("transparency"), str(image.tile[0][3]) if image.tile else ""
+    if isinstance(clear, int) and stored_as in STORED_GRAY:
+        image.info["transparency"] = clear * STORED_GRAY[stored_as]
+    elif isinstance(clear, tuple) and stored_as == "RGB;16B":
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
+
+
+def _convert_in_bands(image: Image.Image, mode: str, halve: bool, levels: _GrayLevels | None) -> Image.Image:
     """Convert to a mode. Large images are converted in bands, as a conversion needs several times their memory."""
     if image.width * image.height <= LARGE_PIXELS:
-        return _convert(image, mode)
+        return _convert(image, mode, levels)
     factor = 2 if halve else 1
     converted = Image.new(mode, (-(-image.width // factor), -(-image.height // factor)))
     for top in range(0, image.height, BAND_ROWS):
         bottom = min(top + BAND_ROWS, image.height)
-        band = _convert(image.crop((0, top, image.width, bottom)), mode, image.format)
+        band = _convert(image.crop((0, top, image.width, bottom)), mode, levels)
         converted.paste(band.reduce(factor), (0, top // factor))
     return converted
 
 
-def _convert(image: Image.Image, mode: str, file_format: str | None = None) -> Image.Image:
-    if image.mode.startswith("I;16") or (image.mode == "I" and (file_format or image.format) == "PNG"):
-        image = _to_8_bits(image)
+def _convert(image: Image.Image, mode: str, levels: _GrayLevels | None) -> Image.Image:
+    if levels is not None:
+        image = _to_8_bits(image, levels)
     elif image.mode in {"I", "F"}:
         raise DecodeError(f"has 32 bits per pixel (mode {image.mode}) of unknown range; save it with 8 or 16 bits")
     if image.has_transparency_data:
@@ -168,14 +202,18 @@ def _convert(image: Image.Image, mode: str, file_format: str | None = None) -> I
     return image.convert(mode)
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def _to_8_bits(image: Image.Image, levels: _GrayLevels) -> Image.Image:
     wide = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((wide + 128) // 257).astype(np.uint8))  # round(255 * wide / 65535)
+    eight = ((wide * 255 + levels.largest // 2) // levels.largest).astype(np.uint8)
+    gray = Image.fromarray(255 - eight if levels.inverted else eight)
+    if levels.transparent is None:
+        return gray
+    return Image.merge("LA", (gray, Image.fromarray(np.where(wide == levels.transparent, 0, 255).astype(np.uint8))))
 
 
 def image_to_tensor(image: Image.Image, channels: int) -> Tensor:
     """The pixels of a decoded image, converted as by `decode`: uint8 [c h w]. Raises: DecodeError: as in `decode`."""
-    return _to_tensor(_convert_in_bands(image, MODES[channels], halve=False))
+    return _to_tensor(_convert_in_bands(image, MODES[channels], False, _gray_levels(image)))
 
 
 def _to_tensor(image: Image.Image) -> Tensor:
