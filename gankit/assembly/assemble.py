@@ -68,7 +68,7 @@ def assemble_setup(
     dataset = checked.build("dataset")
     processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
     description = describe_dataset(dataset)
-    image = _image(recipe, dataset)
+    image = _image(recipe, dataset, description)
     loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, image, resumed)
@@ -126,11 +126,12 @@ def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
         raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
 
 
-def _image(recipe: Recipe, dataset: Dataset) -> ImageSpec:
+def _image(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> ImageSpec:
     """The images of the run; it has classes only if the recipe is conditional."""
     classes = len(dataset.classes or ()) if recipe.conditional else 0
     if recipe.conditional and not classes:
-        message = f"is true, but the data of '{recipe.dataset.name}' has no labels; use labelled data or false"
+        found = f" ({description.summary})" if description is not None else ""
+        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
         raise RecipeError([recipe.document.problem(("conditional",), message)])
     return ImageSpec(*recipe.image.size, dataset.spec.channels, classes)
 

@@ -168,7 +168,8 @@ def _gray_levels(image: Image.Image) -> _GrayLevels | None:
 
 def _scale_transparency(image: Image.Image) -> None:
     """Scale the transparent color of a PNG to 8 bits. Pillow does so for the pixels only."""
-    clear, stored_as = image.info.get("transparency"), str(image.tile[0][3]) if image.tile else ""
+    tiles = getattr(image, "tile", None)  # how the pixels are stored
+    clear, stored_as = image.info.get("transparency"), str(tiles[0][3]) if tiles else ""
     if isinstance(clear, int) and stored_as in STORED_GRAY:
         image.info["transparency"] = clear * STORED_GRAY[stored_as]
     elif isinstance(clear, tuple) and stored_as == "RGB;16B":

@@ -12,7 +12,7 @@ from torch import Tensor
 from ..interfaces import Dataset, ImageSpec, Report, no_report
 from .datasets import read_item, read_tensors
 from .pixel_cache import load_or_decode
-from .resize import resize
+from .resize import Fit, resize
 from .threads import map_in_threads
 
 CACHE_LIMIT_BYTES = 4 * 2**30  # ``cache: auto`` caches datasets up to this size ...
@@ -31,23 +31,26 @@ class CachedSource:
         labels: int64 [n].
         image: the images to return.
         device: where the images are kept.
+        fit: how images of another aspect ratio are resized.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, image: ImageSpec, device: torch.device) -> None:
-        self.images, self.labels, self.image = images.to(device), labels, image
+    def __init__(
+        self, images: Tensor, labels: Tensor, image: ImageSpec, device: torch.device, fit: Fit = "crop"
+    ) -> None:
+        self.images, self.labels, self.image, self.fit = images.to(device), labels, image, fit
 
     def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
         """Images, uint8 [n c h w] of the run's size, and labels, int64 [n]."""
         rows = torch.from_numpy(indices)
         images = self.images[to_device(rows, self.images.device)]
-        return resize(images, self.image.height, self.image.width), self.labels[rows]
+        return resize(images, self.image.height, self.image.width, self.fit), self.labels[rows]
 
 
 class StreamedSource:
     """Decodes and resizes each image when it is read."""
 
-    def __init__(self, dataset: Dataset, image: ImageSpec) -> None:
-        self.dataset, self.image = dataset, image
+    def __init__(self, dataset: Dataset, image: ImageSpec, fit: Fit = "crop") -> None:
+        self.dataset, self.image, self.fit = dataset, image, fit
 
     def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
         """Images, uint8 [n c h w] of the run's size, and labels, int64 [n]."""
@@ -61,7 +64,7 @@ class StreamedSource:
             DataError: the image cannot be read, or the item is not one of `read_item`.
         """
         image, label = read_item(self.dataset, index)
-        return resize(image[None], self.image.height, self.image.width)[0], label
+        return resize(image[None], self.image.height, self.image.width, self.fit)[0], label
 
 
 Source = CachedSource | StreamedSource
@@ -73,6 +76,7 @@ def create_source(
     cache: Literal["auto", "device", "memory", "none"],
     device: torch.device,
     report: Report = no_report,
+    fit: Fit = "crop",
 ) -> Source:
     """Create the source that ``loader.cache`` asks for.
 
@@ -86,7 +90,7 @@ def create_source(
     Raises:
         DataError: the dataset's images differ from its spec.
     """
-    streamed = StreamedSource(dataset, image)
+    streamed = StreamedSource(dataset, image, fit)
     spec = dataset.spec
     resized_bytes = image.channels * image.height * image.width
     native_bytes = resized_bytes if spec.height is None else spec.channels * spec.height * spec.width
@@ -97,10 +101,10 @@ def create_source(
     cache_device = device if on_device else torch.device("cpu")
     if native_bytes <= resized_bytes and hasattr(dataset, "tensors"):
         images, labels = read_tensors(dataset)
-        return CachedSource(images, labels, image, cache_device)
-    size = [image.channels, image.height, image.width]
-    images, labels = load_or_decode(dataset, {"size": size}, lambda: _decode_all(streamed, len(dataset), report))
-    return CachedSource(images, labels, image, cache_device)
+        return CachedSource(images, labels, image, cache_device, fit)
+    transform = {"size": [image.channels, image.height, image.width], "fit": fit}
+    images, labels = load_or_decode(dataset, transform, lambda: _decode_all(streamed, len(dataset), report))
+    return CachedSource(images, labels, image, cache_device, fit)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -69,7 +69,7 @@ class Loader:
         self._local_batch_size = settings.batch_size // world_size
         self._offset = rank * self._local_batch_size
         self.order = Order(count, seed, settings.flip)
-        self.source: Source = create_source(dataset, image, settings.cache, device, report)
+        self.source: Source = create_source(dataset, image, settings.cache, device, report, settings.fit)
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""

@@ -40,7 +40,7 @@ class RealImages:
     """
 
     def __init__(self, real: RealDataset, image: ImageSpec, count: int) -> None:
-        self._name, self._params, self._dataset = real
+        self._name, self._params, self._dataset, self._fit = real
         if len(self._dataset) == 0:
             raise DataError(f"dataset '{self._name}' is empty, but real images are needed to compare with")
         self.count = min(count, len(self._dataset))
@@ -77,10 +77,10 @@ class RealImages:
             if pixels.dtype != torch.uint8 or pixels.shape[1] != self._image.channels:
                 given, expected = list(pixels.shape[1:]), f"uint8 [{self._image.channels} h w]"
                 raise DataError(f"dataset '{self._name}' contains {pixels.dtype} {given}; expected {expected}")
-            cached = CachedSource(pixels, labels, self._image, torch.device("cpu"))
+            cached = CachedSource(pixels, labels, self._image, torch.device("cpu"), self._fit)
             for indices in batches:
                 yield cached.read(indices)[0]
             return
-        source = StreamedSource(self._dataset, self._image)
+        source = StreamedSource(self._dataset, self._image, self._fit)
         for indices in batches:
             yield torch.stack([image for image, _ in map_in_threads(source.item, indices.tolist())])
