@@ -49,8 +49,10 @@ class ImageFiles(Protocol):
     def open(self, name: str) -> IO[bytes]:
         """Open one file. Raises: OSError, and other errors of `zipfile`: it cannot be read."""
 
-    def identity(self, name: str) -> tuple[int, str]:
+    def identity(self, name: str, file: IO[bytes] | None = None) -> tuple[int, str]:
         """The size of a file in bytes and a hash of its content. Raises: as `open`.
+
+        ``file`` may be the file as opened by `open`, whose position is then undefined.
 
         In a folder, the hash is of the first and last 16 KiB, or of the whole file where pixels may be stored without
         compression, which can change without changing the size. In a zip, it is the checksum that the zip stores.
@@ -75,11 +77,19 @@ def is_image(name: str, open_file: Callable[[str], IO[bytes]]) -> bool:
         return True
     try:
         with open_file(name) as file:
-            if not may_be_image(name, file.read(PREFIX_BYTES)):
-                return False
-            file.seek(0)
-            open_image(file)
-    except (DecodeError, OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):  # zipfile raises the last two
+            return has_image_content(name, file)
+    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError):  # zipfile raises the last two
+        return False
+
+
+def has_image_content(name: str, file: IO[bytes]) -> bool:
+    """Whether an open file without an image suffix is an image. Its position is undefined afterwards."""
+    try:
+        if not may_be_image(name, file.read(PREFIX_BYTES)):
+            return False
+        file.seek(0)
+        open_image(file)
+    except DecodeError:
         return False
     return True
 
@@ -110,15 +120,17 @@ class Folder:
     def open(self, name: str) -> IO[bytes]:
         return open_regular(self.path / name)
 
-    def identity(self, name: str) -> tuple[int, str]:
-        with open_regular(self.path / name) as file:
-            size = os.fstat(file.fileno()).st_size
-            if name.lower().endswith(UNCOMPRESSED):
-                return size, hashlib.file_digest(file, _hash).hexdigest()
-            digest = _hash(file.read(SAMPLE_BYTES))
-            if size > SAMPLE_BYTES:
-                file.seek(max(SAMPLE_BYTES, size - SAMPLE_BYTES))
-                digest.update(file.read(SAMPLE_BYTES))
+    def identity(self, name: str, file: IO[bytes] | None = None) -> tuple[int, str]:
+        if file is None:
+            with self.open(name) as opened:
+                return self.identity(name, opened)
+        size = os.fstat(file.fileno()).st_size
+        if name.lower().endswith(UNCOMPRESSED):
+            return size, hashlib.file_digest(file, _hash).hexdigest()  # type: ignore[arg-type]
+        digest = _hash(file.read(SAMPLE_BYTES))
+        if size > SAMPLE_BYTES:
+            file.seek(max(SAMPLE_BYTES, size - SAMPLE_BYTES))
+            digest.update(file.read(SAMPLE_BYTES))
         return size, digest.hexdigest()
 
 
@@ -151,7 +163,7 @@ class Zip:
     def open(self, name: str) -> IO[bytes]:
         return self._archive().open(self._stored_names.get(name, name))
 
-    def identity(self, name: str) -> tuple[int, str]:
+    def identity(self, name: str, file: IO[bytes] | None = None) -> tuple[int, str]:
         entry = self._archive().getinfo(self._stored_names.get(name, name))
         return entry.file_size, f"{entry.CRC:08x}"
 
