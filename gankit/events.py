@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+
+from .messages import truncate
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,46 @@ class Resumed(Event):
     """
 
     without_state: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Overridden(Event):
+    """The run continued with other settings.
+
+    Attributes:
+        settings: the new values, by dotted key.
+        previous: the values until now.
+    """
+
+    settings: Mapping[str, Any]
+    previous: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        """``optimizers.generator.lr=0.0001 (was 0.0002)`` for each setting."""
+        pairs = ((key, value, self.previous.get(key)) for key, value in self.settings.items())
+        return ", ".join(f"{key}={_short(value)} (was {_short(previous)})" for key, value, previous in pairs)
+
+
+@dataclass(frozen=True)
+class ChangesAccepted(Event):
+    """The user let the run continue although its data or third-party code differ from those of its checkpoint.
+
+    Attributes:
+        changes: a phrase for each difference.
+    """
+
+    changes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class OtherVersions(Event):
+    """The run continued with other versions of gankit, its plugins, torch or Python.
+
+    Attributes:
+        versions: a phrase for each difference.
+    """
+
+    versions: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -158,6 +201,10 @@ class OtherEvent(Event):
 
     def record(self) -> dict[str, Any]:
         return dict(self.content)
+
+
+def _short(value: Any) -> str:
+    return truncate(value if isinstance(value, str) else json.dumps(value, default=str))
 
 
 def as_event(event: Event | Mapping[str, Any]) -> Event:

@@ -39,6 +39,18 @@ def output_file(path: Path) -> Iterator[Path]:
         raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
+def read_failure(path: Path, error: OSError) -> str:
+    """A message for a file that could not be read, which says nothing about its content, with the remedy."""
+    if isinstance(error, PermissionError):
+        return f"{path}: cannot be read: permission denied; change its permissions, or use the account that wrote it"
+    if error.errno is None:  # our own, such as that of `open_regular`
+        return f"{path}: cannot be read: {error}"
+    return (
+        f"{path}: cannot be read: {error.strerror or error}; this does not mean that it is damaged: "
+        "check the disk or network, and try again"
+    )
+
+
 def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading.
 

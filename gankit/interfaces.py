@@ -304,8 +304,9 @@ class Dataset(Protocol):
     - ``labels`` has all labels [n], so that images need not be decoded for them.
     - ``describe()`` returns a `DataDescription` once the data are prepared. A dataset reports what it found and left
       out there, and not with Python's ``warnings``.
-    - ``fingerprint()`` returns a string that is different if the images or labels are different. It must be cheap.
-      Decoded images are kept on disk under it.
+    - ``fingerprint()`` returns a short string that identifies the content, such as a SHA-256 of names and bytes, and
+      that does not depend on the path or on times. It must be cheap. A run compares it when it is resumed, and decoded
+      images are kept on disk under it. Without it, gankit hashes ``tensors()``, or the labels and a few items.
     """
 
     split: str

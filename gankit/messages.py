@@ -13,7 +13,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     if close := difflib.get_close_matches(word, choices, n=1, cutoff=0.6):
         return f"; did you mean '{close[0]}'?"
-    return f"; known: {', '.join(choices)}" if choices else "; there are none"
+    return f"; known: {', '.join(choices)}" if choices else "; known: none"
 
 
 def truncate(text: str, length: int = MAX_WORD) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,19 @@ import torch
 from . import __version__
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
+from .assembly.continuation import continue_recipe
 from .assembly.initial_weights import require_initial_weights
 from .assembly.load_generator import UnknownComponentError, build_trained_generator
+from .assembly.resume_checks import (
+    events_for_changes,
+    explain_misfit,
+    open_newest_checkpoint,
+    require_working_optimizers,
+)
 from .assembly.selection import select_all, with_defaults
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
+from .events import Event
 from .game.adversarial import Adversarial
 from .interfaces import Report, no_report
 from .plugin_loader import PluginLoader
@@ -25,8 +34,10 @@ from .recipe.inheritance import read_document
 from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
-from .runs.file_names import RECIPE, checkpoints
+from .runs.file_names import RECIPE
 from .runs.run_directory import read_record, require_no_outside_links, require_unused, require_writable
+from .runs.run_lock import require_not_training
+from .runs.weights import MisfitError
 from .sampling.trained_generator import TrainedGenerator
 from .training.trainer import Trainer
 
@@ -82,6 +93,12 @@ class Runtime:
 
     def check(self, recipe: Recipe) -> CheckedRecipe:
         """Check a recipe against the registries, without data or device. Raises: RecipeError with every problem."""
+        checked = self._check(recipe)
+        for segment in recipe.segments:
+            self._check(recipe.at(segment.step))
+        return checked
+
+    def _check(self, recipe: Recipe) -> CheckedRecipe:
         components, problems = self._select(recipe, recipe.document)
         if problems:
             raise RecipeError(problems)
@@ -112,11 +129,23 @@ class Runtime:
         require_initial_weights(checked)
         return self._assemble(checked, directory)
 
-    def resume(self, run_dir: str | Path, overrides: Sequence[str] = ()) -> Trainer:
-        """The trainer of a run at its newest checkpoint, or at the start if it has none.
+    def resume(
+        self, run_dir: str | Path, overrides: Sequence[str] = (), *, accept_changes: bool = False, restart: bool = False
+    ) -> Trainer:
+        """The trainer of a run at its newest checkpoint, or at the start if the run has not completed a step.
+
+        Args:
+            run_dir: the run directory.
+            overrides: ``KEY=VALUE`` settings that differ from now on.
+            accept_changes: continue although the data or the code of third-party plugins have changed since the
+                checkpoint. This is recorded in ``events.jsonl``.
+            restart: train from the start a run that has completed steps, but has no checkpoint. Its records are
+                overwritten.
 
         Raises:
-            CheckpointError: there is no such run, or its newest checkpoint is damaged or does not fit the recipe.
+            CheckpointError: ``run_dir`` is not a run, its newest checkpoint is missing, damaged or does not fit the
+                recipe, or the run has other data or code now.
+            RecipeError: the recipe or an override is invalid, or the data has other classes now.
             GankitError: as for `assemble`.
         """
         directory = Path(run_dir)
@@ -126,21 +155,24 @@ class Runtime:
             raise CheckpointError(
                 f"{directory}: this run was killed before it started: delete it, and run its recipe again"
             )
-        try:
-            checked = self.load_checked(directory / RECIPE, overrides)
-        except RecipeError as error:
-            missing = self.missing_plugins(read_record(directory).get("plugins", {}))
-            hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
-            raise RecipeError([*error.problems, *hints]) from None
+        require_not_training(directory)
+        with self._naming_missing_plugins(directory):
+            saved = self._read(directory / RECIPE, ())
         require_no_outside_links(directory)
-        found = checkpoints(directory)
+        checkpoint = open_newest_checkpoint(directory, restart)
+        with self._naming_missing_plugins(directory):
+            step = 0 if checkpoint is None else checkpoint.step
+            continuation = continue_recipe(saved, overrides, step, self._recipe_from)
+            checked = self.check(continuation.recipe)
         try:
-            checkpoint = Checkpoint.open(found[-1]) if found else None
-        except CheckpointError as error:
-            previous = f"from {found[-2].name}" if len(found) > 1 else "from the start"
-            raise CheckpointError(f"{error}; to continue {previous}, delete {found[-1]} and resume again") from None
-        trainer = self._assemble(checked, directory, checkpoint)
-        trainer.restore(checkpoint)
+            trainer = self._assemble(checked, directory, checkpoint)
+            events: list[Event] = [continuation.event] if checkpoint and continuation.event else []
+            if checkpoint is not None:
+                events += events_for_changes(checkpoint, trainer.setup, accept_changes)
+            trainer.restore(checkpoint, events, continuation.saved if continuation.changed else None)
+        except MisfitError as error:
+            raise explain_misfit(error, checked, continuation.changed) from None
+        require_working_optimizers(checked, trainer.setup, continuation.changed)
         return trainer
 
     def load_generator(self, path: str | Path | Checkpoint, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
@@ -152,7 +184,7 @@ class Runtime:
             ema: use the EMA's weights if there are any, otherwise those of G itself.
 
         Raises:
-            CheckpointError: there is no checkpoint, it is damaged or altered, or its architecture is not registered.
+            CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.
         """
         checkpoint = path if isinstance(path, Checkpoint) else Checkpoint.open(find_checkpoint(Path(path)))
         try:
@@ -169,11 +201,24 @@ class Runtime:
         return [f"'{name}' ({about.get('source')})" for name, about in recorded.items() if name not in loaded]
 
     def _read(self, path: str | Path, overrides: Sequence[str]) -> Recipe:
-        document = read_document(path, overrides)
+        return self._recipe_from(read_document(path, overrides))
+
+    def _recipe_from(self, document: Document) -> Recipe:
+        """Raises: RecipeError: with every problem of its structure and components."""
         recipe, problems = Recipe.attempt(document)
         if recipe is None or problems:
             raise RecipeError(in_order(problems + self._select(None, document)[1]))
         return recipe
+
+    @contextmanager
+    def _naming_missing_plugins(self, directory: Path) -> Iterator[None]:
+        """A block whose `RecipeError` names the plugins of the run that are not loaded."""
+        try:
+            yield
+        except RecipeError as error:
+            missing = self.missing_plugins(read_record(directory).get("plugins", {}))
+            hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
+            raise RecipeError([*error.problems, *hints]) from None
 
     def _select(self, recipe: Recipe | None, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
         data = document.data if recipe is None else recipe.model_dump()
@@ -213,6 +258,6 @@ def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str
         device: of the generator.
 
     Raises:
-        CheckpointError: there is no checkpoint, it is damaged or altered, or its architecture is not registered.
+        CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.
     """
     return Runtime(plugins).load_generator(path, device)

@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch re
 
 import gzip
 import importlib.util
+import shutil
 import struct
 import sys
 import zipfile
@@ -115,13 +116,30 @@ def tiny_recipe() -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(scope="session")
+def _runs_of_this_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    """A folder for runs, and the runs in it by their recipe; tests get copies."""
+    return tmp_path_factory.mktemp("runs"), {}
+
+
 @pytest.fixture
-def trained_run(tiny_runtime: gankit.Runtime, tiny_recipe: Callable[..., Path], tmp_path: Path) -> Callable[..., Path]:
-    """``trained_run("name", **sections) -> directory``: train the tiny recipe for three steps."""
+def trained_run(
+    tiny_runtime: gankit.Runtime,
+    tiny_recipe: Callable[..., Path],
+    tmp_path: Path,
+    _runs_of_this_process: tuple[Path, dict[str, Path]],
+) -> Callable[..., Path]:
+    """``trained_run("name", **sections) -> directory``: the tiny recipe, trained for three steps."""
+    folder, runs = _runs_of_this_process
 
     def train(name: str = "run", **sections: Any) -> Path:
         sections.setdefault("dataset", {"name": "tiny", "count": 100})
-        tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path, **sections)), tmp_path / name).fit()
+        recipe = tiny_recipe(tmp_path, **sections)
+        if (text := recipe.read_text()) not in runs:
+            new = folder / str(len(runs))
+            tiny_runtime.assemble(tiny_runtime.load_checked(recipe), new).fit()
+            runs[text] = new
+        shutil.copytree(runs[text], tmp_path / name)
         return Path(name)
 
     return train

@@ -202,8 +202,8 @@ class TestErrors:
         ("kind", "message"),
         [
             ("losses", "no loss is called 'bcr'; did you mean 'bce'?"),
-            ("generators", "no generator is called 'bcr'; there are none"),
-            ("features", "no feature is called 'bcr'; there are none"),
+            ("generators", "no generator is called 'bcr'; known: none"),
+            ("features", "no feature is called 'bcr'; known: none"),
         ],
     )
     def test_unknown_names(self, kind, message):
@@ -225,7 +225,7 @@ def test_kinds():
 def test_did_you_mean():
     assert did_you_mean("widht", ["width", "depth"]) == "; did you mean 'width'?"
     assert did_you_mean("qqq", ["b", "a"]) == "; known: a, b"
-    assert did_you_mean("x", []) == "; there are none"
+    assert did_you_mean("x", []) == "; known: none"
 
 
 def example_of(schema: dict[str, Any], models: dict[str, Any]) -> Any:

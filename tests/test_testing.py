@@ -125,9 +125,13 @@ def test_check_callback():
         def on_step_end(self, run): ...
         def state_dict(self): ...
 
-    with pytest.raises(AssertionError, match="callback 'Misspelt': unknown method 'on_step'; a callback has any of on_run_start, "):
+    with pytest.raises(
+        AssertionError, match="callback 'Misspelt': unknown method 'on_step'; a callback has any of on_run_start, "
+    ):
         testing.check_callback(Misspelt())
-    with pytest.raises(AssertionError, match="has only state_dict; a state in checkpoints needs state_dict and load_state_dict"):
+    with pytest.raises(
+        AssertionError, match="has only state_dict; a state in checkpoints needs state_dict and load_state_dict"
+    ):
         testing.check_callback(SaveOnly())
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..data.datasets import describe_dataset, prepare_dataset
+from ..data.fingerprint import data_fingerprint
 from ..data.loader import Loader
 from ..device.engine import Engine
 from ..device.find_device import find_device
@@ -70,6 +71,7 @@ def assemble_setup(
     description = describe_dataset(dataset)
     image = _image(recipe, dataset, description)
     loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
+    data = {"images": len(dataset), "fingerprint": processes.on_rank_zero(lambda: data_fingerprint(dataset))}
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, image, resumed)
         components = build_components(checked, image)
@@ -81,10 +83,10 @@ def assemble_setup(
     named = named_components(components, checked)
     optimizers, optimizer_schedules = build_optimizers(checked, networks)
     state = TrainState(networks["generator"], networks["discriminator"], optimizers)
-    set_initial_weights(state, recipe, processes, fresh=resumed is None)
+    classes = tuple(dataset.classes or ()) if image.classes else None
+    set_initial_weights(state, recipe, classes, processes, fresh=resumed is None)
     try_networks(checked, state, image, engine)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
-    classes = tuple(dataset.classes or ()) if image.classes else None
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
@@ -103,7 +105,7 @@ def assemble_setup(
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
         about={**about, **machine, "threads": torch.get_num_threads(), **_data_record(description)},
-        manifest={**about, **described, "classes": classes, "frequencies": frequencies},
+        manifest={**about, **described, "data": data, "classes": classes, "frequencies": frequencies},
         registries=registries,
         data=description,
     )

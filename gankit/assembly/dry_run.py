@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -75,18 +76,22 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
         raise ValueError(f"returns {_shape(augmented)} for images {list(_batch_shape(image))}; it must keep the shape")
 
 
-class _SkipPowerIteration(TorchFunctionMode):
-    """Replaces `mv` and `normalize` on the meta device by tensors of the same shape.
+_SLOW_ON_META = (torch.mv, F.normalize, Tensor.normal_, nn.init.normal_)
 
-    Spectral norm calls each of them 60 times for a layer, and their meta kernels are slow Python code.
+
+class _SkipSlowKernels(TorchFunctionMode):
+    """Replaces `mv`, `normalize` and `normal_` on the meta device by tensors of the same shape.
+
+    Their meta kernels are slow Python code. Spectral norm calls the first two 60 times for a layer.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func in (torch.mv, F.normalize) and args and args[0].is_meta:
+        tensor = args[0] if args else kwargs.get("tensor")
+        if func in _SLOW_ON_META and tensor is not None and tensor.is_meta:
             if func is torch.mv:
-                return args[0].new_empty(args[0].shape[:1])
-            return args[0] if kwargs.get("out") is None else kwargs["out"]
+                return tensor.new_empty(tensor.shape[:1])
+            return tensor if kwargs.get("out") is None else kwargs["out"]
         return func(*args, **kwargs)
 
 
@@ -101,10 +106,17 @@ def build_on_meta(build: Build) -> nn.Module:
     return network
 
 
+@contextmanager
+def meta_device() -> Iterator[None]:
+    """Build and run networks on the meta device, without gradients, random numbers and slow kernels."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
+        yield
+
+
 def _run(call: Callable[[], T]) -> T:
     """The result of ``call`` on the meta device."""
     try:
-        with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"), _SkipPowerIteration():
+        with meta_device():
             return call()
     except (NotImplementedError, RuntimeError) as error:
         if isinstance(error, NotImplementedError) or "meta" in str(error):  # it reads the values of a tensor

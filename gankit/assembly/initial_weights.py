@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import CheckpointError, RecipeError
 from ..interfaces import ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
+from ..runs.changes import class_difference
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from .dry_run import build_on_meta
 
@@ -25,6 +26,8 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
     try:
         checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize)))
         dataset = checked.build("dataset")
+        if not recipe.conditional or dataset.classes:
+            require_same_classes(checkpoint, tuple(dataset.classes) if recipe.conditional else None)
         classes = len(dataset.classes or ()) or len(checkpoint.manifest.get("classes") or ())
         image = ImageSpec(*recipe.image.size, dataset.spec.channels, classes if recipe.conditional else 0)
         for name, context in (("generator", (image, recipe.latent.dim)), ("discriminator", (image,))):
@@ -33,3 +36,9 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
                 checkpoint.load_network(name, network)
     except CheckpointError as error:
         raise RecipeError([recipe.document.problem(("initialize",), str(error))]) from None
+
+
+def require_same_classes(checkpoint: Checkpoint, classes: tuple[str, ...] | None) -> None:
+    """Raises: CheckpointError: the run of the checkpoint had other classes than ``classes``, or None for none."""
+    if difference := class_difference(checkpoint.manifest, classes):
+        raise CheckpointError(f"{checkpoint.path}: {difference}; initialize from a run with the same classes")

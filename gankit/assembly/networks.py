@@ -18,13 +18,15 @@ from ..messages import one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.weights import MisfitError
 from ..training.ema import GeneratorEMA
 from ..training.train_state import TrainState
 from .build_limits import build_within
+from .initial_weights import require_same_classes
 
 
 def build_networks(checked: CheckedRecipe, image: ImageSpec, resumed: Checkpoint | None) -> dict[str, Any]:
-    """G and D, by name. Raises: CheckpointError: a network is far larger than its weights in ``resumed``."""
+    """G and D, by name. Raises: MisfitError: a network is far larger than its weights in ``resumed``."""
     return {
         "generator": _build(checked, "generator", resumed, image, checked.recipe.latent.dim),
         "discriminator": _build(checked, "discriminator", resumed, image),
@@ -43,13 +45,15 @@ def move_to_device(network: nn.Module, recipe: Recipe, engine: Engine, processes
     return network
 
 
-def set_initial_weights(state: TrainState, recipe: Recipe, processes: Processes, fresh: bool) -> None:
+def set_initial_weights(
+    state: TrainState, recipe: Recipe, classes: tuple[str, ...] | None, processes: Processes, fresh: bool
+) -> None:
     """Give all processes the same weights and start the EMA; a fresh run takes them from ``initialize:`` if set.
 
     Raises:
-        RecipeError: the checkpoint of ``initialize:`` does not fit the recipe.
+        RecipeError: the checkpoint of ``initialize:`` does not fit the recipe, or has other classes.
     """
-    checkpoint = _initialize(state, recipe) if fresh and recipe.initialize is not None else None
+    checkpoint = _initialize(state, recipe, classes) if fresh and recipe.initialize is not None else None
     processes.broadcast_parameters((state.generator, state.discriminator))
     if recipe.ema is None:
         return
@@ -84,7 +88,7 @@ def _build(checked: CheckedRecipe, name: str, resumed: Checkpoint | None, *conte
     try:
         return build_within(lambda: checked.build(name, *context), resumed.bytes_of(name))
     except MemoryError as error:
-        raise CheckpointError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
+        raise MisfitError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
 
 
 def _to_channels_last(network: nn.Module) -> None:
@@ -93,10 +97,11 @@ def _to_channels_last(network: nn.Module) -> None:
             tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
 
 
-def _initialize(state: TrainState, recipe: Recipe) -> Checkpoint:
+def _initialize(state: TrainState, recipe: Recipe, classes: tuple[str, ...] | None) -> Checkpoint:
     """Load the weights of another run's checkpoint."""
     try:
         checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize or "")))
+        require_same_classes(checkpoint, classes)
         for name, network in state.networks().items():
             checkpoint.load_network(name, network)
     except CheckpointError as error:

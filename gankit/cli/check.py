@@ -24,6 +24,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption 
     rows = [
         ("" if index else key, line)
         for key, value in checked.recipe.model_dump(mode="json").items()
+        if key != "segments" or value
         for index, line in enumerate(_lines(value))
     ]
     output_console().print(f"{recipe} is valid", style="italic")

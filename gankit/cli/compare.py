@@ -104,7 +104,7 @@ def run_tables(
         "images": [f"{run.images:,}" for run in runs],
         "images/s": ["-" if (rate := run.images_per_second) is None else f"{rate:,.0f}" for run in runs],
         "time": [format_duration(run.seconds) for run in runs],
-        "ended": [run.ending or "running or killed" for run in runs],
+        "ended": [run.status for run in runs],
         "loss D": [_loss(run, "discriminator_loss") for run in runs],
         "loss G": [_loss(run, "generator_loss") for run in runs],
         **{column.title: [_score(column, index, run.steps) for index, run in enumerate(runs)] for column in columns},

@@ -40,7 +40,7 @@ class _EscapingConsole(Console):
 
 
 def output_console() -> Console:
-    """A console for standard output. It prints text literally, and does not wrap lines if there is no terminal.
+    """A console for standard output. It prints text literally, and wraps lines only on a terminal.
 
     Only rank 0 of the processes of torchrun prints to it.
     """

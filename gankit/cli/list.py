@@ -25,4 +25,4 @@ def list_components(
     chosen = registries if kind is None else [find_registry(registries, kind)]
     rows = [(registry.kind, entry.name, entry.plugin, entry.summary) for registry in chosen for entry in registry]
     table = make_table(rows, ("kind", "name", "plugin", "description"), no_wrap=("kind", "name"))
-    output_console().print(table if rows else f"there are no {kind or 'components'}")
+    output_console().print(table if rows else f"no registered {kind or 'components'}")

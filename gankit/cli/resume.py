@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from typer import Option
+
 from ..distributed.torchrun import restart_count
 from ..errors import DataError
+from ..runs.file_names import checkpoints
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
-from .run_and_resume import exit_if_stopped, train
+from .run_and_resume import exit_if_stopped, train_segments
 from .task_progress import print_data, task_progress
 
 
-def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOption = None) -> None:
+def resume(
+    run_dir: RunDirectory,
+    overrides: Overrides = None,
+    plugin: PluginOption = None,
+    accept_changes: Annotated[
+        bool, Option("--accept-changes", help="Continue although the data or the code of a plugin has changed.")
+    ] = False,
+    restart: Annotated[
+        bool, Option("--restart", help="Train from the start if the run has lost its checkpoints or never had one.")
+    ] = False,
+) -> None:
     """Continue a run from its newest checkpoint.
 
     On the same machine, the result is the same as without the interruption. To train longer, override the length.
@@ -22,10 +37,11 @@ def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOpt
     """
     if restart_count():
         exit_if_stopped(run_dir)
+        restart = restart or not checkpoints(run_dir)
     runtime = make_runtime(plugin)
     try:
         with task_progress() as runtime.report:
-            trainer = runtime.resume(run_dir, overrides or ())
+            trainer = runtime.resume(run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
     except DataError as error:
         raise DataError(f"{run_dir}: {error}") from None
     if trainer.finished:
@@ -34,4 +50,4 @@ def resume(run_dir: RunDirectory, overrides: Overrides = None, plugin: PluginOpt
         )
         return
     print_data(trainer)
-    train(trainer, plugin)
+    train_segments(runtime, trainer, plugin)

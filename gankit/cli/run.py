@@ -12,7 +12,7 @@ from ..errors import DataError, GankitError, RecipeError
 from ..runs.file_names import RECIPE
 from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console
 from .resume import resume
-from .run_and_resume import train
+from .run_and_resume import train_segments
 from .task_progress import print_data, task_progress
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def run(
         if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
-    return train(assemble(runtime, runtime.load_checked(recipe, overrides or ()), directory), plugin)
+    trainer = assemble(runtime, runtime.load_checked(recipe, overrides or ()), directory)
+    return train_segments(runtime, trainer, plugin)
 
 
 def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -> Trainer:

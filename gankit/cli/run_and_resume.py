@@ -16,11 +16,24 @@ import typer
 
 from ..distributed.torchrun import launch_id, rank, world_size
 from ..errors import GankitError
-from ..events import Evaluated, Event, Finding, NotCompiled, Notice, NotSaved, Recovered, RolledBack
+from ..events import (
+    ChangesAccepted,
+    Evaluated,
+    Event,
+    Finding,
+    NotCompiled,
+    Notice,
+    NotSaved,
+    OtherVersions,
+    Overridden,
+    Recovered,
+    RolledBack,
+)
 from .console import output_console, print_message
 from .progress import make_progress
 
 if TYPE_CHECKING:
+    from ..runtime import Runtime
     from ..training.trainer import Trainer
 
 # SLURM can send SIGUSR1 before a job's time limit (sbatch --signal)
@@ -65,6 +78,9 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
         _print_how_to_resume(trainer, plugins)
         raise
     else:
+        if trainer.segment_ended:
+            output_console().print(f"step {trainer.state.step:,}: end of a segment of the recipe")
+            return
         trainer.processes.close()
         console = output_console()
         if trainer.ending in (None, "done"):
@@ -75,6 +91,14 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     _print_how_to_resume(trainer, plugins)
     if code is not None:
         raise typer.Exit(code)
+
+
+def train_segments(runtime: Runtime, trainer: Trainer, plugins: Sequence[str] | None) -> None:
+    """The same as `train`, for each segment of the recipe in turn."""
+    train(trainer, plugins)
+    while trainer.segment_ended:
+        trainer = runtime.resume(trainer.directory)
+        train(trainer, plugins)
 
 
 def exit_if_stopped(directory: Path) -> None:
@@ -124,6 +148,12 @@ def _print_event(event: Event, step: int) -> None:
         print_message(f"no checkpoint of this step: {event.reason}", "warning")
     elif isinstance(event, NotCompiled):
         print_message(event.reason, "warning")
+    elif isinstance(event, Overridden):
+        output_console().print(f"from step {step:,}: {event}")
+    elif isinstance(event, ChangesAccepted):
+        print_message(f"accepted changes since the checkpoint: {'; '.join(event.changes)}", "note")
+    elif isinstance(event, OtherVersions):
+        output_console().print(f"versions that differ from those of the checkpoint: {'; '.join(event.versions)}")
     elif isinstance(event, Notice):
         print_message(event.message, "warning")
 
@@ -172,7 +202,10 @@ def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
 def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
     command = _resume_command(trainer, plugins)
     if trainer.checkpoint is None:
-        how = f"there is no checkpoint (does the recipe have a checkpoint callback?); to start again: {command}"
+        restart = " --restart" if trainer.state.step else ""
+        how = (
+            f"no checkpoint was saved (does the recipe have a checkpoint callback?); to start again: {command}{restart}"
+        )
     else:
         how = f"to continue from {trainer.checkpoint}:\n  {command}"
     output_console().print(how)

@@ -121,7 +121,7 @@ def _select_options(
 
 
 def _parse_classes(text: str, classes: tuple[str, ...] | None) -> list[int]:
-    """The labels of comma-separated class names and numbers. Raises: GankitError: there is no such class."""
+    """The labels of comma-separated class names and numbers. Raises: GankitError: a class is unknown."""
     if classes is None:
         raise GankitError("--classes: this generator is unconditional; remove --classes")
     words = [word.strip() for word in text.split(",")]
@@ -134,7 +134,7 @@ def _parse_classes(text: str, classes: tuple[str, ...] | None) -> list[int]:
         elif word.isdecimal() and int(word) < len(classes):
             labels.append(int(word))
         else:
-            raise GankitError(f"--classes: there is no class {word!r}{did_you_mean(word, classes)}")
+            raise GankitError(f"--classes: unknown class {word!r}{did_you_mean(word, classes)}")
     return labels
 
 

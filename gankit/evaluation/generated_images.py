@@ -111,7 +111,7 @@ def require_channels(source: Path, channels: int, real: RealDataset) -> None:
 
 
 def locate(source: Path) -> tuple[Path | None, Path | None]:
-    """The checkpoint that ``source`` refers to, and the run directory that contains it; None where there is none.
+    """The checkpoint that ``source`` refers to, and the run directory that contains it; None if unknown.
 
     A folder of images has neither. A checkpoint may have been copied out of its run.
 

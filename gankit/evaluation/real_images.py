@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from functools import cached_property
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.fingerprint import sha256_of_pixels
 from ..data.image_cache import CachedSource, StreamedSource
 from ..data.order import Order
 from ..data.threads import map_in_threads
@@ -51,15 +51,12 @@ class RealImages:
     @cached_property
     def info(self) -> RealImagesInfo:
         """The part of the evaluation record; its fingerprint is the SHA-256 of the pixels. Decodes all images."""
-        digest = hashlib.sha256(repr(self._shape).encode())
-        for images in self.batches():
-            digest.update(np.ascontiguousarray(images.numpy()).data)
         return RealImagesInfo(
             dataset=self._name,
             params=dict(self._params),
             split=str(getattr(self._dataset, "split", "")),
             count=self.count,
-            fingerprint=digest.hexdigest(),
+            fingerprint=sha256_of_pixels(self._shape, self.batches()),
         )
 
     def batches(self) -> Iterator[Tensor]:

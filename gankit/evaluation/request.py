@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,7 +143,9 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
         GankitError: no dataset is given, or it does not exist.
     """
     file = request.recipe or (run and run / RECIPE)
-    recipe = Recipe.load(file) if file is not None and (request.real is None or file.is_file()) else None
+    recipe = None
+    if file is not None and (request.real is None or file.is_file()):
+        recipe = Recipe.load(file).at(math.inf)  # the data of the last segment: older data may be gone
     if request.real is not None:
         given = {"real": dict(request.real)} if isinstance(request.real, Mapping) else [f"real={request.real}"]
         document, path = _document(given), ("real",)

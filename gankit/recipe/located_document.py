@@ -108,6 +108,16 @@ def item_at(holder: Any, key: str | int) -> Any:
     return holder[key] if isinstance(holder, (list, tuple)) and isinstance(key, int) else None
 
 
+def differing_paths(before: Any, after: Any, path: KeyPath = ()) -> list[KeyPath]:
+    """The paths of the values that differ, where a component with another name counts as one value."""
+    if before == after:
+        return []
+    if not isinstance(before, dict) or not isinstance(after, dict) or before.get("name") != after.get("name"):
+        return [path]
+    keys = dict.fromkeys((*before, *after))
+    return [found for key in keys for found in differing_paths(before.get(key), after.get(key), (*path, key))]
+
+
 def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     """The path of a value and of everything inside it."""
     yield path

@@ -22,10 +22,12 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from ..errors import Problem, RecipeError
+from ..messages import truncate
 from ..schedule import Scheduled
 from . import yaml_with_lines
 from .inheritance import read_document
 from .located_document import LENGTHS, Document, lengths_in
+from .segments import LENGTH_KEYS, SEGMENTS, document_at
 from .validation import validate
 
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
@@ -185,6 +187,27 @@ class EMA(_Section):
     ramp_up: PositiveFloat | None = 0.05
 
 
+class Segment(_Section):
+    """Settings that change during the run.
+
+    Attributes:
+        step: after which they change, with a checkpoint there.
+        set: the new values by dotted key, such as ``optimizers.generator.lr``, as for overrides.
+    """
+
+    step: PositiveInt
+    set: Annotated[dict[str, Any], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _require_settings(self) -> Segment:
+        for key in self.set:
+            if not all(key.split(".")) or key.partition(".")[0] in (SEGMENTS, "extends"):
+                raise ValueError(f"a segment cannot set {truncate(key)!r}")
+            if key in LENGTH_KEYS:
+                raise ValueError(f"a segment cannot set {key}; the length belongs to the recipe's `train`")
+        return self
+
+
 class Recipe(_Section):
     """A training run. `load` and `parse` report all problems with their places."""
 
@@ -205,6 +228,7 @@ class Recipe(_Section):
     ema: EMA | None = None
     callbacks: tuple[Component, ...] = ()
     initialize: Path | None = None
+    segments: tuple[Segment, ...] = ()
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
 
@@ -239,6 +263,21 @@ class Recipe(_Section):
             recipe._document = document
         return recipe, in_order([*document.problems, *problems])
 
+    @model_validator(mode="after")
+    def _require_order(self) -> Recipe:
+        steps = [segment.step for segment in self.segments]
+        if steps != sorted(set(steps)):
+            raise ValueError(f"segments should be in the order of their steps, each with another step; got {steps}")
+        return self
+
+    def at(self, step: float) -> Recipe:
+        """The settings after ``step`` steps: with the segments up to it applied, and the later ones left.
+
+        Raises:
+            RecipeError: a segment sets an unknown key or an invalid value.
+        """
+        return Recipe.from_document(document_at(self._document, step)) if self.segments else self
+
     @property
     def document(self) -> Document:
         """The document that the recipe was made from, which locates problems."""
@@ -247,6 +286,8 @@ class Recipe(_Section):
     def to_yaml(self) -> str:
         """Format the recipe as YAML, which loads to an equal recipe."""
         data = self.model_dump(mode="json")
+        if not self.segments:
+            del data[SEGMENTS]
         data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
         return yaml_with_lines.write(data)
 

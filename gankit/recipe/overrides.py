@@ -17,9 +17,9 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
     """Apply ``KEY=VALUE`` overrides with YAML values. Invalid overrides are added to the document's problems."""
     lengths: list[list[str]] = []
     for word in overrides:
-        place = f"{COMMAND_LINE}: {truncate(word)}"
         try:
-            lengths.append(_apply(document, word, place))
+            key, value = parse_override(word)
+            lengths.append(set_value(document, key, value, override_place(word)))
         except RecipeError as error:
             document.problems += error.problems
     given = sorted({f"train.{length}" for found in lengths for length in found})
@@ -27,15 +27,39 @@ def apply_overrides(document: Document, overrides: Iterable[str]) -> None:
         document.problems.append(Problem(COMMAND_LINE, "train", f"give one length, not {' and '.join(given)}"))
 
 
-def _apply(document: Document, word: str, place: str) -> list[str]:
-    """Apply one override. Returns: the training lengths that it sets. Raises: RecipeError."""
+def override_place(word: str) -> str:
+    """The place of an override in messages."""
+    return f"{COMMAND_LINE}: {truncate(word)}"
+
+
+def parse_override(word: str) -> tuple[str, Any]:
+    """The key and the value of ``KEY=VALUE``. Raises: RecipeError."""
+    place = override_place(word)
     key, equals, text = word.partition("=")
     words = key.split(".")
     if not equals or not all(words) or len(words) > yaml_with_lines.MAX_DEPTH:
         raise RecipeError([Problem(place, "", "an override is KEY=VALUE, such as train.epochs=1")])
     if words[0] == "extends":
         raise RecipeError([Problem(place, "extends", "is supported in recipe files only, not on the command line")])
-    value = _parse_value(text, place)
+    return key, _parse_value(text, place)
+
+
+def set_value(document: Document, key: str, value: Any, place: str) -> list[str]:
+    """Merge a value, given at ``place``, into a document.
+
+    Args:
+        document: of a recipe.
+        key: its path, with dots. List items are addressed by index or component name.
+        value: plain data.
+        place: for messages.
+
+    Returns:
+        The training lengths that it sets.
+
+    Raises:
+        RecipeError: the key names an item that a list lacks.
+    """
+    words = key.split(".")
     # a mapping to merge cannot express a list index: merge into the last list on the path, or into the document
     current: Any = document.data
     holder, start = current, 0

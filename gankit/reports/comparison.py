@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..evaluation.record import Better, Evaluation, differences
+from ..recipe.segments import SEGMENTS
 
 
 @dataclass
@@ -79,10 +80,20 @@ def explain_columns(columns: Sequence[Column]) -> list[str]:
 
 def recipe_differences(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """The dotted keys whose values differ, with the value in each recipe; None if it lacks the key."""
-    flat = [dict(_flatten(recipe)) for recipe in recipes]
+    flat = [_settings(recipe) for recipe in recipes]
     keys = dict.fromkeys(key for values in flat for key in values)
     rows = {key: [values.get(key) for values in flat] for key in keys}
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+
+
+def _settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a recipe by dotted keys. A value that changes in a segment has all values and their steps."""
+    flat = dict(_flatten({key: value for key, value in recipe.items() if key != SEGMENTS}))
+    for segment in recipe.get(SEGMENTS) or ():
+        for name, value in segment["set"].items():
+            for key, new in _flatten(value, name):
+                flat[key] = f"{flat.get(key)}, from step {segment['step']:,}: {new}"
+    return flat
 
 
 def _flatten(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

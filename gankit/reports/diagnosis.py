@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..events import Ended, Failed, Finding, Recovered, Resumed, RolledBack, Started
+from ..events import ChangesAccepted, Ended, Failed, Finding, Overridden, Recovered, Resumed, RolledBack, Started
 from ..messages import truncate
 from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, checkpoints
 from ..runs.json_lines import read_log
@@ -47,7 +47,7 @@ class Diagnosis:
         status: one line: whether it is done, stopped, running or killed, and at which step.
         history: starts, interruptions, rollbacks and failures, oldest first.
         problems: ordered by their first step.
-        next_step: a command to continue the run, with an explanation; None if it is done.
+        next_step: a command to continue the run, with an explanation; None if it is done or running.
     """
 
     summary: RunSummary
@@ -115,6 +115,12 @@ def _history_line(event: Mapping[str, Any]) -> str | None:
         text = f"ended at step {step:,}: {_shorten(str(event.get('reason')))}"
     elif kind == Failed.kind:
         text = f"failed after step {step:,}: {_shorten(str(event.get('error')).removeprefix('failed: '))}"
+    elif kind == Overridden.kind and isinstance(settings := event.get("settings"), Mapping):
+        previous = event.get("previous")
+        overridden = Overridden(settings, previous if isinstance(previous, Mapping) else {})
+        text = f"changed settings at step {step:,}: {_shorten(str(overridden))}"
+    elif kind == ChangesAccepted.kind and isinstance(changes := event.get("changes"), list):
+        text = f"accepted changes at step {step:,}: {_shorten('; '.join(map(str, changes)))}"
     elif kind == RolledBack.kind:
         text = f"returned from step {parse_count(event.get('from_step', step)):,} to step {step:,}"
         if isinstance(skipped := event.get("without"), list) and skipped:
@@ -137,9 +143,11 @@ def _status(summary: RunSummary, directory: Path) -> str:
         return f"done {position}"
     if ending is not None:
         return f"{ending} ({position})" if ending.startswith("failed") else f"stopped {position}: {ending}"
+    if summary.lock.holder is not None:
+        return f"running {position}: {summary.lock.holder}"
     changes = [path.stat().st_mtime for path in (directory / METRICS, directory / EVENTS) if path.exists()]
     idle = time.time() - max(changes, default=0.0)
-    if idle < ACTIVE_SECONDS:
+    if idle < ACTIVE_SECONDS and not summary.lock.known:
         return f"probably running {position}: its log changed {idle:.0f} seconds ago"
     return f"killed {position}: its log has no ending and last changed {_format_age(idle)} ago"
 
@@ -152,8 +160,10 @@ def _format_age(seconds: float) -> str:
 
 
 def _next_step(summary: RunSummary, directory: Path) -> str | None:
-    if summary.ending == "done":
+    if summary.ending == "done" or summary.lock.holder is not None:
         return None
     found = checkpoints(directory)
-    start = f"from {found[-1].name}" if found else "from the start, since there is no checkpoint"
-    return f"gankit resume {directory}    continues {start}"
+    if found:
+        return f"gankit resume {directory}    continues from {found[-1].name}"
+    restart = " --restart" if summary.steps else ""
+    return f"gankit resume {directory}{restart}    starts again, because the run has no checkpoint"

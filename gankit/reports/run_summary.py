@@ -15,9 +15,9 @@ from ..messages import truncate
 from ..recipe.model import Recipe
 from ..runs.file_names import EVALUATIONS, METRICS, RECIPE
 from ..runs.json_lines import read_log
-from ..runs.run_directory import read_record
+from ..runs.run_directory import MAX_METRICS_BYTES, read_record
+from ..runs.run_lock import LockState, lock_state
 
-MAX_METRICS_BYTES = 2**30  # three weeks at twenty steps per second, one line every ten steps
 MAX_TEXT_LENGTH = 2000  # characters of a message in a file
 MAX_NUMBER = 2**62  # larger counts and seconds are read as 0
 LOSSES = ("discriminator_loss", "generator_loss")
@@ -34,6 +34,7 @@ class RunSummary:
         images: real images shown to D so far.
         seconds: of training so far.
         ending: why it ended; None if it is running or was killed.
+        lock: whether a process trains it.
         losses: the last logged ones, by name.
         curves: by loss: the number of images and the loss at each logged step.
         evaluations: oldest first.
@@ -45,9 +46,17 @@ class RunSummary:
     images: int
     seconds: float
     ending: str | None
+    lock: LockState
     losses: dict[str, float]
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     evaluations: list[Evaluation]
+
+    @property
+    def status(self) -> str:
+        """Its ending, or whether it is running or was killed."""
+        if self.ending is not None:
+            return self.ending
+        return "running" if self.lock.holder else "killed" if self.lock.known else "running or killed"
 
     @property
     def images_per_second(self) -> float | None:
@@ -77,6 +86,7 @@ def read_run(directory: Path) -> RunSummary:
         images=parse_count(newest.get("images")),
         seconds=_parse_bounded(newest.get("seconds")),
         ending=truncate(str(ended["reason"]), MAX_TEXT_LENGTH) if "reason" in ended else None,
+        lock=lock_state(directory),
         losses={name: parse_float(last[name]) for name in LOSSES if name in last},
         curves={name: curve for name, curve in curves.items() if curve[0]},
         evaluations=read_evaluations(directory / EVALUATIONS),

@@ -22,7 +22,7 @@ from torch import nn
 from ..data.workers import worker_death
 from ..device.out_of_memory import is_out_of_memory
 from ..errors import CheckpointError
-from ..files import open_regular
+from ..files import open_regular, read_failure
 from ..messages import one_line
 from .file_names import (
     CHECKPOINTS,
@@ -38,7 +38,7 @@ from .file_names import (
 )
 from .json_lines import read_object
 from .plain_data import load_plain_data, require_plain_data
-from .weights import load_weights, save_weights
+from .weights import MisfitError, load_weights, save_weights
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 10_000_000
@@ -94,6 +94,10 @@ def save_checkpoint(
     return final
 
 
+class DamagedCheckpointError(CheckpointError):
+    """A checkpoint whose content is known to be damaged or altered. Other errors say nothing about its content."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint whose files have the hashes in its manifest.
@@ -111,23 +115,30 @@ class Checkpoint:
         """Open a checkpoint and verify its hashes.
 
         Raises:
-            CheckpointError: the checkpoint is damaged or altered, or has another format.
+            DamagedCheckpointError: the checkpoint is damaged or altered.
+            CheckpointError: it cannot be read now, or has another format.
         """
         _require_inside(path, MANIFEST)
         manifest = _read_manifest(path / MANIFEST)
         files = manifest.get("files")
         if not isinstance(files, dict) or not files:
-            raise CheckpointError(f"{path / MANIFEST}: lists no files; the checkpoint is damaged")
+            raise DamagedCheckpointError(f"{path / MANIFEST}: lists no files; the checkpoint is damaged")
         for name, expected in files.items():
             if name != STATE and (Path(name).name != name or not name.endswith(WEIGHTS_SUFFIX)):
                 raise CheckpointError(
                     f"{path / MANIFEST}: {name!r} is not a file of a checkpoint; do not trust this checkpoint"
                 )
             _require_inside(path, name)
-            if not (path / name).is_file():
-                raise CheckpointError(f"{path / name}: is missing; the checkpoint is damaged, use an earlier one")
-            if _sha256(path / name) != expected:
-                raise CheckpointError(
+            try:
+                digest = _sha256(path / name)
+            except FileNotFoundError:
+                raise DamagedCheckpointError(
+                    f"{path / name}: is missing; the checkpoint is damaged, use an earlier one"
+                ) from None
+            except OSError as error:
+                raise CheckpointError(read_failure(path / name, error)) from None
+            if digest != expected:
+                raise DamagedCheckpointError(
                     f"{path / name}: its SHA-256 differs from the manifest: the file was damaged or altered; "
                     "use an earlier checkpoint"
                 )
@@ -145,7 +156,7 @@ class Checkpoint:
         """
         file = self.path / weights_name(name)
         if file.name not in self.manifest["files"]:
-            raise CheckpointError(f"{self.path}: lacks {file.name}")
+            raise MisfitError(f"{self.path}: lacks {file.name}")
         load_weights(network, file)
 
     @property
@@ -180,7 +191,7 @@ def find_checkpoint(path: Path) -> Path:
     """``path`` itself if it is a checkpoint, or the newest checkpoint of a run directory.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: ``path`` has no checkpoint.
     """
     if (path / MANIFEST).is_file():
         return path
@@ -219,11 +230,15 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         manifest = read_object(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: is missing; the checkpoint is damaged, use an earlier one") from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged") from None
+        raise DamagedCheckpointError(f"{path}: is missing; the checkpoint is damaged, use an earlier one") from None
+    except OSError as error:
+        raise CheckpointError(read_failure(path, error)) from None
+    except ValueError as error:
+        raise DamagedCheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged") from None
     if (given := manifest.get("format")) != FORMAT:
-        raise CheckpointError(f"{path}: format {given!r:.80}; this version of gankit reads format {FORMAT}")
+        newer = isinstance(given, int) and given > FORMAT
+        remedy = "; a newer version wrote the checkpoint: update gankit" if newer else ""
+        raise CheckpointError(f"{path}: format {given!r:.80}; this version of gankit reads format {FORMAT}{remedy}")
     return manifest
 
 

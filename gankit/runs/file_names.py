@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from ..errors import CheckpointError
+from ..files import read_failure
+
 RESULTS = "results"  # the parent folder of run directories that are not named by the user
 RECIPE = "recipe.yaml"
 RECORD = "run.json"
+LOCK = ".lock"  # held by the process that trains the run
 EVENTS = "events.jsonl"
 METRICS = "metrics.jsonl"
 SKIPPED_FILES = "skipped_files.jsonl"
@@ -33,9 +37,19 @@ def is_checkpoint_name(name: str) -> bool:
 
 
 def checkpoints(run_directory: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
-    named = [path for path in (run_directory / CHECKPOINTS).glob("step-*") if is_checkpoint_name(path.name)]
-    folders = [path for path in named if path.is_dir() and not path.is_symlink()]
+    """The checkpoints of a run, oldest first.
+
+    Raises:
+        CheckpointError: their folder cannot be read. If it is missing, there are none.
+    """
+    folder = run_directory / CHECKPOINTS
+    try:
+        named = [path for path in folder.iterdir() if is_checkpoint_name(path.name)]
+        folders = [path for path in named if path.is_dir() and not path.is_symlink()]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise CheckpointError(read_failure(folder, error)) from None
     return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import GankitError
-from ..files import open_regular
+from ..files import open_regular, read_failure
 
 MAX_LINE = 2**22  # bytes
 MAX_BYTES = 2**27
@@ -126,7 +126,9 @@ def read_log(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[dict[str, Any]]
         if path.exists() and path.stat().st_size > max_bytes:
             raise GankitError(f"{path}: is larger than {max_bytes:,} bytes; shorten it")
         yield from JsonLines.read(path)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise GankitError(read_failure(path, error)) from None
+    except ValueError as error:
         raise GankitError(f"{path}: cannot be read: {error}; delete the damaged line") from None
 
 

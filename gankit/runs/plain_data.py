@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..files import read_failure
 
 MAX_VALUES = 2_000_000
 
@@ -20,12 +21,14 @@ def load_plain_data(file: Path) -> Any:
     """Load a file written by `torch.save`.
 
     Raises:
-        CheckpointError: the file is damaged, or holds more than plain data and tensors.
+        CheckpointError: the file cannot be read, is damaged, or holds more than plain data and tensors.
     """
     try:
         _require_uncompressed(file)
         value = torch.load(file, map_location="cpu", weights_only=True)
         _require_no_expansion(value)
+    except OSError as error:
+        raise CheckpointError(read_failure(file, error)) from None
     except Exception as error:  # unpickling an untrusted file can raise almost any exception
         reason = str(error).split("\n", 1)[0] or type(error).__name__
         raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason[:400]}") from None

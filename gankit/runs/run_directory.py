@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from typing import Any
 from ..distributed.torchrun import launch_id
 from ..errors import GankitError
 from ..events import Event
-from ..files import open_regular, whole_file
+from ..files import open_regular, read_failure, whole_file
 from ..recipe.model import Recipe
 from .checkpoint import holds_only_run
-from .file_names import CHECKPOINTS, EVENTS, RECIPE, RECORD, RESULTS, SKIPPED_FILES
-from .json_lines import MAX_LINE, JsonLines, parse_object, read_object
+from .file_names import CHECKPOINTS, EVENTS, METRICS, RECIPE, RECORD, RESULTS, SKIPPED_FILES
+from .json_lines import MAX_LINE, JsonLines, parse_object, read_log, read_object
 
 MAX_RECORD_BYTES = 2**22
+MAX_METRICS_BYTES = 2**30  # three weeks at twenty steps per second, one line every ten steps
 
 
 def require_unused(directory: Path) -> None:
@@ -109,12 +110,18 @@ def create_run_directory(wanted: Path | None, name: str) -> Path:
         raise GankitError(f"{wanted or RESULTS}: cannot be created: {error.strerror or error}") from None
 
 
+def completed_steps(directory: Path) -> int:
+    """The last step that the records of a run show as completed. Raises: GankitError: its metrics are damaged."""
+    ended = read_record(directory).get("ended")
+    lines = [ended if isinstance(ended, Mapping) else {}, *read_log(directory / METRICS, MAX_METRICS_BYTES)]
+    return max(step if isinstance(step := line.get("step"), int) else 0 for line in lines)
+
+
 class RunRecords:
     """Writes ``recipe.yaml``, ``run.json`` and ``events.jsonl`` of a run.
 
     Args:
         directory: of the run.
-        recipe: resolved.
         about: the first entries of ``run.json``: versions, plugins, device.
         events_bytes: the length of ``events.jsonl`` at the checkpoint that the run resumes from; 0 for a new run.
         step: of that checkpoint. Later events of the same step, such as the end of the run, are kept as well.
@@ -123,19 +130,25 @@ class RunRecords:
         GankitError: a file cannot be written.
     """
 
-    def __init__(
-        self, directory: Path, recipe: Recipe, about: Mapping[str, Any], events_bytes: int = 0, step: int = 0
-    ) -> None:
+    def __init__(self, directory: Path, about: Mapping[str, Any], events_bytes: int = 0, step: int = 0) -> None:
         self.directory = directory
-        self.about = {**read_record(directory), **about, "ended": None}
-        self.about.setdefault("started_at", _now())
         try:
-            _write(directory / RECIPE, recipe.to_yaml())
-            self._write_record()
+            before = read_object(directory / RECORD, MAX_RECORD_BYTES)
+        except (FileNotFoundError, ValueError):
+            before = {}
         except OSError as error:
-            raise GankitError(f"{directory}: cannot be written: {error.strerror or error}") from error
+            raise GankitError(read_failure(directory / RECORD, error)) from None
+        self.about = {**before, **about, "ended": None}
+        self.about.setdefault("started_at", _now())
+        with self._explaining_errors():
+            self._write_record()
         events = directory / EVENTS
         self.events = JsonLines(events, keep_bytes=_length_of_events(events, events_bytes, step))
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Write ``recipe.yaml``."""
+        with self._explaining_errors():
+            _write(self.directory / RECIPE, recipe.to_yaml())
 
     def log(self, event: Event, step: int) -> None:
         """Append an event to ``events.jsonl``."""
@@ -154,6 +167,13 @@ class RunRecords:
         self.about["ended"] = {"reason": reason, "at": _now(), "launch": launch_id(), **figures}
         self._write_record()
         self.events.close()
+
+    @contextmanager
+    def _explaining_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise GankitError(f"{self.directory}: cannot be written: {error.strerror or error}") from error
 
     def _write_record(self) -> None:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")

@@ -10,7 +10,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
+from ..files import read_failure
 from ..messages import one_line
+
+
+class MisfitError(CheckpointError):
+    """Saved weights that belong to another network."""
+
 
 TIED = "tied:"  # metadata ``tied:NAME`` is the name under which the tensor that NAME shares is stored
 
@@ -36,7 +42,11 @@ def save_weights(network: nn.Module, file: Path) -> None:
 
 
 def load_weights(network: nn.Module, file: Path) -> None:
-    """Copy the weights in a file into the network. Raises: CheckpointError: the file does not fit the network."""
+    """Copy the weights in a file into the network, which takes them over if it is on the meta device.
+
+    Raises:
+        CheckpointError: the file cannot be read or does not fit.
+    """
     try:
         with safe_open(file, framework="pt") as weights:
             tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118  # not a mapping
@@ -44,6 +54,8 @@ def load_weights(network: nn.Module, file: Path) -> None:
         for key, stored_as in metadata.items():
             if key.startswith(TIED):
                 tensors[key.removeprefix(TIED)] = tensors[stored_as]
-        network.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
-        raise CheckpointError(f"{file}: does not fit this network: {one_line(error)[:400]}") from None
+        network.load_state_dict(tensors, assign=any(tensor.is_meta for tensor in network.parameters()))
+    except OSError as error:
+        raise CheckpointError(read_failure(file, error)) from None
+    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise MisfitError(f"{file}: does not fit this network: {one_line(error)[:400]}") from None

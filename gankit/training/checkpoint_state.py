@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, RecipeError
+from ..messages import MAX_WORD
 from ..runs.checkpoint import Checkpoint
 from .scheduled_parameters import OptimizerSchedule
 from .setup import TrainingSetup
@@ -56,10 +57,12 @@ def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Ma
 
     Raises:
         CheckpointError: the checkpoint is damaged, or does not fit the recipe.
+        RecipeError: the recipe has another optimizer.
     """
     for name, network in setup.state.networks().items():
         source.load_network(name, network)
     saved = source.load_state()
+    _require_same_optimizers(setup, saved.get("training"))
     setup.state.load_counters(saved.get("training", {}))
     _load(_stateful(setup.components), saved.get("components", {}), source.path)
     for schedule in setup.schedules:
@@ -77,6 +80,19 @@ def missing_states(setup: TrainingSetup, saved: Mapping[str, Any]) -> Iterator[s
     """The names of components and callbacks that have no saved state and start anew."""
     for kind, parts in (("components", setup.components), ("callbacks", setup.callbacks.named)):
         yield from (name for name in _stateful(parts) if name not in saved.get(kind, {}))
+
+
+def _require_same_optimizers(setup: TrainingSetup, saved: Any) -> None:
+    """Raises: RecipeError: a saved state belongs to an optimizer of another class. Older checkpoints lack the class."""
+    classes = saved.get("optimizer_classes") if isinstance(saved, Mapping) else None
+    for player, optimizer in setup.state.optimizers.items():
+        now, before = type(optimizer).__name__, classes.get(player) if isinstance(classes, Mapping) else None
+        if before not in (None, now):
+            message = (
+                f"the run's checkpoint holds the state of {str(before)[:MAX_WORD]}, which {now} cannot continue from; "
+                "resume with the optimizer of the run, or start a new run from its weights (initialize)"
+            )
+            raise RecipeError([setup.recipe.document.problem(("optimizers", player), message)])
 
 
 def _stateful(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .step import StepRunner
 
 TIME_LIMIT = "time limit (train.max_hours)"  # the ending of a run that reached it
 DONE = "done"
+SEGMENT_END = "end of a segment"  # the run continues with the settings of the next one
 
 
 class TrainingLoop:
@@ -61,8 +62,9 @@ class TrainingLoop:
             self._started = time.monotonic()
             seconds_before = self._recorder.seconds
             self.requests.synchronize()
-            while not self._progress.finished and self.requests.stop_reason is None:
+            while not (self._progress.finished or self._progress.segment_ended) and self.requests.stop_reason is None:
                 self._step()
+                self._recorder.save_recipe()
                 self._recorder.seconds = seconds_before + time.monotonic() - self._started
                 self._after_step(run)
                 if self._recovered(run):
@@ -74,7 +76,7 @@ class TrainingLoop:
             raise
         except BaseException as error:
             self._fail(run, error)
-        self._end(run, DONE if self._progress.finished else str(self.requests.stop_reason))
+        self._end(run, DONE if self._progress.finished else self.requests.stop_reason or SEGMENT_END)
 
     def _step(self) -> None:
         """Run one step and check it for NaN and infinity."""
@@ -126,7 +128,7 @@ class TrainingLoop:
         try:
             self._recorder.log(Ended(reason))
             self._call("on_run_end", run)
-            self.requests.save |= self.requests.stop_reason is not None
+            self.requests.save |= self.requests.stop_reason is not None or self._progress.segment_ended
             self.requests.synchronize_save()
             self._save_if_requested(run)
             self._recorder.end(reason)

@@ -25,6 +25,7 @@ class Progress:
         self.length = recipe.train
         self.images_per_step = recipe.loader.batch_size * recipe.train.discriminator_steps
         self._images_per_epoch, self._state = images_per_epoch, state
+        self._segment_end = recipe.segments[0].step if recipe.segments else None
 
     @property
     def epoch(self) -> int:
@@ -44,6 +45,11 @@ class Progress:
             return length.steps
         images = length.images if length.images is not None else (length.epochs or 0) * self._images_per_epoch
         return state.step + max(0, math.ceil((images - state.images) / self.images_per_step))
+
+    @property
+    def segment_ended(self) -> bool:
+        """Whether the run has reached the next segment of its recipe, whose settings differ."""
+        return self._segment_end is not None and self._state.step >= self._segment_end
 
     @property
     def finished(self) -> bool:

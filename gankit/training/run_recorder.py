@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..anomaly.detect import not_finite_in
 from ..errors import CheckpointError, GankitError
-from ..events import Event, NotSaved, Resumed, Started
+from ..events import Event, Notice, NotSaved, Resumed, Started
+from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, save_checkpoint
+from ..runs.file_names import checkpoints
 from ..runs.run_directory import RunRecords, create_run_directory, write_skipped_files
+from ..runs.run_lock import RunLock
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
 
@@ -35,8 +38,11 @@ class RunRecorder:
         self._setup, self._state, self._processes = setup, setup.state, setup.processes
         self._directory = directory
         self._records: RunRecords | None = None  # of rank 0
+        self._lock: RunLock | None = None  # of rank 0
         self._started = self._resumed = False
+        self._first_events: Sequence[Event] = ()
         self._missing_states: list[str] = []
+        self._unsaved_recipe: Recipe | None = None
         self._events_bytes = 0
         self._saved_step: int | None = None
         self._initial_state: InitialState | None = None  # to roll back to, until there is a checkpoint
@@ -48,13 +54,21 @@ class RunRecorder:
             raise GankitError("the run has not started: it has no directory yet")
         return self._directory
 
-    def restore(self, checkpoint: Checkpoint | None) -> None:
+    def restore(
+        self, checkpoint: Checkpoint | None, events: Sequence[Event] = (), recipe: Recipe | None = None
+    ) -> None:
         """Continue an earlier run: from its checkpoint, or from the start if it has none.
+
+        Args:
+            checkpoint: of the run.
+            events: logged when the run starts.
+            recipe: written to ``recipe.yaml`` after the first step; None leaves the file as it is.
 
         Raises:
             CheckpointError: the checkpoint does not fit the recipe.
         """
-        self._resumed = True
+        self._resumed, self._first_events = True, tuple(events)
+        self._unsaved_recipe = recipe
         if checkpoint is None:
             return
         saved = restore_state(self._setup, checkpoint)
@@ -85,12 +99,25 @@ class RunRecorder:
         if not self._resumed:
             name = self._setup.recipe.name
             self._directory = self._processes.on_rank_zero(lambda: create_run_directory(self._directory, name))
-        self._started = True
         self._processes.on_rank_zero(self._open)
+        self._started = True
         self.log(Resumed(self._missing_states or None) if self._resumed else Started())
+        for event in self._first_events:
+            self.log(event)
+        if self._lock is not None and self._lock.fault is not None:
+            message = (
+                f"{self.directory}: cannot be locked ({self._lock.fault}): do not train it in two processes at once"
+            )
+            self.log(Notice("not_locked", message))
+
+    def save_recipe(self) -> None:
+        """Save the recipe of a resumed run. Called after a step, which has shown that its new settings work."""
+        if self._records is not None and self._unsaved_recipe is not None:
+            self._records.write_recipe(self._unsaved_recipe)
+            self._unsaved_recipe = None
 
     def keep_initial_state(self) -> None:
-        """Keep the current state in memory if there is no checkpoint to roll back to."""
+        """Keep the current state in memory if the run has no checkpoint to roll back to."""
         if self.checkpoint is None:
             self._initial_state = InitialState(self._state.networks(), collect_state(self._setup))
 
@@ -129,14 +156,25 @@ class RunRecorder:
 
     def end(self, reason: str) -> None:
         """Record how the run ended, and close the records."""
-        if self._records is not None:
-            self._records.end(reason, self._state.step, self._state.images, self.seconds)
+        try:
+            if self._records is not None:
+                self._records.end(reason, self._state.step, self._state.images, self.seconds)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def _open(self) -> None:
+        """Lock the directory and open the records. The other ranks do neither."""
+        self._lock = RunLock(self.directory)
+        if self._resumed and self.checkpoint != next(iter(checkpoints(self.directory)[-1:]), None):
+            self._lock.release()
+            raise GankitError(f"{self.directory}: the run has been continued since it was opened; resume it again")
         about, step = self._setup.about, self._state.step
-        self._records = RunRecords(self.directory, self._setup.recipe, about, self._events_bytes, step)
+        self._records = RunRecords(self.directory, about, self._events_bytes, step)
         if self._setup.data is not None:
             write_skipped_files(self.directory, self._setup.data.skipped)
+        if not self._resumed:
+            self._records.write_recipe(self._setup.recipe)
 
     def _save(self) -> Path | None:
         """The path of a new checkpoint, or None if a weight is NaN or infinite."""

@@ -64,6 +64,7 @@ class TrainState:
             "position": self.position,
             "skipped": list(self.skipped),
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
+            "optimizer_classes": {player: type(optimizer).__name__ for player, optimizer in self.optimizers.items()},
             "ema_updates": None if self.ema is None else int(self.ema.n_averaged),
         }
 

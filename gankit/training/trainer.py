@@ -14,11 +14,12 @@ from ..data.resize import to_uint8
 from ..device.seeding import AUGMENT, seeded
 from ..events import Event, as_event
 from ..interfaces import NotFinite, Scalars
+from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import checkpoints
 from ..sampling.samples import generate_images
 from .generator_copy import GeneratorCopy
-from .loop import TrainingLoop
+from .loop import SEGMENT_END, TrainingLoop
 from .progress import Progress
 from .run_recorder import RunRecorder
 from .setup import TrainingSetup
@@ -110,17 +111,29 @@ class Trainer:
         return self.progress.total_steps
 
     @property
+    def segment_ended(self) -> bool:
+        """Whether the run goes on with the next segment of its recipe: resume its directory."""
+        return self.ending == SEGMENT_END
+
+    @property
     def finished(self) -> bool:
         """Whether the run has reached the length that its recipe sets."""
         return self.progress.finished
 
-    def restore(self, checkpoint: Checkpoint | None) -> None:
+    def restore(
+        self, checkpoint: Checkpoint | None, events: Sequence[Event] = (), recipe: Recipe | None = None
+    ) -> None:
         """Continue an earlier run in its directory: from its checkpoint, or from the start if it has none.
+
+        Args:
+            checkpoint: of the run.
+            events: logged when the run starts.
+            recipe: written to ``recipe.yaml`` after the first step; None leaves the file as it is.
 
         Raises:
             CheckpointError: the checkpoint does not fit the recipe.
         """
-        self._recorder.restore(checkpoint)
+        self._recorder.restore(checkpoint, events, recipe)
         self._steps.drop_prefetched()
 
     def step(self) -> Scalars:
@@ -128,7 +141,10 @@ class Trainer:
         return self._steps.step()
 
     def fit(self) -> None:
-        """Train to the end, with callbacks. A finished run stays as it is."""
+        """Train to the end, with callbacks. A finished run stays as it is.
+
+        A recipe with ``segments`` ends at each of them: resume the run for the next one while `segment_ended` is set.
+        """
         for _ in self:
             pass
 

@@ -53,7 +53,7 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], nam
         *([("further scalars", others)] if others else []),
     ]
     figure = Figure(figsize=(9, 0.7 + 2.7 * len(panels)), dpi=DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     column = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
     windows = [
         _draw_panel(axes, quantity, {n: (*curves[n], style) for n, style in styles.items() if n in curves})
@@ -69,7 +69,7 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], nam
     column[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     column[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     with gankit.whole_file(path) as temporary:
-        figure.savefig(temporary, format="png")
+        canvas.print_png(temporary)  # unlike `savefig`, it does not compute the layout twice
 
 
 def _draw_panel(axes: Axes, quantity: str, curves: Mapping[str, tuple[Sequence[int], Sequence[float], Style]]) -> int:

@@ -36,7 +36,7 @@ def fetch(root: Path, train: bool, source: Any, download: bool, zip_name: str) -
     download or a second process never leaves a partial archive.
 
     Raises:
-        gankit.DataError: there is no intact archive; the message names all ways to get one.
+        gankit.DataError: no intact archive was found; the message lists all ways to get one.
     """
     from torchvision.datasets.utils import check_integrity
 

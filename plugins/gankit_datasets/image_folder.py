@@ -25,7 +25,7 @@ class ImageFolder:
     ``__MACOSX``) and run directories of gankit are ignored; `describe` names them.
 
     Folders at the top level are classes, labelled in the order of their names; deeper folders belong to their class.
-    Images at the top level, with or without folders next to them, mean that there are no classes. A single top folder
+    If the top level contains images, the dataset has no classes, even if there are folders as well. A single top folder
     that contains only folders, as is common in zip files, is skipped. Folders such as ``train`` and ``val`` next to
     each other are refused, as they are not classes. A ``dataset.json`` as written by StyleGAN's ``dataset_tool.py`` has
     the labels instead.

@@ -30,7 +30,7 @@ class Bounds(NamedTuple):
     ratio: float
 
 
-USUAL = Bounds(0.75, 8.0)  # healthy runs: mostly below 0.2; the smallest networks up to 0.8, with a ratio below 3
+USUAL = Bounds(0.75, 8.0)  # healthy runs: mostly below 0.2; at most 1.39, with a ratio of at most 6
 UNEQUAL_RATES = Bounds(0.3, 2.0)  # if the learning rates also differ by `UNEQUAL`
 REPORTED = Bounds(0.15, 2.0)  # of a reported network: as its weights grow, their relative change shrinks
 

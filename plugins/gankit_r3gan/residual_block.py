@@ -14,7 +14,7 @@ GAIN = math.sqrt(2 / (1 + SLOPE**2))  # keeps the variance through a leaky ReLU 
 class ResidualBlock(nn.Module):
     """An inverted bottleneck with a residual connection: 1x1, grouped 3x3, 1x1 (arXiv 2501.05441, sec. 4).
 
-    Bias and leaky ReLU follow the first two convolutions. There is no normalization. The last convolution starts at
+    Bias and leaky ReLU follow the first two convolutions. Nothing is normalized. The last convolution starts at
     zero, so that a block starts as the identity; the initial weights of the others decrease with the number of blocks,
     as in Fixup (arXiv 1901.09321).
 

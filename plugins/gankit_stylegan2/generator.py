@@ -27,8 +27,7 @@ class StyleGAN2Generator(nn.Module):
     For 32x32 images and 512 latent dimensions, the defaults give StyleGAN2-ADA's network for CIFAR-10 (arXiv
     2006.06676, appendix D): 512 channels in all feature maps, two mapping layers, no style mixing; 19,947,539
     parameters, or 20,215,315 with ten classes. For 1024x1024 images, ``width: 32, mapping_layers: 8, style_mixing:
-    0.9`` gives StyleGAN2's network for faces (config F) with 30,370,060 parameters. Images are not bounded: there is no
-    tanh.
+    0.9`` gives StyleGAN2's network for faces (config F) with 30,370,060 parameters. No tanh bounds the output.
 
     With classes, an embedding of the label is concatenated with the latent vector.
 

@@ -62,7 +62,10 @@ class TestErrors:
                 ["--metrics", "unsaid"],
                 r"metric 'unsaid': 'better' should map names of scores to lower or higher; got .*'more'.*",
             ),
-            (["--device", "cuda:99"], r"--device: 'cuda:99' is not available: torch finds \d+ CUDA devices; try 'auto'"),
+            (
+                ["--device", "cuda:99"],
+                r"--device: 'cuda:99' is not available: torch finds \d+ CUDA devices; try 'auto'",
+            ),
             (["--samples", "1"], r"metric 'gap': needs 2 generated images or more; got 1; raise --samples"),
             (["--device", "gpu"], r"--device: should be auto, cpu, mps, cuda or cuda:N; got 'gpu'"),
             (

@@ -37,7 +37,7 @@ class TestList:
 
     def test_a_kind_without_components(self, cli, monkeypatch):
         monkeypatch.setattr("gankit.cli.list.make_runtime", lambda plugins: gankit.Runtime(discover=False))
-        assert cli("list", "metrics") == (0, "there are no metrics\n", "")
+        assert cli("list", "metrics") == (0, "no registered metrics\n", "")
 
     def test_an_unknown_kind(self, cli):
         assert cli("list", "lossess") == (2, "", "error: unknown kind 'lossess'; did you mean 'losses'?\n")

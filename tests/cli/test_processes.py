@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import gankit
 
 
@@ -40,6 +42,7 @@ class TestProcesses:
         os.close(writer)
         assert b"Traceback" not in done.stderr
 
+    @pytest.mark.slow  # other tests send it within one process, and to a group
     def test_sigterm_saves_and_exits(self, tiny, tmp_path):
         words = [str(tiny[0]), "train.steps=100000", "--plugin", str(tiny[2]), "--out", "mine"]
         process = subprocess.Popen([sys.executable, "-m", "gankit", "run", *words], stdout=subprocess.PIPE, text=True)

@@ -50,8 +50,8 @@ class TestSample:
     @pytest.mark.parametrize(
         ("words", "message"),
         [
-            (["--classes", "bb"], "--classes: there is no class 'bb'"),
-            (["--classes", "2"], "--classes: there is no class '2'"),
+            (["--classes", "bb"], "--classes: unknown class 'bb'"),
+            (["--classes", "2"], "--classes: unknown class '2'"),
             (["--classes", "a,b", "--count", 1], "--count 1: is less than the number of classes, 2"),
             (["--classes", "a", "labels=[0]"], "labels and --classes both"),
             (["--out", "latents.gif"], "add --interpolate"),

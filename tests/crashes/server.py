@@ -7,6 +7,7 @@ seconds of training, or before its n-th operation on files.
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import math
@@ -24,6 +25,7 @@ import torch
 import gankit.assembly
 import gankit.cli.main
 import gankit.cli.run
+import gankit.registry
 import gankit.runtime
 
 OPERATIONS = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate", "os.link")
@@ -47,6 +49,7 @@ RECIPE = {
 def main() -> None:
     """Answer until there is no more to read."""
     torch.set_num_threads(1)
+    gankit.registry.signature_schema = functools.cache(gankit.registry.signature_schema)  # made before the forks
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(sys.stderr):
         runtime = gankit.Runtime()
         runtime.assemble(gankit.Recipe.parse(RECIPE), Path(folder, "run")).fit()  # imports all that a run does

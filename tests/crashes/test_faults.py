@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import gankit
+from gankit.runs.file_names import checkpoints
 from gankit.runs.run_directory import RunRecords
 
 FULL = "No space left on device"
@@ -88,7 +89,7 @@ def test_a_call_of_the_system_fails(runtime, recipe, whole, tmp_path, outcome, r
         assert str(directory) in str(caught.value)
         saved.append(require_whole(directory) if directory.exists() else None)
         again = (
-            runtime.resume(directory)
+            runtime.resume(directory, restart=not checkpoints(directory))
             if (directory / "recipe.yaml").is_file() and (directory / "recipe.yaml").stat().st_size
             else runtime.assemble(made, tmp_path / f"again{number}")
         )
@@ -119,7 +120,7 @@ def test_each_file_in_turn_is_larger_than_the_disk(runtime, recipe, whole, tmp_p
             shutil.rmtree(directory)
             runtime.assemble(made, directory).fit()
         else:
-            runtime.resume(directory).fit()
+            runtime.resume(directory, restart=not checkpoints(directory)).fit()
         assert outcome(directory) == whole, f"files of at most {size - 1} bytes"
 
 
@@ -157,10 +158,11 @@ def test_a_file_in_place_of_the_checkpoints(cli, recipe, tiny_plugin_file, tmp_p
     assert said.err == (
         "error: run/checkpoints/step-00000002: cannot be written: Not a directory; earlier checkpoints are complete\n"
     )
-    assert "there is no checkpoint" in said.out
+    assert "no checkpoint was saved" in said.out
     assert "gankit resume run --plugin" in said.out
+    assert said.out.rstrip().endswith(" --restart")
     (tmp_path / "run/checkpoints").unlink()
-    assert cli("resume", "run", "--plugin", tiny_plugin_file).code == 0
+    assert cli("resume", "run", "--plugin", tiny_plugin_file, "--restart").code == 0
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
@@ -215,4 +217,4 @@ def test_events_of_the_checkpoints_step_stay(runtime, recipe, tmp_path):
 
 def test_records_that_cannot_be_written(tmp_path, recipe):
     with pytest.raises(gankit.GankitError, match="nowhere: cannot be written: No such file or directory"):
-        RunRecords(tmp_path / "nowhere", gankit.Recipe.load(recipe), {})
+        RunRecords(tmp_path / "nowhere", {})

@@ -71,7 +71,8 @@ def kill_again_and_again(start, words, directory, moments, require_whole):
 
     def play(**how):
         begun = (directory / "recipe.yaml").is_file() and (directory / "recipe.yaml").stat().st_size
-        command = ["resume", directory.name] if begun else ["run", "everything.yaml", "--out", directory.name]
+        again = [] if any(directory.glob("checkpoints/step-*")) else ["--restart"]
+        command = ["resume", directory.name, *again] if begun else ["run", "everything.yaml", "--out", directory.name]
         if directory.exists() and not begun:  # killed before there was anything
             ended = start("resume", directory.name, *words)
             assert ended.status == 2
@@ -170,5 +171,6 @@ def test_every_recipe(path, start, data, tmp_path, outcome, require_whole):
         log.read_text()
     )
     killed_at = require_whole(tmp_path / "parts")
-    assert start("resume", "parts").status == 0, log.read_text()
+    again = ["--restart"] if killed_at < 0 else []
+    assert start("resume", "parts", *again).status == 0, log.read_text()
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "whole"), f"resumed from step {killed_at}"

@@ -38,7 +38,9 @@ class RandomImages:
 
 def loader(count=20, side=12, size=8, seed=0, classes=3, **settings):
     image = gankit.ImageSpec(size, size, 3, classes)
-    return Loader(RandomImages(count, side), image, Settings(**{"batch_size": 4, **settings}), seed, torch.device("cpu"))
+    return Loader(
+        RandomImages(count, side), image, Settings(**{"batch_size": 4, **settings}), seed, torch.device("cpu")
+    )
 
 
 @given(st.integers(1, 40), st.integers(0, 2**62), st.integers(0, 5), st.integers(1, 30))

@@ -168,7 +168,10 @@ class TestRealFeaturesCache:
             real_features(real(noise(4)), extractor())
         sentences = []
         real_features(real(noise(4)), extractor(), warn=sentences.append)
-        assert re.fullmatch(r"data/gankit-features/colours-\S+: features of the real images cannot be cached: .*", sentences[0].replace(f"{Path.cwd()}/", ""))
+        assert re.fullmatch(
+            r"data/gankit-features/colours-\S+: features of the real images cannot be cached: .*",
+            sentences[0].replace(f"{Path.cwd()}/", ""),
+        )
 
 
 class TestComputeScores:

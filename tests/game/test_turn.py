@@ -30,7 +30,9 @@ def test_latents_are_those_of_the_fakes_with_many_heads(with_follower, fresh):
 
 
 def test_uniform_draws_new_numbers_in_every_call():
-    turn = make_turn("discriminator", lambda z: z[:, :3, None, None], lambda images: images.mean(), torch.zeros(5, 3, 1, 1))
+    turn = make_turn(
+        "discriminator", lambda z: z[:, :3, None, None], lambda images: images.mean(), torch.zeros(5, 3, 1, 1)
+    )
     first, second = turn.uniform(4), turn.uniform(4)
     assert first.shape == second.shape == (5, 4)
     assert not torch.equal(first, second)

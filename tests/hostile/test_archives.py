@@ -129,7 +129,9 @@ def test_thousands_of_damaged_images_give_a_short_message(tmp_path, zipped):
     """If more than half of the first images are damaged, the others are not decoded."""
     path = zipped(tmp_path / "x.zip", **{f"a/{number}.png": b"" for number in range(5_000)})
     for on_error in ("skip", "refuse"):
-        with pytest.raises(gankit.DataError, match=r"of 1024 images cannot be used: .*the rest was not checked") as caught:
+        with pytest.raises(
+            gankit.DataError, match=r"of 1024 images cannot be used: .*the rest was not checked"
+        ) as caught:
             ImageFolder(path=path, on_error=on_error).prepare()
         assert len(str(caught.value)) < 1_000
 

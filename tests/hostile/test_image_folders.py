@@ -142,5 +142,7 @@ class TestFolders:
 
     def test_evaluating_large_images_requires_a_size(self, tmp_path):
         Image.new("L", (5_000, 5_000)).save(tmp_path / "x.png")
-        with pytest.raises(gankit.DataError, match=r"are 5000 x 5000; images of more than 16,777,216 pixels .* --size N"):
+        with pytest.raises(
+            gankit.DataError, match=r"are 5000 x 5000; images of more than 16,777,216 pixels .* --size N"
+        ):
             FolderImages(tmp_path, 3, 1, 0)

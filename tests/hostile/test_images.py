@@ -75,7 +75,9 @@ def test_other_formats_with_the_suffix_of_an_image(tmp_path, form, zipped, skipp
         read_zip(path, ("a", "b"), gankit.ImageSpec(32, 32, 3))
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "z.png").write_bytes(data)
-    with pytest.raises(gankit.DataError, match=r"z.png: cannot be read as an image: is not an image in a supported format"):
+    with pytest.raises(
+        gankit.DataError, match=r"z.png: cannot be read as an image: is not an image in a supported format"
+    ):
         FolderImages(tmp_path / "pictures", 3, 1, 0)
 
 

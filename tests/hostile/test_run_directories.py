@@ -127,9 +127,10 @@ def require_success_or_one_error(said: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_doctor_and_compare_with_random_changes(cli, run, trained):
+@pytest.mark.parametrize("numbers", [range(25), pytest.param(range(25, 200), marks=pytest.mark.slow)])
+def test_doctor_and_compare_with_random_changes(cli, run, trained, numbers):
     codes = set()
-    for number in range(50):
+    for number in numbers:
         draw = random.Random(number)
         change(draw, run)
         said = cli("doctor", run)
@@ -144,13 +145,14 @@ def test_doctor_and_compare_with_random_changes(cli, run, trained):
 
 def test_resume_with_random_changes(trained, tmp_path):
     """It succeeds or raises a GankitError."""
+    runtime = gankit.Runtime()
     for number in range(5):
         run = Path(shutil.copytree(trained, tmp_path / f"run{number}"))
         draw = random.Random(number)
         for _ in range(3):
             change(draw, run)
         try:
-            gankit.Runtime().resume(run, ["train.steps=5"]).fit()
+            runtime.resume(run, ["train.steps=5"]).fit()
         except gankit.GankitError:
             continue
         assert (run / "checkpoints/step-00000005").is_dir()

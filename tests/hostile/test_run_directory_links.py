@@ -84,7 +84,9 @@ class TestRunDirectories:
             case _:
                 (run / "run.json").unlink()
         before = contents(Path("victim"))
-        with pytest.raises(GankitError, match="checkpoints: leads out of .* which must hold checkpoints of this run and nothing else"):
+        with pytest.raises(
+            GankitError, match="checkpoints: leads out of .* which must hold checkpoints of this run and nothing else"
+        ):
             gankit.Runtime().resume(run, ["train.steps=5"])
         assert contents(Path("victim")) == before
 

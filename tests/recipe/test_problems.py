@@ -80,7 +80,7 @@ class TestAllProblems:
     def test_unknown_component(self, runtime):
         with pytest.raises(RecipeError, match="no loss is called 'qqq'; known: bce, hinge, lsgan"):
             runtime.load(DCGAN, ["loss=qqq"])
-        with pytest.raises(RecipeError, match="no augmentation is called 'x'; there are none"):
+        with pytest.raises(RecipeError, match="no augmentation is called 'x'; known: none"):
             runtime.load(DCGAN, ["augmentations=[x]"])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import errno
 import json
+import os
 from collections import OrderedDict, defaultdict, namedtuple
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+import gankit
 from gankit import CheckpointError
 from gankit.runs.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
 from gankit.runs.file_names import checkpoints
+from gankit.runs.json_lines import read_log
 
 Pair = namedtuple("Pair", "a b")
 
@@ -194,3 +197,81 @@ class TestFolders:
         manifest = json.loads((path / "manifest.json").read_text())
         assert (manifest["format"], manifest["step"], manifest["about"]) == (1, 12, 1)
         assert sorted([*manifest["files"], "manifest.json"]) == sorted(file.name for file in path.iterdir())
+
+
+class TestAdvice:
+    """Deleting a checkpoint is advised only if it is known to be damaged."""
+
+    @pytest.fixture
+    def run(self, trained_run, tmp_path):
+        return tmp_path / trained_run()
+
+    def refusal(self, runtime, run):
+        with pytest.raises(gankit.CheckpointError) as error:
+            runtime.resume(run)
+        return str(error.value)
+
+    @pytest.mark.parametrize("damage", ["other bytes", "missing file", "cut manifest"])
+    def test_a_damaged_checkpoint_is_to_be_deleted(self, run, tiny_runtime, damage):
+        newest = checkpoints(run)[-1]
+        if damage == "other bytes":
+            (newest / "state.pt").write_bytes(b"x")
+        elif damage == "missing file":
+            (newest / "state.pt").unlink()
+        else:
+            (newest / "manifest.json").write_text('{"format": 1, ')
+        assert f"to train from the start with --restart, delete {newest} and" in self.refusal(tiny_runtime, run)
+
+    def test_a_newer_format_asks_for_a_newer_version(self, run, tiny_runtime):
+        manifest = checkpoints(run)[-1] / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 2'))
+        said = self.refusal(tiny_runtime, run)
+        assert said.endswith("reads format 1; a newer version wrote the checkpoint: update gankit")
+        assert "delete" not in said
+
+    @pytest.mark.parametrize(
+        ("number", "advice"),
+        [(errno.EACCES, "change its permissions, or use"), (errno.EIO, "check the disk or network, and try again")],
+    )
+    @pytest.mark.parametrize("name", ["manifest.json", "state.pt", "generator.safetensors"])
+    def test_a_file_that_cannot_be_read_is_not_called_damaged(
+        self, run, tiny_runtime, monkeypatch, name, number, advice
+    ):
+        real = os.open
+
+        def failing(path, *args, **kwargs):
+            if str(path).endswith(name):
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, *args, **kwargs)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", failing)
+            said = self.refusal(tiny_runtime, run)
+        assert name in said
+        assert advice in said
+        assert "delete" not in said
+        assert tiny_runtime.resume(run).state.step == 3
+
+    def test_a_folder_of_checkpoints_that_cannot_be_read_is_not_empty(self, run, tiny_runtime, monkeypatch):
+        real = Path.iterdir
+
+        def failing(path):
+            if path.name == "checkpoints":
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "iterdir", failing)
+            assert "checkpoints: cannot be read: permission denied" in self.refusal(tiny_runtime, run)
+
+    def test_a_log_that_cannot_be_read_is_not_called_damaged(self, tmp_path, monkeypatch):
+        (tmp_path / "log.jsonl").write_text("{}\n")
+
+        def failing(*args, **kwargs):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "open", failing)
+            with pytest.raises(gankit.GankitError, match="check the disk or network, and try again"):
+                list(read_log(tmp_path / "log.jsonl"))
+        assert list(read_log(tmp_path / "log.jsonl")) == [{}]

@@ -123,7 +123,12 @@ def test_labels_follow_the_class_frequencies_of_the_data(runtime, recipe, tmp_pa
     generator = gankit.load_generator(tmp_path / "run", plugins=[SamplingPlugin()])
     drawn = generator.sample(400, seed=5)
     labels = drawn[:, 0, 0, 0].long()
-    assert torch.bincount(labels, minlength=4).tolist() == [pytest.approx(300, abs=40), pytest.approx(100, abs=40), 0, 0]
+    assert torch.bincount(labels, minlength=4).tolist() == [
+        pytest.approx(300, abs=40),
+        pytest.approx(100, abs=40),
+        0,
+        0,
+    ]
     assert torch.equal(trainer.sample(400, seed=5), drawn)
     rows = generator.interpolate(400, 1, seed=5)
     assert torch.equal(rows[:, 0, 0, 0, 0].long(), labels)

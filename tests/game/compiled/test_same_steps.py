@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -30,8 +31,8 @@ def test_convolutions(assemble, changes, assert_same_steps):
     ("peculiarity", "regularizers"),
     [
         pytest.param("batch norm", [R1], marks=pytest.mark.slow),  # a lazy R1 is below
-        ("batch norm", [{"name": "gradient_penalty"}]),
-        ("batch norm", [{"name": "logits_first"}]),
+        pytest.param("batch norm", [{"name": "gradient_penalty"}], marks=pytest.mark.slow),  # without it above
+        pytest.param("batch norm", [{"name": "logits_first"}], marks=pytest.mark.slow),  # spectral norm below
         ("batch norm", [R1 | {"interval": 2}, R2 | {"interval": 3}]),
         ("spectral norm", [{"name": "logits_first"}]),
         ("spectral norm", [R1, R2]),
@@ -58,7 +59,7 @@ def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, 
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("regularizer", ["gradient_penalty", "logits_first", "of_fakes"])
+@pytest.mark.parametrize("regularizer", ["gradient_penalty", pytest.param("logits_first", marks=pytest.mark.slow), "of_fakes"])
 def test_a_discriminator_that_cannot_be_compiled_in_one_piece_takes_its_penalties_eagerly(assemble, tmp_path, regularizer, assert_same_steps):  # fmt: skip
     changes = {"discriminator": {"name": "critic", "peculiarity": "break"}, "regularizers": [{"name": regularizer}]}
     trainer = assert_same_steps(assemble, **PLAIN, **changes)
@@ -113,12 +114,12 @@ def test_bf16(assemble, assert_same_gradients):
 def test_resumed_is_as_never_stopped(assemble, runtime, tmp_path, tensors):
     changes = {"discriminator": {"name": "critic", "peculiarity": "batch norm"}, "regularizers": [R1], **PLAIN}
     changes |= {"callbacks": [{"name": "checkpoint", "every": 2}], "train": {"steps": 4, "deterministic": True}}
-    whole = assemble(run_dir=tmp_path / "whole", **changes)
-    whole.fit()
-    for _ in (parts := assemble(run_dir=tmp_path / "parts", **changes)):
-        if parts.state.step == 2:
-            break
+    for _ in (whole := assemble(run_dir=tmp_path / "whole", **changes)):
+        if whole.state.step == 2:
+            shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+    assert whole.state.step == 4
     resumed = runtime.resume(tmp_path / "parts")
+    assert resumed.state.step == 2
     resumed.fit()
     for one, other in zip(tensors(whole), tensors(resumed), strict=True):
         assert torch.equal(one, other)

@@ -137,7 +137,11 @@ def test_a_policys_share_of_p() -> None:
     assert cut == pytest.approx(0.3, abs=0.04)
 
 
-CASES = [*(((name,), (2, 3, 3)) for name in POLICIES), (("blit", "geom"), (1, 3, 4)), (POLICIES, (1, 3, 5))]
+CASES = [
+    *(pytest.param((name,), (2, 3, 3), marks=pytest.mark.slow) for name in POLICIES),
+    (("blit", "geom"), (1, 3, 4)),
+    (POLICIES, (1, 3, 5)),
+]
 
 
 @pytest.mark.parametrize(("names", "size"), CASES, ids=str)

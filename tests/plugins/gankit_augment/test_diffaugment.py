@@ -171,7 +171,7 @@ def test_policies_apply_in_the_order_given() -> None:
     assert bool((cut_last == 0).flatten(1).any(1).all())
 
 
-@pytest.mark.parametrize("policy", [*ALL, ALL], ids=str)
+@pytest.mark.parametrize("policy", [*(pytest.param(one, marks=pytest.mark.slow) for one in ALL), ALL], ids=str)
 def test_derivatives(policy: Any) -> None:
     names = [policy] if isinstance(policy, str) else policy
     images = random_images(2, 2, 4, 6).requires_grad_()

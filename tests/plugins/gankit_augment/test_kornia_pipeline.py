@@ -203,7 +203,7 @@ def test_derivatives_and_penalty(name: str) -> None:
     assert slope == pytest.approx(((sides[0] - sides[1]) / (2 * step)).item(), rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("name", ["RandomAffine", "RandomCrop", "RandomGaussianBlur", "RandomHue"])
+@pytest.mark.parametrize("name", ["RandomAffine", "RandomHue", *(pytest.param(name, marks=pytest.mark.slow) for name in ("RandomCrop", "RandomGaussianBlur"))])
 def test_gradgradcheck(name: str) -> None:
     spec = gankit.ImageSpec(4, 6, 3)
     transform, images = named(name, spec), random_images(1, spec).requires_grad_()

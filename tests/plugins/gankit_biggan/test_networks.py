@@ -55,7 +55,7 @@ def test_shapes_and_range(
     assert BigGANDiscriminator(image, width=1)(images, labels).shape == (n,)
 
 
-@pytest.mark.parametrize("image", [CIFAR, gankit.ImageSpec(14, 28, 1)])
+@pytest.mark.parametrize("image", [CIFAR, pytest.param(gankit.ImageSpec(14, 28, 1), marks=pytest.mark.slow)])
 def test_conformance(image: gankit.ImageSpec) -> None:
     check_generator(BigGANGenerator, image, width=2)
     check_discriminator(BigGANDiscriminator, image, width=4)

@@ -3,10 +3,10 @@
 from itertools import pairwise
 
 import pytest
-import torch
 from torch import nn
 
 import gankit
+from gankit.assembly.dry_run import meta_device
 from gankit_biggan.networks import BigGANDiscriminator, BigGANGenerator
 
 CIFAR = gankit.ImageSpec(32, 32, 3, classes=10)
@@ -63,7 +63,7 @@ def test_parameter_counts_for_cifar10() -> None:
     ],
 )
 def test_parameter_counts_for_imagenet(size: int, latent_dim: int, generator: int, discriminator: int) -> None:
-    with torch.device("meta"):
+    with meta_device():
         image = gankit.ImageSpec(size, size, 3, classes=1000)
         # left out for the time it takes; it adds no parameters
         assert parameter_count(BigGANGenerator(image, latent_dim, spectral_norm=False)) == generator

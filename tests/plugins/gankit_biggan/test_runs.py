@@ -43,7 +43,7 @@ def assembled(folder: Path, run: bool = True, **values: object) -> gankit.Traine
     return runtime.assemble(runtime.load(path), folder / "run" if run else None)
 
 
-@pytest.mark.parametrize("conditional", ["true", "false"])
+@pytest.mark.parametrize("conditional", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_a_checkpoint_is_sampled_with_truncation(conditional: str, tmp_path: Path) -> None:
     trainer = assembled(tmp_path, conditional=conditional)
     trainer.fit()

@@ -52,7 +52,5 @@ def test_a_failing_image_check_does_not_stop_the_run(assemble):
     trainer.fit()
     message = "health no longer checks the generated images: RuntimeError: out of memory"
     reason = "its images: RuntimeError: out of memory"
-    assert [event.record() for event in logged[1:-1]] == [
-        {"event": "not_judged", "message": message, "reason": reason}
-    ]
+    assert [event.record() for event in logged[1:-1]] == [{"event": "not_judged", "message": message, "reason": reason}]
     assert ImageChecks.check(watch._image_checks, trainer) == ([], [])

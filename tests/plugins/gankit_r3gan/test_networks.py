@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 import gankit
 from gankit import testing
+from gankit.assembly.dry_run import meta_device
 from gankit_r3gan.networks import R3GANDiscriminator, R3GANGenerator
 
 CIFAR = gankit.ImageSpec(32, 32, 3, classes=10)
@@ -42,7 +43,7 @@ def test_parameter_counts_of_the_paper_for_cifar10() -> None:
     width, inner, groups, blocks = 768, 1536, 96, 4 * 2
     block = width * inner + inner + inner * (inner // groups) * 9 + inner + inner * width
     shared = blocks * block + width * 4 * 4 + 3 * width  # the basis, and a 1x1 convolution of the colours
-    with torch.device("meta"):
+    with meta_device():
         assert count(R3GANGenerator(CIFAR, 64)) == shared + (64 + 64) * width + 10 * 64 == 20_781_952
         assert count(R3GANDiscriminator(CIFAR)) == shared + width * width + 10 * width == 21_280_512
         without = gankit.ImageSpec(32, 32, 3)
@@ -51,7 +52,7 @@ def test_parameter_counts_of_the_paper_for_cifar10() -> None:
 
 
 def test_shapes_of_the_paper_for_cifar10() -> None:
-    with torch.device("meta"):
+    with meta_device():
         labels = torch.zeros(2, dtype=torch.int64)
         generator = R3GANGenerator(CIFAR, 64)
         images = generator(torch.empty(2, 64), labels)

@@ -1,8 +1,8 @@
 """Parameter counts of the networks against the tables of arXiv 1802.05957."""
 
-import torch
 
 import gankit
+from gankit.assembly.dry_run import meta_device
 from gankit_resnet.discriminator import ResNetDiscriminator
 from gankit_resnet.generator import ResNetGenerator
 
@@ -47,7 +47,7 @@ def test_parameters_of_the_networks_for_imagenet():
     """As arXiv 1802.05957, appendix B.4, has them for ImageNet, with 1000 classes."""
     image = gankit.ImageSpec(128, 128, 3, classes=1000)
     widths = [1024, 1024, 512, 256, 128, 64]
-    with torch.device("meta"):
+    with meta_device():
         generator = ResNetGenerator(image, 128, width=1024)
         discriminator = ResNetDiscriminator(image, width=1024)
     expected = (128 + 1) * 4 * 4 * 1024 + 2 * 64 + conv(64, 3)

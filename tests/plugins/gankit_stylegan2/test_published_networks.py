@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import gankit
+from gankit.assembly.dry_run import meta_device
 from gankit_stylegan2.discriminator import StyleGAN2Discriminator
 from gankit_stylegan2.generator import StyleGAN2Generator
 
@@ -39,7 +40,7 @@ def expected_discriminator(channels: list[int], residual: bool, classes: int = 0
 
 
 def test_parameter_counts_of_the_published_networks() -> None:
-    with torch.device("meta"):
+    with meta_device():
         for classes, of_generator, of_discriminator in ((0, 19_947_539, 20_720_641), (10, 20_215_315, 23_089_664)):
             image = gankit.ImageSpec(32, 32, 3, classes)
             assert parameter_count(StyleGAN2Generator(image, 512)) == of_generator
@@ -58,7 +59,7 @@ def test_parameter_counts_of_the_published_networks() -> None:
 
 
 def test_shapes_of_the_published_networks() -> None:
-    with torch.device("meta"):
+    with meta_device():
         image = gankit.ImageSpec(1024, 1024, 3)
         generator = StyleGAN2Generator(image, 512, width=32, mapping_layers=8)
         assert generator.synthesis.layers == 18

@@ -42,4 +42,3 @@ class TestEvaluator:
             gankit.GankitError, match=r"generates images with 3 channels, but the real images \('tiny'\) have 1"
         ):
             gankit.Evaluator(trainer, request)
-

@@ -80,7 +80,9 @@ def test_the_scores_are_those_of_the_checkpoint_later_on_a_gpu(make, runtime, co
 def test_a_cache_that_cannot_be_written_is_an_event(make, recwarn):
     Path("data").touch()
     make(callback={}).fit()
-    (notice,) = (event for event in gankit.JsonLines.read(Path("run/events.jsonl")) if event["event"] == "features_not_cached")
+    (notice,) = (
+        event for event in gankit.JsonLines.read(Path("run/events.jsonl")) if event["event"] == "features_not_cached"
+    )
     assert re.search(r"features of the real images cannot be cached: Not a directory", notice["message"])
     assert len(evaluations()) == 1
     assert not recwarn.list

@@ -1,0 +1,122 @@
+"""Whether a run can continue: its newest checkpoint, what has changed since then, and overrides that do not fit it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from ..errors import CheckpointError, Problem, RecipeError
+from ..events import ChangesAccepted, Event, OtherVersions
+from ..interfaces import PLAYERS
+from ..messages import one_line, truncate
+from ..recipe.checked_recipe import CheckedRecipe
+from ..recipe.located_document import KeyPath
+from ..runs.changes import class_difference, find_changes
+from ..runs.checkpoint import Checkpoint, DamagedCheckpointError
+from ..runs.file_names import CHECKPOINTS, RECIPE, checkpoints
+from ..runs.run_directory import completed_steps
+from ..training.setup import TrainingSetup
+
+SHAPING = ("image", "conditional", "latent", "dataset", "generator", "discriminator", "ema")
+"""The sections of a recipe that decide which weights the networks have."""
+
+
+def open_newest_checkpoint(directory: Path, restart: bool) -> Checkpoint | None:
+    """The newest checkpoint of a run, or None if the run starts from the beginning.
+
+    Args:
+        directory: of the run.
+        restart: whether a run may start again although it has completed steps.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be read, there is none although the run has completed steps, or there is
+            one although ``restart`` is set.
+    """
+    found = checkpoints(directory)
+    if found and restart:
+        raise CheckpointError(
+            f"{directory}: has checkpoints, so it cannot be restarted; continue it without --restart, or train anew in "
+            f"another directory: gankit run {directory / RECIPE}"
+        )
+    if not found and not restart and (steps := completed_steps(directory)):
+        raise CheckpointError(
+            f"{directory}: has no checkpoint, although its records reach step {steps:,}. Restore "
+            f"{directory / CHECKPOINTS}, or train from the start and overwrite the records: --restart"
+        )
+    try:
+        return Checkpoint.open(found[-1]) if found else None
+    except DamagedCheckpointError as error:
+        how = f"to continue from {found[-2].name}" if len(found) > 1 else "to train from the start with --restart"
+        raise DamagedCheckpointError(f"{error}; {how}, delete {found[-1]} and resume again") from None
+
+
+def events_for_changes(checkpoint: Checkpoint, setup: TrainingSetup, accept: bool) -> list[Event]:
+    """The events that record what has changed since the checkpoint.
+
+    Raises:
+        RecipeError: the classes differ.
+        CheckpointError: the data or third-party code differ, and ``accept`` is not set.
+    """
+    document = setup.recipe.document
+    if difference := class_difference(checkpoint.manifest, setup.classes):
+        key = "dataset" if setup.classes and checkpoint.manifest["classes"] else "conditional"
+        remedy = "restore the classes and their names, or start a new run"
+        raise RecipeError([document.problem((key,), f"does not fit {checkpoint.path}: {difference}; {remedy}")])
+    changes = find_changes(checkpoint.manifest, setup.manifest)
+    if changes.content and not accept:
+        raise CheckpointError(
+            f"{checkpoint.path}: the run was trained with other data or code. Changed since then: "
+            f"{'; '.join(changes.content)}. Restore them, or continue with the change: --accept-changes"
+        )
+    accepted = [ChangesAccepted(changes.content)] if changes.content else []
+    return [*accepted, *([OtherVersions(changes.versions)] if changes.versions else [])]
+
+
+def explain_misfit(
+    error: CheckpointError, checked: CheckedRecipe, changed: Sequence[KeyPath]
+) -> CheckpointError | RecipeError:
+    """An error at the overrides because of which the saved weights do not fit, or ``error`` itself without any.
+
+    Args:
+        error: which says that the weights of a network do not fit.
+        checked: the recipe with the overrides.
+        changed: the paths of the values that the overrides change.
+    """
+    document = checked.recipe.document
+    message = (
+        "does not fit the networks of the run's checkpoint; resume without this setting, or start a new run "
+        f"({truncate(one_line(error), 300)})"
+    )
+    problems = [document.problem(path, message) for path in changed if path[0] in SHAPING]
+    return RecipeError(problems) if problems else error
+
+
+def require_working_optimizers(checked: CheckedRecipe, setup: TrainingSetup, changed: Sequence[KeyPath]) -> None:
+    """Check that an optimizer with changed parameters can continue from its saved state.
+
+    Raises:
+        RecipeError: its step fails with that state.
+    """
+    problems: list[Problem] = []
+    for player in PLAYERS:
+        section: KeyPath = ("optimizers", player)
+        paths = [path for path in changed if path[:2] == section]
+        states = [(parameter, state) for parameter, state in setup.state.optimizers[player].state.items() if state]
+        if not paths or not states:
+            continue
+        parameter, state = min(states, key=lambda item: item[0].numel())
+        copied = nn.Parameter(parameter.detach().clone())
+        copied.grad = copied.detach() * 0
+        try:
+            optimizer = checked.build(section, [{"params": [copied]}])
+            optimizer.state[copied] = copy.deepcopy(state)
+            optimizer.step()
+        except Exception as error:  # an optimizer may raise anything
+            reason = f"{type(error).__name__}: {one_line(error)}"
+            message = f"the optimizer cannot continue from its saved state with this ({reason}); resume without it"
+            problems += [checked.recipe.document.problem(path, message) for path in paths]
+    if problems:
+        raise RecipeError(problems)

@@ -1,0 +1,178 @@
+"""Overrides on resume are recorded with their step, and the saved recipe reproduces the whole run."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+
+import pytest
+import yaml
+
+import gankit
+from gankit.runs.checkpoint import Checkpoint
+from gankit.runs.file_names import checkpoints
+from gankit.runs.json_lines import JsonLines
+
+CALLBACKS = [{"name": "metrics_log", "every": 1}, {"name": "checkpoint", "every": 2}]
+EVERYTHING = {
+    "latent": {"name": "normal", "dim": 8},
+    "dataset": {"name": "shapes", "count": 40, "size": 16},
+    "ema": {"half_life_images": 40},
+    "augmentations": [{"name": "diffaugment"}],
+    "callbacks": CALLBACKS,
+    "train": {"steps": 4},
+}
+LR = "optimizers.generator.lr"
+
+
+def weights(directory):
+    newest = checkpoints(directory)[-1]
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in newest.glob("*.safetensors")}
+    return newest.name, hashes, Checkpoint.open(newest).load_state()["training"]["position"]
+
+
+def saved(directory):
+    return yaml.safe_load((directory / "recipe.yaml").read_text())
+
+
+def events(directory, kind):
+    return [event for event in JsonLines.read(directory / "events.jsonl") if event["event"] == kind]
+
+
+def play(runtime, recipe, directory):
+    """Train every segment of a recipe, as ``gankit run`` does."""
+    trainer = runtime.assemble(recipe, directory)
+    trainer.fit()
+    ends = [trainer.state.step]
+    while trainer.segment_ended:
+        trainer = runtime.resume(directory)
+        trainer.fit()
+        ends.append(trainer.state.step)
+    return ends
+
+
+@pytest.fixture
+def run(runtime, recipe, tmp_path):
+    """A run of four steps that was continued twice with other settings, and once only for longer."""
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
+    runtime.resume(tmp_path / "run", ["train.steps=6", f"{LR}=0.01", "callbacks.metrics_log.every=2"]).fit()
+    runtime.resume(tmp_path / "run", ["train.steps=7"]).fit()
+    runtime.resume(tmp_path / "run", ["train.steps=9", "loss=hinge", f"{LR}=0.02"]).fit()
+    return tmp_path / "run"
+
+
+def test_the_saved_recipe_has_the_beginning_and_the_segments(run):
+    recipe = saved(run)
+    assert recipe["optimizers"]["generator"]["lr"] == 2e-4
+    assert recipe["loss"]["name"] == "bce"
+    assert recipe["train"]["steps"] == 9
+    assert recipe["segments"] == [
+        {"step": 4, "set": {LR: 0.01, "callbacks.metrics_log.every": 2}},
+        {"step": 7, "set": {"loss": "hinge", LR: 0.02}},
+    ]
+
+
+def test_running_the_saved_recipe_gives_the_same_weights(run, runtime, tmp_path):
+    again = tmp_path / "again"
+    assert play(runtime, runtime.load(run / "recipe.yaml"), again) == [4, 7, 9]
+    assert weights(again) == weights(run)
+    assert saved(again) == saved(run)
+    without = tmp_path / "without"
+    play(runtime, runtime.load(run / "recipe.yaml", ["segments=[]"]), without)
+    assert weights(without) != weights(run)
+
+
+def test_a_new_run_of_it_is_resumed_where_it_was_stopped(run, runtime, tmp_path):
+    trainer = runtime.assemble(runtime.load(run / "recipe.yaml"), tmp_path / "again")
+    for _ in trainer:
+        if trainer.state.step == 3:
+            break
+    for step in (4, 5, 7, 9):
+        trainer = runtime.resume(tmp_path / "again")
+        for _ in trainer:
+            if trainer.state.step == step:
+                break
+    assert weights(tmp_path / "again") == weights(run)
+    assert saved(tmp_path / "again") == saved(run)
+
+
+def test_the_command_plays_all_segments(run, cli, tmp_path):
+    said = cli("run", run / "recipe.yaml", "--out", tmp_path / "again")
+    assert said.code == 0, said.err
+    assert "step 4: end of a segment of the recipe" in said.out
+    assert "done: step 9" in said.out
+    assert weights(tmp_path / "again") == weights(run)
+
+
+def test_overrides_are_logged_and_printed(run, cli):
+    first, second, third = events(run, "overridden")
+    assert (first["step"], second["step"], third["step"]) == (4, 6, 7)
+    assert first["settings"][LR] == 0.01
+    assert first["previous"][LR] == 2e-4
+    assert second["settings"] == {"train.steps": 7}
+    said = cli("resume", run, f"{LR}=0.03", "train.steps=10")
+    assert said.code == 0, said.err
+    assert "from step 9: " in said.out
+    assert f"{LR}=0.03 (was 0.02)" in said.out
+    assert f"changed settings at step 9: {LR}=0.03 (was 0.02)" in cli("doctor", run).out
+
+
+def test_compare_shows_which_steps_a_setting_holds_for(run, runtime, recipe, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runtime.assemble(recipe(**EVERYTHING), tmp_path / "other").fit()
+    said = cli("compare", run, "other", "--count", "1")
+    assert said.code == 0, said.err
+    assert "0.0002, from step 4: 0.01, from step 7: 0.02" in said.out
+
+
+def test_the_same_settings_again_change_nothing(run, runtime):
+    before = (run / "recipe.yaml").read_text()
+    runtime.resume(run, [f"{LR}=0.02", "train.steps=9"])
+    trainer = runtime.resume(run, [f"{LR}=0.02", "train.steps=10"])
+    trainer.fit()
+    assert (run / "recipe.yaml").read_text() == before.replace("steps: 9", "steps: 10")
+
+
+def test_another_try_at_the_same_step_replaces_the_settings(run, runtime):
+    trainer = runtime.resume(run, ["train.steps=11", f"{LR}=0.03", "callbacks.checkpoint.every=50"])
+    killed = killed_after_a_step(trainer, run.with_name("killed"))
+    runtime.resume(killed, [f"{LR}=0.04"]).fit()
+    assert saved(killed)["segments"][-1] == {"step": 9, "set": {LR: 0.04, "callbacks.checkpoint.every": 50}}
+
+
+def killed_after_a_step(trainer, directory):
+    """A copy of the run's directory as it is during its first step after a start."""
+    for _ in trainer:
+        shutil.copytree(trainer.directory, directory)
+        break
+    return directory
+
+
+def test_segments_are_checked_with_their_places(runtime, recipe, tmp_path):
+    data = yaml.safe_load(recipe(**EVERYTHING).to_yaml())
+
+    def refused(segments, message):
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**data, "segments": segments}, sort_keys=False))
+        with pytest.raises(gankit.RecipeError, match=message):
+            runtime.load(tmp_path / "recipe.yaml")
+
+    refused(
+        [{"step": 2, "set": {"generator.widht": 8}}], r"recipe\.yaml:\d+:\d+: generator\.widht: .*did you mean 'width'"
+    )
+    refused([{"step": 2, "set": {"train.steps": 8}}], r"a segment cannot set train\.steps; the length belongs")
+    refused([{"step": 2, "set": {"segments": []}}], "a segment cannot set 'segments'")
+    refused([{"step": 0, "set": {LR: 1}}], r"segments\.0\.step: should be greater than 0")
+    refused([{"step": 2, "set": {LR: 1}}, {"step": 2, "set": {LR: 2}}], r"in the order of their steps.*\[2, 2\]")
+    refused([{"step": 2, "set": {LR: 0.1}}, {"step": 3, "set": {LR: "x"}}], r"optimizers\.generator\.lr: .*'x'")
+
+
+def test_segments_do_not_change_on_resume(run, runtime):
+    with pytest.raises(gankit.RecipeError, match=r"command line: segments=\[\]: segments: cannot be changed on resume"):
+        runtime.resume(run, ["segments=[]"])
+
+
+def test_overrides_before_the_first_checkpoint_change_the_recipe_itself(runtime, recipe, tmp_path):
+    killed = killed_after_a_step(runtime.assemble(recipe(**EVERYTHING), tmp_path / "run"), tmp_path / "killed")
+    runtime.resume(killed, [f"{LR}=0.1"], restart=True).fit()
+    assert saved(killed)["optimizers"]["generator"]["lr"] == 0.1
+    assert "segments" not in saved(killed)
