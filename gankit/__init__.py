@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from .data.decoding import DecodeError as DecodeError
     from .data.decoding import decode_image as decode_image
     from .data.decoding import open_image as open_image
-    from .data.image_files import IMAGE_SUFFIXES as IMAGE_SUFFIXES
     from .data.image_files import ImageFiles as ImageFiles
     from .data.image_files import open_image_files as open_image_files
+    from .data.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+    from .data.image_scan import ImageScan as ImageScan
+    from .data.image_scan import scan_images as scan_images
     from .data.safe_zip import open_zip as open_zip
     from .device.precision import full_precision as full_precision
     from .errors import CheckpointError as CheckpointError
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from .interfaces import Augmentation as Augmentation
     from .interfaces import Batch as Batch
     from .interfaces import Callback as Callback
+    from .interfaces import DataDescription as DataDescription
     from .interfaces import Dataset as Dataset
     from .interfaces import Discriminator as Discriminator
     from .interfaces import Features as Features
@@ -53,11 +56,14 @@ if TYPE_CHECKING:
     from .interfaces import Metric as Metric
     from .interfaces import NotFinite as NotFinite
     from .interfaces import Regularizer as Regularizer
+    from .interfaces import Report as Report
     from .interfaces import Run as Run
     from .interfaces import Scalars as Scalars
     from .interfaces import State as State
     from .interfaces import Turn as Turn
+    from .interfaces import no_report as no_report
     from .messages import did_you_mean as did_you_mean
+    from .messages import truncate as truncate
     from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
     from .networks.image_sizes import ImagePyramid as ImagePyramid
@@ -76,7 +82,9 @@ __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
     "data.decoding": "DecodeError decode_image open_image",
-    "data.image_files": "IMAGE_SUFFIXES ImageFiles open_image_files",
+    "data.image_files": "ImageFiles open_image_files",
+    "data.image_formats": "IMAGE_SUFFIXES",
+    "data.image_scan": "ImageScan scan_images",
     "data.safe_zip": "open_zip",
     "device.precision": "full_precision",
     "errors": "CheckpointError DataError GankitError PluginError RecipeError RegistrationError",
@@ -89,9 +97,9 @@ _NAMES_BY_MODULE = {
     "game.freezing": "frozen",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
-    "interfaces": "Augmentation Batch Callback Dataset Discriminator Features GAME_KEYS Generator ImageSpec Latent "
-    "Loss Metric NotFinite Regularizer Run Scalars State Turn",
-    "messages": "did_you_mean",
+    "interfaces": "Augmentation Batch Callback DataDescription Dataset Discriminator Features GAME_KEYS Generator "
+    "ImageSpec Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn no_report",
+    "messages": "did_you_mean truncate",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
     "networks.image_sizes": "ImagePyramid",

@@ -10,14 +10,12 @@ gankit passes the positional arguments that its protocol lists, and the recipe s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from torch import Tensor
 
@@ -37,6 +35,14 @@ DiscriminatorOutput = Any
 """One of: logits [n ...]; a list of such tensors, one for each head; or a mapping with either of these under ``logits``
 and anything else under other keys.
 """
+
+
+Report = Callable[[str, int, int], None]
+"""Called with the name of a task, the number of items done, and their total."""
+
+
+def no_report(task: str, done: int, total: int) -> None:
+    """Ignore the progress."""
 
 
 @dataclass(frozen=True)
@@ -272,15 +278,35 @@ class Augmentation(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class DataDescription:
+    """What `Dataset.prepare` found, for the user. ``gankit run`` prints it, and the run directory records it.
+
+    Attributes:
+        summary: one line, such as ``8 images, classes: ant 4, bee 4; ignored: 500 .heic``.
+        warnings: sentences about what the user should know or change.
+        skipped: why a file is left out, by its name. The run directory lists all of them in ``skipped_files.jsonl``.
+    """
+
+    summary: str
+    warnings: Sequence[str] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+
 @runtime_checkable
 class Dataset(Protocol):
     """Real images. Built as ``factory(**params)``; the constructor must not download or scan anything.
 
-    Optional: ``tensors()`` returns all images (uint8 [n c h w], all of the spec's size) and labels (int64 [n]) of a
-    dataset that is in memory. ``labels`` has all labels [n], so that images need not be decoded for them.
-    ``fingerprint()`` returns a short string that identifies the content, such as a SHA-256 of names and bytes, and that
-    does not depend on the path or on times. A run compares it when it is resumed. Without it, gankit hashes
-    ``tensors()``, or the labels and a few items.
+    Optional:
+
+    - ``tensors()`` returns all images (uint8 [n c h w], all of the spec's size) and labels (int64 [n]) of a dataset
+      that is in memory.
+    - ``labels`` has all labels [n], so that images need not be decoded for them.
+    - ``describe()`` returns a `DataDescription` once the data are prepared. A dataset reports what it found and left
+      out there, and not with Python's ``warnings``.
+    - ``fingerprint()`` returns a short string that identifies the content, such as a SHA-256 of names and bytes, and
+      that does not depend on the path or on times. It must be cheap. A run compares it when it is resumed, and decoded
+      images are kept on disk under it. Without it, gankit hashes ``tensors()``, or the labels and a few items.
     """
 
     split: str
@@ -295,7 +321,7 @@ class Dataset(Protocol):
         """Class names in the order of the labels; None for unlabelled data; empty if only `prepare` can find them."""
 
     def prepare(self) -> None:
-        """Download, verify and scan the data. Raises: DataError."""
+        """Download, verify and scan the data. It may take a parameter ``report``, a `Report`. Raises: DataError."""
 
     def __len__(self) -> int:
         """The number of images, known after `prepare`."""
@@ -303,7 +329,9 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Image uint8 [c h w] and label of item ``index``; they must depend on ``index`` only.
 
-        Without `classes` the label is ignored, but must be an int.
+        The image may also be a PIL image, or an array uint8 [h w c] (or [h w] for one channel), and the label any
+        integer, also as a tensor or array without dimensions. Without `classes` the label may be None, or the item the
+        image alone.
         """
 
 

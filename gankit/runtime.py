@@ -14,6 +14,7 @@ from . import __version__
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
 from .assembly.continuation import continue_recipe
+from .assembly.initial_weights import require_initial_weights
 from .assembly.load_generator import UnknownComponentError, build_trained_generator
 from .assembly.resume_checks import (
     events_for_changes,
@@ -26,6 +27,7 @@ from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .events import Event
 from .game.adversarial import Adversarial
+from .interfaces import Report, no_report
 from .plugin_loader import PluginLoader
 from .recipe.checked_recipe import CheckedRecipe
 from .recipe.inheritance import read_named_document
@@ -33,7 +35,7 @@ from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE
-from .runs.run_directory import read_record, require_no_outside_links, require_unused
+from .runs.run_directory import read_record, require_no_outside_links, require_unused, require_writable
 from .runs.run_lock import require_not_training
 from .runs.weights import MisfitError
 from .sampling.trained_generator import TrainedGenerator
@@ -51,6 +53,7 @@ class Runtime:
         registries: the components, by kind and name.
         plugins: the loaded plugins.
         broken: the installed plugins that could not be loaded, with the reason.
+        report: called with the progress while the data of a run is prepared.
 
     Raises:
         PluginError: one of ``plugins`` cannot be loaded. (Installed plugins that cannot be loaded are in ``broken``.)
@@ -60,6 +63,7 @@ class Runtime:
         self._loader = loader = PluginLoader()
         self.registries, self.plugins, self.broken = loader.registries, loader.loaded, loader.broken
         self.registries.games.add("adversarial", Adversarial)
+        self.report: Report = no_report
         if discover:
             loader.discover()
         for plugin in plugins:
@@ -115,12 +119,14 @@ class Runtime:
         Raises:
             RecipeError: the recipe cannot run.
             DataError: its dataset is missing, damaged or too small.
-            GankitError: this machine lacks the device, or ``run_dir`` is in use.
+            GankitError: this machine lacks the device, or ``run_dir`` is in use or cannot be written.
         """
         directory = None if run_dir is None else Path(run_dir)
         if directory is not None:
             require_unused(directory)  # before any download
+        require_writable(directory)
         checked = recipe if isinstance(recipe, CheckedRecipe) else self.check(recipe)
+        require_initial_weights(checked)
         return self._assemble(checked, directory)
 
     def resume(
@@ -226,7 +232,7 @@ class Runtime:
         recipe = checked.recipe
         callbacks = self._loader.run_callbacks(recipe)
         try:
-            setup = assemble_setup(checked, callbacks, self._about(checked), self.registries, resumed)
+            setup = assemble_setup(checked, callbacks, self._about(checked), self.registries, resumed, self.report)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from .calls import described, require_attributes, require_call
+from .data.datasets import read_item, read_tensors
 from .data.resize import resize
 from .device.engine import Engine
 from .distributed.processes import Processes
-from .errors import GankitError
+from .errors import DataError, GankitError
 from .game.game import Fakes, Game
 from .game.outputs import heads_of
 from .game.turn import PlayerTurn
@@ -217,20 +218,20 @@ def check_dataset(dataset: Any) -> None:
     spec, classes, count = dataset.spec, dataset.classes, len(dataset)
     assert count > 0, "the dataset is empty"
     indices = sorted({0, count // 2, count - 1})
-    whole = dataset.tensors() if hasattr(dataset, "tensors") else None
-    copy = pickle.loads(pickle.dumps(dataset))
-    for index in indices:
-        image, label = dataset[index]
-        assert image.dtype == torch.uint8, f"image {index} is {image.dtype}; expected uint8"
-        assert image.ndim == 3, f"image {index} is {list(image.shape)}; expected [c h w]"
-        assert image.shape[0] == spec.channels, f"image {index} has {image.shape[0]} channels; spec: {spec.channels}"
+    try:
+        whole = read_tensors(dataset) if hasattr(dataset, "tensors") else None
+        copy = pickle.loads(pickle.dumps(dataset))
+        items = {index: [read_item(source, index) for source in (dataset, dataset, copy)] for index in indices}
+    except DataError as error:
+        raise AssertionError(str(error)) from None
+    for index, ((image, label), *others) in items.items():
         if spec.height is not None:
             assert tuple(image.shape[1:]) == (spec.height, spec.width), (
                 f"image {index} is {list(image.shape[1:])}; spec: {[spec.height, spec.width]}"
             )
         if classes is not None:
             assert 0 <= label < len(classes), f"label {label} of image {index} is not in [0, {len(classes)})"
-        for when, again in (("when read a second time", dataset[index]), ("in a pickled copy", copy[index])):
+        for when, again in zip(("when read a second time", "in a pickled copy"), others, strict=True):
             assert torch.equal(image, again[0]), f"image {index} differs {when}"
             assert label == again[1], f"label {index} differs {when}"
         if whole is not None:

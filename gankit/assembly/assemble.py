@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..data.datasets import describe_dataset, prepare_dataset
 from ..data.fingerprint import data_fingerprint
 from ..data.loader import Loader
 from ..device.compute_mode import FASTEST
@@ -21,7 +22,7 @@ from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
-from ..interfaces import PLAYERS, Dataset, ImageSpec, Player
+from ..interfaces import PLAYERS, DataDescription, Dataset, ImageSpec, Player, Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -44,6 +45,7 @@ def assemble_setup(
     about: Mapping[str, Any],
     registries: Registries,
     resumed: Checkpoint | None = None,
+    report: Report = no_report,
 ) -> TrainingSetup:
     """The setup of a run.
 
@@ -54,6 +56,7 @@ def assemble_setup(
         registries: of the runtime.
         resumed: the checkpoint that the run continues from, whose weights limit the size of the networks. Without it,
             the run starts from ``initialize:`` if the recipe has it.
+        report: called with the progress of preparing the data.
 
     Raises:
         CheckpointError: a network is far larger than its weights in ``resumed``.
@@ -68,9 +71,10 @@ def assemble_setup(
     device = processes.device or find_device(train.device)
     engine = Engine(device, train.precision, tf32=train.tf32, deterministic=train.deterministic, rank=rank)
     dataset = checked.build("dataset")
-    processes.rank_zero_first(dataset.prepare)
-    image = _image(recipe, dataset)
-    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size)
+    processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
+    description = describe_dataset(dataset)
+    image = _image(recipe, dataset, description)
+    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
     data = {"images": len(dataset), "fingerprint": processes.on_rank_zero(lambda: data_fingerprint(dataset))}
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, image, resumed)
@@ -112,11 +116,17 @@ def assemble_setup(
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
-        about={**about, **machine, **trials.record(), "threads": torch.get_num_threads()},
+        about={**about, **machine, **trials.record(), "threads": torch.get_num_threads(), **_data_record(description)},
         manifest={**about, **described, "data": data, "classes": classes, "frequencies": frequencies},
         registries=registries,
         notices=trials.notices,
+        data=description,
     )
+
+
+def _data_record(description: DataDescription | None) -> dict[str, Any]:
+    """The entry of ``run.json`` about the data."""
+    return {"data": {"summary": description.summary, "warnings": [*description.warnings]}} if description else {}
 
 
 def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
@@ -131,11 +141,12 @@ def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
         raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
 
 
-def _image(recipe: Recipe, dataset: Dataset) -> ImageSpec:
+def _image(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> ImageSpec:
     """The images of the run; it has classes only if the recipe is conditional."""
     classes = len(dataset.classes or ()) if recipe.conditional else 0
     if recipe.conditional and not classes:
-        message = f"is true, but the data of '{recipe.dataset.name}' has no labels; use labelled data or false"
+        found = f" ({description.summary})" if description is not None else ""
+        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
         raise RecipeError([recipe.document.problem(("conditional",), message)])
     return ImageSpec(*recipe.image.size, dataset.spec.channels, classes)
 

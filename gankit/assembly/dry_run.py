@@ -36,7 +36,7 @@ def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module:
         NotTriedError: it does not run on the meta device.
         Exception: it cannot be built, or two latents do not become two of the recipe's images.
     """
-    generator = _build_network(build)
+    generator = build_on_meta(build)
     require_call(generator, "forward", ("z", "labels"))
     ComputeMode.declared_by(generator)
     require_images(_run(lambda: generator(torch.zeros(2, latent_dim), labels_of_two(image))), image)
@@ -50,7 +50,7 @@ def try_discriminator(build: Build, image: ImageSpec) -> Any:
         NotTriedError: it does not run on the meta device.
         Exception: it cannot be built, or does not return logits for two images.
     """
-    discriminator = _build_network(build)
+    discriminator = build_on_meta(build)
     require_call(discriminator, "forward", ("images", "labels"))
     ComputeMode.declared_by(discriminator)
     output = _run(lambda: discriminator(torch.zeros(shape_of_two(image)), labels_of_two(image)))
@@ -65,7 +65,7 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
         NotTriedError: it does not run on the meta device.
         Exception: it cannot be built, or changes the shape of the images.
     """
-    augmentation = _build_network(build)
+    augmentation = build_on_meta(build)
     require_call(augmentation, "forward", ("images",))
     augmented = _run(lambda: augmentation(torch.zeros(shape_of_two(image))))
     shape = shape_of_two(image)
@@ -124,7 +124,7 @@ class _SkipSlowKernels(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _build_network(build: Build) -> nn.Module:
+def build_on_meta(build: Build) -> nn.Module:
     """The module on the meta device. Raises: ValueError: it is not a module, or has too many parameters."""
     network = _run(build)
     if not isinstance(network, nn.Module):

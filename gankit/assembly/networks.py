@@ -15,13 +15,13 @@ from ..errors import CheckpointError, RecipeError
 from ..interfaces import ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
-from ..runs.changes import class_difference
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..runs.weights import MisfitError
 from ..training.ema import GeneratorEMA
 from ..training.network_copies import BuildNetwork
 from ..training.train_state import TrainState
 from .build_limits import build_within
+from .initial_weights import require_same_classes
 
 
 def build_networks(checked: CheckedRecipe, image: ImageSpec, resumed: Checkpoint | None) -> dict[str, Any]:
@@ -84,8 +84,7 @@ def _initialize(state: TrainState, recipe: Recipe, classes: tuple[str, ...] | No
     """Load the weights of another run's checkpoint."""
     try:
         checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize or "")))
-        if difference := class_difference(checkpoint.manifest, classes):
-            raise CheckpointError(f"{checkpoint.path}: {difference}; initialize from a run with the same classes")
+        require_same_classes(checkpoint, classes)
         for name, network in state.networks().items():
             checkpoint.load_network(name, network)
     except CheckpointError as error:

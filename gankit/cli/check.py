@@ -17,7 +17,10 @@ def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption 
 
       gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
     """
+    from ..assembly.initial_weights import require_initial_weights
+
     checked = make_runtime(plugin).load_checked(recipe, overrides or ())
+    require_initial_weights(checked)
     rows = [
         ("" if index else key, line)
         for key, value in checked.recipe.model_dump(mode="json").items()

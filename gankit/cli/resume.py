@@ -11,6 +11,7 @@ from ..errors import DataError
 from ..runs.file_names import checkpoints
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
 from .run_and_resume import exit_if_stopped, train_segments
+from .task_progress import print_data, task_progress
 
 
 def resume(
@@ -39,7 +40,8 @@ def resume(
         restart = restart or not checkpoints(run_dir)
     runtime = make_runtime(plugin)
     try:
-        trainer = runtime.resume(run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
+        with task_progress() as runtime.report:
+            trainer = runtime.resume(run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
     except DataError as error:
         raise DataError(f"{run_dir}: {error}") from None
     if trainer.finished:
@@ -47,4 +49,5 @@ def resume(
             f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer, add train.steps=N"
         )
         return
+    print_data(trainer)
     train_segments(runtime, trainer, plugin)

@@ -13,6 +13,7 @@ from ..runs.file_names import RECIPE
 from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console, parse_path
 from .resume import resume
 from .run_and_resume import train_segments
+from .task_progress import print_data, task_progress
 
 if TYPE_CHECKING:
     from ..recipe.checked_recipe import CheckedRecipe
@@ -66,6 +67,9 @@ def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -
     """The trainer of a recipe. Raises: RecipeError: also where its data cause a `DataError`."""
     output_console().print(f"preparing {checked.recipe.dataset.name} ...")
     try:
-        return runtime.assemble(checked, directory)
+        with task_progress() as runtime.report:
+            trainer = runtime.assemble(checked, directory)
     except DataError as error:
         raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
+    print_data(trainer)
+    return trainer

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..interfaces import Dataset
+from .datasets import read_item, read_tensors
 
 SAMPLED_ITEMS = 32  # of a dataset that has neither `fingerprint` nor `tensors`; decoding all could take hours
 
@@ -29,11 +30,11 @@ def data_fingerprint(dataset: Dataset) -> str:
             raise DataError(f"{type(dataset).__name__}.fingerprint() returned {own!r:.80}; it should return a string")
         return own
     if hasattr(dataset, "tensors"):
-        images, labels = dataset.tensors()
+        images, labels = read_tensors(dataset)
         return sha256_of_pixels(images.shape, (images, labels))
     digest = hashlib.sha256(f"{len(dataset)} items".encode())
-    if (labels := getattr(dataset, "labels", None)) is not None:
-        digest.update(np.asarray(labels, np.int64).tobytes())
+    if (known := getattr(dataset, "labels", None)) is not None:
+        digest.update(np.asarray(known, np.int64).tobytes())
     indices = np.unique(np.linspace(0, len(dataset) - 1, SAMPLED_ITEMS).astype(int)).tolist()
     # items that differ from one read to the next, against the interface, identify nothing
     if _item(dataset, indices[0]) == _item(dataset, indices[0]):
@@ -53,8 +54,8 @@ def sha256_of_pixels(shape: Sequence[int], tensors: Iterable[Tensor]) -> str:
 def _item(dataset: Dataset, index: int) -> bytes:
     """The content of an item. A damaged one is only an error once training needs it."""
     try:
-        image, label = dataset[index]
+        image, label = read_item(dataset, index)
     except (DataError, OSError):
         return b"unreadable"
-    pixels = np.ascontiguousarray(np.asarray(image))
-    return repr((pixels.shape, str(pixels.dtype), np.asarray(label).tolist())).encode() + pixels.tobytes()
+    pixels = np.ascontiguousarray(image.numpy())
+    return repr((pixels.shape, str(pixels.dtype), label)).encode() + pixels.tobytes()

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import DataError
-from ..interfaces import Batch, Dataset, ImageSpec
+from ..interfaces import Batch, Dataset, ImageSpec, Report, no_report
 from ..recipe.model import Loader as LoaderSettings
+from .datasets import read_item
 from .image_cache import Indices, Source, StreamedSource, create_source, to_device
 from .order import Order
 from .prefetch import prefetch
@@ -37,6 +38,7 @@ class Loader:
         dtype: of the images.
         rank: of this process. It gets the ``rank``-th of ``world_size`` equal parts of each batch.
         world_size: the number of processes that share a batch; it divides the batch size.
+        report: called with the progress of decoding.
 
     Raises:
         DataError: the dataset is empty or smaller than a batch.
@@ -52,6 +54,7 @@ class Loader:
         dtype: torch.dtype = torch.float32,
         rank: int = 0,
         world_size: int = 1,
+        report: Report = no_report,
     ) -> None:
         count = len(dataset)
         if count == 0:
@@ -66,7 +69,7 @@ class Loader:
         self._local_batch_size = settings.batch_size // world_size
         self._offset = rank * self._local_batch_size
         self.order = Order(count, seed, settings.flip)
-        self.source: Source = create_source(dataset, image, settings.cache, device)
+        self.source: Source = create_source(dataset, image, settings.cache, device, report, settings.fit)
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""
@@ -109,7 +112,7 @@ class Loader:
         """All labels [n]. No images are decoded if the dataset has an attribute ``labels``."""
         known = getattr(self.source, "labels", getattr(self.dataset, "labels", None))
         if known is None:
-            known = [self.dataset[index][1] for index in range(self.count)]
+            known = [read_item(self.dataset, index)[1] for index in range(self.count)]
         return np.asarray(known, np.int64)
 
     def _to_batch(self, raw: RawBatch) -> Batch:

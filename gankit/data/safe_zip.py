@@ -13,6 +13,7 @@ from ..files import open_regular
 MAX_ENTRIES = 500_000  # Python's zipfile takes about 0.5 KB and 5 µs per entry
 BYTES_PER_ENTRY = 512  # in the central directory, on average
 ENTRY_SIGNATURE = b"PK\1\2"  # starts each entry of the central directory
+UTF8_FLAG = 1 << 11
 
 
 def open_zip(path: Path, most: int = MAX_ENTRIES) -> zipfile.ZipFile:
@@ -68,3 +69,21 @@ class _EntryLimitedFile(io.BufferedReader):
                 "extract the zip and use the folder"
             )
         return content
+
+
+def entry_names(archive: zipfile.ZipFile) -> dict[str, str]:
+    """The name under which zipfile knows each entry, by its name with slashes and in the encoding it was written in.
+
+    Some tools on Windows write backslashes. A name without the flag for UTF-8 is cp437 by the standard, but macOS
+    and others write UTF-8.
+    """
+    return {_name_as_written(entry).replace("\\", "/"): entry.filename for entry in archive.infolist()}
+
+
+def _name_as_written(entry: zipfile.ZipInfo) -> str:
+    if entry.flag_bits & UTF8_FLAG or entry.filename.isascii():
+        return entry.filename
+    try:
+        return entry.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return entry.filename

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..data.datasets import prepare_dataset
 from ..data.image_files import Folder
+from ..interfaces import Report, no_report
 from ..runtime import Runtime
-from .extractor import Report, no_report
 from .generated_images import locate, open_generated_images
 from .record import Evaluation
 from .request import Request, open_real_dataset, select_metrics
@@ -36,10 +37,10 @@ def evaluate(
     if checkpoint is None:
         request = request.with_samples(len(Folder(source).names()))
     elif request.samples is None:
-        real.dataset.prepare()  # only now is the number of its images known
+        prepare_dataset(real.dataset, report)  # only now is the number of its images known
         request = request.with_samples(len(real.dataset))
     images = open_generated_images(runtime, source, request, real, device)
     scorer = Scorer(selected, request, device)
-    real.dataset.prepare()
+    prepare_dataset(real.dataset, report)
     scorer.read_real_images(real, images.size, report)
     return scorer.score(images, map(scorer.extractor, images.batches()), report)

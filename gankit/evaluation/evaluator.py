@@ -46,6 +46,7 @@ class Evaluator:
             real = RealDataset(run.recipe.dataset.name, run.recipe.dataset.params, run.dataset)
         else:
             real = open_real_dataset(run.registries, request, None, str(run.directory))
+        real = real._replace(fit=run.recipe.loader.fit)
         require_channels(run.directory, run.image.channels, real)
         if request.samples is None:
             real.dataset.prepare()

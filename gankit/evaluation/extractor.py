@@ -16,14 +16,7 @@ from .record import ExtractorInfo
 
 T = TypeVar("T")
 
-Report = Callable[[str, int, int], None]
-"""Called with the name of a task, the number of images done, and the total."""
-
 BATCH = 64  # images; constant, since the last bits of features may depend on it
-
-
-def no_report(task: str, done: int, total: int) -> None:
-    """Ignore the progress."""
 
 
 def deterministic_fp32() -> AbstractContextManager[None]:

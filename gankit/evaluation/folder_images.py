@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -13,10 +12,11 @@ from PIL import ExifTags
 from torch import Tensor
 
 from ..data.decoding import MODES, decode_image, open_image
-from ..data.image_cache import DECODER_THREADS
-from ..data.image_files import IMAGE_SUFFIXES, Folder
+from ..data.image_files import Folder
+from ..data.image_formats import IMAGE_SUFFIXES
 from ..data.order import Order
 from ..data.resize import resize
+from ..data.threads import map_in_threads
 from ..errors import DataError
 from ..messages import one_line
 from .extractor import BATCH
@@ -67,15 +67,13 @@ class FolderImages:
         indices, _ = Order(len(names), seed).at(0, count)
         self._files = [names[index] for index in sorted(indices)]
         self._mode = MODES[channels]
-        with ThreadPoolExecutor(DECODER_THREADS) as pool:
-            sizes = list(pool.map(self._check_header, self._files))
+        sizes = list(map_in_threads(self._check_header, self._files))
         self.size = size or self._common_size(sizes)
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w]. Raises: DataError: one is damaged."""
-        with ThreadPoolExecutor(DECODER_THREADS) as pool:
-            for start in range(0, len(self._files), BATCH):
-                yield torch.stack(list(pool.map(self._decode, self._files[start : start + BATCH])))
+        for start in range(0, len(self._files), BATCH):
+            yield torch.stack(list(map_in_threads(self._decode, self._files[start : start + BATCH])))
 
     def _common_size(self, sizes: list[tuple[int, int]]) -> tuple[int, int]:
         path, (height, width) = self._folder.path, sizes[0]

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..files import data_root, whole_file
-from .extractor import Extractor, Report, no_report
+from ..interfaces import Report, no_report
+from .extractor import Extractor
 from .real_images import RealImages
 
 CACHE_FOLDER = "gankit-features"  # in the data folder

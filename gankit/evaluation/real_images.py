@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 
 import numpy as np
@@ -12,11 +11,12 @@ import torch
 from torch import Tensor
 
 from ..data.fingerprint import sha256_of_pixels
-from ..data.image_cache import DECODER_THREADS, CachedSource, StreamedSource
+from ..data.image_cache import CachedSource, StreamedSource
 from ..data.order import Order
+from ..data.threads import map_in_threads
 from ..errors import DataError
-from ..interfaces import ImageSpec
-from .extractor import BATCH, Report, no_report
+from ..interfaces import ImageSpec, Report, no_report
+from .extractor import BATCH
 from .record import RealImagesInfo
 from .request import RealDataset
 
@@ -42,7 +42,7 @@ class RealImages:
     """
 
     def __init__(self, real: RealDataset, image: ImageSpec, count: int, report: Report = no_report) -> None:
-        self._name, self._params, self._dataset = real
+        self._name, self._params, self._dataset, self._fit = real
         self._report = report
         if len(self._dataset) == 0:
             raise DataError(f"dataset '{self._name}' is empty, but real images are needed to compare with")
@@ -85,11 +85,10 @@ class RealImages:
             if pixels.dtype != torch.uint8 or pixels.shape[1] != self._image.channels:
                 given, expected = list(pixels.shape[1:]), f"uint8 [{self._image.channels} h w]"
                 raise DataError(f"dataset '{self._name}' contains {pixels.dtype} {given}; expected {expected}")
-            cached = CachedSource(pixels, labels, self._image, torch.device("cpu"))
+            cached = CachedSource(pixels, labels, self._image, torch.device("cpu"), self._fit)
             for indices in batches:
                 yield cached.read(indices)[0]
             return
-        source = StreamedSource(self._dataset, self._image)
-        with ThreadPoolExecutor(DECODER_THREADS) as pool:
-            for indices in batches:
-                yield torch.stack([image for image, _ in pool.map(source.item, indices.tolist())])
+        source = StreamedSource(self._dataset, self._image, self._fit)
+        for indices in batches:
+            yield torch.stack([image for image, _ in map_in_threads(source.item, indices.tolist())])

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ..assembly.selection import select
+from ..data.resize import Fit
 from ..device.find_device import find_device
 from ..errors import GankitError, Problem, RecipeError
 from ..interfaces import Dataset
@@ -125,11 +126,12 @@ class SelectedMetrics(NamedTuple):
 
 
 class RealDataset(NamedTuple):
-    """The dataset of the real images, and its name and parameters for the record."""
+    """The dataset of the real images, its name and parameters for the record, and how its images are resized."""
 
     name: str
     params: Mapping[str, Any]
     dataset: Dataset
+    fit: Fit = "crop"
 
 
 def select_metrics(registries: Registries, request: Request) -> SelectedMetrics:
@@ -171,13 +173,16 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
     Raises:
         GankitError: no dataset is given, or it does not exist.
     """
+    file = request.recipe or (run and run / RECIPE)
+    recipe = None
+    if file is not None and (request.real is None or file.is_file()):
+        recipe = Recipe.load(file).at(math.inf)  # the data of the last segment: older data may be gone
     if request.real is not None:
         given = {"real": dict(request.real)} if isinstance(request.real, Mapping) else [f"real={request.real}"]
         document, path = _document(given), ("real",)
         component, problems = validate(Component, document.data.get("real"), document, path)
         problems = document.problems or problems
-    elif (file := request.recipe or (run and run / RECIPE)) is not None:
-        recipe = Recipe.load(file).at(math.inf)  # the data of the last segment: older data may be gone
+    elif recipe is not None:
         document, path, component, problems = recipe.document, ("dataset",), recipe.dataset, []
     else:
         raise GankitError(
@@ -189,7 +194,8 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
         selected, problems = select(registries.datasets, component.name, component.params, document, path)
     if selected is None:
         raise RecipeError(problems)
-    return RealDataset(selected.entry.name, selected.plain_params(), build(selected))
+    fit = recipe.loader.fit if recipe is not None else "crop"
+    return RealDataset(selected.entry.name, selected.plain_params(), build(selected), fit)
 
 
 def build(selected: Selected) -> Any:

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from .. import __version__
 from ..device.seeding import EVALUATE, seeded
-from ..interfaces import ImageSpec, Metric
+from ..interfaces import ImageSpec, Metric, Report, no_report
 from ..registry import Selected
-from .extractor import BATCH, Extractor, Report, no_report
+from .extractor import BATCH, Extractor
 from .generated_images import EvaluatedImages
 from .metrics import ScoreDirections, check_counts, check_metrics, compute_scores
 from .real_features_cache import Warn, real_features

@@ -116,12 +116,15 @@ class Loader(_Section):
         batch_size: images per turn, over all processes.
         cache: where decoded images are kept: on the training ``device``, in ``memory``, or nowhere (``none``: they are
             decoded in each epoch). ``auto`` uses the device for up to 1 GiB and memory for up to 4 GiB.
+        fit: for images of another aspect ratio than the run's: ``crop`` resizes the short side and crops the center,
+            ``pad`` resizes the long side and puts the image on black, and ``stretch`` resizes both sides.
         flip: mirror real images horizontally with probability 1/2.
         workers: processes that decode images if they are not cached; None chooses a number.
     """
 
     batch_size: PositiveInt = 64
     cache: Literal["auto", "device", "memory", "none"] = "auto"
+    fit: Literal["crop", "pad", "stretch"] = "crop"
     flip: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] | None = None
 

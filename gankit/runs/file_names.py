@@ -14,6 +14,7 @@ RECORD = "run.json"
 LOCK = ".lock"  # held by the process that trains the run
 EVENTS = "events.jsonl"
 METRICS = "metrics.jsonl"
+SKIPPED_FILES = "skipped_files.jsonl"
 EVALUATIONS = "evaluations.jsonl"
 NOT_FINITE = "not_finite"  # a folder: batches and reports of steps with NaN or infinity
 CHECKPOINTS = "checkpoints"

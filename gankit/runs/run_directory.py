@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from ..events import Event
 from ..files import open_regular, read_failure, whole_file
 from ..recipe.model import Recipe
 from .checkpoint import holds_only_run
-from .file_names import CHECKPOINTS, EVENTS, METRICS, RECIPE, RECORD, RESULTS
+from .file_names import CHECKPOINTS, EVENTS, METRICS, RECIPE, RECORD, RESULTS, SKIPPED_FILES
 from .json_lines import MAX_LINE, JsonLines, parse_object, read_log, read_object
 
 MAX_RECORD_BYTES = 2**22
@@ -29,6 +30,24 @@ def require_unused(directory: Path) -> None:
             f"{directory}: exists already and nothing is overwritten; choose another directory, "
             f"or continue the run with gankit resume {directory}"
         )
+
+
+def require_writable(wanted: Path | None) -> None:
+    """Check that a run directory can be created, without creating it.
+
+    Args:
+        wanted: the directory; None for one under ``results/``.
+
+    Raises:
+        GankitError: it cannot be created, or cannot be written.
+    """
+    directory = wanted or Path(RESULTS)
+    existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise GankitError(f"{directory}: cannot be written: {existing}: {error.strerror or error}") from None
 
 
 def require_no_outside_links(directory: Path) -> None:
@@ -158,6 +177,22 @@ class RunRecords:
 
     def _write_record(self) -> None:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
+
+
+def write_skipped_files(directory: Path, skipped: Mapping[str, str]) -> None:
+    """Write a line for each file of the data that is left out, with the reason. Without such files, write nothing.
+
+    Raises:
+        GankitError: the file cannot be written.
+    """
+    path = directory / SKIPPED_FILES
+    try:
+        if skipped:
+            _write(path, "".join(json.dumps({"file": name, "reason": why}) + "\n" for name, why in skipped.items()))
+        else:
+            path.unlink(missing_ok=True)  # the data were mended since an earlier start
+    except OSError as error:
+        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_record(directory: Path) -> dict[str, Any]:

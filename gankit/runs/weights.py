@@ -42,7 +42,11 @@ def save_weights(network: nn.Module, file: Path) -> None:
 
 
 def load_weights(network: nn.Module, file: Path) -> None:
-    """Copy the weights in a file into the network. Raises: CheckpointError: it cannot be read or does not fit."""
+    """Copy the weights in a file into the network, which takes them over if it is on the meta device.
+
+    Raises:
+        CheckpointError: the file cannot be read or does not fit.
+    """
     try:
         with safe_open(file, framework="pt") as weights:
             tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118  # not a mapping
@@ -50,7 +54,7 @@ def load_weights(network: nn.Module, file: Path) -> None:
         for key, stored_as in metadata.items():
             if key.startswith(TIED):
                 tensors[key.removeprefix(TIED)] = tensors[stored_as]
-        network.load_state_dict(tensors)
+        network.load_state_dict(tensors, assign=any(tensor.is_meta for tensor in network.parameters()))
     except OSError as error:
         raise CheckpointError(read_failure(file, error)) from None
     except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:

@@ -12,7 +12,7 @@ from ..events import Event, Notice, NotSaved, Resumed, Started
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, save_checkpoint
 from ..runs.file_names import checkpoints
-from ..runs.run_directory import RunRecords, create_run_directory
+from ..runs.run_directory import RunRecords, create_run_directory, write_skipped_files
 from ..runs.run_lock import RunLock
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
@@ -171,6 +171,8 @@ class RunRecorder:
             raise GankitError(f"{self.directory}: the run has been continued since it was opened; resume it again")
         about, step = self._setup.about, self._state.step
         self._records = RunRecords(self.directory, about, self._events_bytes, step)
+        if self._setup.data is not None:
+            write_skipped_files(self.directory, self._setup.data.skipped)
         if not self._resumed:
             self._records.write_recipe(self._setup.recipe)
 

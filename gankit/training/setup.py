@@ -11,7 +11,7 @@ from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..events import Event
 from ..game.game import Game, PhaseHook
-from ..interfaces import ImageSpec
+from ..interfaces import DataDescription, ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -35,6 +35,7 @@ class TrainingSetup:
         manifest: the entries of a checkpoint's manifest that sampling needs.
         registries: all components of the runtime, for callbacks that build some.
         notices: events of the assembly, which are logged when the run starts.
+        data: what the dataset found; None if it does not describe itself.
     """
 
     checked: CheckedRecipe
@@ -53,6 +54,7 @@ class TrainingSetup:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     registries: Registries = field(default_factory=Registries)
     notices: Sequence[Event] = ()
+    data: DataDescription | None = None
 
     @property
     def recipe(self) -> Recipe:

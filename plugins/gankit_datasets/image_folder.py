@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import warnings
+import hashlib
 import zlib
-from multiprocessing.pool import ThreadPool
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,19 +14,21 @@ from torch import Tensor
 
 import gankit
 
-WINDOW = 1024  # files checked between two looks at the number of damaged ones
-MAX_FAULTS = 1000  # more damaged files than this have a common cause
-DECODERS = 4  # threads; each may hold an image of 64 megapixels in memory
-MAX_NAMED = 5  # damaged files that a message lists by name
+from .class_folders import Classes, find_classes
+from .scan_summary import count_ignored, describe, unsupported_images
 
 
 class ImageFolder:
-    """A folder or zip file of images (jpg, png, webp, bmp, tiff, the first frame of a gif) of any sizes.
+    """A folder or zip file of images (JPEG, PNG, WebP, BMP, TIFF, AVIF, the first frame of a GIF) of any sizes.
+
+    Images are recognized by their suffix or content. Other files, hidden ones, folders of systems (``@eaDir``,
+    ``__MACOSX``) and run directories of gankit are ignored; `describe` names them.
 
     Folders at the top level are classes, labelled in the order of their names; deeper folders belong to their class.
     If the top level contains images, the dataset has no classes, even if there are folders as well. A single top folder
-    that contains only folders, as is common in zip files, is skipped. Hidden files, ``__MACOSX`` and other files are
-    ignored.
+    that contains only folders, as is common in zip files, is skipped. Folders such as ``train`` and ``val`` next to
+    each other are refused, as they are not classes. A ``dataset.json`` as written by StyleGAN's ``dataset_tool.py`` has
+    the labels instead.
 
     Images are rotated by their EXIF orientation and converted to ``channels`` by `decode`: without an alpha channel,
     transparent images are put on white.
@@ -37,8 +37,9 @@ class ImageFolder:
         path: of the folder or zip file.
         channels: 1 grayscale, 2 grayscale and alpha, 3 RGB, 4 RGB and alpha.
         on_error: treatment of damaged files. ``refuse``: `prepare` reads the headers of all files and raises, and so
-            does reading an image that turns out to be damaged. ``skip``: `prepare` decodes every file once, warns, and
-            leaves the damaged ones out; `skipped` lists them.
+            does reading an image that turns out to be damaged. ``skip``: `prepare` decodes every file once and leaves
+            the damaged ones out; `skipped` lists them. What it found is kept in the data folder (`gankit.data_root`),
+            so that unchanged files are not decoded again.
         split: part of the images; ``train`` contains all of them while ``test_fraction`` is 0.
         test_fraction: share of the ``test`` part. A checksum of its name assigns each image, so that it keeps its part
             when other images are added or removed.
@@ -65,63 +66,68 @@ class ImageFolder:
         self.spec = gankit.ImageSpec.any_size(channels)
         self.classes: tuple[str, ...] | None = ()  # None without class folders; empty before `prepare`
         self.skipped: tuple[str, ...] = ()
-        self._files: gankit.ImageFiles | None = None
+        self._found: gankit.ImageScan | None = None
+        self._classes = Classes((), {})
         self._names: list[str] = []
         self._labels: Tensor | None = None
 
-    def prepare(self) -> None:
-        """List the images and check them as set by ``on_error``.
+    def prepare(self, report: gankit.Report = gankit.no_report) -> None:
+        """Find the images and check them as set by ``on_error``.
+
+        Args:
+            report: called with the progress.
 
         Raises:
             gankit.DataError: the path does not exist, or contains no images or damaged ones, which the message lists.
         """
-        if self._files is not None:
+        if self._found is not None:
             return
-        files = gankit.open_image_files(self.path)
-        everything = files.names()
-        if not everything:
-            raise gankit.DataError(f"{files.path} has no images ({', '.join(gankit.IMAGE_SUFFIXES)})")
-        class_of = _class_folders(everything)
-        names = [name for name in everything if self._is_wanted(name)]
-        faults = self._faults(files, names)
-        if faults:
-            report = _report(files, faults, len(names))
-            if self.on_error == "refuse":
-                raise gankit.DataError(f"{report}; replace or delete them, or set `on_error: skip`")
-            warnings.warn(f"{report}; skipped", stacklevel=2)
-        self._names = [name for name in names if name not in faults]
+        found = gankit.scan_images(gankit.open_image_files(self.path), self._is_wanted, self.on_error == "skip", report)
+        path, faults = found.files.path, found.faults
+        if not found.images:
+            raise gankit.DataError(_nothing_found(found))
+        classes = find_classes(found.files, found.images, found.others)
+        if faults and self.on_error == "refuse":
+            raise gankit.DataError(f"{found.describe_faults()}; replace or delete them, or set `on_error: skip`")
+        self._names = [name for name in found.checked if name not in faults]
         if not self._names:
-            raise gankit.DataError(f"{files.path}: none of {len(everything)} images is left for split '{self.split}'")
+            which = f"; {found.describe_faults()}" if faults else ""
+            raise gankit.DataError(
+                f"{path}: none of {len(found.images)} images is left for split '{self.split}'{which}"
+            )
+        _require_images_of_each_class(found, classes)
         self.skipped = tuple(faults)
-        self.classes = tuple(sorted(set(class_of.values()))) or None
-        label_of = {name: label for label, name in enumerate(self.classes or ())}
-        self._labels = torch.tensor([label_of[class_of[name]] if self.classes else 0 for name in self._names])
-        self._files = files
+        self.classes = classes.names or None
+        label_of = {name: label for label, name in enumerate(classes.names)}
+        self._labels = torch.tensor([label_of[classes.of[name]] if label_of else 0 for name in self._names])
+        self._found, self._classes = found, classes
+
+    def describe(self) -> gankit.DataDescription:
+        """What `prepare` found: images, classes, and which files are left out."""
+        return describe(self._prepared, self._classes, self._names)
+
+    def fingerprint(self) -> str:
+        """A hash of the images: their names, classes, sizes, and the first and last 16 KiB of their files.
+
+        For zips, it contains checksums of whole files. It does not depend on the path of the folder or on time stamps.
+        """
+        digest = hashlib.sha256(f"{self.channels} channels, classes {self.classes}".encode(errors="surrogateescape"))
+        checked = self._prepared.checked
+        for name in self._names:
+            file = checked[name]
+            line = f"\n{file.size} {file.digest} {self._classes.of.get(name, '')} {name}"
+            digest.update(line.encode(errors="surrogateescape"))
+        return digest.hexdigest()
 
     def _is_wanted(self, name: str) -> bool:
         held_out = zlib.crc32(name.encode(errors="surrogateescape")) < self.test_fraction * 2**32
         return held_out == (self.split == "test")
 
-    def _faults(self, files: gankit.ImageFiles, names: list[str]) -> dict[str, str]:
-        """The faults of damaged files, by name."""
-
-        def fault(name: str) -> str:
-            try:
-                with files.open(name) as file:
-                    gankit.open_image(file) if self.on_error == "refuse" else gankit.decode_image(file, self.channels)
-            except Exception as error:  # zipfile raises many types for damaged files
-                return _reason(error)
-            return ""
-
-        faults: dict[str, str] = {}
-        with ThreadPool(min(DECODERS, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(names), WINDOW):
-                some = names[start : start + WINDOW]
-                faults |= {name: text for name, text in zip(some, pool.map(fault, some, 64), strict=True) if text}
-                seen = start + len(some)
-                if len(faults) > MAX_FAULTS and (self.on_error == "refuse" or 2 * len(faults) > seen):
-                    raise gankit.DataError(f"{_report(files, faults, seen)}; the rest was not checked")
-        return faults
+    @property
+    def _prepared(self) -> gankit.ImageScan:
+        if self._found is None:
+            raise RuntimeError("the dataset is empty; call prepare() first")
+        return self._found
 
     @property
     def labels(self) -> Tensor:
@@ -135,36 +141,34 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Image uint8 [c h w] in its original size, and its label. Raises: gankit.DataError: the file is damaged."""
-        if self._files is None:
-            raise RuntimeError("the dataset is empty; call prepare() first")
-        name, label = self._names[index], int(self.labels[index])
+        files, name, label = self._prepared.files, self._names[index], int(self.labels[index])
         try:
-            with self._files.open(name) as file:
+            with files.open(name) as file:
                 return gankit.decode_image(file, self.channels), label
-        except Exception as error:  # see `_faults`
-            if not self._files.path.exists():
-                raise gankit.DataError(f"{self._files.path} no longer exists; restore it") from error
-            fault = f"{self._files.path}: {name!r} {_reason(error)}"
-            raise gankit.DataError(f"{fault}; replace or delete it, or set `on_error: skip`") from error
+        except Exception as error:  # zipfile raises many types for damaged files
+            if not files.path.exists():
+                raise gankit.DataError(f"{files.path} no longer exists; restore it") from error
+            reason = error if isinstance(error, gankit.DecodeError) else f"cannot be read: {error}"
+            fault = f"{files.path}: {name!r} {reason}"
+            raise gankit.DataError(f"{fault}; replace or delete it{self._advice()}") from error
+
+    def _advice(self) -> str:
+        return ", or set `on_error: skip`" if self.on_error == "refuse" else " and resume"
 
 
-def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, gankit.DecodeError) else f"cannot be read: {error}"
+def _nothing_found(found: gankit.ImageScan) -> str:
+    ignored = f"; it has {count_ignored(found.ignored)}" if found.ignored else ""
+    advice = f"; {sentence}" if (sentence := unsupported_images(found)) else ""
+    return f"{found.files.path} has no images ({', '.join(gankit.IMAGE_SUFFIXES)}){ignored}{advice}"
 
 
-def _class_folders(names: list[str]) -> dict[str, str]:
-    """The class of each image; empty if there are images at the top level."""
-    parts = {name: name.split("/") for name in names}
-    least = min(map(len, parts.values()))
-    pairs = zip(min(parts.values()), max(parts.values()), strict=False)
-    shared = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
-    depth = max(0, min(least - 2, shared))
-    if any(len(p) < depth + 2 for p in parts.values()):
-        return {}
-    return {name: p[depth] for name, p in parts.items()}
-
-
-def _report(files: gankit.ImageFiles, faults: dict[str, str], total: int) -> str:
-    named = "; ".join(f"{name!r} {fault}" for name, fault in list(faults.items())[:MAX_NAMED])
-    more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
-    return f"{files.path}: {len(faults)} of {total} images cannot be used: {named}{more}"
+def _require_images_of_each_class(found: gankit.ImageScan, classes: Classes) -> None:
+    """Raises: gankit.DataError: all images of a class are damaged. Without them, the labels would change."""
+    damaged = {name: fault for name, fault in found.faults.items() if name in classes.of}
+    left = Counter(classes.of[name] for name in found.checked if classes.of and name not in damaged)
+    for name, fault in damaged.items():
+        if not left[classes.of[name]]:
+            raise gankit.DataError(
+                f"{found.files.path}: all images of class {classes.of[name]!r} are damaged: {name!r} {fault}; replace "
+                "them, or delete them to train without this class"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 DCGAN = ROOT / "recipes" / "dcgan_cifar10.yaml"
@@ -120,3 +121,18 @@ class TestPlugins:
         found = refused("check", recipe, "--plugin", tiny_plugin_file, "--plugin", "mine.py")
         assert message in found
         assert found.startswith("tiny.yaml:")
+
+
+def test_a_stray_image_is_named_where_classes_are_needed(cli, tiny_recipe, tiny_plugin_file, tmp_path):
+    for name in ("ant/0.png", "bee/0.png", "logo.png"):
+        (tmp_path / "d" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "d" / name)
+    dataset = {"name": "image_folder", "path": str(tmp_path / "d")}
+    recipe = tiny_recipe(tmp_path, dataset=dataset, conditional=True)
+    said = cli("run", recipe, "--plugin", tiny_plugin_file)
+    assert said.code == 2
+    assert "no labels (3 images, no classes because 'logo.png' lies next to the folders 'ant', 'bee'" in said.err
+    (tmp_path / "d" / "logo.png").unlink()
+    said = cli("run", recipe, "loader.batch_size=2", "--plugin", tiny_plugin_file)
+    assert said.code == 0, said.err
+    assert "data: 2 images, classes: ant 1, bee 1\n" in said.out

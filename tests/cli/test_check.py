@@ -49,3 +49,37 @@ class TestCheck:
             words = ["dataset.path=images"] if "image_folder" in recipe.name else []
             said = cli("check", recipe, *words)
             assert said.code == 0, said.err
+
+
+class TestBeforeTheDataIsPrepared:
+    """Faults that need no data are found before the data, which do not even exist here."""
+
+    @pytest.fixture
+    def recipe(self, tiny_recipe, tmp_path):
+        return tiny_recipe(tmp_path, dataset={"name": "image_folder", "path": "nowhere"})
+
+    @pytest.mark.parametrize("verb", ["check", "run"])
+    def test_missing_initial_weights(self, cli, recipe, tiny_plugin_file, verb):
+        said = cli(verb, recipe, "initialize=absent", "--plugin", tiny_plugin_file)
+        assert said.code == 2
+        assert "initialize: absent: no such run or checkpoint" in said.err
+        assert "image" not in said.err
+
+    @pytest.mark.parametrize("verb", ["check", "run"])
+    def test_initial_weights_of_other_networks(self, cli, recipe, tiny_recipe, tiny_plugin_file, tmp_path, verb):
+        first = tiny_recipe(tmp_path, file="first.yaml", callbacks=[{"name": "checkpoint"}])
+        out = tmp_path / "out"
+        assert cli("run", first, "--out", out, "--plugin", tiny_plugin_file).code == 0
+        fits = cli("check", recipe, f"initialize={out}", "--plugin", tiny_plugin_file)
+        assert fits.code == 0, fits.err
+        said = cli(verb, recipe, f"initialize={out}", "latent.dim=7", "--plugin", tiny_plugin_file)
+        assert said.code == 2
+        assert "does not fit this network" in said.err
+        assert "nowhere" not in said.err
+
+    def test_a_run_directory_that_cannot_be_written(self, cli, recipe, tiny_plugin_file, tmp_path):
+        (tmp_path / "file").touch()
+        said = cli("run", recipe, "--out", tmp_path / "file" / "run", "--plugin", tiny_plugin_file)
+        assert said.code == 2
+        assert "file/run: cannot be written" in said.err
+        assert "nowhere" not in said.err

@@ -14,6 +14,8 @@ from gankit.data.fingerprint import data_fingerprint
 class Listed:
     """A dataset of a list of items."""
 
+    spec, classes = gankit.ImageSpec(4, 4, 3), ("even", "odd")
+
     def __init__(self, items, labels=None):
         self.items = items
         if labels is not None:
@@ -60,16 +62,16 @@ def test_only_a_bounded_number_of_items_is_read():
     assert {0, 999} <= set(read)
 
 
-@pytest.mark.parametrize("convert", [np.asarray, lambda image: Image.fromarray(image.permute(1, 2, 0).numpy())])
+@pytest.mark.parametrize("convert", [np.asarray, Image.fromarray])
 def test_items_may_be_arrays_or_pil_images(convert):
-    images = [convert(image) for image in noise(4)]
+    images = [convert(image.permute(1, 2, 0).numpy()) for image in noise(4)]
     assert data_fingerprint(Listed(images)) != data_fingerprint(Listed(images[::-1]))
 
 
 def test_items_that_change_at_each_read_do_not_count():
     class Random(Listed):
         def __getitem__(self, index):
-            return torch.rand(3, 4, 4), 0
+            return torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8), 0
 
     assert data_fingerprint(Random([None] * 5)) == data_fingerprint(Random([None] * 5))
     assert data_fingerprint(Random([None] * 5)) != data_fingerprint(Random([None] * 6))

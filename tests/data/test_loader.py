@@ -168,7 +168,7 @@ def test_items_of_another_dtype_are_refused():
             return super().__getitem__(index)[0].float(), 0
 
     with pytest.raises(
-        gankit.DataError, match=r"image 0 of the dataset is torch.float32 \[3, 12, 12\]; expected uint8 \[3 h w\]"
+        gankit.DataError, match=r"the image of item 0 of dataset Floats is a tensor float32 \[3, 12, 12\]; expected"
     ):
         Loader(Floats(9), gankit.ImageSpec(12, 12, 3), Settings(batch_size=2), 0, torch.device("cpu"))
 

@@ -115,6 +115,18 @@ def test_zip_with_separators_of_windows(tmp_path, pack, prepared, names, class_f
     assert names(dataset, class_files) == sorted(class_files)
 
 
+@pytest.mark.parametrize(("encoding", "expected"), [("utf-8", "Bäume"), ("cp437", "Bäume"), ("latin-1", "BΣume")])
+def test_zip_names_without_the_utf8_flag(tmp_path, png, pack, prepared, encoding, expected):
+    """macOS writes UTF-8 without the flag; the standard says cp437, which any other name is read as."""
+    raw = "Bäume".encode(encoding)
+    place = "B" + "x" * (len(raw) - 1)
+    path = pack(tmp_path / "images.zip", {f"{place}/0.png": png(0), "Ast/0.png": png(1)})
+    path.write_bytes(path.read_bytes().replace(place.encode() + b"/", raw + b"/"))
+    dataset = prepared(path)
+    assert dataset.classes == ("Ast", expected)
+    assert [dataset[index][1] for index in range(2)] == [0, 1]
+
+
 def test_zip_is_read_by_forked_workers(tmp_path, png, pack, prepared):
     dataset = prepared(pack(tmp_path / "images.zip", {f"{i:03}.png": png(i) for i in range(64)}))
     expected = [dataset[i][0] for i in range(64)]  # leaves the parent's file open

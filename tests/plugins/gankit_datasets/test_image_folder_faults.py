@@ -1,6 +1,8 @@
 """Damaged files, unsafe paths and links in image folders."""
 
+import json
 import os
+import re
 import warnings
 import zipfile
 
@@ -33,9 +35,12 @@ def test_refuse_names_a_truncated_image_when_it_is_read(put, prepared, class_fil
 
 
 def test_skip_leaves_out_the_broken_and_names_them_once(put, prepared, names, class_files, damaged):
-    with pytest.warns(UserWarning, match=r"3 of 14 images cannot be used: 'a/3.png' is damaged.*; skipped") as caught:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         dataset = prepared(put(class_files | damaged), on_error="skip")
-    assert len(caught) == 1
+    (warning,) = dataset.describe().warnings
+    assert re.search(r"3 of 14 images cannot be used: 'a/3.png' is damaged.*; skipped", warning)
+    assert list(dataset.describe().skipped) == ["a/3.png", "b/x.png", "c/y.jpg"]
     assert dataset.skipped == ("a/3.png", "b/x.png", "c/y.jpg")
     assert names(dataset, class_files) == [name for name in sorted(class_files) if name != "a/3.png"]
     assert dataset.labels.tolist() == [0] * 3 + [1] * 4 + [2] * 4
@@ -52,6 +57,12 @@ def test_a_run_prints_one_sentence_about_the_broken(
     (line,) = [line for line in said.err.splitlines() if "cannot be used" in line]
     assert line.startswith(f"warning: {tmp_path / 'images'}: 3 of 14 images cannot be used: 'a/3.png' is damaged")
     assert "image_folder.py" not in said.err
+    assert "data: 11 images, classes: a 3, b 4, c 4; damaged: 3" in said.out
+    (run,) = (tmp_path / "results").iterdir()
+    lines = [json.loads(line) for line in (run / "skipped_files.jsonl").read_text().splitlines()]
+    assert [line["file"] for line in lines] == ["a/3.png", "b/x.png", "c/y.jpg"]
+    assert all("damaged" in line["reason"] or "not an image" in line["reason"] for line in lines)
+    assert json.loads((run / "run.json").read_text())["data"]["summary"].startswith("11 images")
 
 
 def test_skip_is_silent_where_nothing_is_broken(put, prepared, class_files):
@@ -59,19 +70,27 @@ def test_skip_is_silent_where_nothing_is_broken(put, prepared, class_files):
         warnings.simplefilter("error")
         dataset = prepared(put(class_files), on_error="skip")
     assert dataset.skipped == ()
+    assert dataset.describe() == gankit.DataDescription("12 images, classes: a 4, b 4, c 4")
 
 
 def test_a_long_list_of_broken_files_is_cut(put, prepared):
     broken = {f"{i}.png": b"x" for i in range(9)}
     with pytest.raises(gankit.DataError, match=r"9 of 9 images cannot be used: '0.png' .*'4.png'[^']*; and 4 more"):
         prepared(put(broken))
-    with pytest.warns(UserWarning, match="9 of 9"), pytest.raises(gankit.DataError, match="none of 9 images is left"):
+    with pytest.raises(gankit.DataError, match="none of 9 images is left for split 'train'; .* 9 of 9"):
         prepared(put(broken), on_error="skip")
 
 
 def test_nothing_to_find(put, prepared):
     with pytest.raises(gankit.DataError, match=r"images\S* has no images \(.jpg, .jpeg"):
         prepared(put({"notes.txt": b"x"}))
+
+
+@pytest.mark.parametrize("on_error", ["skip", "refuse"])
+def test_a_class_whose_images_are_all_damaged_is_refused(put, prepared, class_files, damaged, on_error):
+    files = class_files | {f"d/{i}.png": b"nothing" for i in range(3)}
+    with pytest.raises(gankit.DataError, match=r"all images of class 'd' are damaged: 'd/0.png' is not an|set `on_error"):
+        prepared(put(files), on_error=on_error)
 
 
 def test_missing_path(tmp_path):
@@ -100,8 +119,7 @@ def test_zip_entry_with_a_wrong_checksum(tmp_path, pack, prepared, class_files):
     data = bytearray(path.read_bytes())
     data[data.index(class_files["b/2.png"]) + len(class_files["b/2.png"]) - 1] ^= 1
     path.write_bytes(data)
-    with pytest.warns(UserWarning, match="skipped"):
-        dataset = prepared(path, on_error="skip")
+    dataset = prepared(path, on_error="skip")
     assert dataset.skipped == ("b/2.png",)
     with pytest.raises(gankit.DataError, match=r"'b/2.png' .*Bad CRC-32"):
         prepared(path)[6]

@@ -1,0 +1,116 @@
+"""Finds the classes of images: from the names of folders, or from a ``dataset.json``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import gankit
+
+LABEL_FILE = "dataset.json"  # of StyleGAN's dataset_tool.py, which puts images into numbered folders
+MAX_LABEL_BYTES = 2**28
+SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"})
+MAX_NAMED = 3
+
+
+class Classes(NamedTuple):
+    """The classes of a folder or zip.
+
+    Attributes:
+        names: of the classes; empty if there are none.
+        of: the class of each image by its name; empty if there are none.
+        note: why there are none although there are folders; empty otherwise.
+        folder: path with a trailing slash, or empty, of the folder whose subfolders are the classes; None if no folder
+            is.
+    """
+
+    names: tuple[str, ...]
+    of: dict[str, str]
+    note: str = ""
+    folder: str | None = None
+
+
+def find_classes(files: gankit.ImageFiles, images: list[str], others: Iterable[str]) -> Classes:
+    """The classes of images.
+
+    Args:
+        files: the folder or zip.
+        images: the sorted names of its images.
+        others: the names of its other files.
+
+    Raises:
+        gankit.DataError: the folders are parts of a dataset such as ``train`` and ``val``, or ``dataset.json`` does
+            not fit.
+    """
+    for name in sorted(others, key=len):
+        folder, _, file = name.rpartition("/")
+        if file == LABEL_FILE and all(image.startswith(folder) for image in images):
+            if (found := _from_label_file(files, name, images)) is not None:
+                return found
+            break
+    return _from_folders(files, images)
+
+
+def _from_folders(files: gankit.ImageFiles, images: list[str]) -> Classes:
+    parts = {name: name.split("/") for name in images}
+    least = min(map(len, parts.values()))
+    pairs = zip(min(parts.values()), max(parts.values()), strict=False)
+    shared = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
+    depth = max(0, min(least - 2, shared))
+    class_of = {name: p[depth] for name, p in parts.items() if len(p) >= depth + 2}
+    folders = sorted(set(class_of.values()))
+    splits = [folder for folder in folders if folder.lower() in SPLIT_FOLDERS]
+    if len(splits) > 1 and any(folder.lower().startswith("train") for folder in splits):
+        place = "/".join([*parts[images[0]][:depth], next(s for s in splits if s.lower().startswith("train"))])
+        where = f"set `path` to one of them, such as {files.path / place}"
+        if not files.path.is_dir():
+            where = f"extract the zip and set `path` to one of them, such as {place}"
+        raise gankit.DataError(
+            f"{files.path}: the folders {_listed(splits)} look like parts of a dataset, not like classes; {where}, or "
+            "rename them if they are classes"
+        )
+    stray = [name for name in images if name not in class_of]
+    if stray and folders:
+        verb = "lies" if len(stray) == 1 else "lie"
+        return Classes(
+            (), {}, f"because {_listed(stray)} {verb} next to the folders {_listed(folders)}; move or delete"
+        )
+    if not folders:
+        return Classes((), {})
+    return Classes(tuple(folders), class_of, folder="".join(f"{part}/" for part in parts[images[0]][:depth]))
+
+
+def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> Classes | None:
+    """The labels of ``dataset.json``: a list of [image, class number], or null. None: it is another file."""
+    place = files.path / name
+    with files.open(name) as file:
+        content = file.read(MAX_LABEL_BYTES)
+    try:
+        document: Any = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or "labels" not in document:
+        return None
+    labels, folder = document["labels"], name.removesuffix(LABEL_FILE)
+    if labels is None:
+        return Classes((), {}, f"as {LABEL_FILE} has no labels")
+    try:
+        number_of = {f"{folder}{image}": number for image, number in labels}
+    except (TypeError, ValueError):
+        raise gankit.DataError(f"{place}: `labels` should be a list of [image, class number], or null") from None
+    for image in images:
+        number = number_of.get(image)
+        if image not in number_of:
+            raise gankit.DataError(f"{place}: has no label for {image!r}; add one, or delete {LABEL_FILE}")
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**20:
+            raise gankit.DataError(f"{place}: the label of {image!r} is {number!r:.80}; expected a class number from 0")
+    count = 1 + max(number_of[image] for image in images)
+    return Classes(tuple(map(str, range(count))), {image: str(number_of[image]) for image in images})
+
+
+def _listed(names: list[str]) -> str:
+    """The first names, quoted, and how many more there are."""
+    named = ", ".join(map(repr, names[:MAX_NAMED]))
+    return f"{named} and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else named
