@@ -25,11 +25,12 @@ def task_progress() -> Iterator[Report]:
     console = output_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         tasks = {}
-        next_line = time.monotonic() + FIRST_LINE_SECONDS
+        next_line = 0.0
 
         def report(task: str, done: int, total: int) -> None:
             nonlocal next_line
             if task not in tasks:
+                next_line = time.monotonic() + FIRST_LINE_SECONDS
                 tasks[task] = bars.add_task(task, total=total)
             bars.update(tasks[task], completed=done)
             if not console.is_terminal and time.monotonic() >= next_line:

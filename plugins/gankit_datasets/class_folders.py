@@ -73,10 +73,9 @@ def _from_folders(files: gankit.ImageFiles, images: list[str]) -> Classes:
         )
     stray = [name for name in images if name not in class_of]
     if stray and folders:
-        verb = "lies" if len(stray) == 1 else "lie"
-        return Classes(
-            (), {}, f"because {_listed(stray)} {verb} next to the folders {_listed(folders)}; move or delete"
-        )
+        verb, them = ("lies", "it") if len(stray) == 1 else ("lie", "them")
+        place = f"next to the folders {_listed(folders)} (move {them} into one of them to have classes)"
+        return Classes((), {}, f"because {_listed(stray)} {verb} {place}")
     if not folders:
         return Classes((), {})
     return Classes(tuple(folders), class_of, folder="".join(f"{part}/" for part in parts[images[0]][:depth]))

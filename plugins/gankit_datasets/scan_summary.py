@@ -24,7 +24,7 @@ def describe(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> 
         used: the names of the images that training uses.
     """
     faults = found.faults
-    skipped = {**faults, **{name: f"not an image: {kind}" for name, kind in found.ignored.items()}}
+    skipped = {**faults, **{name: f"ignored: {kind}" for name, kind in found.ignored.items()}}
     return gankit.DataDescription(_summary(found, classes, used), tuple(_warnings(found)), skipped)
 
 
