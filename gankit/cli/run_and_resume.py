@@ -203,9 +203,7 @@ def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> Non
     command = _resume_command(trainer, plugins)
     if trainer.checkpoint is None:
         restart = " --restart" if trainer.state.step else ""
-        how = (
-            f"no checkpoint was saved (does the recipe have a checkpoint callback?); to start again: {command}{restart}"
-        )
+        how = f"no checkpoint was saved; to start again: {command}{restart}"
     else:
         how = f"to continue from {trainer.checkpoint}:\n  {command}"
     output_console().print(how)

@@ -145,7 +145,8 @@ class ImageFolder:
             if not self._files.path.exists():
                 raise gankit.DataError(f"{self._files.path} no longer exists; restore it") from error
             fault = f"{self._files.path}: {name!r} {_reason(error)}"
-            raise gankit.DataError(f"{fault}; replace or delete it, or set `on_error: skip`") from error
+            remedy = "restore it" if self.on_error == "skip" else "replace or delete it, or set `on_error: skip`"
+            raise gankit.DataError(f"{fault}; {remedy}") from error
 
 
 def _reason(error: Exception) -> str:
