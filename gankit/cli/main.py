@@ -20,6 +20,7 @@ from . import bench, check, compare, doctor, plugins, resume, run, sample, show
 from . import eval as eval_command
 from . import list as list_command
 from .console import print_message
+from .streams import forgiving_streams
 
 ENTRY_POINTS = "gankit.commands"
 
@@ -117,15 +118,19 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2."""
+    """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2.
+
+    Output that cannot be written is discarded, and does not change the exit code.
+    """
     atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
-    try:
-        make_app()(prog_name="gankit")
-    except GankitError as error:
-        if not _printed_by_other_process(error):
-            print_message(str(error))
-        sys.exit(2)
+    with forgiving_streams():
+        try:
+            make_app()(prog_name="gankit")
+        except GankitError as error:
+            if not _printed_by_other_process(error):
+                print_message(str(error))
+            sys.exit(2)
 
 
 def _printed_by_other_process(error: GankitError) -> bool:
