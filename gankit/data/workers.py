@@ -9,8 +9,8 @@ from threading import Thread
 
 from ..errors import DataError
 
-# Signals after which a run is saved. SLURM can send SIGUSR1 before a job's time limit (sbatch --signal). A terminal that
-# is closed sends SIGHUP. Windows lacks these two.
+# Signals after which a run is saved. SLURM can send SIGUSR1 before a job's time limit (sbatch --signal). A closed
+# terminal sends SIGHUP. Windows lacks these two.
 STOP_SIGNALS = tuple(
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if name in signal.Signals.__members__
 )
