@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cli.progress import make_progress as make_progress
     from .data.decoding import DecodeError as DecodeError
     from .data.decoding import decode_image as decode_image
     from .data.decoding import open_image as open_image
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from .data.image_files import open_image_files as open_image_files
     from .data.safe_zip import open_zip as open_zip
     from .device.precision import full_precision as full_precision
+    from .device.seeding import preserved_random_state as preserved_random_state
     from .errors import CheckpointError as CheckpointError
     from .errors import DataError as DataError
     from .errors import GankitError as GankitError
@@ -74,10 +76,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
+    "cli.progress": "make_progress",
     "data.decoding": "DecodeError decode_image open_image",
     "data.image_files": "IMAGE_SUFFIXES ImageFiles open_image_files",
     "data.safe_zip": "open_zip",
     "device.precision": "full_precision",
+    "device.seeding": "preserved_random_state",
     "errors": "CheckpointError DataError GankitError PluginError RecipeError RegistrationError",
     "evaluation.evaluator": "Evaluator",
     "evaluation.record": "Evaluation",

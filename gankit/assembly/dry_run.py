@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from ..device.seeding import preserved_random_state
 from ..game.outputs import heads_of
 from ..interfaces import ImageSpec
 from ..messages import one_line, truncate
@@ -109,7 +110,7 @@ def _build_network(build: Build) -> nn.Module:
 @contextmanager
 def meta_device() -> Iterator[None]:
     """Build and run networks on the meta device, without gradients, random numbers and slow kernels."""
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
+    with preserved_random_state(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
         yield
 
 

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
+from ..device.seeding import preserved_random_state
 from ..errors import CheckpointError
 from ..interfaces import ImageSpec
 from ..messages import one_line, truncate
@@ -44,7 +43,7 @@ def build_trained_generator(
         latent = _select(registries.latents, manifest["latent"]).build(latent_dim)
         selected = _select(registries.generators, manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+        with preserved_random_state():  # initial weights are drawn, and then replaced
             network = build_within(lambda: selected.build(image, latent_dim), checkpoint.bytes_of(name))
         ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
     except UnknownComponentError as error:

@@ -98,5 +98,5 @@ class ProgressBar:
 
 
 def make_progress() -> ProgressBar | ProgressLines:
-    """The callback that suits standard output."""
+    """A callback that shows the progress of training: a bar on a terminal, otherwise a line every ten seconds."""
     return ProgressBar() if output_console().is_terminal else ProgressLines()

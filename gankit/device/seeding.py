@@ -51,3 +51,10 @@ def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[in
             finally:
                 random.setstate(python)
                 np.random.set_state(host)
+
+
+@contextmanager
+def preserved_random_state() -> Iterator[None]:
+    """Restore the state of torch's generator on the CPU after the block. Other threads wait, as for `seeded`."""
+    with process_wide_state, torch.random.fork_rng(devices=[]):
+        yield

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ..device.seeding import preserved_random_state
 from ..sampling.trained_generator import TrainedGenerator
 from .scheduled_parameters import ComponentSchedule
 from .setup import TrainingSetup
@@ -21,7 +22,7 @@ class GeneratorCopy(TrainedGenerator):
     def __init__(self, setup: TrainingSetup, device: torch.device, ema: bool, directory: Path) -> None:
         self._setup = setup
         selected = setup.checked["generator"]
-        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and then replaced
+        with preserved_random_state():  # initial weights are drawn, and then replaced
             network = selected.build(setup.image, setup.recipe.latent.dim)
         network.to(device).eval().requires_grad_(False)
         super().__init__(network, setup.inputs, setup.classes, directory, ema=ema and setup.state.ema is not None)
