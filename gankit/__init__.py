@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .events import Notice as Notice
     from .events import Recovered as Recovered
     from .files import data_root as data_root
+    from .files import flush_to_disk as flush_to_disk
     from .files import whole_file as whole_file
     from .game.adversarial import adversarial_step as adversarial_step
     from .game.adversarial import take_turn as take_turn
@@ -59,12 +60,14 @@ if TYPE_CHECKING:
     from .interfaces import State as State
     from .interfaces import Turn as Turn
     from .messages import did_you_mean as did_you_mean
+    from .messages import warn as warn
     from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
     from .networks.image_sizes import ImagePyramid as ImagePyramid
     from .recipe.checked_recipe import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
+    from .reports.import_matplotlib import import_matplotlib as import_matplotlib
     from .runs.file_names import checkpoint_name as checkpoint_name
     from .runs.json_lines import JsonLines as JsonLines
     from .runtime import Runtime as Runtime
@@ -87,20 +90,21 @@ _NAMES_BY_MODULE = {
     "evaluation.record": "Evaluation",
     "evaluation.request": "Request",
     "events": "Evaluated Event Finding Notice Recovered",
-    "files": "data_root whole_file",
+    "files": "data_root flush_to_disk whole_file",
     "game.adversarial": "adversarial_step take_turn",
     "game.freezing": "frozen",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
     "interfaces": "Augmentation Batch Callback Dataset Discriminator Features Generator ImageSpec Latent Loss Metric "
     "NotFinite Regularizer Run Scalars State Turn",
-    "messages": "did_you_mean",
+    "messages": "did_you_mean warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
     "networks.image_sizes": "ImagePyramid",
     "recipe.checked_recipe": "CheckedRecipe",
     "recipe.model": "Recipe",
     "registry": "Registries",
+    "reports.import_matplotlib": "import_matplotlib",
     "runs.file_names": "checkpoint_name",
     "runs.json_lines": "JsonLines",
     "runtime": "Runtime load_generator",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable
 
 MAX_WORD = 100  # characters of a key or path in a message
@@ -24,3 +25,11 @@ def truncate(text: str, length: int = MAX_WORD) -> str:
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, or the name of its class where it has no message."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def warn(message: str) -> None:
+    """Give the user a warning of one sentence where there is no run to log it.
+
+    It goes to the logger ``gankit``: without any set-up, Python prints the message alone to standard error.
+    """
+    logging.getLogger("gankit").warning(message)

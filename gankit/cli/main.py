@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -124,13 +127,29 @@ def main() -> None:
     """
     atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
-    with forgiving_streams():
+    with forgiving_streams(), _printed_log():
         try:
             make_app()(prog_name="gankit")
         except GankitError as error:
             if not _printed_by_other_process(error):
                 print_message(str(error))
             sys.exit(2)
+
+
+@contextmanager
+def _printed_log() -> Iterator[None]:
+    """Print the messages of the logger ``gankit`` as warnings inside the block."""
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print_message(record.getMessage(), "warning")
+
+    printer, logger = Printer(), logging.getLogger("gankit")
+    logger.addHandler(printer)
+    try:
+        yield
+    finally:
+        logger.removeHandler(printer)
 
 
 def _printed_by_other_process(error: GankitError) -> bool:
