@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .cli.progress import make_progress as make_progress
     from .data.decoding import DecodeError as DecodeError
     from .data.decoding import decode_image as decode_image
     from .data.decoding import open_image as open_image
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from .data.image_scan import scan_images as scan_images
     from .data.safe_zip import open_zip as open_zip
     from .device.precision import full_precision as full_precision
+    from .device.seeding import preserved_random_state as preserved_random_state
     from .errors import CheckpointError as CheckpointError
     from .errors import DataError as DataError
     from .errors import GankitError as GankitError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .events import Notice as Notice
     from .events import Recovered as Recovered
     from .files import data_root as data_root
+    from .files import flush_to_disk as flush_to_disk
     from .files import whole_file as whole_file
     from .game.adversarial import adversarial_step as adversarial_step
     from .game.adversarial import take_turn as take_turn
@@ -64,12 +67,14 @@ if TYPE_CHECKING:
     from .interfaces import no_report as no_report
     from .messages import did_you_mean as did_you_mean
     from .messages import truncate as truncate
+    from .messages import warn as warn
     from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
     from .networks.image_sizes import ImagePyramid as ImagePyramid
     from .recipe.checked_recipe import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
+    from .reports.import_matplotlib import import_matplotlib as import_matplotlib
     from .runs.file_names import checkpoint_name as checkpoint_name
     from .runs.json_lines import JsonLines as JsonLines
     from .runtime import Runtime as Runtime
@@ -81,31 +86,34 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
+    "cli.progress": "make_progress",
     "data.decoding": "DecodeError decode_image open_image",
     "data.image_files": "ImageFiles open_image_files",
     "data.image_formats": "IMAGE_SUFFIXES",
     "data.image_scan": "ImageScan scan_images",
     "data.safe_zip": "open_zip",
     "device.precision": "full_precision",
+    "device.seeding": "preserved_random_state",
     "errors": "CheckpointError DataError GankitError PluginError RecipeError RegistrationError",
     "evaluation.evaluator": "Evaluator",
     "evaluation.record": "Evaluation",
     "evaluation.request": "Request",
     "events": "Evaluated Event Finding Notice Recovered",
-    "files": "data_root whole_file",
+    "files": "data_root flush_to_disk whole_file",
     "game.adversarial": "adversarial_step take_turn",
     "game.freezing": "frozen",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
     "interfaces": "Augmentation Batch Callback DataDescription Dataset Discriminator Features GAME_KEYS Generator "
     "ImageSpec Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn no_report",
-    "messages": "did_you_mean truncate",
+    "messages": "did_you_mean truncate warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
     "networks.image_sizes": "ImagePyramid",
     "recipe.checked_recipe": "CheckedRecipe",
     "recipe.model": "Recipe",
     "registry": "Registries",
+    "reports.import_matplotlib": "import_matplotlib",
     "runs.file_names": "checkpoint_name",
     "runs.json_lines": "JsonLines",
     "runtime": "Runtime load_generator",

@@ -91,6 +91,24 @@ def read_failure(path: Path, error: OSError) -> str:
     )
 
 
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk.
+
+    Windows cannot open folders and keeps their names without it. It flushes only files that are open for writing.
+    """
+    is_folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR | getattr(os, "O_BINARY", 0))
+    except PermissionError:
+        if is_folder:
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def open_regular(path: Path) -> BufferedReader:
     """Open a file for reading.
 

@@ -542,7 +542,7 @@ class Run(Protocol):
         """Request a checkpoint. Allowed in ``on_run_end`` too."""
 
     def stop(self, reason: str) -> None:
-        """Request the end of the run, with a final checkpoint. The first reason is recorded."""
+        """Request the end of the run, after this step. The first reason is recorded."""
 
 
 class Callback(Protocol):
@@ -574,7 +574,7 @@ class Callback(Protocol):
         """Called when an exception ends the run."""
 
     def on_run_end(self, run: Run) -> None:
-        """Called after the last step, before the final checkpoint if one is requested."""
+        """Called after the last step, before the final checkpoint."""
 
 
 CALLBACK_METHODS = ("on_run_start", "on_step_end", "on_epoch_end", "on_checkpoint", "on_exception", "on_run_end")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import linecache
+import logging
 import os
 import traceback
 from collections.abc import Iterable
@@ -58,3 +59,11 @@ def failing_line(error: BaseException, *libraries: str, show_code: bool = False)
     file, line = own[-1]
     code = truncate(linecache.getline(str(file), line).strip()) if show_code else ""
     return f" ({file}:{line}{f': {code}' if code else ''})"
+
+
+def warn(message: str) -> None:
+    """Give the user a warning of one sentence where there is no run to log it.
+
+    It goes to the logger ``gankit``: without any set-up, Python prints the message alone to standard error.
+    """
+    logging.getLogger("gankit").warning(message)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from ..device.seeding import preserved_random_state
+
 T = TypeVar("T")
 MAX_CALLS = 20_000  # of torch functions in a constructor: thousands of layers
 SPARE_ELEMENTS = 2**24  # 64 MiB: buffers that are not stored
@@ -29,7 +31,7 @@ def build_within(build: Callable[[], T], stored_bytes: int) -> T:
             return build()
     except MemoryError:  # possibly raised for integers that are not sizes
         torch.set_rng_state(random_state)
-        with torch.random.fork_rng(devices=[]), AllocationLimit(math.inf), torch.device("meta"):
+        with preserved_random_state(), AllocationLimit(math.inf), torch.device("meta"):
             network: Any = build()
         elements = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
         if elements > limit:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..calls import described, require_attributes, require_call, require_methods
+from ..device.seeding import preserved_random_state
 from ..errors import GankitError, Problem
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
@@ -22,7 +23,6 @@ from ..training.callbacks import Callbacks
 from .dry_run import (
     NotTriedError,
     labels_of_two,
-    restored_randomness,
     try_augmentation,
     try_discriminator,
     try_generator,
@@ -150,7 +150,7 @@ def _try_latent(latent: Any, dim: int, image: ImageSpec) -> None:
     """Draw two latents on the CPU. Raises: ValueError: they are not two latents of this dimension."""
     _with_after(latent, {"sample": ("n", "labels", "generator")}, "latent")
     random = torch.Generator()
-    with restored_randomness():
+    with preserved_random_state():
         latents = latent.sample(2, labels_of_two(image), random)
     require_latents(latents, 2, random.device)
     if latents.shape[1:] != (dim,):

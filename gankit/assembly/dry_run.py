@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..calls import described, require_call
 from ..device.compute_mode import ComputeMode
-from ..device.seeding import seeded
+from ..device.seeding import preserved_random_state
 from ..game.outputs import heads_of
 from ..interfaces import ImageSpec
 from ..messages import one_line, truncate
@@ -140,7 +139,7 @@ def build_on_meta(build: Build) -> nn.Module:
 @contextmanager
 def meta_device() -> Iterator[None]:
     """Build and run networks on the meta device, without gradients, random numbers and slow kernels."""
-    with restored_randomness(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
+    with preserved_random_state(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
         yield
 
 
@@ -153,8 +152,3 @@ def _run(call: Callable[[], T]) -> T:
         if isinstance(error, NotImplementedError) or "meta" in str(error):  # it reads the values of a tensor
             raise NotTriedError(f"{type(error).__name__}: {truncate(one_line(error), 200)}") from error
         raise
-
-
-def restored_randomness() -> AbstractContextManager[int]:
-    """Restores the random generators of Python, numpy and torch after the block."""
-    return seeded(np.random.SeedSequence(0), torch.device("cpu"))

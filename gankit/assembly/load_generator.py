@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from ..errors import CheckpointError
 from ..interfaces import ImageSpec
 from ..messages import one_line, truncate
@@ -46,9 +44,7 @@ def build_trained_generator(
         selected = _select(registries.generators, manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
-        network = build_again(
-            lambda: build_within(lambda: selected.build(image, latent_dim), stored), torch.device("cpu")
-        )
+        network = build_again(lambda: build_within(lambda: selected.build(image, latent_dim), stored))
         ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
     except UnknownComponentError as error:
         raise UnknownComponentError(f"{folder}: {error}") from None

@@ -44,6 +44,9 @@ def compare(
       gankit compare results/* --count 64 --out figures/all.png
     """
     from ..reports.comparison import explain_columns, recipe_differences, score_columns
+    from ..reports.import_matplotlib import import_matplotlib
+
+    import_matplotlib()
     from ..reports.curves import save_curves
     from ..reports.run_summary import read_run, run_names
     from ..reports.sample_grids import save_sample_grids

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Annotated, Any
 
@@ -20,6 +23,7 @@ from . import bench, check, compare, doctor, plugins, resume, run, sample, show
 from . import eval as eval_command
 from . import list as list_command
 from .console import print_message
+from .streams import forgiving_streams
 
 ENTRY_POINTS = "gankit.commands"
 
@@ -117,20 +121,40 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2."""
+    """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2.
+
+    Output that cannot be written is discarded, and does not change the exit code.
+    """
     atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
+    with forgiving_streams(), _printed_log():
+        try:
+            require_valid_environment()
+        except GankitError as error:  # `print_message` reads the rank from the environment
+            sys.stderr.write(f"error: {error}\n")
+            sys.exit(2)
+        try:
+            make_app()(prog_name="gankit")
+        except GankitError as error:
+            if not _printed_by_other_process(error):
+                print_message(str(error))
+            sys.exit(2)
+
+
+@contextmanager
+def _printed_log() -> Iterator[None]:
+    """Print the messages of the logger ``gankit`` as warnings inside the block."""
+
+    class Printer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            print_message(record.getMessage(), "warning")
+
+    printer, logger = Printer(), logging.getLogger("gankit")
+    logger.addHandler(printer)
     try:
-        require_valid_environment()
-    except GankitError as error:  # `print_message` reads the rank from the environment
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
-    try:
-        make_app()(prog_name="gankit")
-    except GankitError as error:
-        if not _printed_by_other_process(error):
-            print_message(str(error))
-        sys.exit(2)
+        yield
+    finally:
+        logger.removeHandler(printer)
 
 
 def _printed_by_other_process(error: GankitError) -> bool:

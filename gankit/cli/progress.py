@@ -132,5 +132,5 @@ class TaskProgress:
 
 
 def make_progress() -> ProgressBar | ProgressLines:
-    """The callback that suits standard output."""
+    """A callback that shows the progress of training: a bar on a terminal, otherwise a line every ten seconds."""
     return ProgressBar() if output_console().is_terminal else ProgressLines()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..data.workers import STOP_SIGNALS
 from ..distributed.torchrun import launch_id, rank, world_size
 from ..errors import GankitError
 from ..events import (
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from ..runtime import Runtime
     from ..training.trainer import Trainer
 
-# SLURM can send SIGUSR1 before a job's time limit (sbatch --signal)
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name))
 MIN_SECONDS_BETWEEN_INTERRUPTS = 0.5  # a launcher may forward at once the Ctrl-C that the terminal has already sent
 TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
@@ -124,7 +123,7 @@ def _exit_code(reason: Any) -> int | None:
     """The exit code of a run that a signal or the time limit stopped; None if it ended for another reason."""
     from ..training.loop import TIME_LIMIT
 
-    codes = {number.name: 128 + int(number) for number in SIGNALS} | {TIME_LIMIT: TIME_LIMIT_CODE}
+    codes = {number.name: 128 + int(number) for number in STOP_SIGNALS} | {TIME_LIMIT: TIME_LIMIT_CODE}
     return codes.get(reason) if isinstance(reason, str) else None
 
 
@@ -162,7 +161,8 @@ def _print_event(event: Event, step: int) -> None:
 def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
     """Stop the run after its step when a signal arrives.
 
-    A second Ctrl-C stops it immediately. Other repeated signals do not, because schedulers send several.
+    A second Ctrl-C stops it immediately. Other repeated signals do not, because schedulers send several. SIGHUP stays
+    ignored if it was when the process started, as nohup does.
     """
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -175,12 +175,15 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
         name = signal.Signals(number).name
         trainer.stop(name)
         again = " again" if name == "SIGINT" else ""
-        print_message(
-            f"{name}: saving and stopping after this step; press Ctrl-C{again} to stop immediately", "warning"
-        )
+        saving = "saving and " if trainer.recipe.train.final_checkpoint else ""
+        print_message(f"{name}: {saving}stopping after this step; press Ctrl-C{again} to stop immediately", "warning")
 
     received: list[float] = []  # times
-    previous = {number: signal.signal(number, handle) for number in SIGNALS}
+    previous = {
+        number: signal.signal(number, handle)
+        for number in STOP_SIGNALS
+        if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:
@@ -206,9 +209,7 @@ def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> Non
         return
     if trainer.checkpoint is None:
         restart = " --restart" if trainer.state.step else ""
-        how = (
-            f"no checkpoint was saved (does the recipe have a checkpoint callback?); to start again: {command}{restart}"
-        )
+        how = f"no checkpoint was saved; to start again: {command}{restart}"
     else:
         how = f"to continue from {trainer.checkpoint}:\n  {command}"
     output_console().print(how)

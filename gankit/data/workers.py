@@ -9,6 +9,11 @@ from threading import Thread
 
 from ..errors import DataError
 
+# Signals after which a run is saved. SLURM can send SIGUSR1 before a job's time limit (sbatch --signal). A closed
+# terminal sends SIGHUP. Windows lacks these two.
+STOP_SIGNALS = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if name in signal.Signals.__members__
+)
 DEATH = re.compile(r"DataLoader worker \(pid.*?(exited unexpectedly|is killed by signal: [^.]+)")
 
 
@@ -38,7 +43,7 @@ def leave_signals_to_trainer(worker: int) -> None:
     if hasattr(os, "setpgrp"):  # not on Windows, which has no signals to process groups
         os.setpgrp()
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
-        signals = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1}
+        signals = set(STOP_SIGNALS)
         signal.pthread_sigmask(signal.SIG_BLOCK, signals)
         Thread(target=_obey_trainer, args=(signals,), daemon=True).start()
 

@@ -1,8 +1,13 @@
-"""Seeds all random generators inside a block, and restores their states afterwards."""
+"""Seeds all random generators inside a block, and restores their states afterwards.
+
+The generators of Python, numpy and torch, like torch's settings, belong to the process. Threads that set them take
+turns.
+"""
 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +15,7 @@ import numpy as np
 import torch
 
 STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT = 2, 3, 4, 5, 6, 7  # spawn keys by purpose; `data.order` has 1
+process_wide_state = threading.RLock()  # held while generators and settings of the process are changed
 SEEDS = 5  # for Python, numpy, torch on the CPU, torch on the device, and the caller
 
 
@@ -22,23 +28,37 @@ def callers_seed(entropy: np.random.SeedSequence) -> int:
 def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[int]:
     """Seed Python's ``random``, numpy's global generator, and torch on the CPU and on ``device``.
 
+    Other threads wait until the block ends, if they seed generators as well.
+
     Yields:
         A further seed, for a generator of the caller.
     """
     seeds = [int(seed) for seed in entropy.generate_state(SEEDS, np.uint64)]
-    python, host = random.getstate(), np.random.get_state()
-    on_device = [device] if device.type in {"cuda", "mps"} else []
-    with torch.random.fork_rng(on_device, device_type=device.type):
+    with preserved_random_state(device):
+        random.seed(seeds[0])
+        np.random.seed(seeds[1] % 2**32)
+        torch.default_generator.manual_seed(seeds[2])
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seeds[3] >> 1)
+        elif device.type == "mps":
+            torch.mps.manual_seed(seeds[3] >> 1)
+        yield seeds[4] >> 1
+
+
+@contextmanager
+def preserved_random_state(device: torch.device | None = None) -> Iterator[None]:
+    """Restore the generators that `seeded` seeds after the block. Other threads wait, as for `seeded`.
+
+    Args:
+        device: whose generator is restored, in addition to that of the CPU.
+    """
+    kind = "cpu" if device is None else device.type
+    on_device = [device] if device is not None and kind in {"cuda", "mps"} else []
+    with process_wide_state, torch.random.fork_rng(on_device, device_type=kind):
+        python, host = random.getstate(), np.random.get_state()
         try:
-            random.seed(seeds[0])
-            np.random.seed(seeds[1] % 2**32)
-            torch.default_generator.manual_seed(seeds[2])
-            if device.type == "cuda":
-                with torch.cuda.device(device):
-                    torch.cuda.manual_seed(seeds[3] >> 1)
-            elif device.type == "mps":
-                torch.mps.manual_seed(seeds[3] >> 1)
-            yield seeds[4] >> 1
+            yield
         finally:
             random.setstate(python)
             np.random.set_state(host)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from .. import messages
 from ..files import data_root, whole_file
 from ..interfaces import Report, no_report
 from .extractor import Extractor
@@ -26,7 +26,7 @@ Warn = Callable[[str], None]
 
 
 def real_features(
-    real: RealImages, extractor: Extractor, report: Report = no_report, warn: Warn = warnings.warn
+    real: RealImages, extractor: Extractor, report: Report = no_report, warn: Warn = messages.warn
 ) -> Tensor:
     """Features float32 [n f] of all real images, read from the cache or computed and stored in it.
 

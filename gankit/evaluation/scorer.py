@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import __version__
+from .. import __version__, messages
 from ..device.seeding import EVALUATE, seeded
 from ..interfaces import ImageSpec, Metric, Report, no_report
 from ..registry import Selected
@@ -55,7 +54,7 @@ class Scorer:
             check_metrics(self._build_metrics(), self.extractor, selected.with_logits)
 
     def read_real_images(
-        self, real: RealDataset, size: tuple[int, int], report: Report = no_report, warn: Warn = warnings.warn
+        self, real: RealDataset, size: tuple[int, int], report: Report = no_report, warn: Warn = messages.warn
     ) -> None:
         """Compute the features of the real images, or read them from the cache.
 

@@ -171,6 +171,7 @@ class Train(_Section):
         kernels: ``auto`` uses faster convolutions than torch's where available (bf16 on the CPU); ``torch`` does not.
         max_hours: end the run with a checkpoint after the step that exceeds this time. A resumed run has the full time
             again.
+        final_checkpoint: write a checkpoint of the last whole step when the run ends, however it ends.
         game: the training algorithm.
     """
 
@@ -188,6 +189,7 @@ class Train(_Section):
     deterministic: bool = False
     kernels: Literal["auto", "torch"] = "auto"
     max_hours: PositiveFloat | None = None
+    final_checkpoint: bool = True
     game: Component = Component(name="adversarial")
 
     @model_validator(mode="after")

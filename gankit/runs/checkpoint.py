@@ -22,7 +22,7 @@ from torch import nn
 from ..data.workers import worker_death
 from ..device.out_of_memory import is_out_of_memory
 from ..errors import CheckpointError
-from ..files import open_regular, read_failure
+from ..files import flush_to_disk, open_regular, read_failure
 from ..messages import one_line
 from .file_names import (
     CHECKPOINTS,
@@ -77,12 +77,12 @@ def save_checkpoint(
         manifest = {"format": FORMAT, "files": files, "step": step, **about}
         (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         for path in temporary.iterdir():
-            _flush(path)
-        _flush(temporary)
+            flush_to_disk(path)
+        flush_to_disk(temporary)
         if final.exists():  # from before the run was resumed at an earlier step
             final.rename(removed)  # not deleted here: a kill during the deletion would leave a damaged checkpoint
         temporary.rename(final)
-        _flush(folder)
+        flush_to_disk(folder)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own for a full disk
         if worker_death(error) or is_out_of_memory(error):
             raise
@@ -245,11 +245,3 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 def _sha256(path: Path) -> str:
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -82,7 +82,11 @@ def generate_images(
     first = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
     images = []
     entropy = np.random.SeedSequence(seed, spawn_key=(SAMPLE,))
-    with eval_mode(generator), torch.no_grad(), seeded(entropy, first.device):
+    with (
+        seeded(entropy, first.device),
+        eval_mode(generator),
+        torch.no_grad(),
+    ):  # first: a step in a thread may be under way
         for start in range(0, len(z), BATCH_SIZE):
             part = slice(start, start + BATCH_SIZE)
             conditions = None if labels is None else labels[part].to(first.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..calls import require_call
@@ -44,11 +44,19 @@ class Callbacks:
         self.named[name if number == 1 else f"{name}#{number}"] = callback
 
     def call(self, method: str, run: Run) -> None:
-        """Call ``method`` of each callback that has it. An error gets a note that names the callback."""
+        """Call ``method`` of each callback that has it. An error gets a note that names the callback.
+
+        After an error the others are still called, so that all have seen the step if it is saved. Only a run that
+        cannot start calls no further callback.
+        """
         self.end_phase(CHECKPOINTS if method == "on_checkpoint" else CALLBACKS)
+        errors: list[Exception] = []
         for name, callback in self.named.items():
-            _call(name, callback, method, run)
+            errors += errors_of(_call, name, callback, method, run)
             self.end_phase(name)
+            if errors and method == "on_run_start":
+                break
+        raise_first(errors)
 
     def call_all(self, method: str, run: Run) -> list[Exception]:
         """Call ``method`` of every callback, even after errors. Returns the errors."""
@@ -62,6 +70,14 @@ def errors_of(function: Callable[..., None], *args: Any) -> list[Exception]:
     except Exception as error:
         return [error]
     return []
+
+
+def raise_first(errors: Sequence[Exception]) -> None:
+    """Raise the first of the errors, if there are any, with the others as notes."""
+    if errors:
+        for another in errors[1:]:
+            errors[0].add_note(f"then {type(another).__name__}: {another}")
+        raise errors[0]
 
 
 def _call(name: str, callback: Any, method: str, run: Run) -> None:

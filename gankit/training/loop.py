@@ -11,8 +11,9 @@ from ..anomaly.detect import NonFiniteDetector
 from ..data.workers import worker_death
 from ..events import Ended, Failed, NotCompiled
 from ..interfaces import Run, Scalars
-from .callbacks import errors_of
+from .callbacks import errors_of, raise_first
 from .failures import explain_failure
+from .interrupts import DeferredInterrupts
 from .progress import Progress
 from .recovery import Recovery
 from .run_recorder import RunRecorder
@@ -50,12 +51,15 @@ class TrainingLoop:
         self._state, self._callbacks, self._processes = setup.state, setup.callbacks, setup.processes
         self._recovery = Recovery(setup, steps, recorder, self.detector)
         self._started = 0.0  # monotonic time
+        self._between_steps = True  # all callbacks have seen the last step
 
     def train(self, run: Run) -> Generator[Scalars, None, None]:
         """Run step after step with callbacks, which receive ``run``. Leaving the iterator early interrupts the run."""
         if self._progress.finished:
             return
         self._recorder.start()
+        self._between_steps = False
+        interrupts = DeferredInterrupts(self.requests.stop)
         try:
             self._recorder.keep_initial_state()
             self._call("on_run_start", run)
@@ -63,20 +67,33 @@ class TrainingLoop:
             seconds_before = self._recorder.seconds
             self.requests.synchronize()
             while not (self._progress.finished or self._progress.segment_ended) and self.requests.stop_reason is None:
-                self._step()
-                self._recorder.save_recipe()
-                self._recorder.seconds = seconds_before + time.monotonic() - self._started
-                self._after_step(run)
-                if self._recovered(run):
-                    continue
-                self._save_if_requested(run)
+                with interrupts.deferred():
+                    self._step()
+                    self._recorder.save_recipe()
+                    self._recorder.seconds = seconds_before + time.monotonic() - self._started
+                    self._after_step(run)
+                    if self._recovered(run):
+                        continue
+                    self._save_if_requested(run)
+                self._between_steps = True
                 yield self.scalars
+                self._between_steps = False
         except GeneratorExit:
             self._end(run, "left early")
             raise
         except BaseException as error:
             self._fail(run, error)
         self._end(run, DONE if self._progress.finished else self.requests.stop_reason or SEGMENT_END)
+        if interrupts.received:
+            raise KeyboardInterrupt
+
+    def save(self, run: Run) -> None:
+        """Write a checkpoint: now, or while callbacks are called, once all of them have seen the step."""
+        self.requests.save = True
+        if self._between_steps:
+            self._recorder.start()
+            self._recorder.save_recipe()
+            self._save_if_requested(run)
 
     def _step(self) -> None:
         """Run one step and check it for NaN and infinity."""
@@ -94,9 +111,10 @@ class TrainingLoop:
         try:
             if self._processes.rank == 0:
                 with self._processes.while_other_ranks_wait():
-                    self._callbacks.call("on_step_end", run)
+                    errors = errors_of(self._callbacks.call, "on_step_end", run)
                     if self._progress.epoch_ended:
-                        self._callbacks.call("on_epoch_end", run)
+                        errors += errors_of(self._callbacks.call, "on_epoch_end", run)
+                    raise_first(errors)
         except Exception:
             self.requests.synchronize(failed=True)
             raise
@@ -124,11 +142,11 @@ class TrainingLoop:
         self._processes.on_rank_zero(lambda: self._callbacks.call(method, run))
 
     def _end(self, run: Run, reason: str) -> None:
-        self.ending = reason
+        self.ending, self._between_steps = reason, False
         try:
             self._recorder.log(Ended(reason))
             self._call("on_run_end", run)
-            self.requests.save |= self.requests.stop_reason is not None or self._progress.segment_ended
+            self.requests.save |= self._setup.recipe.train.final_checkpoint or self._progress.segment_ended
             self.requests.synchronize_save()
             self._save_if_requested(run)
             self._recorder.end(reason)
@@ -138,19 +156,30 @@ class TrainingLoop:
         self._processes.max_over_ranks()  # wait for rank 0, which may still be writing
 
     def _fail(self, run: Run, error: BaseException) -> NoReturn:
-        """Record the error and raise it. No checkpoint is written: the state may be in the middle of a step."""
+        """Save the last step if the state still is that of a whole one, record the error, and raise it."""
+        self._between_steps = False
         activity = f"step {self._state.step + 1:,}"
         explained = explain_failure(error, self._setup.recipe, self._setup.engine, activity, self._recorder.directory)
         self.ending = f"failed: {type(error).__name__}: {explained}"
         event = Failed(self.ending, list(getattr(error, "__notes__", ())))
         further = errors_of(self._recorder.log, event)
         if self._processes.rank == 0:
+            if not isinstance(error, KeyboardInterrupt):  # the user asks not to wait
+                further += errors_of(self._save_whole_state, run)
             further += self._callbacks.call_all("on_exception", run)
         self._steps.drop_prefetched()
         further += errors_of(self._recorder.end, self.ending)
         for another in further:  # with a full disk, recording the error fails as well
-            if not (worker_death(error) and worker_death(another)):  # torch raises it in whatever code is running
+            if str(another) != str(explained) and not (worker_death(error) and worker_death(another)):
                 explained.add_note(f"then {type(another).__name__}: {another}")
         if explained is error:
             raise error
         raise explained from error
+
+    def _save_whole_state(self, run: Run) -> None:
+        """Save the last step after an error, if its update is complete and finite. The other ranks may have ended."""
+        wanted = self._setup.recipe.train.final_checkpoint and self._state.step > 0
+        if not (wanted and self._steps.state_is_whole and self.detector.first() is None):
+            return
+        if self._recorder.save(all_ranks=False):
+            raise_first(self._callbacks.call_all("on_checkpoint", run))

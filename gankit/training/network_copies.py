@@ -6,19 +6,18 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from ..device.seeding import seeded
+from ..device.seeding import preserved_random_state
 
 BuildNetwork = Callable[[], nn.Module]
 """Builds the network again, with the registered factory and the parameters of the recipe."""
 
 
-def build_again(build: BuildNetwork, device: torch.device) -> nn.Module:
+def build_again(build: BuildNetwork, device: torch.device | None = None) -> nn.Module:
     """A network whose initial weights do not matter: drawing them leaves all random generators as they were."""
-    with seeded(np.random.SeedSequence(0), device):
+    with preserved_random_state(device):
         return build()
 
 

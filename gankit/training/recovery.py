@@ -51,6 +51,7 @@ class Recovery:
         if noticed is None:
             return False
         noticed_at = self._state.step
+        self._steps.state_is_whole = False  # until the callbacks are at the step of the networks again
         self._failed_step = max(self._failed_step, noticed_at)
         report = self._replay(noticed)
         self._steps.drop_prefetched()
@@ -71,6 +72,7 @@ class Recovery:
         self._recorder.log(RolledBack(from_step=noticed_at, without=list(skipped)))
         if is_rank_zero:
             restore_callbacks(self._setup, saved, self._recorder.checkpoint)
+        self._steps.state_is_whole = True
         return True
 
     def _replay(self, noticed: NotFinite) -> AnomalyReport:

@@ -39,7 +39,7 @@ class RunRecorder:
         self._directory = directory
         self._records: RunRecords | None = None  # of rank 0
         self._lock: RunLock | None = None  # of rank 0
-        self._started = self._resumed = False
+        self._started = self._ended = self._resumed = False
         self._first_events: Sequence[Event] = ()
         self._missing_states: list[str] = []
         self._unsaved_recipe: Recipe | None = None
@@ -82,14 +82,16 @@ class RunRecorder:
         self.checkpoint, self._saved_step = checkpoint.path, self._state.step
 
     def start(self) -> None:
-        """Create or reopen the directory, and open its records.
+        """Create or reopen the directory, and open its records, unless that is done.
 
         Raises:
-            GankitError: the run has started before, the records cannot be opened, or processes have resumed from
+            GankitError: the run has ended, the records cannot be opened, or processes have resumed from
                 different steps.
         """
-        if self._started:
+        if self._ended:
             raise GankitError("this trainer has run already; resume its directory with a new one")
+        if self._started:
+            return
         steps = self._processes.all_gather_object(self._state.step)
         if len(set(steps)) > 1:
             raise GankitError(
@@ -130,9 +132,16 @@ class RunRecorder:
         for listener in self.listeners:
             listener(event)
 
-    def save(self) -> bool:
-        """Write a checkpoint, unless this step has one or holds NaN or infinity. Returns: whether it was written."""
-        if self._saved_step == self._state.step or (path := self._processes.on_rank_zero(self._save)) is None:
+    def save(self, all_ranks: bool = True) -> bool:
+        """Write a checkpoint, unless this step has one or holds NaN or infinity. Returns: whether it was written.
+
+        Args:
+            all_ranks: whether every rank calls this; otherwise rank 0 does so alone.
+        """
+        if self._saved_step == self._state.step:
+            return False
+        path = self._processes.on_rank_zero(self._save) if all_ranks else self._save()
+        if path is None:
             return False
         self.checkpoint, self._saved_step, self._initial_state = path, self._state.step, None
         return True
@@ -156,6 +165,7 @@ class RunRecorder:
 
     def end(self, reason: str) -> None:
         """Record how the run ended, and close the records."""
+        self._ended = True
         try:
             if self._records is not None:
                 self._records.end(reason, self._state.step, self._state.images, self.seconds)

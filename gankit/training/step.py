@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
+from ..device.seeding import process_wide_state
 from ..game.returned_values import require_scalars
 from ..interfaces import Batch, Scalars
 from ..schedule import at_images
@@ -19,31 +21,39 @@ class StepRunner:
     """Runs one step after another. The loop calls callbacks and writes files.
 
     Attributes:
+        state_is_whole: whether the state is that of a whole step: no update has begun since, or been lost midway.
         last_batch: position in the data order and length of the last batch; None before the first.
     """
 
     def __init__(self, setup: TrainingSetup, progress: Progress) -> None:
+        self.state_is_whole = True
         self.last_batch: tuple[int, int] | None = None
         self._setup, self._progress = setup, progress
         self._stream: Iterator[Batch] | None = None
+        self._read: deque[Batch] = deque()  # batches that the next step will probably take
+        self._batches_per_step = setup.recipe.train.discriminator_steps
 
     def step(self) -> Scalars:
-        """Run one step. A step that fails leaves the counters unchanged."""
+        """Run one step. A step that fails leaves the counters unchanged; `state_is_whole` tells about the rest.
+
+        Steps of several trainers in threads of one process take turns.
+        """
+        with process_wide_state:
+            return self._step()
+
+    def _step(self) -> Scalars:
         setup, state = self._setup, self._setup.state
         end_phase = setup.game.end_phase
         end_phase(CALLBACKS)
-        for schedule in setup.schedules:
-            schedule.advance(state.images)
-        images, position = 0, state.position
+        images, position, taken = 0, state.position, 0
 
         def batches() -> Iterator[Batch]:
-            nonlocal images, position
+            nonlocal images, position, taken
             while True:
-                if self._stream is None:
-                    self._stream = setup.loader.stream(position)
                 end_phase(OTHER)
-                batch = next(self._stream)
+                batch = self._read.popleft() if self._read else self._next_batch(position)
                 end_phase(DATA)
+                taken += 1
                 size = len(batch.images) * setup.processes.world_size
                 self.last_batch = position, size
                 position += size
@@ -53,6 +63,12 @@ class StepRunner:
 
         try:
             with setup.game.step_scope(setup.recipe.seed, state.step):
+                # before the first update, so that a step whose images cannot be read leaves the state whole
+                while len(self._read) < self._batches_per_step:
+                    self._read.append(self._next_batch(position))
+                for schedule in setup.schedules:
+                    schedule.advance(state.images)
+                self.state_is_whole = False
                 assert setup.game.rules is not None  # only games outside of a run lack it
                 rules = setup.game.rules
                 scalars = require_scalars(rules.step(setup.game, batches(), state), f"{type(rules).__name__}.step")
@@ -66,11 +82,20 @@ class StepRunner:
         self._progress.images_per_step = images or self._progress.images_per_step
         end_phase(OTHER)
         self._update_ema(images)
+        self._batches_per_step = taken
+        self.state_is_whole = True
         return scalars
 
     def drop_prefetched(self) -> None:
         """Discard batches that were read ahead; the next step reads from the state's position."""
         self._stream = None
+        self._read.clear()
+
+    def _next_batch(self, position: int) -> Batch:
+        """The next batch of the stream, which begins at ``position`` unless it has begun."""
+        if self._stream is None:
+            self._stream = self._setup.loader.stream(position)
+        return next(self._stream)
 
     def _update_ema(self, images: int) -> None:
         """Update the EMA after a step of ``images`` real images."""

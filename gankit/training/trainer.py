@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.resize import to_uint8
 from ..device.seeding import AUGMENT, seeded
+from ..errors import GankitError
 from ..events import Event, as_event
 from ..interfaces import NotFinite, Scalars
 from ..recipe.model import Recipe
@@ -137,13 +138,28 @@ class Trainer:
         self._steps.drop_prefetched()
 
     def step(self) -> Scalars:
-        """Run one step without callbacks."""
+        """Run one step without callbacks.
+
+        Raises:
+            GankitError: the run, or the segment of its recipe, is finished.
+        """
+        if self.segment_ended:
+            raise GankitError("the segment of the recipe is finished: resume the run for the next one")
+        if self.finished:
+            raise GankitError(
+                f"the run is finished: it has {self.total_steps:,} steps; check trainer.finished before each step, "
+                "or give the recipe a larger length"
+            )
         return self._steps.step()
 
     def fit(self) -> None:
         """Train to the end, with callbacks. A finished run stays as it is.
 
         A recipe with ``segments`` ends at each of them: resume the run for the next one while `segment_ended` is set.
+
+        Ctrl-C ends the run after its step, like an interruption of ``gankit run``: the run is saved, and then
+        ``KeyboardInterrupt`` is raised. A second Ctrl-C raises it at once. This holds in the main thread of a program
+        that does not handle SIGINT itself, and for iterating as well.
         """
         for _ in self:
             pass
@@ -156,15 +172,22 @@ class Trainer:
         return self._loop.train(self)
 
     def stop(self, reason: str) -> None:
-        """End the run after the current step, with a checkpoint to resume from.
+        """End the run after the current step, with a checkpoint unless ``train.final_checkpoint`` is false.
 
         With several processes, any of them may call it.
         """
         self._loop.requests.stop(reason)
 
     def save(self) -> None:
-        """Write a checkpoint once every callback has seen this step."""
-        self._loop.requests.save = True
+        """Write a checkpoint of the last step, unless it has one.
+
+        A callback that calls this gets the checkpoint once every callback has seen the step. Between steps, the
+        checkpoint is written at once, on all processes together, and the run directory is created if need be.
+
+        Raises:
+            GankitError: the run has ended, or the checkpoint cannot be written.
+        """
+        self._loop.save(self)
 
     def recover(self, go_on: bool) -> None:
         """Once every callback has seen this step: return to the last checkpoint, replay, and log the cause of a NaN.

@@ -46,7 +46,7 @@ def build_transform(name: str, parameters: Mapping[str, Any], image: gankit.Imag
     _check_parameters(factory, parameters)
     given = {key: _tuples(value) for key, value in parameters.items()}
     # the caller may have set the meta device, and its random state must not change
-    with torch.device("cpu"), torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.device("cpu"), gankit.preserved_random_state(), torch.enable_grad():
         try:
             transform = factory(**given)
         except MemoryError:

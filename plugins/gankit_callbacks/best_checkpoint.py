@@ -31,11 +31,11 @@ def keep_best(checkpoint: Path, run_directory: Path) -> None:
         new.mkdir()
         for file in checkpoint.iterdir():
             _link(file, new / file.name)
-        _to_disk(new)
+        gankit.flush_to_disk(new)
         if final.exists():  # a resumed run reached this step again
             final.rename(folder / f".{final.name}.removed")
         new.rename(final)
-        _to_disk(folder)
+        gankit.flush_to_disk(folder)
         for other in folder.iterdir():
             if other != final and NAME.fullmatch(other.name):
                 other.rename(folder / f".{other.name}.removed")
@@ -52,12 +52,4 @@ def _link(file: Path, name: Path) -> None:
         name.hardlink_to(file)
     except OSError:  # the file system has no hard links
         shutil.copyfile(file, name)
-        _to_disk(name)
-
-
-def _to_disk(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        gankit.flush_to_disk(name)

@@ -10,7 +10,7 @@ import gankit
 
 
 class Checkpoint:
-    """Saves a checkpoint every ``every`` steps and at the end of the run, finished or interrupted; keeps the newest.
+    """Saves a checkpoint every ``every`` steps and keeps the newest. Every run saves one at its end without it.
 
     Args:
         every: steps between two checkpoints.
@@ -23,9 +23,6 @@ class Checkpoint:
     def on_step_end(self, run: gankit.Run) -> None:
         if run.state.step % self.every == 0:
             run.save()
-
-    def on_run_end(self, run: gankit.Run) -> None:
-        run.save()
 
     def on_checkpoint(self, run: gankit.Run) -> None:
         """Remove the oldest checkpoints beyond ``keep``, never the one just written."""

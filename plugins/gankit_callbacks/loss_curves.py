@@ -37,10 +37,14 @@ class LossCurves(PeriodicImage):
         super().__init__(StepInterval(every, SECONDS_BETWEEN))
 
     def _write(self, run: gankit.Run) -> None:
-        from .curve_plot import draw_curves  # only runs with this callback import matplotlib
+        self._draw(run, PICTURE, lambda path: self._plot(run, path))
+
+    def _plot(self, run: gankit.Run, path: Path) -> None:
+        gankit.import_matplotlib()  # only runs with this callback import it
+        from .curve_plot import draw_curves
 
         if curves := read_curves(run):
-            draw_curves(curves, str(run.recipe.name), run.state.step, run.directory / PICTURE)
+            draw_curves(curves, str(run.recipe.name), run.state.step, path)
 
 
 def read_curves(run: gankit.Run) -> dict[str, Curve]:

@@ -33,6 +33,7 @@ class MetricsLog:
         self._interval = StepInterval(every)
         self._file: gankit.JsonLines | None = None
         self._bytes = 0
+        self._unwritten: list[dict[str, Any]] = []  # lines that the disk had no space for
         self._seconds = 0.0
         self._started = 0.0
         self._scalars: gankit.Scalars = {}
@@ -44,6 +45,7 @@ class MetricsLog:
         if self._file is not None:  # the run went back to a checkpoint
             self._file.close()
         self._file = gankit.JsonLines(run.directory / FILE, keep_bytes=self._bytes)
+        self._write()
         self._started = time.monotonic() - self._seconds
         self._last_images, self._last_seconds = run.images, self._seconds
 
@@ -63,18 +65,19 @@ class MetricsLog:
         if self._file is not None:
             self._bytes = self._file.sync()
             self._seconds = time.monotonic() - self._started
-        return {"bytes": self._bytes, "seconds": self._seconds, "figures": scalars_to_floats(self._scalars)}
+        state = {"bytes": self._bytes, "seconds": self._seconds, "figures": scalars_to_floats(self._scalars)}
+        return state | ({"unwritten": list(self._unwritten)} if self._unwritten else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._bytes, self._seconds = int(state["bytes"]), float(state["seconds"])
+        self._unwritten = [dict(line) for line in state.get("unwritten", ())]
         self._scalars = {name: torch.tensor(value, dtype=torch.float64) for name, value in state["figures"].items()}
 
     def _append(self, run: gankit.Run) -> None:
-        assert self._file is not None
         scalars = scalars_to_floats(self._scalars)  # first: it waits for the step, whose time counts
         seconds = time.monotonic() - self._started
         rate = (run.images - self._last_images) / max(seconds - self._last_seconds, 1e-9)
-        self._file.append(
+        self._unwritten.append(
             {
                 "step": run.state.step,
                 "epoch": run.epoch,
@@ -86,6 +89,13 @@ class MetricsLog:
         )
         self._scalars = {}
         self._last_images, self._last_seconds = run.images, seconds
+        self._write()
+
+    def _write(self) -> None:
+        assert self._file is not None
+        while self._unwritten:
+            self._file.append(self._unwritten[0])
+            del self._unwritten[0]
 
     def _close(self) -> None:
         if self._file is not None:

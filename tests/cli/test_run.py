@@ -60,7 +60,7 @@ class TestRun:
         said = cli("run", *tiny, "--plugin", "late.py", "--out", "mine")
         assert said.code == 1
         assert said.err == "error: the disk is full; callback 'Late', on_step_end\n"
-        assert "to continue from mine/checkpoints/step-00000001:\n  gankit resume mine --plugin" in said.out
+        assert "to continue from mine/checkpoints/step-00000002:\n  gankit resume mine --plugin" in said.out
         assert "--plugin late.py" in said.out
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -20,10 +20,10 @@ class TestOthersCode:
             "in events.jsonl; the traceback follows:\n"
         ) in said
         assert "Traceback" in said
-        assert "to continue from run/checkpoints/step-00000001:\n  gankit resume run" in said
+        assert "to continue from run/checkpoints/step-00000002:\n  gankit resume run" in said
         assert events()[-1]["error"] == "failed: ZeroDivisionError: division by zero"
         assert events()[-1]["notes"] == ["callback 'Own', on_step_end"]
-        assert require_whole(Path("run")) == 1
+        assert require_whole(Path("run")) == 2
 
     def test_a_callback_that_cannot_write_is_named(self, cli, tiny):
         said = cli("run", *tiny("open('nowhere/file', 'w')"))
@@ -51,7 +51,7 @@ class TestOthersCode:
         with pytest.raises(ValueError, match="first") as caught:
             trainer.fit()
         assert told == ["failed: ValueError: first"] * 2
-        assert caught.value.__notes__ == ["callback 'one', on_step_end"] + ["then ValueError: second"] * 2
+        assert caught.value.__notes__ == ["callback 'one', on_step_end", "then ValueError: first"] + ["then ValueError: second"] * 2
         assert "failed: ValueError: first" in (tmp_path / "run/run.json").read_text()
 
     DATA = (

@@ -30,7 +30,7 @@ def go_on(cli, tiny_plugin_file, *words):
 
 
 class TestSignals:
-    @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1"])
+    @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"])
     def test_each_saves_and_says_how_to_go_on(self, cli, tiny, tiny_plugin_file, name, require_whole, events):
         """Whether or not the recipe has a callback that saves."""
         number = getattr(signal, name)
@@ -46,6 +46,24 @@ class TestSignals:
         assert require_whole(Path("run")) == 2
         go_on(cli, tiny_plugin_file)
         assert [event["event"] for event in events()] == ["started", "ended", "resumed", "ended"]
+
+    def test_a_run_started_with_nohup_goes_on(self, cli, tiny):
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        try:
+            said = cli("run", *tiny("os.kill(os.getpid(), signal.SIGHUP)"))
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        finally:
+            signal.signal(signal.SIGHUP, before)
+        assert (said.code, said.err) == (0, "")
+        assert "done: step 5" in said.out
+
+    def test_without_a_final_checkpoint_none_is_promised(self, cli, tiny, require_whole):
+        words = tiny("os.kill(os.getpid(), signal.SIGTERM)", callbacks=None)
+        said = cli("run", *words, "train.final_checkpoint=false")
+        assert said.code == 143
+        assert "warning: SIGTERM: stopping after this step; press" in said.err
+        assert "no checkpoint was saved; to start again" in said.out
+        assert require_whole(Path("run")) == -1
 
     def test_several_at_once_save_too(self, cli, tiny, require_whole):
         """As a scheduler's warning before its end, and as what a launcher passes on to a group that has it already."""

@@ -48,7 +48,7 @@ def test_leaving_the_loop_early_saves(runtime, recipe, tmp_path):
     assert json.loads((tmp_path / "run/run.json").read_text())["ended"]["reason"] == "left early"
 
 
-def test_a_failing_callback_is_told_of_and_nothing_broken_is_saved(runtime, recipe, tmp_path):
+def test_a_failing_callback_is_told_of_and_the_step_is_saved(runtime, recipe, tmp_path):
     trainer = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "run")
 
     class Broken:
@@ -58,10 +58,10 @@ def test_a_failing_callback_is_told_of_and_nothing_broken_is_saved(runtime, reci
     trainer.callbacks.add("broken", Broken())
     with pytest.raises(ZeroDivisionError):
         trainer.fit()
-    assert watcher(trainer)[-1] == ("exception", 1)
+    assert watcher(trainer)[-2:] == [("checkpoint", 1), ("exception", 1)]
     assert trainer.ending == "failed: ZeroDivisionError: oh"
     assert [event["event"] for event in JsonLines.read(tmp_path / "run/events.jsonl")] == ["started", "failed"]
-    assert trainer.checkpoint is None
+    assert trainer.checkpoint == tmp_path / "run/checkpoints/step-00000001"
 
 
 @pytest.mark.parametrize("method", ["on_run_start", "on_run_end"])

@@ -1,0 +1,63 @@
+"""What Windows lacks, taken away here: opening folders, flushing files that are open for reading, some signals."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+import gankit
+from gankit.data import workers
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """Files as there."""
+    real_open, real_fsync = os.open, os.fsync
+
+    def open_file(path, flags, *rest, **options):
+        if Path(path).is_dir():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real_open(path, flags, *rest, **options)
+
+    def fsync(descriptor):
+        number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
+        if fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "open", open_file)
+    monkeypatch.setattr(os, "fsync", fsync)
+    for name in ("setpgrp", "fork", "O_NONBLOCK"):
+        monkeypatch.delattr(os, name)
+
+
+def test_a_run_is_saved_and_resumed(windows, runtime, recipe, tmp_path):
+    callbacks = [{"name": "checkpoint", "every": 2, "keep": 1}, {"name": "sample_images", "every": 2}, "loss_curves"]
+    trainer = runtime.assemble(recipe(callbacks=callbacks), tmp_path / "run")
+    trainer.fit()
+    assert [path.name for path in trainer.checkpoints] == ["step-00000004"]
+    resumed = runtime.resume(tmp_path / "run", ["train.steps=5"])
+    resumed.fit()
+    assert resumed.ending == "done"
+    assert not [path for path in (tmp_path / "run").rglob("*") if ":" in path.name]
+
+
+def test_a_file_that_cannot_be_flushed_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        gankit.flush_to_disk(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("x")
+    gankit.flush_to_disk(tmp_path / "file")
+    gankit.flush_to_disk(tmp_path)
+
+
+def test_the_signals_that_exist_are_handled(monkeypatch):
+    names = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")
+    assert [number.name for number in workers.STOP_SIGNALS] == list(names)
+    monkeypatch.delattr(os, "setpgrp")
+    monkeypatch.delattr(signal, "sigwaitinfo")
+    workers.leave_signals_to_trainer(0)
