@@ -84,7 +84,7 @@ def checkout(finished_runs, tmp_path, monkeypatch):
 
 def shortened(command: str) -> list[str]:
     """The command with fewer steps, small networks and generated data. A plugin's own generator stays."""
-    words = shlex.split(command)
+    words = [word for word in shlex.split(command) if not word.startswith("loader.batch_size=")]
     given = [word.partition("=")[0] for word in words]
     verb = words[1]
     if verb == "eval":
