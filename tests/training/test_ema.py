@@ -67,7 +67,7 @@ def test_samples_come_from_the_average(runtime, recipe):
 
 def test_the_ramp_of_a_run_counts_the_images_of_the_step_itself(runtime, recipe):
     """A run's EMA against one kept by hand: the half-life after a step depends on the images including that step's."""
-    trainer = runtime.assemble(recipe(ema={"half_life_images": 20, "ramp_up": 0.5}))
+    trainer = runtime.assemble(recipe(ema={"half_life_images": 20, "ramp_up": 0.5}, train={"steps": 5}))
     expected: list[torch.Tensor] = []
     for step in range(1, 6):
         trainer.step()

@@ -68,7 +68,7 @@ def test_a_run_cut_off_after_a_checkpoint_repeats_what_was_lost(runtime, recipe,
 
 
 def test_a_run_without_a_checkpoint_starts_again_on_request(runtime, recipe, tmp_path):
-    made = recipe(train={"steps": 3})
+    made = recipe(train={"steps": 3, "final_checkpoint": False})
     runtime.assemble(made, tmp_path / "run").fit()
     resumed = runtime.resume(tmp_path / "run", restart=True)
     assert resumed.state.step == 0

@@ -70,7 +70,7 @@ class TestRefused:
         make(callback={"every": 6}).fit()
         shutil.rmtree("run/checkpoints")
         Path("run/evaluations.jsonl").write_text("nonsense\n")
-        trainer = runtime.resume("run")
+        trainer = runtime.resume("run", restart=True)
         with pytest.raises(gankit.GankitError, match=r"evaluations\.jsonl: cannot be read: .*delete"):
             trainer.fit()
         assert trainer.state.step == 0

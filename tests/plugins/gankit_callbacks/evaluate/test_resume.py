@@ -62,7 +62,7 @@ class TestResume:
         lines = Path("run/evaluations.jsonl").read_text()
         append_evaluation(Path("run/evaluations.jsonl"), evaluate("run", REQUEST, runtime))  # whose kind is another
         shutil.rmtree("run/checkpoints")
-        runtime.resume("run").fit()
+        runtime.resume("run", restart=True).fit()
         after = Path("run/evaluations.jsonl").read_text()
         assert after.startswith(lines)
         assert len(after.splitlines()) == len(lines.splitlines()) + 1
@@ -96,7 +96,7 @@ class TestResume:
         before = gankit.load_generator("run/best/step-00000002", plugins=[ROOT / "tests/tiny_plugin.py"]).sample(1)
         shutil.rmtree("run/checkpoints")
         given[:] = [0.0, 1.0, 2.0, -1.0]
-        runtime.resume("run", ["optimizers.generator.lr=1"]).fit()
+        runtime.resume("run", ["optimizers.generator.lr=1"], restart=True).fit()
         found = [(record.evaluated.step, record.scores["given_colours"]) for record in evaluations()]
         assert found == [(1, 1.0), (2, 2.0), (3, 0.0), (4, 0.0), (5, 0.0), (6, 0.0), (3, -1.0)]
         after = gankit.load_generator("run/best/step-00000002", plugins=[ROOT / "tests/tiny_plugin.py"]).sample(1)
