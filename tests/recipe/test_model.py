@@ -56,6 +56,7 @@ class TestStructure:
             "kernels": "auto",
             "deterministic": False,
             "max_hours": None,
+            "final_checkpoint": True,
             "game": {"name": "adversarial"},
         }
         assert recipe.ema is None
