@@ -46,7 +46,7 @@ def test_the_first_process_alone_writes_and_talks_and_every_image_is_read_once(t
     assert "done: step 6, 48 images" in first.stdout
     run = tmp_path / "run"
     assert sorted(path.name for path in run.iterdir()) == [
-        "calls.txt", "checkpoints", "events.jsonl", "loss_curves.png", "metrics.jsonl", "recipe.yaml", "run.json"
+        ".lock", "calls.txt", "checkpoints", "events.jsonl", "loss_curves.png", "metrics.jsonl", "recipe.yaml", "run.json"
     ]  # fmt: skip
     calls = (run / "calls.txt").read_text().splitlines()
     assert calls == ["0 start 0", *(f"0 step {n}" for n in range(1, 7)), "0 end 6"]
