@@ -10,7 +10,7 @@ import torch
 
 from ..calls import described, require_attributes, require_call, require_methods
 from ..device.seeding import preserved_random_state
-from ..errors import GankitError, Problem
+from ..errors import GankitError, Problem, RecipeError
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
 from ..interfaces import GAME_KEYS, PLAYERS, ImageSpec
@@ -52,6 +52,8 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
             return build()
         except NotTriedError as reason:
             not_tried[path] = str(reason)
+        except RecipeError as error:
+            problems.extend(recipe.document.problem(path, str(problem)) for problem in error.problems)
         except Exception as error:  # a plugin's constructor may raise anything
             problems.append(recipe.document.problem(path, _sentence(error)))
         return None

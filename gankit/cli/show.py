@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from typing import Annotated, Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel
 from rich.text import Text
 from typer import Argument
 
 from ..errors import GankitError
 from ..messages import did_you_mean, quote
-from ..recipe.model import Recipe, attribute_texts, sections
 from .console import PluginOption, find_registry, make_runtime, make_table, output_console
 from .list import list_components
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def show(
@@ -37,6 +38,8 @@ def show(
 
       gankit show train
     """
+    from ..recipe.model import sections
+
     if kind == "recipe":
         _show_keys(name)
         return
@@ -61,6 +64,8 @@ def show(
 
 def _show_keys(section: str | None) -> None:
     """Print the keys of a section, or of all of a recipe. Raises: GankitError: there is no such section."""
+    from ..recipe.model import Recipe, attribute_texts, sections
+
     known = sections()
     if section is not None and section not in known:
         if section not in Recipe.model_fields:
@@ -82,12 +87,15 @@ def _show_keys(section: str | None) -> None:
 
 def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     """Name, type and default of each field."""
+    from ..recipe.model import sections
+
+    section_names = {section.__name__ for section in sections().values()}
     schema = model.model_json_schema()
     for field in model.model_fields:
         own = schema["properties"][field]
         required = field in schema.get("required", ()) and "default" not in own
         default = "required" if required else _format_default(own.get("default"))
-        yield field, _describe(own, schema.get("$defs", {})), default
+        yield field, _describe(own, schema.get("$defs", {}), section_names), default
 
 
 def _format_default(default: Any) -> str:
@@ -103,17 +111,17 @@ def _format_default(default: Any) -> str:
     return json.dumps(default)
 
 
-def _describe(schema: dict[str, Any], models: dict[str, Any]) -> str:
+def _describe(schema: dict[str, Any], models: dict[str, Any], section_names: Collection[str] = ()) -> str:
     """A short description of a JSON schema."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         if models[name].get("additionalProperties") is True:
             return "component"
-        if name in {model.__name__ for model in sections().values()}:
+        if name in section_names:
             return "section"
         return f"{{{', '.join(f'{key}:' for key in models[name].get('properties', {}))}}}"
     if options := schema.get("anyOf") or schema.get("oneOf"):
-        return " or ".join(_describe(option, models) for option in options)
+        return " or ".join(_describe(option, models, section_names) for option in options)
     if "enum" in schema or "const" in schema:
         return " | ".join(str(value) for value in schema.get("enum", [schema.get("const")]))
     if items := schema.get("prefixItems"):

@@ -64,8 +64,10 @@ class StepRunner:
         try:
             with setup.game.step_scope(setup.recipe.seed, state.step):
                 # before the first update, so that a step whose images cannot be read leaves the state whole
+                end_phase(OTHER)
                 while len(self._read) < self._batches_per_step:
                     self._read.append(self._next_batch(position))
+                end_phase(DATA)
                 for schedule in setup.schedules:
                     schedule.advance(state.images)
                 self.state_is_whole = False

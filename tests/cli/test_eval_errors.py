@@ -108,7 +108,7 @@ class TestErrors:
         refused("file: is a file; pass a run directory.*", "file", *GAP)
 
     def test_a_run_without_a_checkpoint(self, trained_run, refused):
-        trained_run(callbacks=[])
+        trained_run(callbacks=[], train={"steps": 3, "final_checkpoint": False})
         refused("run: this run has no checkpoint yet", "run", *GAP)
 
     def test_a_checkpoint_outside_its_run(self, trained_run, refused, score):

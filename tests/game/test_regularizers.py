@@ -19,7 +19,8 @@ def test_a_regularizer_of_interval_one_joins_the_loss(assemble):
 
 
 def test_a_lazy_regularizer_takes_its_own_step_times_the_interval(assemble):
-    plain, lazy = assemble(), assemble(regularizers=[{"name": "counter", "interval": 3}])
+    plain = assemble()
+    lazy = assemble(regularizers=[{"name": "counter", "interval": 3}], train={"steps": 6})
     for trainer in (plain, lazy):
         trainer.state.optimizers["discriminator"] = torch.optim.SGD(trainer.state.discriminator.parameters(), lr=0.5)
         trainer.setup.schedules = []

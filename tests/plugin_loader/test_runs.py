@@ -96,7 +96,8 @@ def test_imports_do_not_change_global_state():
             sys.path[:], sys.getrecursionlimit(), threading.active_count(), dict(os.environ), os.getcwd(),
             [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)], torch.multiprocessing.get_sharing_strategy(),
         )
-    import pydantic, pluggy, yaml, safetensors, sympy  # torch imports sympy when it runs on the meta device
+    import pydantic, pluggy, yaml, safetensors, rich.style  # rich draws a random number when it is imported
+    import sympy  # torch imports it when it runs on the meta device
     before = state()
     import gankit
     runtime = gankit.Runtime()

@@ -87,7 +87,7 @@ def test_nothing_is_compiled_again_and_again(assemble, assert_same_steps):
         discriminator={"name": "plain"},
         optimizers=SGD,
         regularizers=[{"name": "gradient_penalty", "interval": 2}],
-        train={"microbatch": 5},
+        train={"microbatch": 5, "steps": 12},
     )
     compiled = counters["stats"]["unique_graphs"]
     for _ in range(6):

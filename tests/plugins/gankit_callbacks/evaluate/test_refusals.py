@@ -15,17 +15,20 @@ SCORERS = Path(__file__).parents[3] / "evaluation/scorers_plugin.py"
 WANTED = {"metrics": ["gap"], "features": "colours", "samples": 70}
 
 
-FAULTS = {
+FOUND_BY_CHECK = {
     "metric": ({"metrics": ["gpa"]}, r"metrics: no metric is called 'gpa'; did you mean 'gap'\?"),
     "features": ({"features": "colors"}, r"features: no feature is called 'colors'; did you mean 'colours'\?"),
     "both": ({"metrics": ["gpa"], "features": "x"}, r"no metric is called 'gpa'.*\n.*no feature is called 'x'"),
     "params": ({"params": {"gap": {"pwoer": 2}}}, r"gap\.pwoer: unknown parameter; did you mean 'power'\?"),
     "other": ({"params": {"fd": {}}}, "fd: not a metric or extractor of this evaluation; known: colours, gap"),
+    "picky": ({"metrics": ["picky"]}, "'picky': power and nothing else is too little; give more"),
+    "few": ({"metrics": ["given"], "samples": 1}, "metric 'given': 2 generated images are needed, and 1 were given"),
+}  # fmt: skip
+
+FOUND_BY_RUN = {
     "extra": ({"features": "needs_extra"}, r"needs the package 'nowhere'; run: pip install 'gankit\[nowhere\]'"),
     "logits": ({"metrics": ["sureness"]}, r"'sureness' is computed from class logits.*choose .*classes"),
-    "picky": ({"metrics": ["picky"]}, "'picky': power and nothing else is too little; give more"),
     "images": ({"features": "refusing"}, "features 'refusing': sees nothing of 16 px"),
-    "few": ({"metrics": ["given"], "samples": 1}, "metric 'given': 2 generated images are needed, and 1 were given"),
     "found out": ({"samples": 1}, "metric 'gap': needs 2 generated images or more; got 1"),
     "twice": ({"metrics": ["gap", "same"]}, "'same' computes a score 'gap_colours', as another metric does"),
     "best_by": ({"best_by": "fd"}, "best_by: no metric of this evaluation computes 'fd'; choose one of gap_colours, gap_count_colours"),
@@ -34,7 +37,12 @@ FAULTS = {
 
 
 class TestRefused:
-    @pytest.mark.parametrize(("callback", "message"), FAULTS.values(), ids=FAULTS)
+    @pytest.mark.parametrize(("callback", "message"), FOUND_BY_CHECK.values(), ids=FOUND_BY_CHECK)
+    def test_by_the_check(self, make, callback, message):
+        with pytest.raises(gankit.RecipeError, match=rf"callbacks\.0: .*{message}"):
+            make(callback=callback)
+
+    @pytest.mark.parametrize(("callback", "message"), FOUND_BY_RUN.values(), ids=FOUND_BY_RUN)
     def test_before_the_first_step(self, make, callback, message):
         trainer = make(callback=callback)
         with pytest.raises(gankit.GankitError, match=f"callback 'evaluate': .*{message}"):
@@ -45,7 +53,8 @@ class TestRefused:
         path = tiny_recipe(tmp_path, callbacks=[{"name": "evaluate", **WANTED, "metrics": ["gpa"]}])
         said = cli("run", path, "--out", "run", "--plugin", tiny_plugin_file, "--plugin", SCORERS)
         assert said.code == 2
-        assert said.err == "error: callback 'evaluate': metrics: no metric is called 'gpa'; did you mean 'gap'?\n"
+        assert "callbacks.0: metrics: no metric is called 'gpa'; did you mean 'gap'?\n" in said.err
+        assert not Path("run").exists()
 
     @pytest.mark.parametrize(
         ("callback", "message"),
@@ -57,7 +66,7 @@ class TestRefused:
             ({"patience": 0}, "patience: .*greater than 0"),
         ],
     )
-    def test_by_the_check(self, make, callback, message):
+    def test_by_the_schema(self, make, callback, message):
         with pytest.raises(gankit.RecipeError, match=f"callbacks.0.{message}"):
             make(callback=callback)
 
