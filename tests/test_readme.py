@@ -84,7 +84,7 @@ def checkout(finished_runs, tmp_path, monkeypatch):
 
 def shortened(command: str) -> list[str]:
     """The command with fewer steps, small networks and generated data. A plugin's own generator stays."""
-    words = [word for word in shlex.split(command) if not word.startswith("loader.batch_size=")]
+    words = [word for word in shlex.split(command) if not word.startswith(("loader.batch_size=", "train.images="))]
     given = [word.partition("=")[0] for word in words]
     verb = words[1]
     if verb == "eval":
