@@ -95,6 +95,9 @@ class Noise:
         if self.white is not None:
             self.images[self.white, 0, 0, 0] = 255
 
+    def fingerprint(self) -> str:
+        return f"noise {len(self)} {self.spec} {self.white}"  # without it, gankit reads some of the images
+
     def __len__(self) -> int:
         return self.count
 
