@@ -53,7 +53,6 @@ class Runtime:
         registries: the components, by kind and name.
         plugins: the loaded plugins.
         broken: the installed plugins that could not be loaded, with the reason.
-        report: called with the progress while the data of a run is prepared.
 
     Raises:
         PluginError: one of ``plugins`` cannot be loaded. (Installed plugins that cannot be loaded are in ``broken``.)
@@ -63,7 +62,6 @@ class Runtime:
         self._loader = loader = PluginLoader()
         self.registries, self.plugins, self.broken = loader.registries, loader.loaded, loader.broken
         self.registries.games.add("adversarial", Adversarial)
-        self.report: Report = no_report
         if discover:
             loader.discover()
         for plugin in plugins:
@@ -108,13 +106,16 @@ class Runtime:
             raise RecipeError(problems)
         return CheckedRecipe(checked.recipe, components, not_tried)
 
-    def assemble(self, recipe: Recipe | CheckedRecipe, run_dir: str | Path | None = None) -> Trainer:
+    def assemble(
+        self, recipe: Recipe | CheckedRecipe, run_dir: str | Path | None = None, *, report: Report = no_report
+    ) -> Trainer:
         """A trainer with prepared data and initialized networks.
 
         Args:
             recipe: a `Recipe` is checked first.
             run_dir: the run directory, which must not exist or must be empty; None uses the next free one under
                 ``results/``. It is created when the run starts.
+            report: called with the progress of preparing the data.
 
         Raises:
             RecipeError: the recipe cannot run.
@@ -127,10 +128,16 @@ class Runtime:
         require_writable(directory)
         checked = recipe if isinstance(recipe, CheckedRecipe) else self.check(recipe)
         require_initial_weights(checked)
-        return self._assemble(checked, directory)
+        return self._assemble(checked, directory, None, report)
 
     def resume(
-        self, run_dir: str | Path, overrides: Sequence[str] = (), *, accept_changes: bool = False, restart: bool = False
+        self,
+        run_dir: str | Path,
+        overrides: Sequence[str] = (),
+        *,
+        accept_changes: bool = False,
+        restart: bool = False,
+        report: Report = no_report,
     ) -> Trainer:
         """The trainer of a run at its newest checkpoint, or at the start if the run has not completed a step.
 
@@ -141,6 +148,7 @@ class Runtime:
                 checkpoint. This is recorded in ``events.jsonl``.
             restart: train from the start a run that has completed steps, but has no checkpoint. Its records are
                 overwritten.
+            report: called with the progress of preparing the data.
 
         Raises:
             CheckpointError: ``run_dir`` is not a run, its newest checkpoint is missing, damaged or does not fit the
@@ -165,7 +173,7 @@ class Runtime:
             continuation = continue_recipe(saved, overrides, step, self._recipe_from)
             checked = self.check(continuation.recipe)
         try:
-            trainer = self._assemble(checked, directory, checkpoint)
+            trainer = self._assemble(checked, directory, checkpoint, report)
             events: list[Event] = [continuation.event] if checkpoint and continuation.event else []
             if checkpoint is not None:
                 events += events_for_changes(checkpoint, trainer.setup, accept_changes)
@@ -228,11 +236,13 @@ class Runtime:
             problems.append(Problem("", "", f"not loaded, and may contain it: {names} (see: gankit plugins)"))
         return components, problems
 
-    def _assemble(self, checked: CheckedRecipe, run_dir: Path | None, resumed: Checkpoint | None = None) -> Trainer:
+    def _assemble(
+        self, checked: CheckedRecipe, run_dir: Path | None, resumed: Checkpoint | None, report: Report
+    ) -> Trainer:
         recipe = checked.recipe
         callbacks = self._loader.run_callbacks(recipe)
         try:
-            setup = assemble_setup(checked, callbacks, self._about(checked), self.registries, resumed, self.report)
+            setup = assemble_setup(checked, callbacks, self._about(checked), self.registries, resumed, report)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -9,7 +9,7 @@ from typer import Argument, Exit, Option
 
 from ..errors import GankitError
 from .console import PluginOption, make_runtime, make_table, output_console, parse_path, print_message
-from .progress import TaskProgress
+from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
     from ..evaluation.record import Evaluation
@@ -132,7 +132,7 @@ def evaluate(
 def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
     from ..evaluation.evaluate_source import evaluate
 
-    with TaskProgress() as progress:
+    with TaskProgress(quiet_seconds=0.0) as progress:
         try:
             return evaluate(source, request, runtime, progress.report)
         except KeyboardInterrupt:

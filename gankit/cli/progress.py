@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from ..interfaces import Run
 from .console import format_duration, output_console
@@ -95,40 +95,6 @@ class ProgressBar:
 
     def on_run_end(self, run: Run) -> None:
         self._progress.stop()
-
-
-class TaskProgress:
-    """The progress of tasks that process images one after another, with the time left: a bar, or lines."""
-
-    def __init__(self) -> None:
-        self._console = output_console()
-        self._bars = Progress(console=self._console, transient=True, disable=not self._console.is_terminal)
-        self._tasks: dict[str, TaskID] = {}
-        self._started = self._printed = 0.0
-
-    def __enter__(self) -> TaskProgress:
-        self._bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bars.stop()
-
-    def report(self, task: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` images of a task are processed."""
-        now = time.monotonic()
-        if task not in self._tasks:
-            self._tasks[task] = self._bars.add_task(task, total=total)
-            self._started = self._printed = now
-            self._print(f"{task}: {total:,} ...")
-        elif now - self._printed >= LINE_SECONDS and 0 < done < total:
-            self._printed = now
-            left = (now - self._started) / done * (total - done)
-            self._print(f"{task}: {done:,}/{total:,}  {format_duration(left)} left")
-        self._bars.update(self._tasks[task], completed=done)
-
-    def _print(self, line: str) -> None:
-        if not self._console.is_terminal:
-            self._console.print(line)
 
 
 def make_progress() -> ProgressBar | ProgressLines:

@@ -7,11 +7,9 @@ from typing import Annotated
 from typer import Option
 
 from ..distributed.torchrun import restart_count
-from ..errors import DataError
 from ..runs.file_names import checkpoints
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
-from .run_and_resume import exit_if_stopped, train_segments
-from .task_progress import print_data, task_progress
+from .run_and_resume import exit_if_stopped, open_run, print_data, train_segments
 
 
 def resume(
@@ -39,11 +37,7 @@ def resume(
         exit_if_stopped(run_dir)
         restart = restart or not checkpoints(run_dir)
     runtime = make_runtime(plugin)
-    try:
-        with task_progress() as runtime.report:
-            trainer = runtime.resume(run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
-    except DataError as error:
-        raise DataError(f"{run_dir}: {error}") from None
+    trainer = open_run(runtime, run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
     if trainer.finished:
         output_console().print(
             f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer, add train.steps=N"

@@ -12,8 +12,8 @@ from ..errors import DataError, GankitError, RecipeError
 from ..runs.file_names import RECIPE
 from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console, parse_path
 from .resume import resume
-from .run_and_resume import train_segments
-from .task_progress import print_data, task_progress
+from .run_and_resume import print_data, train_segments
+from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
     from ..recipe.checked_recipe import CheckedRecipe
@@ -67,8 +67,8 @@ def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -
     """The trainer of a recipe. Raises: RecipeError: also where its data cause a `DataError`."""
     output_console().print(f"preparing {checked.recipe.dataset.name} ...")
     try:
-        with task_progress() as runtime.report:
-            trainer = runtime.assemble(checked, directory)
+        with TaskProgress() as progress:
+            trainer = runtime.assemble(checked, directory, report=progress.report)
     except DataError as error:
         raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
     print_data(trainer)

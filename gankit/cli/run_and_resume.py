@@ -16,7 +16,7 @@ import typer
 
 from ..data.workers import STOP_SIGNALS
 from ..distributed.torchrun import launch_id, rank, world_size
-from ..errors import GankitError
+from ..errors import DataError, GankitError
 from ..events import (
     ChangesAccepted,
     Evaluated,
@@ -32,6 +32,7 @@ from ..events import (
 )
 from .console import output_console, print_message
 from .progress import make_progress
+from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
     from ..runtime import Runtime
@@ -96,8 +97,35 @@ def train_segments(runtime: Runtime, trainer: Trainer, plugins: Sequence[str] | 
     """The same as `train`, for each segment of the recipe in turn."""
     train(trainer, plugins)
     while trainer.segment_ended:
-        trainer = runtime.resume(trainer.directory)
+        trainer = open_run(runtime, trainer.directory)
         train(trainer, plugins)
+
+
+def open_run(
+    runtime: Runtime,
+    directory: Path,
+    overrides: Sequence[str] = (),
+    accept_changes: bool = False,
+    restart: bool = False,
+) -> Trainer:
+    """The same as `Runtime.resume`, with the progress of preparing the data. A `DataError` names the run."""
+    try:
+        with TaskProgress() as progress:
+            return runtime.resume(
+                directory, overrides, accept_changes=accept_changes, restart=restart, report=progress.report
+            )
+    except DataError as error:
+        raise DataError(f"{directory}: {error}") from None
+
+
+def print_data(trainer: Trainer) -> None:
+    """Print what the dataset of a run found."""
+    data = trainer.setup.data
+    if data is None:
+        return
+    output_console().print(f"data: {data.summary}")
+    for sentence in data.warnings:
+        print_message(sentence, "warning")
 
 
 def exit_if_stopped(directory: Path) -> None:

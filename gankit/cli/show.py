@@ -100,15 +100,11 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
 def _format_default(default: Any) -> str:
     """The default as written in a recipe; a section has its defaults in a table of its own."""
-    if isinstance(default, dict):
-        return (
-            str(default["name"])
-            if set(default) == {"name"}
-            else "see below"
-            if "name" not in default
-            else json.dumps(default)
-        )
-    return json.dumps(default)
+    if not isinstance(default, dict):
+        return json.dumps(default)
+    if "name" not in default:
+        return "see below"
+    return str(default["name"]) if len(default) == 1 else json.dumps(default)
 
 
 def _describe(schema: dict[str, Any], models: dict[str, Any], section_names: Collection[str] = ()) -> str:

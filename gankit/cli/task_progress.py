@@ -1,50 +1,47 @@
-"""Show the progress of tasks before training, such as checking images."""
+"""Show the progress of tasks that process one item after another, such as checking images or computing features."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
-from ..interfaces import Report
-from .console import output_console, print_message
+from .console import format_duration, output_console
 
-if TYPE_CHECKING:
-    from ..training.trainer import Trainer
-
-FIRST_LINE_SECONDS = 2.0
 LINE_SECONDS = 10.0
 
 
-@contextmanager
-def task_progress() -> Iterator[Report]:
-    """A function that shows progress: as bars on a terminal, otherwise in lines if a task takes more than 2 seconds."""
-    console = output_console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks = {}
-        next_line = 0.0
+class TaskProgress:
+    """Bars on a terminal, otherwise lines with the time left.
 
-        def report(task: str, done: int, total: int) -> None:
-            nonlocal next_line
-            if task not in tasks:
-                next_line = time.monotonic() + FIRST_LINE_SECONDS
-                tasks[task] = bars.add_task(task, total=total)
-            bars.update(tasks[task], completed=done)
-            if not console.is_terminal and time.monotonic() >= next_line:
-                console.print(f"{task}: {done:,} of {total:,}")
-                next_line = time.monotonic() + LINE_SECONDS
+    Args:
+        quiet_seconds: without a terminal, a task has no line before this time. At 0, a line announces each task.
+    """
 
-        yield report
+    def __init__(self, quiet_seconds: float = 2.0) -> None:
+        self._quiet_seconds = quiet_seconds
+        self._console = output_console()
+        self._bars = Progress(console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._tasks: dict[str, TaskID] = {}
+        self._started = self._next_line = 0.0
 
+    def __enter__(self) -> TaskProgress:
+        self._bars.start()
+        return self
 
-def print_data(trainer: Trainer) -> None:
-    """Print what the dataset of a run found."""
-    data = trainer.setup.data
-    if data is None:
-        return
-    output_console().print(f"data: {data.summary}")
-    for sentence in data.warnings:
-        print_message(sentence, "warning")
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def report(self, task: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` items of a task are processed."""
+        now = time.monotonic()
+        if task not in self._tasks:
+            self._tasks[task] = self._bars.add_task(task, total=total)
+            self._started, self._next_line = now, now + self._quiet_seconds
+        self._bars.update(self._tasks[task], completed=done)
+        if not self._console.is_terminal and now >= self._next_line and done < total:
+            self._next_line = now + LINE_SECONDS
+            left = (now - self._started) / done * (total - done) if done else 0.0
+            self._console.print(
+                f"{task}: {done:,}/{total:,}  {format_duration(left)} left" if done else f"{task}: {total:,} ..."
+            )

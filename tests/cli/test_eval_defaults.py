@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gankit.cli import progress
-from gankit.cli.progress import TaskProgress
+from gankit.cli import task_progress
+from gankit.cli.task_progress import TaskProgress
 from gankit.evaluation.evaluation_log import read_evaluations
 
 GAP = ("--metrics", "gap", "--features", "colours")
@@ -76,8 +76,8 @@ class TestCaution:
 class TestProgress:
     def test_lines_with_the_time_left(self, monkeypatch, capsys):
         clock = [0.0]
-        monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
-        with TaskProgress() as tasks:
+        monkeypatch.setattr(task_progress.time, "monotonic", lambda: clock[0])
+        with TaskProgress(quiet_seconds=0.0) as tasks:
             for task in ("reading", "features"):
                 for done in (0, 10, 25, 50, 100):
                     clock[0] += 0 if done == 0 else 6
