@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Set
 
+from .tensor_cache import FEATURES, IMAGES
+
 RUN_FILES = frozenset({"run.json", "recipe.yaml"})  # `runs.file_names` has them too, but is above this layer
-IMAGE_CACHE = "gankit-images"  # a folder in the data folder, as the next one
-CACHES = frozenset({IMAGE_CACHE, "gankit-features"})
+CACHES = frozenset({IMAGES, FEATURES})
 SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information"})
 SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..files import data_root, whole_file
-from .ignored_files import IMAGE_CACHE
 from .image_formats import FORMATS
+from .tensor_cache import IMAGES
 
 FORMAT = 1
 MAX_BYTES = 2**28
@@ -42,7 +42,7 @@ class ImageIndex:
 
     def __init__(self, path: Path) -> None:
         key = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:32]
-        self._file = data_root() / IMAGE_CACHE / f"index-{key}.json"
+        self._file = data_root() / IMAGES / f"index-{key}.json"
         self._identity = {"format": FORMAT, "path": str(path), "formats": list(FORMATS)}
         self._entries = self._read()
 

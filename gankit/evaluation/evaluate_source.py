@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..data.datasets import prepare_dataset
+from ..data.datasets import describe_dataset, prepare_dataset
 from ..data.image_files import Folder
 from ..interfaces import Report, no_report
 from ..runtime import Runtime
@@ -34,13 +34,18 @@ def evaluate(
     checkpoint, run = locate(source)  # raises if there is nothing to evaluate
     kind = "a folder of images" if checkpoint is None else "a checkpoint outside its run"
     real = open_real_dataset(runtime.registries, request, run, f"{source}: {kind}")
+    prepare_dataset(real.dataset, report)
     if checkpoint is None:
         request = request.with_samples(len(Folder(source).names()))
     elif request.samples is None:
-        prepare_dataset(real.dataset, report)  # only now is the number of its images known
         request = request.with_samples(len(real.dataset))
     images = open_generated_images(runtime, source, request, real, device)
     scorer = Scorer(selected, request, device)
-    prepare_dataset(real.dataset, report)
     scorer.read_real_images(real, images.size, report)
-    return scorer.score(images, map(scorer.extractor, images.batches()), report)
+    evaluation = scorer.score(images, map(scorer.extractor, images.batches()), report)
+    found = describe_dataset(real.dataset)
+    return (
+        evaluation
+        if found is None
+        else evaluation.model_copy(update={"cautions": (*found.warnings, *evaluation.cautions)})
+    )

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..data.datasets import prepare_dataset
 from ..errors import GankitError
 from ..events import Notice
-from ..interfaces import Run
+from ..interfaces import Run, no_report
 from ..runs.file_names import EVALUATIONS
 from .evaluation_log import append_evaluation, read_evaluations
 from .extractor import Extractor
@@ -48,14 +49,13 @@ class Evaluator:
             real = open_real_dataset(run.registries, request, None, str(run.directory))
         real = real._replace(fit=run.recipe.loader.fit)
         require_channels(run.directory, run.image.channels, real)
+        if real.dataset is not run.dataset:
+            prepare_dataset(real.dataset, no_report)
         if request.samples is None:
-            real.dataset.prepare()
             request = request.with_samples(len(real.dataset))
         self._scorer = Scorer(selected, request, device)
         share = RankShare(run.copy_generator(device, request.ema), self._scorer.extractor, request)
         size = _images(run, share).size
-        if real.dataset is not run.dataset:
-            real.dataset.prepare()
         self._scorer.read_real_images(real, size, warn=lambda text: run.log(Notice("features_not_cached", text)))
         self._written = {_identity(record) for record in read_evaluations(run.directory / EVALUATIONS)}
         run.per_rank[self._key] = share

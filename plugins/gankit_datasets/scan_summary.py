@@ -90,7 +90,7 @@ def _folders_without_images(found: gankit.ImageScan, classes: Classes) -> list[s
 def _warnings(found: gankit.ImageScan) -> list[str]:
     warnings = [f"{found.files.path}: {note}" for note in found.notes]
     if found.faults:
-        warnings.append(f"{found.describe_faults()}; skipped. The run directory has a list of all of them")
+        warnings.append(f"{found.describe_faults()}; skipped (skipped_files.jsonl of a run lists all of them)")
     if sentence := unsupported_images(found):
         warnings.append(f"{found.files.path}: {sentence}")
     if found.peak is not None and found.peak <= NEARLY_BLACK:
