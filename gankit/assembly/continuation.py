@@ -21,6 +21,7 @@ class Continuation:
     Attributes:
         recipe: the settings in effect, with the segments that are still to come.
         changed: the paths of the values that the overrides change.
+        event: records the change; None if nothing changes.
         saved: what ``recipe.yaml`` is to hold: the settings of the beginning, and all segments.
     """
 

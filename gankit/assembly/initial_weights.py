@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from ..errors import CheckpointError, RecipeError
@@ -32,7 +33,7 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
         image = ImageSpec(*recipe.image.size, dataset.spec.channels, classes if recipe.conditional else 0)
         for name, context in (("generator", (image, recipe.latent.dim)), ("discriminator", (image,))):
             if (name,) not in checked.not_tried:
-                network = build_on_meta(lambda name=name, context=context: checked.build(name, *context))  # type: ignore[misc]
+                network = build_on_meta(partial(checked.build, name, *context))
                 checkpoint.load_network(name, network)
     except CheckpointError as error:
         raise RecipeError([recipe.document.problem(("initialize",), str(error))]) from None

@@ -34,9 +34,9 @@ def build_networks(checked: CheckedRecipe, image: ImageSpec, resumed: Checkpoint
 
 def use_mode(network: nn.Module, mode: ComputeMode, recipe: Recipe, engine: Engine) -> None:
     """Set the memory layout and the kernels of the network's weights to those of its mode."""
-    compiled, on_cpu = recipe.train.compile, engine.device.type == "cpu"
     if mode.memory_format is not None:
         return
+    compiled, on_cpu = recipe.train.compile, engine.device.type == "cpu"
     if not (compiled and engine.device.type == "cuda"):  # there, the compiler chooses layouts
         to_channels_last(network)
     # compiled networks use the compiler's own kernels and are no faster with these

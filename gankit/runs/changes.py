@@ -81,11 +81,10 @@ def _data(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     if not before or not after or before.get("fingerprint") == after.get("fingerprint"):
         return
     counts = [before.get("images"), after.get("images")]
-    yield (
-        f"the data: {counts[0]} images, now {counts[1]}"
-        if counts[0] != counts[1]
-        else (f"the data: still {counts[1]} images, but other names or content")
-    )
+    if counts[0] != counts[1]:
+        yield f"the data: {counts[0]} images, now {counts[1]}"
+    else:
+        yield f"the data: still {counts[1]} images, but other names or content"
 
 
 def _versions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:

@@ -82,11 +82,8 @@ def generate_images(
     first = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
     images = []
     entropy = np.random.SeedSequence(seed, spawn_key=(SAMPLE,))
-    with (
-        seeded(entropy, first.device),
-        eval_mode(generator),
-        torch.no_grad(),
-    ):  # first: a step in a thread may be under way
+    # `seeded` comes first: it waits for a step that another thread runs
+    with seeded(entropy, first.device), eval_mode(generator), torch.no_grad():
         for start in range(0, len(z), BATCH_SIZE):
             part = slice(start, start + BATCH_SIZE)
             conditions = None if labels is None else labels[part].to(first.device)
