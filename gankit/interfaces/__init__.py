@@ -1,0 +1,36 @@
+"""The interfaces of all components, and the objects that gankit passes to them.
+
+Shapes: ``n`` images of a batch, ``c`` channels, ``h`` height, ``w`` width, ``d`` latent dimensions. ``...`` stands for
+any number of further dimensions. Networks, losses and augmentations see float images in [-1, 1]; datasets, samples and
+feature extractors use uint8 images in [0, 255]. Labels are int64 in [0, classes).
+
+Components need not inherit from these protocols. Every component is built as ``factory(<positional>, **params)``:
+gankit passes the positional arguments that its protocol lists, and the recipe sets the keyword-only parameters.
+"""
+
+from .data import Batch as Batch
+from .data import DataDescription as DataDescription
+from .data import Dataset as Dataset
+from .data import ImageSpec as ImageSpec
+from .data import Report as Report
+from .data import no_report as no_report
+from .evaluation import Features as Features
+from .evaluation import Metric as Metric
+from .game import GAME_KEYS as GAME_KEYS
+from .game import GameRules as GameRules
+from .networks import Augmentation as Augmentation
+from .networks import Discriminator as Discriminator
+from .networks import DiscriminatorOutput as DiscriminatorOutput
+from .networks import Generator as Generator
+from .networks import Latent as Latent
+from .run import CALLBACK_METHODS as CALLBACK_METHODS
+from .run import Callback as Callback
+from .run import NotFinite as NotFinite
+from .run import Run as Run
+from .run import State as State
+from .turn import PLAYERS as PLAYERS
+from .turn import Loss as Loss
+from .turn import Player as Player
+from .turn import Regularizer as Regularizer
+from .turn import Scalars as Scalars
+from .turn import Turn as Turn

@@ -1,0 +1,95 @@
+"""The interfaces of networks, augmentations and latents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+DiscriminatorOutput = Any
+"""One of: logits [n ...]; a list of such tensors, one for each head; or a mapping with either of these under ``logits``
+and anything else under other keys.
+"""
+
+
+class Generator(Protocol):
+    """The generator G, an `nn.Module`. Built as ``factory(image, latent_dim, **params)``.
+
+    ``image`` is the run's `ImageSpec` and ``latent_dim`` the recipe's ``latent.dim``.
+
+    Optional methods, also of discriminators: ``parameter_groups()`` returns the optimizer's parameter groups (an
+    ``lr_scale`` in a group multiplies the recipe's learning rate); ``after(turn)`` is called as for a `Regularizer`.
+    """
+
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Generate images. gankit passes ``z`` and ``labels`` by position.
+
+        Keyword-only parameters of ``forward`` are sampling options, such as ``*, truncation: float = 1.0``. Each needs
+        a type annotation, which values are checked against, and a default, which training uses. Users set them with
+        ``gankit sample RUN truncation=0.7``, ``gankit eval``, and ``sample(..., truncation=0.7)``.
+
+        Args:
+            z: latents [n d] from the recipe's `Latent`.
+            labels: int64 [n] in [0, image.classes); None if the run is unconditional.
+
+        Returns:
+            Images [n c h w] of the run's `ImageSpec`, in about [-1, 1].
+        """
+
+
+class Discriminator(Protocol):
+    """The discriminator D, an `nn.Module`. Built as ``factory(image, **params)``, with the run's `ImageSpec`."""
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
+        """Score images. gankit passes ``images`` and ``labels`` by position.
+
+        Args:
+            images: augmented images [n c h w] in about [-1, 1], real or generated.
+            labels: int64 [n] in [0, image.classes); None if the run is unconditional.
+
+        Returns:
+            Logits [n ...], without a sigmoid, or a non-empty list of such tensors, one for each head. The shapes of
+            heads may differ after the first dimension. The loss is computed for each head and summed over the heads.
+            A mapping holds the logits (or list) under ``logits``; losses and regularizers find its other entries in
+            ``turn.real_output`` and ``turn.fake_output``, for example class logits or features.
+        """
+
+
+class Augmentation(Protocol):
+    """An `nn.Module` applied to all images that D sees, real and generated. Built as ``factory(image, **params)``.
+
+    ``image`` is the run's `ImageSpec`. Optional: ``after(turn)``, as for a `Regularizer`.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Augment images [n c h w] in [-1, 1].
+
+        Returns:
+            Images of the same shape and dtype, twice differentiable with respect to the input. They need not be clamped
+            to [-1, 1].
+        """
+
+
+class Latent(Protocol):
+    """The distribution of the latents. Built as ``factory(dim, **params)``; ``dim`` is the recipe's ``latent.dim``.
+
+    Optional methods:
+
+    - ``between(start, end, share)`` interpolates between latents [n d] and returns latents [n d]; ``share`` in [0, 1]
+      is 0 at ``start``. Without it, gankit uses spherical interpolation, which suits normally distributed latents.
+    - ``after(turn)``, as for a `Regularizer`.
+    """
+
+    def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
+        """Draw latents. All random numbers must come from ``generator``: the same seed gives the same latents.
+
+        Args:
+            n: the number of latents; in training, of all processes together.
+            labels: int64 [n]; None if the run is unconditional.
+            generator: on the training device in training, on the CPU otherwise.
+
+        Returns:
+            Latents [n d], floating-point, on the device of ``generator``.
+        """

@@ -1,0 +1,241 @@
+"""A run as callbacks see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+
+from .data import Dataset, ImageSpec
+from .turn import Player, Scalars
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ..events import Event
+    from ..registry import Registries
+
+T = TypeVar("T")
+
+
+class State(Protocol):
+    """The networks, optimizers and counters of a run."""
+
+    generator: torch.nn.Module
+    discriminator: torch.nn.Module
+    step: int
+    """Completed steps. A step updates G once."""
+    images: int
+    """Real images that D has seen."""
+    turns: dict[Player, int]
+    """Turns that each player has taken, which lazy regularizers count."""
+
+    @property
+    def optimizers(self) -> Mapping[Player, torch.optim.Optimizer]:
+        """Each player's optimizer. Its hooks (``register_step_pre_hook``) see the gradients of every update."""
+
+
+class NotFinite(NamedTuple):
+    """The first NaN or infinity of a run.
+
+    Attributes:
+        step: the step whose scalars were not finite, or before which weights were not finite.
+        names: all scalars and weights concerned, such as ``discriminator_loss`` or ``generator main.0.weight``.
+    """
+
+    step: int
+    names: tuple[str, ...]
+
+
+class Run(Protocol):
+    """The run that a callback observes. `gankit.Trainer` implements it.
+
+    A callback may read everything here and call every method, but must not change networks, optimizers or counters.
+    Sampling and augmenting do not affect the random numbers of training. Requests (`save`, `recover`, `stop`) take
+    effect after all callbacks of the step have run.
+    """
+
+    @property
+    def recipe(self) -> Any:
+        """The `gankit.Recipe`, with every default filled in."""
+
+    @property
+    def directory(self) -> Path:
+        """The run directory."""
+
+    @property
+    def state(self) -> State:
+        """Networks, optimizers and counters."""
+
+    @property
+    def world_size(self) -> int:
+        """The number of processes that train this run. Callbacks are called on rank 0 only."""
+
+    @property
+    def images(self) -> int:
+        """Real images that D has seen."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, counted from 0, in which the last step began."""
+
+    @property
+    def total_steps(self) -> int:
+        """The step at which the run ends."""
+
+    @property
+    def scalars(self) -> Scalars:
+        """The scalars of the last step; empty before the first. Reading a value waits for the device."""
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Class names; None if the run is unconditional."""
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The newest checkpoint of this run."""
+
+    @property
+    def ending(self) -> str | None:
+        """Why the run ends, in ``on_run_end`` and ``on_exception``: ``done``, the reason given to `stop`, or the error.
+
+        None before the end.
+        """
+
+    @property
+    def checkpoints(self) -> Sequence[Path]:
+        """The run's checkpoints, oldest first."""
+
+    @property
+    def image(self) -> ImageSpec:
+        """Size, channels and classes of the run's images."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of this process."""
+
+    @property
+    def per_rank(self) -> dict[str, Any]:
+        """Objects that `run_on_all_ranks` keeps between calls on each rank. Use keys that are unique to your plugin."""
+
+    def run_on_all_ranks(self, work: Callable[..., T], *args: Any) -> list[T]:
+        """Call ``work(run, rank, world_size, *args)`` on every rank and return the results in rank order.
+
+        In ``on_exception`` the other ranks are not available: only ``work(run, 0, 1, *args)`` is called.
+
+        Args:
+            work: a module-level function.
+            args: picklable values.
+
+        Raises:
+            GankitError: the work failed on another rank.
+        """
+
+    def copy_generator(self, device: torch.device, ema: bool = True) -> Any:
+        """A `TrainedGenerator` with a copy of G on ``device``; its ``update()`` copies the current weights again.
+
+        Args:
+            device: of the copy.
+            ema: copy the EMA's weights if the run has an EMA.
+        """
+
+    def log(self, event: Event | Mapping[str, Any]) -> None:
+        """Append an event to ``events.jsonl``."""
+
+    def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
+        """Generate images, from the EMA if the run has one.
+
+        Args:
+            count: the number of images.
+            seed: of the latents and labels. Each seed gives the same latents throughout the run.
+            labels: ``count`` labels; None draws them with the class frequencies of the data.
+            options: sampling options of the generator (see `Generator.forward`).
+
+        Returns:
+            uint8 [count c h w] on the CPU.
+
+        Raises:
+            ValueError: the labels do not fit the run.
+        """
+
+    def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
+        """The images of `sample` before they are clamped and quantized: fp32 [count c h w] on the CPU."""
+
+    def augment(self, images: Tensor, seed: int = 0) -> Tensor:
+        """Apply the run's augmentations in their current state, as for D.
+
+        Args:
+            images: [n c h w] in [-1, 1].
+            seed: of the augmentations' random numbers.
+
+        Returns:
+            fp32 [n c h w] on the CPU.
+        """
+
+    def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
+        """The first real images in the order of training, uint8 [count c h w], without mirroring.
+
+        Args:
+            count: the number of images; ignored if ``labels`` are given.
+            labels: the class of each image; a class without images gives black ones.
+        """
+
+    @property
+    def dataset(self) -> Dataset:
+        """The dataset, prepared."""
+
+    @property
+    def registries(self) -> Registries:
+        """All registered components, by kind and name."""
+
+    def not_finite(self) -> NotFinite | None:
+        """The first NaN or infinity of this run, or None. Waits for the device."""
+
+    def recover(self, go_on: bool) -> None:
+        """Request a return to the last checkpoint. The steps since then are replayed, and the cause of a NaN is logged.
+
+        Args:
+            go_on: then continue from that checkpoint without the batch that led to the NaN; otherwise the run ends.
+        """
+
+    def save(self) -> None:
+        """Request a checkpoint. Allowed in ``on_run_end`` too."""
+
+    def stop(self, reason: str) -> None:
+        """Request the end of the run, after this step. The first reason is recorded."""
+
+
+class Callback(Protocol):
+    """An observer of a run, called on rank 0. Built as ``factory(**params)``.
+
+    It has one or more of the methods below; gankit refuses unknown ``on_*`` methods. An exception in a callback ends
+    the run.
+
+    A callback with ``state_dict`` and ``load_state_dict`` is saved in checkpoints and restored before ``on_run_start``.
+    When a run returns to a checkpoint (`Run.recover`), its state is restored and ``on_run_start`` is called again.
+
+    Optional: ``fits(registries, images)`` is called by ``gankit check`` with all components and the number of real
+    images, None if that is not known yet. Raises: GankitError: the callback cannot work.
+    """
+
+    def on_run_start(self, run: Run) -> None:
+        """Called before the first step of a new or resumed run."""
+
+    def on_step_end(self, run: Run) -> None:
+        """Called after each step. Reading values of ``run.scalars`` in every step slows training on a GPU."""
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Called after ``on_step_end`` of the last step that began in an epoch."""
+
+    def on_checkpoint(self, run: Run) -> None:
+        """Called after a checkpoint has been written; ``run.checkpoint`` is its path."""
+
+    def on_exception(self, run: Run) -> None:
+        """Called when an exception ends the run."""
+
+    def on_run_end(self, run: Run) -> None:
+        """Called after the last step, before the final checkpoint."""
+
+
+CALLBACK_METHODS = ("on_run_start", "on_step_end", "on_epoch_end", "on_checkpoint", "on_exception", "on_run_end")

@@ -1,0 +1,155 @@
+"""A turn of a player, and the components that are called with it: losses and regularizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from .networks import DiscriminatorOutput
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Player = Literal["discriminator", "generator"]
+PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
+
+
+Scalars = dict[str, "Tensor"]
+"""The scalars of a step by name: detached 0-d tensors on the device. Converting one to a number waits for the device.
+"""
+
+
+class Turn(Protocol):
+    """One player's turn on one batch, as losses, regularizers and ``after`` see it.
+
+    With ``train.microbatch``, losses and regularizers see a part of the batch, and ``after`` sees all of it. With
+    several processes, each sees its own share. ``fake``, the logits and the outputs are computed on first use and then
+    kept for the turn.
+    """
+
+    player: Player
+    """The player whose turn it is."""
+    generator: torch.nn.Module
+    """G. Calling it directly ignores precision and compilation; use `generate`."""
+    discriminator: torch.nn.Module
+    """D. Calling it directly ignores precision and compilation; use `discriminate`."""
+    images_seen: int
+    """The number of real images that D has seen before this step."""
+
+    @property
+    def real(self) -> Tensor:
+        """Real images [n c h w] in [-1, 1], before augmentation."""
+
+    @property
+    def fake(self) -> Tensor:
+        """Generated images [n c h w], before augmentation; detached from G in D's turn."""
+
+    @property
+    def latents(self) -> Tensor:
+        """The latents [n d] that ``fake`` was generated from."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """The labels [n] of ``real``, which ``fake`` was generated for too; None if the run is unconditional."""
+
+    @property
+    def real_logits(self) -> Tensor:
+        """D's logits for the augmented ``real``, in fp32 or fp64.
+
+        A loss sees those of one head [n ...]. Regularizers and ``after`` see the single head of D as it is, or several
+        heads flattened and concatenated to [n m], where m is the number of logits for each image.
+        """
+
+    @property
+    def fake_logits(self) -> Tensor:
+        """D's logits for the augmented ``fake``, in the form of ``real_logits``."""
+
+    @property
+    def real_output(self) -> DiscriminatorOutput:
+        """Everything that D returned for the augmented ``real``: all heads, in D's own precision."""
+
+    @property
+    def fake_output(self) -> DiscriminatorOutput:
+        """Everything that D returned for the augmented ``fake``: all heads, in D's own precision."""
+
+    def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
+        """Run D with the run's precision and compilation.
+
+        Args:
+            images: [n c h w] in [-1, 1].
+            labels: [n]; None uses the labels of the turn.
+            augment: whether to augment the images first.
+        """
+
+    def draw_latents(self, count: int | None = None, labels: Tensor | None = None) -> Tensor:
+        """Draw new latents [count d].
+
+        Args:
+            count: the number of latents; None draws as many as ``real`` has images.
+            labels: [count]; None uses the labels of the turn, repeated where ``count`` is larger.
+        """
+
+    def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
+        """Generate images [n c h w] with an autograd graph.
+
+        Args:
+            latents: [n d]; None draws new ones.
+            labels: [n]; None uses the labels of the turn, repeated where there are more latents.
+            count: the number of new latents; None draws as many as ``real`` has images.
+        """
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Draw new uniform numbers [n *shape] in [0, 1), one set for each image.
+
+        They do not depend on how the batch is split into microbatches or over processes. Numbers from `torch.rand` do.
+        """
+
+    def gradient(self, images: Tensor) -> Tensor:
+        """The gradient [n c h w] of D's summed logits with respect to ``images``, through the augmentations.
+
+        The sum is over all logits of all heads. The result can be differentiated again. Use this method for gradient
+        penalties: it works with compiled networks, and for ``turn.real`` and ``turn.fake`` it shares D's forward pass
+        with the loss.
+
+        Args:
+            images: [n c h w] before augmentation.
+        """
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean of a tensor over all processes, differentiable."""
+
+
+class Loss(Protocol):
+    """The loss of both players. Built as ``factory(**params)``.
+
+    It is evaluated once for each head of D, and the results are summed. Optional: ``after(turn)``, as for a
+    `Regularizer`.
+    """
+
+    def discriminator(self, turn: Turn) -> Tensor:
+        """D's loss, a scalar to minimize."""
+
+    def generator(self, turn: Turn) -> Tensor:
+        """G's loss, a scalar to minimize."""
+
+
+class Regularizer(Protocol):
+    """A term added to a player's loss. Built as ``factory(**params)``.
+
+    It has ``discriminator(turn)``, ``generator(turn)`` or both, which return a scalar.
+
+    Optional methods:
+
+    - ``after(turn)`` is called after each turn of either player, once the optimizer step on its loss is done and before
+      lazy regularizers run. It may return a mapping of names to 0-d tensors, which are added to the step's scalars.
+    - ``fits(generator, output, image)`` is called before a run, with untrained networks that may be on the meta device.
+      ``output`` is D's output for two images and ``image`` the run's `ImageSpec`. Raises: ValueError or GankitError: D
+      or G lacks something that the regularizer needs.
+    """
+
+    interval: int
+    """The regularizer runs in every ``interval``-th turn of a player; 1 if it lacks this attribute.
+
+    With 1 it is part of the player's loss. Above 1 it takes a separate optimizer step, with its gradient multiplied by
+    the interval (lazy regularization, arXiv 1912.04958).
+    """
