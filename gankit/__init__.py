@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .cli.progress import make_progress as make_progress
+    from .data.datasets import classes_of as classes_of
+    from .data.datasets import labels_of as labels_of
+    from .data.datasets import spec_of as spec_of
     from .data.decoding import DecodeError as DecodeError
     from .data.decoding import decode_image as decode_image
     from .data.decoding import open_image as open_image
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from .interfaces import Callback as Callback
     from .interfaces import DataDescription as DataDescription
     from .interfaces import Dataset as Dataset
+    from .interfaces import DataSpec as DataSpec
     from .interfaces import Discriminator as Discriminator
     from .interfaces import Features as Features
     from .interfaces import Generator as Generator
@@ -64,6 +68,7 @@ if TYPE_CHECKING:
     from .interfaces import Scalars as Scalars
     from .interfaces import State as State
     from .interfaces import Turn as Turn
+    from .interfaces import VectorSpec as VectorSpec
     from .interfaces import no_report as no_report
     from .messages import did_you_mean as did_you_mean
     from .messages import truncate as truncate
@@ -87,6 +92,7 @@ __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
     "cli.progress": "make_progress",
+    "data.datasets": "classes_of labels_of spec_of",
     "data.decoding": "DecodeError decode_image open_image",
     "data.image_files": "ImageFiles open_image_files",
     "data.image_formats": "IMAGE_SUFFIXES",
@@ -104,8 +110,8 @@ _NAMES_BY_MODULE = {
     "game.freezing": "frozen",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
-    "interfaces": "Augmentation Batch Callback DataDescription Dataset Discriminator Features GAME_KEYS Generator "
-    "ImageSpec Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn no_report",
+    "interfaces": "Augmentation Batch Callback DataDescription DataSpec Dataset Discriminator Features GAME_KEYS "
+    "Generator ImageSpec Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn VectorSpec no_report",
     "messages": "did_you_mean truncate warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",

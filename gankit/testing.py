@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from .calls import described, require_attributes, require_call
-from .data.datasets import read_item, read_tensors
+from .data.datasets import classes_of, prepare_dataset, spec_of
+from .data.items import read_item, read_tensors
 from .data.resize import resize
 from .device.engine import Engine
 from .distributed.processes import Processes
@@ -24,7 +25,8 @@ from .errors import DataError, GankitError
 from .game.game import Fakes, Game
 from .game.outputs import heads_of
 from .game.turn import PlayerTurn
-from .interfaces import PLAYERS, Batch, ImageSpec, Player
+from .interfaces import PLAYERS, Batch, ImageSpec, Player, no_report
+from .interfaces.data_spec import LABEL
 from .messages import one_line
 from .training.callbacks import Callbacks
 
@@ -211,33 +213,39 @@ def check_dataset(dataset: Any) -> None:
     """Check a dataset: items fit the spec and classes, are reproducible, survive pickling and equal ``tensors()``."""
     _require(not isinstance(dataset, type), f"the class {dataset!r} was given; expected an instance")
     try:
-        require_attributes(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
+        require_attributes(dataset, ("__len__", "__getitem__"), "dataset")
     except ValueError as error:
         raise AssertionError(str(error)) from None
-    dataset.prepare()
-    spec, classes, count = dataset.spec, dataset.classes, len(dataset)
+    prepare_dataset(dataset, no_report)
+    count = len(dataset)
     assert count > 0, "the dataset is empty"
     indices = sorted({0, count // 2, count - 1})
     try:
-        whole = read_tensors(dataset) if hasattr(dataset, "tensors") else None
+        spec, classes = spec_of(dataset), classes_of(dataset)
+        whole = read_tensors(dataset, spec) if hasattr(dataset, "tensors") else None
         copy = pickle.loads(pickle.dumps(dataset))
-        items = {index: [read_item(source, index) for source in (dataset, dataset, copy)] for index in indices}
+        items = {
+            index: [read_item(source, index, spec, classes is not None) for source in (dataset, dataset, copy)]
+            for index in indices
+        }
     except DataError as error:
         raise AssertionError(str(error)) from None
-    for index, ((image, label), *others) in items.items():
-        if spec.height is not None:
-            assert tuple(image.shape[1:]) == (spec.height, spec.width), (
-                f"image {index} is {list(image.shape[1:])}; spec: {[spec.height, spec.width]}"
-            )
-        if classes is not None:
+    for index, (item, *others) in items.items():
+        for name, field in spec.items():
+            if isinstance(field, ImageSpec):
+                size = tuple(item[name].shape[1:])
+                assert field.height is None or size == (field.height, field.width), (
+                    f"{name} {index} is {list(size)}; spec: {[field.height, field.width]}"
+                )
+                resize(item[name][None], 8, 8)
+        if classes is not None and spec.label is None:
+            label = int(item[LABEL])
             assert 0 <= label < len(classes), f"label {label} of image {index} is not in [0, {len(classes)})"
-        for when, again in zip(("when read a second time", "in a pickled copy"), others, strict=True):
-            assert torch.equal(image, again[0]), f"image {index} differs {when}"
-            assert label == again[1], f"label {index} differs {when}"
-        if whole is not None:
-            assert torch.equal(whole[0][index], image), f"image {index} differs in tensors()"
-            assert int(whole[1][index]) == label, f"label {index} differs in tensors()"
-        resize(image[None], 8, 8)
+        for name, value in item.items():
+            for when, again in zip(("when read a second time", "in a pickled copy"), others, strict=True):
+                assert torch.equal(value, again[name]), f"{name} {index} differs {when}"
+            if whole is not None:
+                assert torch.equal(whole[name][index], value), f"{name} {index} differs in tensors()"
 
 
 def check_callback(callback: Any) -> None:

@@ -219,5 +219,5 @@ def test_checks_say_how_a_network_is_called(network, message):
 
 
 def test_a_dataset_without_its_methods():
-    with pytest.raises(AssertionError, match="object is not a dataset: it lacks `prepare` and `spec`"):
+    with pytest.raises(AssertionError, match="object is not a dataset: it lacks `__len__` and `__getitem__`"):
         testing.check_dataset(object())

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.datasets import describe_dataset, prepare_dataset
+from ..data.datasets import classes_of, describe_dataset, prepare_dataset, spec_of, spec_of_run
 from ..data.fingerprint import data_fingerprint
 from ..data.loader import Loader
 from ..device.compute_mode import FASTEST
@@ -22,7 +22,7 @@ from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
-from ..interfaces import PLAYERS, DataDescription, Dataset, ImageSpec, Player, Report, no_report
+from ..interfaces import PLAYERS, DataDescription, Dataset, DataSpec, ImageSpec, Player, Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -73,8 +73,9 @@ def assemble_setup(
     dataset = checked.build("dataset")
     processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
     description = describe_dataset(dataset)
-    image = _image(recipe, dataset, description)
-    loader = Loader(dataset, image, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
+    spec = _data_of_run(recipe, dataset, description)
+    image = spec.image
+    loader = Loader(dataset, spec, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
     data = {"images": len(dataset), "fingerprint": processes.on_rank_zero(lambda: data_fingerprint(dataset))}
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, image, resumed)
@@ -96,7 +97,7 @@ def assemble_setup(
     named = named_components(components, checked)
     optimizers, optimizer_schedules = build_optimizers(checked, networks)
     state = TrainState(networks["generator"], networks["discriminator"], optimizers)
-    classes = tuple(dataset.classes or ()) if image.classes else None
+    classes = (classes_of(dataset) or ()) if image.classes else None
     set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
@@ -141,14 +142,17 @@ def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
         raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
 
 
-def _image(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> ImageSpec:
-    """The images of the run; it has classes only if the recipe is conditional."""
-    classes = len(dataset.classes or ()) if recipe.conditional else 0
-    if recipe.conditional and not classes:
+def _data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> DataSpec:
+    """The data as the networks see it; it has labels only if the recipe is conditional."""
+    classes = len(classes_of(dataset) or ())
+    if recipe.conditional and not classes and spec_of(dataset).label is None:
         found = f" ({description.summary})" if description is not None else ""
         message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
         raise RecipeError([recipe.document.problem(("conditional",), message)])
-    return ImageSpec(*recipe.image.size, dataset.spec.channels, classes)
+    try:
+        return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
+    except ValueError as error:
+        raise RecipeError([recipe.document.problem(("image", "size"), str(error))]) from None
 
 
 def _game(

@@ -9,11 +9,13 @@ from typing import Any
 import torch
 
 from ..calls import described, require_attributes, require_call, require_methods
+from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..device.seeding import preserved_random_state
 from ..errors import GankitError, Problem, RecipeError
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
-from ..interfaces import GAME_KEYS, PLAYERS, ImageSpec
+from ..interfaces import GAME_KEYS, PLAYERS, DataSpec, ImageSpec
+from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
@@ -67,8 +69,9 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
     count = _count_of_dataset(checked)
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
-    image = attempt(("dataset",), lambda: _image_of_dataset(checked, problems))
-    if image is not None:
+    data = attempt(("dataset",), lambda: _data_of_run(checked, problems))
+    if data is not None:
+        image = data.image
         attempt(("latent",), lambda: _try_latent(checked.build("latent", dim), dim, image))
         attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(image), image))
         generator = attempt(
@@ -84,19 +87,22 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     return in_order(problems), not_tried
 
 
-def _image_of_dataset(checked: CheckedRecipe, problems: list[Problem]) -> ImageSpec:
-    """The run's images, as far as the dataset knows them before it is prepared."""
+def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
+    """The data as the networks see it, as far as the dataset knows it before it is prepared."""
     recipe, dataset = checked.recipe, checked.build("dataset")
-    require_attributes(dataset, ("prepare", "spec", "classes", "split", "__len__", "__getitem__"), "dataset")
-    spec, classes = dataset.spec, dataset.classes
-    if not isinstance(spec, ImageSpec) or not 1 <= spec.channels <= 4:
-        given = f"{spec.channels} channels" if isinstance(spec, ImageSpec) else repr(spec)
-        raise ValueError(f"its images are {given}; gankit takes an ImageSpec with 1 to 4 channels")
-    if recipe.conditional and classes is None:
+    require_attributes(dataset, ("__len__", "__getitem__"), "dataset")
+    given = getattr(dataset, "spec", None)
+    if given is not None and not isinstance(given, (ImageSpec, DataSpec)):
+        raise ValueError(f"its `spec` is {described(given)}; gankit takes an ImageSpec or a DataSpec")
+    spec, classes = spec_of(dataset), classes_of(dataset)
+    for name, field in spec.items():
+        if isinstance(field, ImageSpec) and not 1 <= field.channels <= 4:
+            what = "images" if name == IMAGE else f"field {name!r}"
+            raise ValueError(f"its {what} have {field.channels} channels; gankit takes 1 to 4")
+    if recipe.conditional and classes is None and spec.label is None:
         message = f"is true, but dataset '{recipe.dataset.name}' has no labels; use labelled data or conditional: false"
         problems.append(recipe.document.problem(("conditional",), message))
-    count = len(classes or ()) or PLACEHOLDER_CLASSES
-    return ImageSpec(*recipe.image.size, spec.channels, count if recipe.conditional else 0)
+    return spec_of_run(dataset, recipe.image.size, recipe.conditional, len(classes or ()) or PLACEHOLDER_CLASSES)
 
 
 def _count_of_dataset(checked: CheckedRecipe) -> int | None:

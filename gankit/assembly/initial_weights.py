@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from ..data.datasets import classes_of, spec_of_run
 from ..errors import CheckpointError, RecipeError
-from ..interfaces import ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.changes import class_difference
 from ..runs.checkpoint import Checkpoint, find_checkpoint
@@ -27,10 +27,11 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
     try:
         checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize)))
         dataset = checked.build("dataset")
-        if not recipe.conditional or dataset.classes:
-            require_same_classes(checkpoint, tuple(dataset.classes) if recipe.conditional else None)
-        classes = len(dataset.classes or ()) or len(checkpoint.manifest.get("classes") or ())
-        image = ImageSpec(*recipe.image.size, dataset.spec.channels, classes if recipe.conditional else 0)
+        known = classes_of(dataset)
+        if not recipe.conditional or known:
+            require_same_classes(checkpoint, known if recipe.conditional else None)
+        classes = len(known or ()) or len(checkpoint.manifest.get("classes") or ())
+        image = spec_of_run(dataset, recipe.image.size, recipe.conditional, classes).image
         for name, context in (("generator", (image, recipe.latent.dim)), ("discriminator", (image,))):
             if (name,) not in checked.not_tried:
                 network = build_on_meta(partial(checked.build, name, *context))

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ..errors import DataError
-from ..interfaces import Dataset
-from .datasets import read_item, read_tensors
+from ..interfaces import DataSpec
+from ..interfaces.data_spec import IMAGE
+from .datasets import classes_of, labels_of, spec_of
+from .items import read_item, read_tensors
 
 SAMPLED_ITEMS = 32  # of a dataset that has neither `fingerprint` nor `tensors`; decoding all could take hours
 
 
-def data_fingerprint(dataset: Dataset) -> str:
+def data_fingerprint(dataset: Any) -> str:
     """A SHA-256 of a prepared dataset's content.
 
     It comes from the dataset's own ``fingerprint()``, or from all of its ``tensors()``. Without these methods, it is
@@ -29,17 +32,18 @@ def data_fingerprint(dataset: Dataset) -> str:
         if not isinstance(own, str) or not own:
             raise DataError(f"{type(dataset).__name__}.fingerprint() returned {own!r:.80}; it should return a string")
         return own
+    spec = spec_of(dataset)
     if hasattr(dataset, "tensors"):
-        images, labels = read_tensors(dataset)
-        return sha256_of_pixels(images.shape, (images, labels))
+        tensors = read_tensors(dataset, spec)
+        return sha256_of_pixels(tensors[IMAGE].shape, tensors.values())
     digest = hashlib.sha256(f"{len(dataset)} items".encode())
-    if (known := getattr(dataset, "labels", None)) is not None:
-        digest.update(np.asarray(known, np.int64).tobytes())
+    if (known := labels_of(dataset)) is not None:
+        digest.update(known.tobytes())
     indices = np.unique(np.linspace(0, len(dataset) - 1, SAMPLED_ITEMS).astype(int)).tolist()
     # items that differ from one read to the next, against the interface, identify nothing
-    if _item(dataset, indices[0]) == _item(dataset, indices[0]):
+    if _item(dataset, indices[0], spec) == _item(dataset, indices[0], spec):
         for index in indices:
-            digest.update(_item(dataset, index))
+            digest.update(_item(dataset, index, spec))
     return digest.hexdigest()
 
 
@@ -51,11 +55,13 @@ def sha256_of_pixels(shape: Sequence[int], tensors: Iterable[Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _item(dataset: Dataset, index: int) -> bytes:
+def _item(dataset: Any, index: int, spec: DataSpec) -> bytes:
     """The content of an item. A damaged one is only an error once training needs it."""
     try:
-        image, label = read_item(dataset, index)
+        item = read_item(dataset, index, spec, classes_of(dataset) is not None)
     except (DataError, OSError):
         return b"unreadable"
-    pixels = np.ascontiguousarray(image.numpy())
-    return repr((pixels.shape, str(pixels.dtype), label)).encode() + pixels.tobytes()
+    return b"".join(
+        repr((name, tuple(tensor.shape), str(tensor.dtype))).encode() + np.ascontiguousarray(tensor.numpy()).tobytes()
+        for name, tensor in item.items()
+    )

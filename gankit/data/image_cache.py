@@ -1,82 +1,124 @@
-"""Decoded images by index: cached in one tensor, or decoded from the dataset each time."""
+"""Items of the data by index, resized: cached in one tensor for each field, or decoded from the dataset each time."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..interfaces import Dataset, ImageSpec, Report, no_report
-from .datasets import read_item, read_tensors
+from ..errors import DataError
+from ..interfaces import DataSpec, ImageSpec, Report, no_report
+from ..interfaces.data_spec import IMAGE, LABEL
+from .datasets import classes_of, spec_of
+from .items import Item, read_item, read_tensors
 from .pixel_cache import load_or_decode
-from .resize import Fit, resize
+from .resize import Fit, Window, resize_together
 from .threads import map_in_threads
 
 CACHE_LIMIT_BYTES = 4 * 2**30  # ``cache: auto`` caches datasets up to this size ...
 DEVICE_LIMIT_BYTES = 2**30  # ... and keeps them on the device up to this size
+FLOAT_BYTES = 4
 REPORT_INTERVAL = 16  # images
 TASK = "decoding images"
 
 Indices = NDArray[np.int64]
+Windows = NDArray[np.float64]
+"""Where each image is cropped: [n 2], see `Window`."""
+
+
+class Settings(NamedTuple):
+    """How items are read. ``cache``, ``fit`` and ``crop`` are keys of the recipe's ``loader``."""
+
+    cache: Literal["auto", "device", "memory", "none"] = "auto"
+    fit: Fit = "crop"
+    crop: Literal["center", "random"] = "center"
 
 
 class CachedSource:
-    """The whole dataset in one tensor.
+    """The whole dataset in memory.
 
     Args:
-        images: uint8 [n c h w] of one size; they are resized to ``image`` when they are read.
-        labels: int64 [n].
-        image: the images to return.
+        tensors: each field of all items and their labels, with images of one size, which are resized to ``spec`` when
+            they are read.
+        spec: of the items to return.
         device: where the images are kept.
         fit: how images of another aspect ratio are resized.
     """
 
-    def __init__(
-        self, images: Tensor, labels: Tensor, image: ImageSpec, device: torch.device, fit: Fit = "crop"
-    ) -> None:
-        self.images, self.labels, self.image, self.fit = images.to(device), labels, image, fit
+    def __init__(self, tensors: Item, spec: DataSpec, device: torch.device, fit: Fit = "crop") -> None:
+        self.spec, self.fit = spec, fit
+        self.tensors = {name: tensor.to(device) if name in spec else tensor for name, tensor in tensors.items()}
 
-    def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Images, uint8 [n c h w] of the run's size, and labels, int64 [n]."""
+    @property
+    def device(self) -> torch.device:
+        """Where the images are."""
+        return self.tensors[IMAGE].device
+
+    def read(self, indices: Indices, names: Collection[str], windows: Windows | None = None) -> Item:
+        """The fields ``names`` of several items, stacked: images uint8 [n c h w] of the run's size."""
         rows = torch.from_numpy(indices)
-        images = self.images[to_device(rows, self.images.device)]
-        return resize(images, self.image.height, self.image.width, self.fit), self.labels[rows]
+        items = {name: self.tensors[name][to_device(rows, self.tensors[name].device)] for name in names}
+        return _resized(items, self.spec, self.fit)
 
 
 class StreamedSource:
-    """Decodes and resizes each image when it is read."""
+    """Decodes and resizes each item when it is read."""
 
-    def __init__(self, dataset: Dataset, image: ImageSpec, fit: Fit = "crop") -> None:
-        self.dataset, self.image, self.fit = dataset, image, fit
+    device = torch.device("cpu")
 
-    def read(self, indices: Indices) -> tuple[Tensor, Tensor]:
-        """Images, uint8 [n c h w] of the run's size, and labels, int64 [n]."""
-        items = [self.item(int(index)) for index in indices]
-        return torch.stack([image for image, _ in items]), torch.tensor([label for _, label in items])
+    def __init__(self, dataset: Any, spec: DataSpec, fit: Fit = "crop") -> None:
+        self.dataset, self.spec, self.fit = dataset, spec, fit
+        self._own_spec, self._has_classes = spec_of(dataset), classes_of(dataset) is not None
 
-    def item(self, index: int) -> tuple[Tensor, int]:
-        """One image, uint8 [c h w] of the run's size, and its label.
+    def read(self, indices: Indices, names: Collection[str], windows: Windows | None = None) -> Item:
+        """The fields ``names`` of several items, stacked: images uint8 [n c h w] of the run's size."""
+        items = [
+            self._read(int(index), names, None if windows is None else windows[i]) for i, index in enumerate(indices)
+        ]
+        return {name: torch.stack([item[name] for item in items]) for name in names}
+
+    def item(self, index: int) -> Item:
+        """One item: images uint8 [c h w] of the run's size, vectors fp32 [v], and the label.
 
         Raises:
             DataError: the image cannot be read, or the item is not one of `read_item`.
         """
-        image, label = read_item(self.dataset, index)
-        return resize(image[None], self.image.height, self.image.width, self.fit)[0], label
+        return self._read(index, (*self.spec, LABEL))
+
+    def _read(self, index: int, names: Collection[str], window: NDArray[np.float64] | None = None) -> Item:
+        item = read_item(self.dataset, index, self._own_spec, self._has_classes)
+        batch = {name: value[None] for name, value in item.items() if name in names}
+        try:
+            resized = _resized(batch, self.spec, self.fit, None if window is None else (window[0], window[1]))
+        except ValueError as error:
+            raise DataError(f"the fields of item {index} of dataset {type(self.dataset).__name__}: {error}") from None
+        return {name: value[0] for name, value in resized.items()}
+
+
+def _resized(items: Item, spec: DataSpec, fit: Fit, window: Window | None = None) -> Item:
+    """The items with images of the sizes in ``spec``. Images that are not independent are resized together."""
+    sizes = {
+        name: (field.height, field.width)
+        for name, field in spec.items()
+        if name in items and isinstance(field, ImageSpec)
+    }
+    together = sorted((name for name in sizes if name not in spec.independent), key=sizes.__getitem__, reverse=True)
+    for names in (together, *([name] for name in sizes if name in spec.independent)):
+        if names:
+            resized = resize_together([items[n] for n in names], [sizes[n] for n in names], fit, window)
+            items = {**items, **dict(zip(names, resized, strict=True))}
+    return items
 
 
 Source = CachedSource | StreamedSource
 
 
 def create_source(
-    dataset: Dataset,
-    image: ImageSpec,
-    cache: Literal["auto", "device", "memory", "none"],
-    device: torch.device,
-    report: Report = no_report,
-    fit: Fit = "crop",
+    dataset: Any, spec: DataSpec, device: torch.device, settings: Settings, report: Report = no_report
 ) -> Source:
     """Create the source that ``loader.cache`` asks for.
 
@@ -85,26 +127,31 @@ def create_source(
     step on two CPU cores, and CIFAR-10 at 64 px takes 154 MB instead of 614 MB.
 
     Images that are decoded for the cache are kept on disk too if that takes long and the dataset has a fingerprint.
-    ``report`` is called with the progress of decoding.
+    With ``crop: random``, nothing is cached: each image is cropped anew.
+
+    Args:
+        dataset: prepared.
+        spec: of the items to return.
+        device: of the run.
+        settings: of the recipe.
+        report: called with the progress of decoding.
 
     Raises:
         DataError: the dataset's images differ from its spec.
     """
-    streamed = StreamedSource(dataset, image, fit)
-    spec = dataset.spec
-    resized_bytes = image.channels * image.height * image.width
-    native_bytes = resized_bytes if spec.height is None else spec.channels * spec.height * spec.width
-    total_bytes = min(native_bytes, resized_bytes) * len(dataset)
-    if cache == "none" or (cache == "auto" and total_bytes > CACHE_LIMIT_BYTES):
+    streamed = StreamedSource(dataset, spec, settings.fit)
+    own, count, cache = spec_of(dataset), len(dataset), settings.cache
+    resized_bytes, native_bytes = _bytes_of_item(spec), _bytes_of_item(own)
+    total_bytes = min(resized_bytes, native_bytes or resized_bytes) * count
+    if cache == "none" or settings.crop == "random" or (cache == "auto" and total_bytes > CACHE_LIMIT_BYTES):
         return streamed
     on_device = cache == "device" or (cache == "auto" and total_bytes <= DEVICE_LIMIT_BYTES)
     cache_device = device if on_device else torch.device("cpu")
-    if native_bytes <= resized_bytes and hasattr(dataset, "tensors"):
-        images, labels = read_tensors(dataset)
-        return CachedSource(images, labels, image, cache_device, fit)
-    transform = {"size": [image.channels, image.height, image.width], "fit": fit}
-    images, labels = load_or_decode(dataset, transform, lambda: _decode_all(streamed, len(dataset), report))
-    return CachedSource(images, labels, image, cache_device, fit)
+    if (native_bytes or resized_bytes) <= resized_bytes and hasattr(dataset, "tensors"):
+        return CachedSource(read_tensors(dataset, own), spec, cache_device, settings.fit)
+    transform = {"items": repr(spec), "fit": settings.fit}
+    tensors = load_or_decode(dataset, (*spec, LABEL), transform, lambda: _decode_all(streamed, count, report))
+    return CachedSource(tensors, spec, cache_device, settings.fit)
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:
@@ -114,13 +161,28 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def _decode_all(source: StreamedSource, count: int, report: Report) -> tuple[Tensor, Tensor]:
-    image = source.image
-    images = torch.empty((count, image.channels, image.height, image.width), dtype=torch.uint8)
-    labels = torch.empty(count, dtype=torch.int64)
-    for index, (pixels, label) in enumerate(map_in_threads(source.item, range(count))):
+def _bytes_of_item(spec: DataSpec) -> int:
+    """The bytes of an item's fields in memory; 0 if the size of an image is not known."""
+    sizes = []
+    for field in spec.values():
+        if isinstance(field, ImageSpec):
+            if field.height is None:
+                return 0
+            sizes.append(field.channels * field.height * field.width)
+        else:
+            sizes.append(FLOAT_BYTES * field.size)
+    return sum(sizes)
+
+
+def _decode_all(source: StreamedSource, count: int, report: Report) -> Item:
+    """All items, stacked."""
+    stacked: Item = {}
+    for index, item in enumerate(map_in_threads(source.item, range(count))):
         if index % REPORT_INTERVAL == 0:
             report(TASK, index, count)
-        images[index], labels[index] = pixels, label
+        for name, tensor in item.items():
+            if index == 0:
+                stacked[name] = torch.empty((count, *tensor.shape), dtype=tensor.dtype)
+            stacked[name][index] = tensor
     report(TASK, count, count)
-    return images, labels
+    return stacked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,32 +13,41 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import DataError
-from ..interfaces import Batch, Dataset, ImageSpec, Report, no_report
+from ..interfaces import Batch, DataSpec, ImageSpec, Report, no_report
+from ..interfaces.data_spec import IMAGE, LABEL, data_spec
 from ..recipe.model import Loader as LoaderSettings
-from .datasets import read_item
-from .image_cache import Indices, Source, StreamedSource, create_source, to_device
+from .datasets import labels_of, spec_of
+from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source, to_device
+from .image_cache import Settings as ReadSettings
+from .items import read_item
 from .order import Order
 from .prefetch import prefetch
 from .resize import to_float
 from .workers import DataWorkerError, leave_signals_to_trainer, worker_death
 
-RawBatch = tuple[Tensor, Tensor, Tensor]  # images uint8 [n c h w], labels int64 [n], whether each is mirrored [n]
+FLIPS = "flips"  # in a raw batch, the start of the key for whether each image of an order is mirrored
+
+RawBatch = dict[str, Tensor]
+"""Fields and labels of items, images uint8 [n c h w], and ``flips`` [n] of each order."""
 ReadError = DataError | OSError | MemoryError
 
 
 class Loader:
-    """Batches of real images on the device.
+    """Batches of real images on the device, with the further fields of the data.
 
     Args:
         dataset: prepared.
-        image: the images to return; labels are returned only if it has ``classes``.
+        data: the items to return. Labels are returned only if its image has ``classes``, or if it has a ``label``.
         settings: the recipe's ``loader``.
         seed: of the run.
         device: of the batches.
-        dtype: of the images.
+        dtype: of the images and vectors.
         rank: of this process. It gets the ``rank``-th of ``world_size`` equal parts of each batch.
         world_size: the number of processes that share a batch; it divides the batch size.
         report: called with the progress of decoding.
+
+    Attributes:
+        order: of the images. A field that is independent has an order of its own.
 
     Raises:
         DataError: the dataset is empty or smaller than a batch.
@@ -46,8 +55,8 @@ class Loader:
 
     def __init__(
         self,
-        dataset: Dataset,
-        image: ImageSpec,
+        dataset: Any,
+        data: DataSpec | ImageSpec,
         settings: LoaderSettings,
         seed: int,
         device: torch.device,
@@ -64,16 +73,24 @@ class Loader:
                 f"a batch of {settings.batch_size} is larger than the dataset, which has {count} "
                 f"image{'s' if count != 1 else ''}; lower loader.batch_size or add images"
             )
-        self.dataset, self.image, self.settings = dataset, image, settings
+        self.dataset, self.data, self.settings = dataset, data_spec(data), settings
         self.count, self.device, self.dtype = count, device, dtype
         self._local_batch_size = settings.batch_size // world_size
         self._offset = rank * self._local_batch_size
-        self.order = Order(count, seed, settings.flip)
-        self.source: Source = create_source(dataset, image, settings.cache, device, report, settings.fit)
+        independent = self.data.independent
+        together = tuple(name for name in (*self.data, LABEL) if name not in independent)
+        crop = settings.crop == "random"
+        self.order = Order(count, seed, settings.flip, crop)
+        self._orders = [(together, self.order)]
+        self._orders += [
+            ((name,), Order(count, seed, settings.flip, crop, i + 1)) for i, name in enumerate(independent)
+        ]
+        read = ReadSettings(settings.cache, settings.fit, settings.crop)
+        self.source: Source = create_source(dataset, self.data, device, read, report)
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""
-        return self._to_batch(_read(self.source, self.order, position, length))
+        return self._to_batch(self._read(position, length))
 
     def stream(self, position: int) -> Iterator[Batch]:
         """This process's part of each batch from ``position`` on, without end.
@@ -90,7 +107,7 @@ class Loader:
             batches = self._batches_from_workers(starts, num_workers)
         else:
             batches = (self.at(start, self._local_batch_size) for start in starts)
-        on_host = isinstance(self.source, StreamedSource) or self.source.images.device.type == "cpu"
+        on_host = self.source.device.type == "cpu"
         return prefetch(batches) if on_host and self.device.type != "cpu" else batches
 
     def first_images(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
@@ -99,32 +116,60 @@ class Loader:
         With ``labels``, image i is the next one of class ``labels[i]``, or black if the class has no images.
         """
         if labels is None:
-            return self.source.read(self.order.at(0, count)[0])[0]
-        order, _ = self.order.at(0, self.count)
+            return self._images(self.order.at(0, count).indices)
+        order = self.order.at(0, self.count).indices
         ordered_labels = self.labels()[order]
         by_class = {label: itertools.cycle(order[ordered_labels == label]) for label in set(labels)}
         indices = np.array([next(by_class[label], -1) for label in labels], np.int64)
-        images = self.source.read(np.maximum(indices, 0))[0].clone()
+        images = self._images(np.maximum(indices, 0)).clone()
         images[torch.from_numpy(indices < 0)] = 0
         return images
 
     def labels(self) -> Indices:
-        """All labels [n]. No images are decoded if the dataset has an attribute ``labels``."""
-        known = getattr(self.source, "labels", getattr(self.dataset, "labels", None))
+        """All classes [n]. No images are decoded if the dataset has an attribute ``labels`` or ``targets``."""
+        if isinstance(self.source, CachedSource):
+            return self.source.tensors[LABEL].numpy()
+        known = labels_of(self.dataset)
         if known is None:
-            known = [read_item(self.dataset, index)[1] for index in range(self.count)]
-        return np.asarray(known, np.int64)
+            spec = spec_of(self.dataset)
+            known = np.array([int(read_item(self.dataset, i, spec, True)[LABEL]) for i in range(self.count)], np.int64)
+        return known
+
+    def _images(self, indices: Indices) -> Tensor:
+        return self.source.read(indices, [IMAGE])[IMAGE]
+
+    def _read(self, position: int, length: int) -> RawBatch:
+        """The raw batch of ``length`` images from ``position`` on."""
+        raw: RawBatch = {}
+        for number, (names, order) in enumerate(self._orders):
+            drawn = order.at(position, length)
+            raw |= self.source.read(drawn.indices, names, drawn.windows if self.settings.crop == "random" else None)
+            raw[f"{FLIPS} {number}"] = torch.from_numpy(drawn.flips)
+        return raw
 
     def _to_batch(self, raw: RawBatch) -> Batch:
-        images, labels, flips = (to_device(part, self.device) for part in raw)
-        floats = to_float(images).to(self.dtype)
+        raw = {name: to_device(tensor, self.device) for name, tensor in raw.items()}
+        fields = {
+            name: self._to_floats(raw[name], raw[f"{FLIPS} {number}"])
+            for number, (names, _) in enumerate(self._orders)
+            for name in names
+            if name in self.data
+        }
+        labels = raw[LABEL] if self.data.image.classes else fields.pop(LABEL, None)
+        return Batch(fields.pop(IMAGE), labels, fields)
+
+    def _to_floats(self, values: Tensor, flips: Tensor) -> Tensor:
+        """Images in [-1, 1], some of them mirrored; or vectors."""
+        if values.dim() != 4:
+            return values.to(self.dtype)
+        images = to_float(values).to(self.dtype)
         if self.settings.flip:
-            floats = torch.where(flips[:, None, None, None], floats.flip(-1), floats)
-        return Batch(floats.contiguous(memory_format=torch.channels_last), labels if self.image.classes else None)
+            images = torch.where(flips[:, None, None, None], images.flip(-1), images)
+        return images.contiguous(memory_format=torch.channels_last)
 
     def _batches_from_workers(self, starts: Iterator[int], num_workers: int) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(
-            _RawBatches(self.source, self.order, self._local_batch_size),
+            _RawBatches(self._read, self._local_batch_size),
             batch_size=None,
             sampler=starts,
             num_workers=num_workers,
@@ -144,21 +189,15 @@ class Loader:
             del raws
 
 
-def _read(source: Source, order: Order, position: int, length: int) -> RawBatch:
-    indices, flips = order.at(position, length)
-    images, labels = source.read(indices)
-    return images, labels, torch.from_numpy(flips)
-
-
 class _RawBatches(TorchDataset["RawBatch | ReadError"]):
     """Reads raw batches by position in a worker. Errors are returned, as raising adds the worker's traceback."""
 
-    def __init__(self, source: Source, order: Order, length: int) -> None:
-        self.source, self.order, self.length = source, order, length
+    def __init__(self, read: Callable[[int, int], RawBatch], length: int) -> None:
+        self.read, self.length = read, length
 
     def __getitem__(self, position: int) -> RawBatch | ReadError:
         try:
-            return _read(self.source, self.order, position, self.length)
+            return self.read(position, self.length)
         except (DataError, OSError, MemoryError) as error:
             return error
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 ORDER = 1  # spawn key of the order's seed; `device.seeding` lists the other ones
 CACHED_EPOCHS = 2  # a batch spans at most two epochs, as it is not larger than the dataset
+
+
+class Drawn(NamedTuple):
+    """What is drawn for images: their indices, whether each is mirrored, and the place of its crop [n 2] in [0, 1)."""
+
+    indices: NDArray[np.int64]
+    flips: NDArray[np.bool_]
+    windows: NDArray[np.float64]
 
 
 class Order:
@@ -16,31 +26,34 @@ class Order:
         count: the number of images in the dataset.
         seed: of the run.
         flip: whether to mirror a random half of the images, drawn for each epoch.
+        crop: whether to draw the places of crops; without it they have no columns.
+        stream: the number of an order that is independent of the others; 0 is that of the images.
     """
 
-    def __init__(self, count: int, seed: int, flip: bool = False) -> None:
-        self.count, self.seed, self.flip = count, seed, flip
-        self._epochs: dict[int, tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
+    def __init__(self, count: int, seed: int, flip: bool = False, crop: bool = False, stream: int = 0) -> None:
+        self.count, self.seed, self.stream = count, seed, stream
+        self._flip_share, self._window_size = 0.5 if flip else 0.0, 2 if crop else 0
+        self._epochs: dict[int, Drawn] = {}
 
-    def at(self, position: int, length: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The indices of the ``length`` images from ``position`` on, and which of them are mirrored: each [length]."""
-        indices, flips = np.empty(length, np.int64), np.empty(length, np.bool_)
+    def at(self, position: int, length: int) -> Drawn:
+        """What is drawn for the ``length`` images from ``position`` on."""
+        parts = []
         done = 0
         while done < length:
             epoch, start = divmod(position + done, self.count)
-            permutation, mirrored = self._epoch(epoch)
             taken = min(length - done, self.count - start)
-            indices[done : done + taken] = permutation[start : start + taken]
-            flips[done : done + taken] = mirrored[start : start + taken]
+            parts.append([values[start : start + taken] for values in self._epoch(epoch)])
             done += taken
-        return indices, flips
+        return Drawn(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
-    def _epoch(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """The permutation of an epoch, and which images are mirrored: each [count]."""
+    def _epoch(self, epoch: int) -> Drawn:
+        """What is drawn for all images of an epoch."""
         if epoch not in self._epochs:
-            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(ORDER, epoch)))
+            key = (ORDER, epoch, self.stream) if self.stream else (ORDER, epoch)
+            random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
             permutation = random.permutation(self.count)
-            self._epochs[epoch] = permutation, random.random(self.count) < (0.5 if self.flip else 0.0)
+            flips = random.random(self.count) < self._flip_share
+            self._epochs[epoch] = Drawn(permutation, flips, random.random((self.count, self._window_size)))
             if len(self._epochs) > CACHED_EPOCHS:
                 del self._epochs[next(iter(self._epochs))]  # the oldest
         return self._epochs[epoch]

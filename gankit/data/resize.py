@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 from torch import Tensor
 from torch.nn import functional as F
 
 Fit = Literal["crop", "pad", "stretch"]
+Window = tuple[float, float]
+"""Where to crop: shares in [0, 1) of the possible places, from top to bottom and from left to right."""
 MAX_EXCESS = 8  # a side that is longer than the crop needs by more than this factor is cropped before resizing
 
 
-def resize(images: Tensor, height: int, width: int, fit: Fit = "crop") -> Tensor:
+class Placement(NamedTuple):
+    """How an image is placed in the run's frame: its size after resizing, and where the frame begins in it.
+
+    ``top`` and ``left`` are negative where the image is padded.
+    """
+
+    height: int
+    width: int
+    top: int
+    left: int
+
+
+def resize(images: Tensor, height: int, width: int, fit: Fit = "crop", window: Window | None = None) -> Tensor:
     """Resize with antialiased bilinear interpolation.
 
     The result is the same for an image alone and in a batch.
@@ -24,31 +39,83 @@ def resize(images: Tensor, height: int, width: int, fit: Fit = "crop") -> Tensor
         fit: for images of another aspect ratio. ``crop`` resizes the short side and crops the center, ``pad`` resizes
             the long side and centers the image on black (transparent black where there is an alpha channel), and
             ``stretch`` resizes both sides.
+        window: where ``crop`` crops; None is the center.
 
     Returns:
         uint8 [n c height width].
     """
-    if images.shape[-2:] == (height, width):
-        return images
+    return resize_together([images], [(height, width)], fit, window)[0]
+
+
+def resize_together(
+    fields: Sequence[Tensor], sizes: Sequence[tuple[int, int]], fit: Fit = "crop", window: Window | None = None
+) -> list[Tensor]:
+    """Resize several pictures of the same scene, so that they stay aligned to the pixel.
+
+    Args:
+        fields: uint8 [n c h w] each. The first one decides the crop.
+        sizes: height and width of each result, which is the largest for the first field.
+        fit: as in `resize`.
+        window: as in `resize`.
+
+    Raises:
+        ValueError: the fields differ in their aspect ratios.
+    """
+    if all(field.shape[-2:] == size for field, size in zip(fields, sizes, strict=True)):
+        return list(fields)
     if fit == "stretch":
-        return _interpolate(images, height, width)
+        return [_interpolate(field, *size) for field, size in zip(fields, sizes, strict=True)]
+    height, width = sizes[0]
     if fit == "crop":
-        images = _crop_long_side(images, width / height)
-    old_height, old_width = images.shape[-2:]
-    scales = height / old_height, width / old_width
+        fields = [_crop_long_side(field, width / height) for field in fields]
+    _require_same_aspect(fields)
+    step = height // math.gcd(*(size[0] for size in sizes))
+    placement = _place(fields[0].shape[-2:], height, width, fit, window, step)
+    return [
+        _resized(field, Placement(*(value * size[0] // height for value in placement)), *size)
+        for field, size in zip(fields, sizes, strict=True)
+    ]
+
+
+def _place(old: Sequence[int], height: int, width: int, fit: Fit, window: Window | None, step: int) -> Placement:
+    """Place an image of the size ``old`` in a frame. All numbers are multiples of ``step``."""
+    scales = height / old[0], width / old[1]
     scale = max(scales) if fit == "crop" else min(scales)
-    scaled = round(old_height * scale), round(old_width * scale)
+    new_height, new_width = (max(1, round(side * scale / step)) * step for side in old)
     if fit == "pad":
-        inner_height, inner_width = min(height, max(1, scaled[0])), min(width, max(1, scaled[1]))
-        top, left = (height - inner_height) // 2, (width - inner_width) // 2
+        new_height, new_width = min(height, new_height), min(width, new_width)
+        spare = (height - new_height) // step, (width - new_width) // step
+        return Placement(new_height, new_width, -(spare[0] // 2) * step, -(spare[1] // 2) * step)
+    new_height, new_width = max(height, new_height), max(width, new_width)
+    spare = (new_height - height) // step, (new_width - width) // step
+    if window is None:
+        top, left = spare[0] // 2, spare[1] // 2
+    else:
+        top, left = int(window[0] * (1 + spare[0])), int(window[1] * (1 + spare[1]))
+    return Placement(new_height, new_width, top * step, left * step)
+
+
+def _resized(images: Tensor, placement: Placement, height: int, width: int) -> Tensor:
+    """The images in a frame of this size."""
+    inner = _interpolate(images, placement.height, placement.width)
+    top, left = placement.top, placement.left
+    if placement.height < height or placement.width < width:
         padded = images.new_zeros((*images.shape[:2], height, width))
-        inner = _interpolate(images, inner_height, inner_width)
-        padded[..., top : top + inner_height, left : left + inner_width] = inner
+        padded[..., -top : placement.height - top, -left : placement.width - left] = inner
         return padded
-    outer_height, outer_width = max(height, scaled[0]), max(width, scaled[1])
-    images = _interpolate(images, outer_height, outer_width)
-    top, left = (outer_height - height) // 2, (outer_width - width) // 2
-    return images[..., top : top + height, left : left + width]
+    return inner[..., top : top + height, left : left + width]
+
+
+def _require_same_aspect(fields: Sequence[Tensor]) -> None:
+    """Raises: ValueError: the aspect ratios differ by more than a pixel."""
+    height, width = fields[0].shape[-2:]
+    for field in fields[1:]:
+        own_height, own_width = field.shape[-2:]
+        if min(abs(own_width - own_height * width / height), abs(own_height - own_width * height / width)) > 1:
+            raise ValueError(
+                f"{own_height} x {own_width} pixels have another aspect ratio than {height} x {width}; fields that are "
+                "not independent show the same scene"
+            )
 
 
 def _interpolate(images: Tensor, height: int, width: int) -> Tensor:

@@ -64,7 +64,7 @@ class FolderImages:
                 f"{path}: contains {len(names):,} image{'s' if len(names) > 1 else ''}, but {count:,} are needed; "
                 f"add images or pass --samples {len(names)}"
             )
-        indices, _ = Order(len(names), seed).at(0, count)
+        indices = Order(len(names), seed).at(0, count).indices
         self._files = [names[index] for index in sorted(indices)]
         self._mode = MODES[channels]
         sizes = list(map_in_threads(self._check_header, self._files))

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.datasets import spec_of
 from ..data.resize import resize
 from ..device.seeding import EVALUATE
 from ..errors import CheckpointError, GankitError
@@ -86,7 +87,7 @@ def open_generated_images(
             raise GankitError(
                 f"{source}: sampling options do not apply to a folder of images; remove {', '.join(request.options)}"
             )
-        channels = real.dataset.spec.channels
+        channels = spec_of(real.dataset).image.channels
         return FolderImages(source, channels, request.count, request.seed, request.height_and_width)
     opened = Checkpoint.open(checkpoint)
     generator = runtime.load_generator(opened, str(device), ema=request.ema)
@@ -105,7 +106,7 @@ def open_generated_images(
 
 def require_channels(source: Path, channels: int, real: RealDataset) -> None:
     """Raises: GankitError: ``source`` generates images with another number of channels than the real images."""
-    expected = real.dataset.spec.channels
+    expected = spec_of(real.dataset).image.channels
     if channels != expected:
         raise GankitError(
             f"{source}: generates images with {_channels(channels)}, but the real images ('{real.name}') have "

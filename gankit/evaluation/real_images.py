@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..data.datasets import spec_of, split_of
 from ..data.fingerprint import sha256_of_pixels
 from ..data.image_cache import CachedSource, StreamedSource
+from ..data.items import read_tensors
 from ..data.order import Order
 from ..data.threads import map_in_threads
 from ..errors import DataError
-from ..interfaces import ImageSpec, Report, no_report
+from ..interfaces import DataSpec, ImageSpec, Report, no_report
+from ..interfaces.data_spec import IMAGE
 from .extractor import BATCH
 from .record import RealImagesInfo
 from .request import RealDataset
@@ -48,7 +51,7 @@ class RealImages:
             raise DataError(f"dataset '{self._name}' is empty, but real images are needed to compare with")
         self.count = min(count, len(self._dataset))
         self._image, self._shape = image, (self.count, image.channels, image.height, image.width)
-        chosen, _ = Order(len(self._dataset), ORDER_SEED).at(0, self.count)
+        chosen = Order(len(self._dataset), ORDER_SEED).at(0, self.count).indices
         self._indices = np.sort(chosen) if self.count == len(self._dataset) else chosen
 
     @cached_property
@@ -57,7 +60,7 @@ class RealImages:
         return RealImagesInfo(
             dataset=self._name,
             params=dict(self._params),
-            split=str(getattr(self._dataset, "split", "")),
+            split=split_of(self._dataset),
             count=self.count,
             fingerprint=sha256_of_pixels(self._shape, self.batches(self._report)),
         )
@@ -80,15 +83,13 @@ class RealImages:
 
     def _read(self) -> Iterator[Tensor]:
         batches = [self._indices[start : start + BATCH] for start in range(0, self.count, BATCH)]
+        spec = DataSpec(image=self._image)
         if hasattr(self._dataset, "tensors"):
-            pixels, labels = self._dataset.tensors()
-            if pixels.dtype != torch.uint8 or pixels.shape[1] != self._image.channels:
-                given, expected = list(pixels.shape[1:]), f"uint8 [{self._image.channels} h w]"
-                raise DataError(f"dataset '{self._name}' contains {pixels.dtype} {given}; expected {expected}")
-            cached = CachedSource(pixels, labels, self._image, torch.device("cpu"), self._fit)
+            images = read_tensors(self._dataset, spec_of(self._dataset))[IMAGE]
+            cached = CachedSource({IMAGE: images}, spec, torch.device("cpu"), self._fit)
             for indices in batches:
-                yield cached.read(indices)[0]
+                yield cached.read(indices, [IMAGE])[IMAGE]
             return
-        source = StreamedSource(self._dataset, self._image, self._fit)
+        source = StreamedSource(self._dataset, spec, self._fit)
         for indices in batches:
-            yield torch.stack([image for image, _ in map_in_threads(source.item, indices.tolist())])
+            yield torch.stack([item[IMAGE] for item in map_in_threads(source.item, indices.tolist())])

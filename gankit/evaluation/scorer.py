@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__, messages
+from ..data.datasets import spec_of
 from ..device.seeding import EVALUATE, seeded
 from ..interfaces import ImageSpec, Metric, Report, no_report
 from ..registry import Selected
@@ -67,7 +68,7 @@ class Scorer:
         Raises:
             GankitError: there are too few, or one cannot be read.
         """
-        request, image = self._request, ImageSpec(*size, real.dataset.spec.channels)
+        request, image = self._request, ImageSpec(*size, spec_of(real.dataset).image.channels)
         images = RealImages(real, image, request.real_samples or request.count, report)
         with evaluation_seed(request, self._device):
             check_counts(self._build_metrics(), images.count, request.count)

@@ -44,7 +44,8 @@ class PlayerTurn:
         loss: bool = True,
         penalties: bool = False,
     ) -> None:
-        real, self.labels = batch
+        self._batch = batch
+        real, self.labels = batch.images, batch.labels
         self.game, self.player, self.images_seen = game, player, images_seen
         self.generator, self.discriminator = game.generator, game.discriminator
         self._needs_input_gradients = penalties and player == "discriminator"
@@ -79,6 +80,9 @@ class PlayerTurn:
     @property
     def fake_logits(self) -> Tensor:
         return self._logits(self.fake_output)
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._batch[name]
 
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         return self._discriminator.judge(self.game.augment(images) if augment else images, labels)
@@ -132,7 +136,8 @@ class PlayerTurn:
         if len(parts) == 1:
             return first
         labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
-        batch = Batch(torch.cat([part.real.detach() for part in parts]), labels)
+        fields = concatenate([dict(part._batch.fields) for part in parts])
+        batch = Batch(torch.cat([part.real.detach() for part in parts]), labels, fields)
         whole = cls(first.game, first.player, batch, images_seen=first.images_seen)
         whole._generated = concatenate([part._generated for part in parts])
         whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])

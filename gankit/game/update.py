@@ -57,7 +57,7 @@ def update(
     noise = BatchNoise(game, len(batch.images), batch.labels)
     all_rows = [*microbatches(len(batch.images), game.microbatch)]
     for rows in all_rows:
-        part = Batch(batch.images[rows], None if batch.labels is None else batch.labels[rows])
+        part = batch.rows(rows)
         share = len(part.images) / len(batch.images)
         # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
         with game.engine.autocast(), game.engine.full_precision():

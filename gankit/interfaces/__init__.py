@@ -11,9 +11,11 @@ gankit passes the positional arguments that its protocol lists, and the recipe s
 from .data import Batch as Batch
 from .data import DataDescription as DataDescription
 from .data import Dataset as Dataset
-from .data import ImageSpec as ImageSpec
 from .data import Report as Report
 from .data import no_report as no_report
+from .data_spec import DataSpec as DataSpec
+from .data_spec import ImageSpec as ImageSpec
+from .data_spec import VectorSpec as VectorSpec
 from .evaluation import Features as Features
 from .evaluation import Metric as Metric
 from .game import GAME_KEYS as GAME_KEYS

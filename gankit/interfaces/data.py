@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from ..messages import did_you_mean
+from .data_spec import IMAGE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,42 +21,48 @@ def no_report(task: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class ImageSpec:
-    """The shape of the images of a run or dataset: ``[channels height width]``.
-
-    Attributes:
-        height: in pixels.
-        width: in pixels.
-        channels: 1 to 4.
-        classes: the number of classes that labels are drawn from. A network's spec has 0 if the run is unconditional;
-            its ``forward`` then receives ``labels=None``. A dataset leaves 0 and lists its classes in
-            `Dataset.classes`. ``gankit check`` uses 10 where a dataset learns its classes only in `Dataset.prepare`.
-    """
-
-    height: int
-    width: int
-    channels: int
-    classes: int = 0
-
-    @classmethod
-    def any_size(cls, channels: int) -> ImageSpec:
-        """The spec of a dataset whose images differ in size. Its height and width are None.
-
-        The loader resizes each image to the recipe's ``image.size``. Networks always receive a spec with that size.
-        """
-        return cls(None, None, channels)  # type: ignore[arg-type]  # only datasets have such a spec
-
-
-class Batch(NamedTuple):
-    """Real images on the device.
+class Batch:
+    """Real images on the device, with the other fields of their items. ``images, labels = batch`` unpacks the former.
 
     Attributes:
         images: [n c h w] in [-1, 1].
-        labels: int64 [n]; None if the run is unconditional.
+        labels: int64 [n], or fp32 [n v] where labels are vectors; None if the run is unconditional.
+        fields: further fields by name: images [n c h w] in [-1, 1], vectors [n v], and what `replace` has added.
     """
 
     images: Tensor
-    labels: Tensor | None
+    labels: Tensor | None = None
+    fields: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Tensor:
+        """A field of the data, or the images as ``image``. Raises: KeyError: the batch has no such field."""
+        if name == IMAGE:
+            return self.images
+        if name not in self.fields:
+            raise KeyError(f"the batch has no field {name!r}{did_you_mean(name, [IMAGE, *self.fields])}")
+        return self.fields[name]
+
+    def replace(self, **tensors: Tensor) -> Batch:
+        """The batch with other ``images`` or ``labels``, or with further tensors, each with a row for each image.
+
+        Microbatches get their rows of them, and turns return them as ``turn["name"]``.
+
+        Raises:
+            ValueError: a tensor has another number of rows than the batch has images.
+        """
+        for name, tensor in tensors.items():
+            if tensor.shape[:1] != self.images.shape[:1]:
+                raise ValueError(f"{name} is {list(tensor.shape)} for a batch of {len(self.images)} images")
+        images, labels = tensors.pop("images", self.images), tensors.pop("labels", self.labels)
+        return Batch(images, labels, {**self.fields, **tensors})
+
+    def rows(self, rows: slice) -> Batch:
+        """A part of the batch."""
+        labels = None if self.labels is None else self.labels[rows]
+        return Batch(self.images[rows], labels, {name: tensor[rows] for name, tensor in self.fields.items()})
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.images, self.labels))
 
 
 @dataclass(frozen=True)
@@ -73,12 +82,21 @@ class DataDescription:
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Real images. Built as ``factory(**params)``; the constructor must not download or scan anything.
+    """Real images. Built as ``factory(**params)``.
 
-    Optional:
+    ``len(dataset)`` and ``dataset[index]`` are all that it must have: the map-style datasets of torch and torchvision
+    fit as they are. Everything else is optional:
 
+    - ``spec`` is an `ImageSpec` or, for items with further fields, a `DataSpec`, known before `prepare`. Its image has
+      the channels and the size, or no size (`ImageSpec.any_size`); ``classes`` is 0. Without it, gankit reads the first
+      item for the number of channels.
+    - ``classes`` has the names of the classes in the order of the labels. It is None for unlabelled data, and empty if
+      only `prepare` can find them. Without it, ``labels`` or ``targets`` tell how many classes there are.
+    - ``prepare()`` downloads, verifies and scans the data; the constructor should do none of this. It may take a
+      parameter ``report``, a `Report`. Raises: DataError.
+    - ``split`` is the name of the split, such as ``train``.
     - ``tensors()`` returns all images (uint8 [n c h w], all of the spec's size) and labels (int64 [n]) of a dataset
-      that is in memory.
+      that is in memory; with further fields, a mapping of all of them and of ``label``.
     - ``labels`` has all labels [n], so that images need not be decoded for them.
     - ``describe()`` returns a `DataDescription` once the data are prepared. A dataset reports what it found and left
       out there, and not with Python's ``warnings``.
@@ -87,27 +105,16 @@ class Dataset(Protocol):
       images are kept on disk under it. Without it, gankit hashes ``tensors()``, or the labels and a few items.
     """
 
-    split: str
-    """The name of the split, such as ``train``."""
-
-    @property
-    def spec(self) -> ImageSpec:
-        """Channels and size (or `ImageSpec.any_size`), known before `prepare`. ``classes`` is 0."""
-
-    @property
-    def classes(self) -> tuple[str, ...] | None:
-        """Class names in the order of the labels; None for unlabelled data; empty if only `prepare` can find them."""
-
-    def prepare(self) -> None:
-        """Download, verify and scan the data. It may take a parameter ``report``, a `Report`. Raises: DataError."""
-
     def __len__(self) -> int:
-        """The number of images, known after `prepare`."""
+        """The number of images, known after ``prepare``."""
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        """Image uint8 [c h w] and label of item ``index``; they must depend on ``index`` only.
+    def __getitem__(self, index: int) -> Any:
+        """Item ``index``, ``(image, label)``, which must depend on ``index`` only.
 
-        The image may also be a PIL image, or an array uint8 [h w c] (or [h w] for one channel), and the label any
-        integer, also as a tensor or array without dimensions. Without `classes` the label may be None, or the item the
-        image alone.
+        The image is a tensor uint8 [c h w], an array uint8 [h w c] (or [h w] for one channel), or a PIL image. The
+        label is an integer, also as a tensor or array without dimensions. Without classes it may be None, or the item
+        the image alone.
+
+        With further fields, the item is a mapping: ``image`` and every field of the spec by its name, images as above
+        and vectors as numbers [v], and ``label``, which may be missing where there are no labels.
         """

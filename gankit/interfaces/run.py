@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from .data import Dataset, ImageSpec
+from .data import Dataset
+from .data_spec import ImageSpec
 from .turn import Player, Scalars
 
 if TYPE_CHECKING:

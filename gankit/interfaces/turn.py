@@ -52,6 +52,15 @@ class Turn(Protocol):
     def labels(self) -> Tensor | None:
         """The labels [n] of ``real``, which ``fake`` was generated for too; None if the run is unconditional."""
 
+    def __getitem__(self, name: str) -> Tensor:
+        """A field of the data, such as ``turn["source"]``: images [n c h w] in [-1, 1] or vectors [n v].
+
+        What a game has added with `Batch.replace` is found here too, and the real images as ``turn["image"]``.
+
+        Raises:
+            KeyError: there is no such field.
+        """
+
     @property
     def real_logits(self) -> Tensor:
         """D's logits for the augmented ``real``, in fp32 or fp64.

@@ -118,6 +118,8 @@ class Loader(_Section):
             decoded in each epoch). ``auto`` uses the device for up to 1 GiB and memory for up to 4 GiB.
         fit: for images of another aspect ratio than the run's: ``crop`` resizes the short side and crops the center,
             ``pad`` resizes the long side and puts the image on black, and ``stretch`` resizes both sides.
+        crop: where ``fit: crop`` crops: in the ``center``, or at a ``random`` place, another one each time. Randomly
+            cropped images are decoded each time.
         flip: mirror real images horizontally with probability 1/2.
         workers: processes that decode images if they are not cached; None chooses a number.
     """
@@ -125,8 +127,15 @@ class Loader(_Section):
     batch_size: PositiveInt = 64
     cache: Literal["auto", "device", "memory", "none"] = "auto"
     fit: Literal["crop", "pad", "stretch"] = "crop"
+    crop: Literal["center", "random"] = "center"
     flip: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] | None = None
+
+    @model_validator(mode="after")
+    def _require_uncached(self) -> Loader:
+        if self.crop == "random" and (self.fit != "crop" or self.cache not in ("auto", "none")):
+            raise ValueError("crop: random crops each image anew, which needs fit: crop, and cache: auto or none")
+        return self
 
 
 ADAM = {"name": "adam", "lr": 2e-4, "betas": (0.5, 0.999)}

@@ -43,4 +43,4 @@ class APA(AdaptiveProbability):
         """The batch with some reals replaced by fakes."""
         fakes = game.draw_fakes(len(batch.images), batch.labels, graph=False).images
         replaced = torch.rand(len(fakes), 1, 1, 1, dtype=fakes.dtype, device=fakes.device) < self.probability()
-        return gankit.Batch(torch.where(replaced, fakes, batch.images), batch.labels)
+        return batch.replace(images=torch.where(replaced, fakes, batch.images))

@@ -85,7 +85,7 @@ class RealImages:
         sizes = [min(MAX_PER_CLASS, max(self.count // 4, MIN_PER_CLASS), int(count)) for count in counts]
         labels = [value for value, size in zip(values, sizes, strict=True) for _ in range(size)]
         features = describe(reduced(_to_float(self._run.real(len(labels), labels))))
-        classes = self._run.dataset.classes or ()
+        classes = gankit.classes_of(self._run.dataset) or ()
         names = tuple(str(classes[value]) if value < len(classes) else str(value) for value in values)
         return Groups(names, features.split(sizes), _shares(counts))
 
@@ -106,12 +106,8 @@ def k_means(features: Tensor, groups: int, rounds: int = 30) -> Tensor:
 
 def _labels(dataset: gankit.Dataset) -> Tensor | None:
     """All labels [n] if the dataset has classes and offers labels without decoding its images, otherwise None."""
-    if not dataset.classes:
-        return None
-    labels = getattr(dataset, "labels", None)
-    if labels is None and hasattr(dataset, "tensors"):
-        labels = dataset.tensors()[1]
-    return None if labels is None else torch.as_tensor(labels).flatten()
+    labels = gankit.labels_of(dataset) if gankit.classes_of(dataset) else None
+    return None if labels is None else torch.from_numpy(labels)
 
 
 def _shares(counts: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 import gankit
-from gankit.data.datasets import read_item
+from gankit.data.datasets import classes_of, spec_of
+from gankit.data.items import read_item
 from gankit.data.loader import Loader
 from gankit.recipe.model import Loader as Settings
 from gankit.testing import check_dataset
@@ -36,9 +37,13 @@ class Items:
         return self.item
 
 
+def read_image(dataset):
+    return read_item(dataset, 0, spec_of(dataset), classes_of(dataset) is not None)["image"]
+
+
 def load(dataset, cache="memory"):
-    image = gankit.ImageSpec(6, 8, dataset.spec.channels, len(dataset.classes or ()))
-    loader = Loader(dataset, image, Settings(batch_size=2, cache=cache, workers=0), 0, torch.device("cpu"))
+    spec = gankit.ImageSpec(6, 8, dataset.spec.channels, len(dataset.classes or ()))
+    loader = Loader(dataset, spec, Settings(batch_size=2, cache=cache, workers=0), 0, torch.device("cpu"))
     loader.labels()
     return next(loader.stream(0))
 
@@ -58,13 +63,13 @@ def test_plain_items(image, label, cache):
 def test_gray_images(image):
     dataset = Items((image, 0), channels=1)
     check_dataset(dataset)
-    assert torch.equal(read_item(dataset, 0)[0], torch.from_numpy(GRAY)[None])
+    assert torch.equal(read_image(dataset), torch.from_numpy(GRAY)[None])
 
 
 def test_pil_images_get_the_channels_of_the_spec():
-    assert torch.equal(read_item(Items((Image.fromarray(GRAY), 0)), 0)[0], torch.from_numpy(GRAY).expand(3, 6, 8))
+    assert torch.equal(read_image(Items((Image.fromarray(GRAY), 0))), torch.from_numpy(GRAY).expand(3, 6, 8))
     clear = Image.fromarray(np.dstack([RGB, np.zeros_like(GRAY)]))
-    assert read_item(Items((clear, 0)), 0)[0].eq(255).all()  # on white, as files are
+    assert read_image(Items((clear, 0))).eq(255).all()  # on white, as files are
 
 
 @pytest.mark.parametrize("item", [TENSOR, RGB, Image.fromarray(RGB), (TENSOR, None), [RGB, None], (TENSOR, 5)])
@@ -72,11 +77,14 @@ def test_without_classes_no_label_is_needed(item):
     dataset = Items(item, classes=None)
     check_dataset(dataset)
     assert load(dataset).labels is None
-    assert torch.equal(read_item(dataset, 0)[0], TENSOR)
+    assert torch.equal(read_image(dataset), TENSOR)
 
 
 REFUSED = [
-    ({"image": TENSOR, "label": 0}, r"item 0 of dataset Items is a dict with the keys 'image', 'label'; expected \(image, label\)"),
+    ({"image": TENSOR, "lable": 0}, r"item 0 of dataset Items has 'lable', which its spec does not list; did you mean 'label'\?"),
+    ({"picture": TENSOR, "label": 0}, r"item 0 of dataset Items has 'picture', which its spec does not list"),
+    ({"label": 0}, r"item 0 of dataset Items has no 'image': it has 'label'"),
+    ({"image": TENSOR}, "the label of item 0 of dataset Items is None; expected the number of a class"),
     ((TENSOR, 0, "x"), r"item 0 of dataset Items is a tuple of 3 \(Tensor, int, str\); expected \(image, label\)"),
     (TENSOR, r"is a tensor uint8 \[3, 6, 8\]; expected \(image, label\)$"),
     ((TENSOR, None), "the label of item 0 of dataset Items is None; expected the number of a class"),

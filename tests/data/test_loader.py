@@ -44,10 +44,10 @@ def loader(count=20, side=12, size=8, seed=0, classes=3, **settings):
 @given(st.integers(1, 40), st.integers(0, 2**62), st.integers(0, 5), st.integers(1, 30))
 @settings(max_examples=60, deadline=None)
 def test_the_order_is_an_endless_stream_of_permutations(count, seed, start, length):
-    whole, _ = Order(count, seed).at(0, start + length + 2 * count)
+    whole = Order(count, seed).at(0, start + length + 2 * count).indices
     for epoch in range(len(whole) // count):
         assert sorted(whole[epoch * count : (epoch + 1) * count]) == list(range(count))
-    cut, _ = Order(count, seed).at(start, length)
+    cut = Order(count, seed).at(start, length).indices
     assert np.array_equal(cut, whole[start : start + length])
 
 
@@ -89,7 +89,7 @@ def test_the_stream_has_the_batches_of_consecutive_positions(settings_):
 
 def test_images_are_in_minus_one_to_one_and_mirrored_by_the_order():
     made = loader(size=12, flip=True)
-    indices, flips = made.order.at(0, 20)
+    indices, flips, _ = made.order.at(0, 20)
     for position, (index, flip) in enumerate(zip(indices, flips, strict=True)):
         expected = RandomImages(20)[int(index)][0].float() / 255 * 2 - 1
         image = made.at(position, 1).images[0]
@@ -158,7 +158,7 @@ def test_images_are_cached_at_the_smaller_size(side, cached):
 
     settings = Settings(batch_size=2, cache="memory")
     made = Loader(Whole(9, side), gankit.ImageSpec(8, 8, 3), settings, 0, torch.device("cpu"))
-    assert made.source.images.shape == (9, 3, cached, cached)
+    assert made.source.tensors["image"].shape == (9, 3, cached, cached)
     assert made.at(0, 2).images.shape == (2, 3, 8, 8)
 
 
