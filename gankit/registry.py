@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field
 
 from .errors import RegistrationError
 from .files import expand_user_paths
+from .injection import argument_names, select_arguments
 from .messages import did_you_mean, quote
 from .schedule import at_images, has_schedule
 
@@ -55,6 +56,7 @@ class Entry:
         name: in recipes.
         plugin: the name of the plugin that registered it.
         factory: the class or function that builds it.
+        arguments: the names of the values that its positional parameters receive.
         schema: of the factory's keyword-only parameters.
     """
 
@@ -62,6 +64,7 @@ class Entry:
     name: str
     plugin: str
     factory: Callable[..., Any]
+    arguments: tuple[str, ...]
     schema: type[Params]
 
     @property
@@ -69,9 +72,9 @@ class Entry:
         """The first line of the factory's docstring."""
         return (inspect.getdoc(self.factory) or "").partition("\n")[0]
 
-    def build(self, params: Params, *context: Any) -> Any:
-        """Build the component from positional arguments and parameters of the recipe, with schedules at their start."""
-        return self.factory(*context, **params.at(0))
+    def build(self, params: Params, **context: Any) -> Any:
+        """Build the component from values of gankit and parameters of the recipe, with schedules at their start."""
+        return self.factory(*select_arguments(self.arguments, context), **params.at(0))
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,9 @@ class Selected:
     entry: Entry
     params: Params
 
-    def build(self, *context: Any) -> Any:
-        """Build the component with the positional arguments ``context``."""
-        return self.entry.build(self.params, *context)
+    def build(self, **context: Any) -> Any:
+        """Build the component with those of the values ``context`` that it asks for."""
+        return self.entry.build(self.params, **context)
 
     def plain_params(self) -> dict[str, Any]:
         """The parameters as JSON data."""
@@ -95,12 +98,14 @@ class Registry:
 
     Attributes:
         kind: the plural, such as ``generators``.
-        context: names of the positional parameters that gankit passes.
+        context: names of the values that gankit passes to positional parameters.
+        by_position: those that a factory with other names receives.
         owner: the plugin that components are registered for.
     """
 
-    def __init__(self, kind: str, *context: str) -> None:
-        self.kind, self.context, self.owner = kind, context, "gankit"
+    def __init__(self, kind: str, *by_position: str, by_name: tuple[str, ...] = ()) -> None:
+        self.kind, self.by_position, self.owner = kind, by_position, "gankit"
+        self.context = (*by_position, *by_name)
         self._entries: dict[str, Entry] = {}
 
     @property
@@ -121,8 +126,13 @@ class Registry:
             )
         if taken := self._entries.get(name):
             raise RegistrationError(f"{self.kind}: '{name}' is already registered by plugin '{taken.plugin}'")
-        schema = signature_schema(factory, self.context, f"{self.kind}: '{name}'")
-        self._entries[name] = Entry(self.kind, name, self.owner, factory, schema)
+        where = f"{self.kind}: '{name}'"
+        schema = signature_schema(factory, self.context, where)
+        try:
+            arguments = argument_names(factory, self.context, self.by_position, "it")
+        except ValueError as error:
+            raise RegistrationError(f"{where}: {error}") from None
+        self._entries[name] = Entry(self.kind, name, self.owner, factory, arguments, schema)
 
     def get(self, name: str) -> Entry:
         """The component ``name``. Raises: KeyError, with a message for the user."""
@@ -153,8 +163,8 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
         where: the start of error messages.
 
     Raises:
-        RegistrationError: the number of positional parameters differs from ``context``, or a keyword-only parameter has
-            a reserved name, an invalid default, or an annotation that is missing or unusable.
+        RegistrationError: it has positional parameters but no ``context``, or a keyword-only parameter has a reserved
+            name, an invalid default, or an annotation that is missing or unusable.
     """
     if not callable(factory):
         raise RegistrationError(f"{where}: {factory!r} is not callable; register a class or a function")
@@ -166,9 +176,9 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
     if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         raise RegistrationError(f"{where}: *args and **kwargs are not supported; list each parameter after a '*'")
-    if len(positional) != len(context):
+    if positional and not context:
         raise RegistrationError(
-            f"{where}: its positional parameters should be ({', '.join(context)}), not "
+            f"{where}: its positional parameters should be (), not "
             f"({', '.join(p.name for p in positional)}); put parameters of the recipe after a '*'"
         )
     hints = _type_hints(factory, keywords, where)
@@ -224,11 +234,11 @@ class Registries:
     """A registry for each kind of component. ``owner`` is the plugin that components are registered for."""
 
     def __init__(self, owner: str = "gankit") -> None:
-        self.generators = Registry("generators", "image", "latent_dim")
-        self.discriminators = Registry("discriminators", "image")
+        self.generators = Registry("generators", "image", "latent_dim", by_name=("data",))
+        self.discriminators = Registry("discriminators", "image", by_name=("data",))
         self.losses = Registry("losses")
         self.regularizers = Registry("regularizers")
-        self.augmentations = Registry("augmentations", "image")
+        self.augmentations = Registry("augmentations", "image", by_name=("data",))
         self.datasets = Registry("datasets")
         self.latents = Registry("latents", "dim")
         self.optimizers = Registry("optimizers", "parameters")

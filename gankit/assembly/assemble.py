@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +21,8 @@ from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
-from ..interfaces import PLAYERS, DataDescription, Dataset, DataSpec, ImageSpec, Player, Report, no_report
+from ..injection import network_context
+from ..interfaces import PLAYERS, DataDescription, Dataset, DataSpec, Player, Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -35,6 +35,7 @@ from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
 from .components import Components, build_components, named_components, of_section, require_checkpointed_and_trained
 from .compute_modes import Modes, NetworkTrials, recorded_modes
+from .data_description import describe_data, items_for_sampling
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
 
@@ -74,17 +75,14 @@ def assemble_setup(
     processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
     description = describe_dataset(dataset)
     spec = _data_of_run(recipe, dataset, description)
-    image = spec.image
+    image, context = spec.image, network_context(spec, recipe.latent.dim)
     loader = Loader(dataset, spec, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
     data = {"images": len(dataset), "fingerprint": processes.on_rank_zero(lambda: data_fingerprint(dataset))}
     with engine.build_scope(recipe.seed):
-        built = build_networks(checked, image, resumed)
-        components = build_components(checked, image)
-    trials, known = NetworkTrials(checked, image, engine, processes), recorded_modes(resumed)
-    build: dict[Player, BuildNetwork] = {
-        "generator": partial(checked.build, "generator", image, recipe.latent.dim),
-        "discriminator": partial(checked.build, "discriminator", image),
-    }
+        built = build_networks(checked, context, resumed)
+        components = build_components(checked, context)
+    trials, known = NetworkTrials(checked, spec, engine, processes), recorded_modes(resumed)
+    build: dict[Player, BuildNetwork] = {player: partial(checked.build, player, **context) for player in PLAYERS}
     networks: dict[str, nn.Module] = {}
     for player in reversed(PLAYERS):
         network = built[player].to(engine.device, engine.dtype).train()
@@ -101,18 +99,20 @@ def assemble_setup(
     set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
+    items = items_for_sampling(networks["generator"], spec, loader)
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
-    described = {"precision": precision, **trials.record(), **_network_description(checked, image)}
+    described = {"precision": precision, **trials.record(), **_network_description(checked, spec)}
     return TrainingSetup(
         checked=checked,
+        context=context,
         image=image,
         classes=classes,
-        inputs=GeneratorInputs(components["latent",], image, frequencies),
+        inputs=GeneratorInputs(components["latent",], image, frequencies, items),
         loader=loader,
         engine=engine,
         processes=processes,
-        game=_game(recipe, networks, trials.modes, named, engine, processes),
+        game=_game(recipe, networks, trials.modes, named, engine, processes, [*spec.fields]),
         state=state,
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
@@ -162,6 +162,7 @@ def _game(
     named: Mapping[str, Any],
     engine: Engine,
     processes: Processes,
+    fields: Sequence[str],
 ) -> Game:
     mode = modes["discriminator"]
     return Game(
@@ -180,6 +181,7 @@ def _game(
         compiled=CompiledNetworks(**networks, engine=engine, mode=mode) if recipe.train.compile else None,
         modes=modes,
         rules=named["train.game"],
+        fields=fields,
     )
 
 
@@ -201,11 +203,11 @@ def _class_frequencies(loader: Loader, classes: int) -> list[float]:
     return [float(share) for share in np.bincount(labels, minlength=classes) / len(labels)]
 
 
-def _network_description(checked: CheckedRecipe, image: ImageSpec) -> dict[str, Any]:
+def _network_description(checked: CheckedRecipe, data: DataSpec) -> dict[str, Any]:
     """Everything that the networks and the latent distribution can be built from again."""
     described = {
         name: {"name": checked[name].entry.name, "params": checked[name].plain_params()}
         for name in ("latent", "generator", "discriminator")
     }
     latent = {"dim": checked.recipe.latent.dim, **described["latent"]}
-    return {"image": asdict(image), **described, "latent": latent}
+    return {**describe_data(data), **described, "latent": latent}

@@ -14,6 +14,7 @@ from ..device.seeding import preserved_random_state
 from ..errors import GankitError, Problem, RecipeError
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
+from ..injection import network_context
 from ..interfaces import GAME_KEYS, PLAYERS, DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
@@ -24,7 +25,7 @@ from ..registry import Registries, Selected
 from ..training.callbacks import Callbacks
 from .dry_run import (
     NotTriedError,
-    labels_of_two,
+    batch_of_two,
     try_augmentation,
     try_discriminator,
     try_generator,
@@ -71,14 +72,14 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
     data = attempt(("dataset",), lambda: _data_of_run(checked, problems))
     if data is not None:
-        image = data.image
-        attempt(("latent",), lambda: _try_latent(checked.build("latent", dim), dim, image))
-        attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(image), image))
+        image, context = data.image, network_context(data, dim)
+        attempt(("latent",), lambda: _try_latent(checked.build("latent", dim=dim), dim, data))
+        attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(**context), image))
         generator = attempt(
-            ("generator",), lambda: try_generator(lambda: checked.build("generator", image, dim), image, dim)
+            ("generator",), lambda: try_generator(lambda: checked.build("generator", **context), data, dim)
         )
         output = attempt(
-            ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", image), image)
+            ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **context), data)
         )
         if generator is not None and output is not None:
             for path, regularizer in regularizers.items():
@@ -154,12 +155,12 @@ def _with_after(component: Any, methods: Mapping[str, Sequence[str]], kind: str)
     require_methods(component, {**methods, **({"after": TURN} if hasattr(component, "after") else {})}, kind)
 
 
-def _try_latent(latent: Any, dim: int, image: ImageSpec) -> None:
+def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:
     """Draw two latents on the CPU. Raises: ValueError: they are not two latents of this dimension."""
     _with_after(latent, {"sample": ("n", "labels", "generator")}, "latent")
     random = torch.Generator()
     with preserved_random_state():
-        latents = latent.sample(2, labels_of_two(image), random)
+        latents = latent.sample(2, batch_of_two(data).labels, random)
     require_latents(latents, 2, random.device)
     if latents.shape[1:] != (dim,):
         raise ValueError(

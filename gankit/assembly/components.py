@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from ..errors import GankitError, RecipeError
-from ..interfaces import ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, dotted
 from ..recipe.model import Recipe
@@ -17,12 +16,12 @@ from ..training.callbacks import require_state_dict_pair
 Components = Mapping[KeyPath, Any]
 
 
-def build_components(checked: CheckedRecipe, image: ImageSpec) -> Components:
+def build_components(checked: CheckedRecipe, context: Mapping[str, Any]) -> Components:
     """Latent, loss, regularizers, augmentations and the game."""
     sections = ("latent", "loss", "train", "regularizers", "augmentations")
-    contexts: dict[str | int, tuple[Any, ...]] = {"latent": (checked.recipe.latent.dim,), "augmentations": (image,)}
+    values = {**context, "dim": checked.recipe.latent.dim}
     chosen = {path: selected for path, selected in checked.components.items() if path[0] in sections}
-    return {path: selected.build(*contexts.get(path[0], ())) for path, selected in chosen.items()}
+    return {path: selected.build(**values) for path, selected in chosen.items()}
 
 
 def named_components(components: Components, checked: CheckedRecipe) -> dict[str, Any]:

@@ -17,12 +17,13 @@ from ..distributed.processes import Processes
 from ..errors import CheckpointError, RecipeError
 from ..events import Notice
 from ..game.outputs import total_of_logits
-from ..interfaces import ImageSpec, Player
+from ..injection import forward_names, select_arguments
+from ..interfaces import DataSpec, Player
 from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.checkpoint import Checkpoint
 from ..training.network_copies import BuildNetwork, copy_network
-from .dry_run import labels_of_two, require_images, require_logits, shape_of_two
+from .dry_run import batch_of_two, require_images, require_logits
 from .networks import use_mode
 
 RECORD = "compute"  # the entry of the manifest and of run.json
@@ -38,7 +39,7 @@ class NetworkTrials:
 
     Args:
         checked: the recipe.
-        image: of the run.
+        data: as the networks see it.
         engine: of the run.
         processes: which choose together. BatchNorm must not be synchronized yet.
 
@@ -47,14 +48,14 @@ class NetworkTrials:
         notices: an event for each network that does not work in the fastest way that was open to it.
     """
 
-    def __init__(self, checked: CheckedRecipe, image: ImageSpec, engine: Engine, processes: Processes) -> None:
+    def __init__(self, checked: CheckedRecipe, data: DataSpec, engine: Engine, processes: Processes) -> None:
         self.modes: Modes = {}
         self.notices: list[Notice] = []
-        self._checked, self._image, self._engine, self._processes = checked, image, engine, processes
-        self._labels = labels_of_two(image, engine.device)
+        self._checked, self._data, self._engine, self._processes = checked, data, engine, processes
+        self._batch = batch_of_two(data, engine.device, engine.dtype)
         with self._inputs():
             self._latents = torch.randn(2, checked.recipe.latent.dim, device=engine.device, dtype=engine.dtype)
-            images = torch.rand(shape_of_two(image), device=engine.device, dtype=engine.dtype).mul_(2).sub_(1)
+            images = torch.rand_like(self._batch.images).mul_(2).sub_(1)
         self._real = images.contiguous(memory_format=torch.channels_last)  # as the loader's
         self._fake = self._real
 
@@ -110,8 +111,8 @@ class NetworkTrials:
 
     def _run_generator(self, generator: nn.Module, mode: ComputeMode) -> None:
         with self._engine.autocast(mode):
-            images = generator(self._latents, self._labels)
-        require_images(images, self._image)
+            images = generator(*self._arguments("generator", generator, z=self._latents))
+        require_images(images, self._data.image)
         _backward(images.float().square().mean())
         self._fake = images.detach().to(self._engine.dtype)
 
@@ -120,10 +121,14 @@ class NetworkTrials:
         totals = []
         for images in (self._real, fake):
             with self._engine.autocast(mode):
-                output = discriminator(mode.in_layout(images), self._labels)
+                output = discriminator(*self._arguments("discriminator", discriminator, images=mode.in_layout(images)))
             require_logits(output)
             totals.append(total_of_logits(output))
         _backward(sum(totals, start=torch.zeros((), device=self._engine.device)))
+
+    def _arguments(self, player: Player, network: nn.Module, **inputs: Tensor) -> list[Any]:
+        values = {"image": self._real, "labels": self._batch.labels, **self._batch.fields, **inputs}
+        return select_arguments(forward_names(player, network, [*self._data.fields]), values)
 
     @contextmanager
     def _inputs(self) -> Iterator[None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -15,7 +15,9 @@ from ..calls import described, require_call
 from ..device.compute_mode import ComputeMode
 from ..device.seeding import preserved_random_state
 from ..game.outputs import heads_of
-from ..interfaces import ImageSpec
+from ..injection import forward_names, select_arguments
+from ..interfaces import Batch, DataSpec, ImageSpec
+from ..interfaces.data_spec import IMAGE, LABEL
 from ..messages import one_line, truncate
 
 MAX_PARAMETERS = 100_000_000_000
@@ -28,7 +30,7 @@ class NotTriedError(Exception):
     """A network that does not run on the meta device. The message is for the user."""
 
 
-def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module:
+def try_generator(build: Build, data: DataSpec, latent_dim: int) -> nn.Module:
     """Build the generator and run it on two latents. Returns the generator, on the meta device.
 
     Raises:
@@ -36,13 +38,13 @@ def try_generator(build: Build, image: ImageSpec, latent_dim: int) -> nn.Module:
         Exception: it cannot be built, or two latents do not become two of the recipe's images.
     """
     generator = build_on_meta(build)
-    require_call(generator, "forward", ("z", "labels"))
+    names = forward_names("generator", generator, [*data.fields])
     ComputeMode.declared_by(generator)
-    require_images(_run(lambda: generator(torch.zeros(2, latent_dim), labels_of_two(image))), image)
+    require_images(_run(lambda: generator(*_arguments(names, data, z=torch.zeros(2, latent_dim)))), data.image)
     return generator
 
 
-def try_discriminator(build: Build, image: ImageSpec) -> Any:
+def try_discriminator(build: Build, data: DataSpec) -> Any:
     """Build the discriminator and run it on two images. Returns its output, on the meta device.
 
     Raises:
@@ -50,9 +52,10 @@ def try_discriminator(build: Build, image: ImageSpec) -> Any:
         Exception: it cannot be built, or does not return logits for two images.
     """
     discriminator = build_on_meta(build)
-    require_call(discriminator, "forward", ("images", "labels"))
+    names = forward_names("discriminator", discriminator, [*data.fields])
     ComputeMode.declared_by(discriminator)
-    output = _run(lambda: discriminator(torch.zeros(shape_of_two(image)), labels_of_two(image)))
+    images = torch.zeros(shape_of_two(data.image))
+    output = _run(lambda: discriminator(*_arguments(names, data, images=images)))
     require_logits(output)
     return output
 
@@ -99,9 +102,23 @@ def shape_of_two(image: ImageSpec) -> tuple[int, int, int, int]:
     return 2, image.channels, image.height, image.width
 
 
-def labels_of_two(image: ImageSpec, device: torch.device | None = None) -> Tensor | None:
-    """Labels for two of the run's images; None without classes."""
-    return torch.zeros(2, dtype=torch.int64, device=device) if image.classes else None
+def batch_of_two(data: DataSpec, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> Batch:
+    """Two items of the data, of zeros. Without classes and vectors of labels, its labels are None."""
+    tensors = {
+        name: torch.zeros(
+            shape_of_two(field) if isinstance(field, ImageSpec) else (2, field.size), device=device, dtype=dtype
+        )
+        for name, field in data.items()
+    }
+    labels = tensors.pop(LABEL, None)
+    if data.image.classes:
+        labels = torch.zeros(2, dtype=torch.int64, device=device)
+    return Batch(tensors.pop(IMAGE), labels, tensors)
+
+
+def _arguments(names: Sequence[str], data: DataSpec, **inputs: Tensor) -> list[Any]:
+    batch = batch_of_two(data)
+    return select_arguments(names, {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs})
 
 
 _SLOW_ON_META = (torch.mv, F.normalize, Tensor.normal_, nn.init.normal_)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ..data.datasets import classes_of, spec_of_run
 from ..errors import CheckpointError, RecipeError
+from ..injection import network_context
+from ..interfaces import PLAYERS
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.changes import class_difference
 from ..runs.checkpoint import Checkpoint, find_checkpoint
@@ -31,10 +33,11 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
         if not recipe.conditional or known:
             require_same_classes(checkpoint, known if recipe.conditional else None)
         classes = len(known or ()) or len(checkpoint.manifest.get("classes") or ())
-        image = spec_of_run(dataset, recipe.image.size, recipe.conditional, classes).image
-        for name, context in (("generator", (image, recipe.latent.dim)), ("discriminator", (image,))):
+        spec = spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
+        context = network_context(spec, recipe.latent.dim)
+        for name in PLAYERS:
             if (name,) not in checked.not_tried:
-                network = build_on_meta(partial(checked.build, name, *context))
+                network = build_on_meta(partial(checked.build, name, **context))
                 checkpoint.load_network(name, network)
     except CheckpointError as error:
         raise RecipeError([recipe.document.problem(("initialize",), str(error))]) from None

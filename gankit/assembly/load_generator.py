@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import CheckpointError
-from ..interfaces import ImageSpec
+from ..injection import network_context
 from ..messages import one_line, truncate
 from ..recipe.located_document import Document
 from ..registry import Registries, Registry, Selected
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
+from ..runs.sampling_items import load_items
 from ..sampling.samples import GeneratorInputs
 from ..sampling.trained_generator import TrainedGenerator
 from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
+from .data_description import conditions_of, read_data
 from .selection import select
 
 
@@ -36,15 +38,16 @@ def build_trained_generator(
     """
     folder, manifest = checkpoint.path, checkpoint.manifest
     try:
-        image = _image(manifest["image"])
+        data = read_data(manifest)
+        image = data.image
         latent_dim = int(manifest["latent"]["dim"])
         classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
         frequencies = _frequencies(manifest["frequencies"], image.classes) if image.classes else None
-        latent = _select(registries.latents, manifest["latent"]).build(latent_dim)
+        latent = _select(registries.latents, manifest["latent"]).build(dim=latent_dim)
         selected = _select(registries.generators, manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
-        network = build_again(lambda: build_within(lambda: selected.build(image, latent_dim), stored))
+        network = build_again(lambda: build_within(lambda: selected.build(**network_context(data, latent_dim)), stored))
         ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
     except UnknownComponentError as error:
         raise UnknownComponentError(f"{folder}: {error}") from None
@@ -53,18 +56,11 @@ def build_trained_generator(
         raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {truncate(fault, 400)}") from None
     checkpoint.load_network(name, network)
     network.to(device).eval().requires_grad_(False)
-    inputs = GeneratorInputs(latent, image, frequencies)
+    wanted = conditions_of(network, data)
+    shapes = {name: data.shape_of(field) for name, field in wanted.items()}
+    items = load_items(folder.absolute().parent.parent, shapes) if shapes else {}
+    inputs = GeneratorInputs(latent, image, frequencies, items)
     return TrainedGenerator(network, inputs, classes, checkpoint=folder, ema=name == "generator_ema")
-
-
-def _image(description: Mapping[str, Any]) -> ImageSpec:
-    image = ImageSpec(**description)
-    bounds = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
-    for name, (low, high) in bounds.items():
-        value = getattr(image, name)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"image.{name} is {value!r}, not {low} to {high}")
-    return image
 
 
 def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..device.engine import Engine
 from ..device.fast_convolutions import use_fast_convolutions
 from ..distributed.processes import Processes
 from ..errors import CheckpointError, RecipeError
-from ..interfaces import ImageSpec
+from ..interfaces import PLAYERS, Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, find_checkpoint
@@ -24,12 +25,9 @@ from .build_limits import build_within
 from .initial_weights import require_same_classes
 
 
-def build_networks(checked: CheckedRecipe, image: ImageSpec, resumed: Checkpoint | None) -> dict[str, Any]:
-    """G and D, by name. Raises: MisfitError: a network is far larger than its weights in ``resumed``."""
-    return {
-        "generator": _build(checked, "generator", resumed, image, checked.recipe.latent.dim),
-        "discriminator": _build(checked, "discriminator", resumed, image),
-    }
+def build_networks(checked: CheckedRecipe, context: Mapping[str, Any], resumed: Checkpoint | None) -> dict[Player, Any]:
+    """G and D. Raises: MisfitError: a network is far larger than its weights in ``resumed``."""
+    return {player: _build(checked, player, resumed, context) for player in reversed(PLAYERS)}
 
 
 def use_mode(network: nn.Module, mode: ComputeMode, recipe: Recipe, engine: Engine) -> None:
@@ -70,12 +68,12 @@ def set_initial_weights(
         state.ema.n_averaged.fill_(1)  # the first update of an average copies the weights of G
 
 
-def _build(checked: CheckedRecipe, name: str, resumed: Checkpoint | None, *context: Any) -> Any:
+def _build(checked: CheckedRecipe, name: Player, resumed: Checkpoint | None, context: Mapping[str, Any]) -> Any:
     """The network, within the size of its weights in the checkpoint ``resumed``."""
     if resumed is None:
-        return checked.build(name, *context)
+        return checked.build(name, **context)
     try:
-        return build_within(lambda: checked.build(name, *context), resumed.bytes_of(name))
+        return build_within(lambda: checked.build(name, **context), resumed.bytes_of(name))
     except MemoryError as error:
         raise MisfitError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
 

@@ -26,7 +26,7 @@ def build_optimizers(
         own_settings = [set(group) - {"params"} for group in groups]
         path = ("optimizers", player)
         try:
-            optimizer = checked.build(path, groups)
+            optimizer = checked.build(path, parameters=groups)
             if not isinstance(optimizer, torch.optim.Optimizer):
                 raise TypeError(f"returns {described(optimizer)}, which is not a torch.optim.Optimizer")
         except (ValueError, TypeError, RuntimeError) as error:

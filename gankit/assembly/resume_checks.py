@@ -111,7 +111,7 @@ def require_working_optimizers(checked: CheckedRecipe, setup: TrainingSetup, cha
         copied = nn.Parameter(parameter.detach().clone())
         copied.grad = copied.detach() * 0
         try:
-            optimizer = checked.build(section, [{"params": [copied]}])
+            optimizer = checked.build(section, parameters=[{"params": [copied]}])
             optimizer.state[copied] = copy.deepcopy(state)
             optimizer.step()
         except Exception as error:  # an optimizer may raise anything

@@ -31,7 +31,7 @@ def adversarial_step(game: Game, batches: Iterator[Batch], state: State) -> Scal
         batch = next(batches)
         shared = None
         if turn == game.discriminator_steps - 1 and not game.fresh_fakes and game.microbatch is None:
-            shared = game.draw_fakes(len(batch.images), batch.labels, graph=True)
+            shared = game.draw_fakes(batch, graph=True)
         scalars |= take_turn(game, state, "discriminator", batch, shared)
     with frozen(game.discriminator):
         scalars |= take_turn(game, state, "generator", batch, shared)

@@ -6,7 +6,7 @@ images are therefore computed inside the compiled function, by `torch.func.grad`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -61,11 +61,12 @@ class CompiledNetworks:
             buffer.copy_(buffers[name])
 
     def gradient(
-        self, images: Tensor, labels: Tensor | None, buffers: Buffers | None, with_output: bool
+        self, arguments: Sequence[Any], buffers: Buffers | None, with_output: bool
     ) -> tuple[Tensor, DiscriminatorOutput] | None:
-        """The gradient [n c h w] of D's summed logits with respect to ``images`` [n c h w], and D's output for them.
+        """The gradient [n c h w] of D's summed logits with respect to its images, and D's output for them.
 
         Args:
+            arguments: of D: the images [n c h w] first.
             buffers: D's buffers before it saw these images, if it has seen them already in this turn.
             with_output: whether the output is needed; it is None otherwise.
 
@@ -75,7 +76,7 @@ class CompiledNetworks:
         if not self.supports_penalties:
             return None
         try:
-            gradient, output, updated = self._gradient(images, labels, buffers, with_output)
+            gradient, output, updated = self._gradient(arguments[0], arguments[1:], buffers, with_output)
         except Exception as error:
             if not is_compiler_error(error):
                 raise
@@ -91,22 +92,22 @@ class CompiledNetworks:
 
 
 def _forward(network: nn.Module) -> Callable[..., Any]:
-    def forward(inputs: Tensor, labels: Tensor | None) -> Any:
-        return network(inputs, labels)
+    def forward(inputs: Tensor, *others: Any) -> Any:
+        return network(inputs, *others)
 
     return forward
 
 
 def _gradient(discriminator: nn.Module) -> Callable[..., Any]:
     def gradient(
-        images: Tensor, labels: Tensor | None, before: Buffers | None, with_output: bool
+        images: Tensor, others: Sequence[Any], before: Buffers | None, with_output: bool
     ) -> tuple[Tensor, DiscriminatorOutput, Buffers]:
         current = dict(discriminator.named_buffers(remove_duplicate=False))
 
         # `torch.func` cannot differentiate a function that mutates outside tensors, so BatchNorm updates copies.
         def total(seen: Tensor) -> tuple[Tensor, tuple[DiscriminatorOutput, Buffers]]:
             own = {name: buffer.clone() for name, buffer in (before or current).items()}
-            output = torch.func.functional_call(discriminator, own, (seen, labels), tie_weights=False)
+            output = torch.func.functional_call(discriminator, own, (seen, *others), tie_weights=False)
             return total_of_logits(output), (output, own)
 
         of_images, (output, own) = torch.func.grad(total, has_aux=True)(images)

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..interfaces import DiscriminatorOutput
+from ..interfaces import Batch, DiscriminatorOutput
 from .compiled_networks import Buffers, CompiledNetworks
 from .game import Game
 from .outputs import total_of_logits
@@ -20,12 +20,12 @@ Side = Literal["real", "fake"]
 
 
 def discriminator_of_turn(
-    game: Game, labels: Tensor | None, *, loss: bool, penalties: bool
+    game: Game, batch: Batch, *, loss: bool, penalties: bool
 ) -> EagerDiscriminator | CompiledDiscriminator:
-    """D as a turn with these labels [n] runs it; ``loss`` and ``penalties`` say what the turn computes."""
+    """D as a turn on this batch runs it; ``loss`` and ``penalties`` say what the turn computes."""
     if game.compiled is None:
-        return EagerDiscriminator(game, labels)
-    return CompiledDiscriminator(game, labels, game.compiled, loss, penalties)
+        return EagerDiscriminator(game, batch)
+    return CompiledDiscriminator(game, batch, game.compiled, loss, penalties)
 
 
 class EagerDiscriminator:
@@ -35,15 +35,21 @@ class EagerDiscriminator:
         outputs: D's outputs for the turn's own batches that have been computed.
     """
 
-    def __init__(self, game: Game, labels: Tensor | None) -> None:
+    def __init__(self, game: Game, batch: Batch) -> None:
         self.outputs: dict[Side, DiscriminatorOutput] = {}
-        self._game, self._labels = game, labels
+        self._game, self._batch = game, batch
 
-    def judge(self, images: Tensor, labels: Tensor | None = None, side: Side | None = None) -> DiscriminatorOutput:
-        """D's output for images [n c h w]; computed once for each ``side``."""
+    def judge(self, images: Tensor, batch: Batch | None = None, side: Side | None = None) -> DiscriminatorOutput:
+        """D's output for images [n c h w]; computed once for each ``side``.
+
+        Args:
+            images: augmented.
+            batch: with their labels and fields; None is the turn's.
+            side: which of the turn's own batches they are; None for others.
+        """
         if side is not None and side in self.outputs:
             return self.outputs[side]
-        output = self._run(images, self._labels if labels is None else labels, side)
+        output = self._run(images, self._batch if batch is None else batch, side)
         if side is not None:
             self.outputs[side] = output
         return output
@@ -52,8 +58,8 @@ class EagerDiscriminator:
         """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""
         return _differentiate(self.judge(augmented, side=side), images)
 
-    def _run(self, images: Tensor, labels: Tensor | None, side: Side | None) -> DiscriminatorOutput:
-        return self._game.run_discriminator(images, labels)
+    def _run(self, images: Tensor, batch: Batch, side: Side | None) -> DiscriminatorOutput:
+        return self._game.run_discriminator(images, batch)
 
 
 class CompiledDiscriminator(EagerDiscriminator):
@@ -64,10 +70,8 @@ class CompiledDiscriminator(EagerDiscriminator):
     run D eagerly, and so do turns with penalties whose gradient cannot be compiled.
     """
 
-    def __init__(
-        self, game: Game, labels: Tensor | None, compiled: CompiledNetworks, loss: bool, penalties: bool
-    ) -> None:
-        super().__init__(game, labels)
+    def __init__(self, game: Game, batch: Batch, compiled: CompiledNetworks, loss: bool, penalties: bool) -> None:
+        super().__init__(game, batch)
         self._compiled, self._loss, self._penalties = compiled, loss, penalties
         self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch
 
@@ -79,26 +83,27 @@ class CompiledDiscriminator(EagerDiscriminator):
             return torch.autograd.grad(augmented, images, compiled, create_graph=True)[0]
         if side is not None and self._runs_eagerly:
             return super().gradient(images, augmented, side)
-        return _differentiate(super()._run(augmented, self._labels, None), images)
+        return _differentiate(super()._run(augmented, self._batch, None), images)
 
     @property
     def _runs_eagerly(self) -> bool:
         return not self._loss or (self._penalties and not self._compiled.supports_penalties)
 
-    def _run(self, images: Tensor, labels: Tensor | None, side: Side | None) -> DiscriminatorOutput:
+    def _run(self, images: Tensor, batch: Batch, side: Side | None) -> DiscriminatorOutput:
         if self._runs_eagerly:
-            return super()._run(images, labels, side)
+            return super()._run(images, batch, side)
         if side is not None and self._penalties:
             self._buffers[side] = self._compiled.copy_buffers()
         with self._game.engine.autocast(self._game.mode("discriminator")):
-            return self._compiled.discriminator(images, labels)
+            return self._compiled.discriminator(*self._game.conditions("discriminator", batch, images=images))
 
     def _gradient(self, augmented: Tensor, side: Side | None) -> Tensor | None:
         """The compiled gradient with respect to ``augmented``; None if D's gradient cannot be compiled."""
         with_output = side is not None and self._loss
         buffers = None if side is None else self._buffers.get(side)
         with self._game.engine.autocast(self._game.mode("discriminator")):
-            found = self._compiled.gradient(augmented, self._labels, buffers, with_output)
+            arguments = self._game.conditions("discriminator", self._batch, images=augmented)
+            found = self._compiled.gradient(arguments, buffers, with_output)
         if found is not None:
             gradient, output = found
             if side is not None and with_output:

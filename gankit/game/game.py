@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..distributed.processes import Processes
-from ..interfaces import DiscriminatorOutput, GameRules, Latent, Loss, Player
+from ..injection import forward_names, select_arguments
+from ..interfaces import PLAYERS, Batch, DiscriminatorOutput, GameRules, Latent, Loss, Player
 from .compiled_networks import CompiledNetworks
 from .returned_values import require_latents
 
@@ -48,6 +49,7 @@ class Game:
         compiled: compiled networks, with ``train.compile``.
         modes: how each network computes; a missing one computes in the fastest way.
         rules: the registered game, which plays a step.
+        fields: the names of the further fields of the data, which networks may ask for.
         end_phase: called at the end of each phase of a step.
     """
 
@@ -67,7 +69,11 @@ class Game:
     compiled: CompiledNetworks | None = None
     modes: Mapping[Player, ComputeMode] = field(default_factory=dict)
     rules: GameRules | None = None
+    fields: Sequence[str] = ()
     end_phase: PhaseHook = lambda phase: None
+
+    def __post_init__(self) -> None:
+        self._names = {player: forward_names(player, getattr(self, player), self.fields) for player in PLAYERS}
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[None]:
@@ -95,23 +101,32 @@ class Game:
         device, dtype = self.random.device, self.engine.dtype
         return self.processes.local_rows(torch.rand(rows, *shape, generator=self.random, device=device, dtype=dtype))
 
-    def draw_fakes(self, count: int, labels: Tensor | None, graph: bool, latents: Tensor | None = None) -> Fakes:
-        """Fakes from ``latents`` or from new ones; ``graph`` keeps the autograd graph, which G's turn needs."""
-        latents = self.draw_latents(count, labels) if latents is None else latents
-        with nullcontext() if graph else torch.no_grad():
-            return Fakes(self.run_generator(latents, labels), latents)
+    def draw_fakes(self, batch: Batch, graph: bool, latents: Tensor | None = None) -> Fakes:
+        """Fakes for the labels and fields of a batch, from ``latents`` or from new ones.
 
-    def run_generator(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        """G's images [n c h w], in fp32 at least."""
+        ``graph`` keeps the autograd graph, which G's turn needs.
+        """
+        latents = self.draw_latents(len(batch.images), batch.labels) if latents is None else latents
+        with nullcontext() if graph else torch.no_grad():
+            return Fakes(self.run_generator(latents, batch), latents)
+
+    def run_generator(self, latents: Tensor, batch: Batch) -> Tensor:
+        """G's images [n c h w] for the labels and fields of a batch, in fp32 at least."""
+        values = self.conditions("generator", batch, z=latents)
         with self.engine.autocast(self.mode("generator")):
-            images = (self.compiled or self).generator(latents, labels)
+            images = (self.compiled or self).generator(*values)
         return images.to(self.engine.dtype)  # type: ignore[no-any-return]
 
-    def run_discriminator(self, images: Tensor, labels: Tensor | None) -> DiscriminatorOutput:
-        """D's output for augmented images [n c h w], eagerly."""
+    def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
+        """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly."""
         mode = self.mode("discriminator")
         with self.engine.autocast(mode):
-            return self.discriminator(mode.in_layout(images), labels)
+            return self.discriminator(*self.conditions("discriminator", batch, images=mode.in_layout(images)))
+
+    def conditions(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
+        """The arguments of a player's network: its inputs, and those of the batch's labels and fields it asks for."""
+        values = {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs}
+        return select_arguments(self._names[player], values)
 
     def mode(self, player: Player) -> ComputeMode:
         """How the player's network computes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -51,7 +52,7 @@ class PlayerTurn:
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
         self._noise = noise or BatchNoise(game, len(real), self.labels)
-        self._discriminator = discriminator_of_turn(game, self.labels, loss=loss, penalties=penalties)
+        self._discriminator = discriminator_of_turn(game, batch, loss=loss, penalties=penalties)
         # shared by the views of single heads
         self._generated: dict[str, Any] = {} if fakes is None else {"fakes": fakes}
         self._augmented: dict[Side, Tensor] = {}
@@ -85,18 +86,18 @@ class PlayerTurn:
         return self._batch[name]
 
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
-        return self._discriminator.judge(self.game.augment(images) if augment else images, labels)
+        conditions = None if labels is None and len(images) == len(self.real) else self._conditions(len(images), labels)
+        return self._discriminator.judge(self.game.augment(images) if augment else images, conditions)
 
     def draw_latents(self, count: int | None = None, labels: Tensor | None = None) -> Tensor:
         count = count or len(self.real)
-        return self.game.draw_latents(count, self._labels_for(count) if labels is None else labels)
+        return self.game.draw_latents(count, self._conditions(count, labels).labels)
 
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
-        if labels is None:
-            labels = self._labels_for(len(latents) if latents is not None else count or len(self.real))
+        conditions = self._conditions(len(latents) if latents is not None else count or len(self.real), labels)
         if latents is None:
-            latents = self.draw_latents(count, labels)
-        return self.game.run_generator(latents, labels)
+            latents = self.game.draw_latents(len(conditions.images), conditions.labels)
+        return self.game.run_generator(latents, conditions)
 
     def uniform(self, *shape: int) -> Tensor:
         return self._noise.uniform(*shape)
@@ -143,16 +144,16 @@ class PlayerTurn:
         whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])
         return whole
 
-    def _labels_for(self, count: int) -> Tensor | None:
-        """The turn's labels, repeated from the start where ``count`` is larger."""
-        if self.labels is None:
-            return None
-        return self.labels[torch.arange(count, device=self.labels.device) % len(self.labels)]
+    def _conditions(self, count: int, labels: Tensor | None) -> Batch:
+        """``count`` rows of the turn's batch, repeated from the start where it is larger; with ``labels`` if given."""
+        batch = self._batch
+        if count != len(batch.images):
+            batch = batch.rows(torch.arange(count, device=batch.images.device) % len(batch.images))
+        return batch if labels is None else replace(batch, labels=labels)
 
     def _fakes(self) -> Fakes:
         graph = self.player == "generator"
-        count, labels = len(self.real), self.labels
-        return self._once("fakes", lambda: self.game.draw_fakes(count, labels, graph, self._noise.latents()))
+        return self._once("fakes", lambda: self.game.draw_fakes(self._batch, graph, self._noise.latents()))
 
     def _fake_for_player(self) -> Tensor:
         images = self._fakes().images

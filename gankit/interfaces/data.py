@@ -56,8 +56,8 @@ class Batch:
         images, labels = tensors.pop("images", self.images), tensors.pop("labels", self.labels)
         return Batch(images, labels, {**self.fields, **tensors})
 
-    def rows(self, rows: slice) -> Batch:
-        """A part of the batch."""
+    def rows(self, rows: slice | Tensor) -> Batch:
+        """A part of the batch, or the rows of these indices."""
         labels = None if self.labels is None else self.labels[rows]
         return Batch(self.images[rows], labels, {name: tensor[rows] for name, tensor in self.fields.items()})
 

@@ -113,6 +113,11 @@ class DataSpec(Mapping[str, FieldSpec]):
         assert isinstance(image, ImageSpec)
         return DataSpec(image=replace(image, classes=classes), independent=self.independent, **specs)
 
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape of a field of one item: ``(c, h, w)`` or ``(v,)``."""
+        spec = self[name]
+        return (spec.size,) if isinstance(spec, VectorSpec) else (spec.channels, spec.height, spec.width)
+
     def __getitem__(self, name: str) -> FieldSpec:
         if name not in self._specs:
             raise KeyError(f"the data has no field {name!r}{did_you_mean(name, self._specs)}")

@@ -34,6 +34,6 @@ class CheckedRecipe:
         """The components below a top-level key, such as ``regularizers``."""
         return {path: selected for path, selected in self.components.items() if path[0] == section}
 
-    def build(self, path: str | KeyPath, *context: Any) -> Any:
-        """The component at ``path``, built with the positional arguments ``context``."""
-        return self[path].build(*context)
+    def build(self, path: str | KeyPath, **context: Any) -> Any:
+        """The component at ``path``, built with those of the values ``context`` that it asks for."""
+        return self[path].build(**context)

@@ -15,6 +15,7 @@ LOCK = ".lock"  # held by the process that trains the run
 EVENTS = "events.jsonl"
 METRICS = "metrics.jsonl"
 SKIPPED_FILES = "skipped_files.jsonl"
+INPUTS = "inputs.safetensors"  # fields of real items that samples are generated for
 EVALUATIONS = "evaluations.jsonl"
 NOT_FINITE = "not_finite"  # a folder: batches and reports of steps with NaN or infinity
 CHECKPOINTS = "checkpoints"

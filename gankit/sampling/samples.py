@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..device.seeding import LABELS, SAMPLE, seeded
+from ..device.seeding import ITEMS, LABELS, SAMPLE, seeded
+from ..injection import forward_names, select_arguments
 from ..interfaces import ImageSpec, Latent
 from ..messages import quote
 
 BATCH_SIZE = 64
+
+
+class Inputs(NamedTuple):
+    """What images are generated from: latents [n d], labels [n] or [n v], and fields of the data [n ...] by name."""
+
+    z: Tensor
+    labels: Tensor | None
+    fields: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -26,25 +35,39 @@ class GeneratorInputs:
         latent: the distribution of the latents.
         image: the images of the generator; with ``classes`` it is conditional.
         frequencies: the share of each class in the data, not necessarily normalized. None means uniform.
+        items: the fields of real items that the generator asks for, [m ...] by name, and ``labels`` that are vectors.
     """
 
     latent: Latent
     image: ImageSpec
     frequencies: Sequence[float] | None = None
+    items: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def draw(self, count: int, seed: int, labels: Sequence[int] | None = None) -> tuple[Tensor, Tensor | None]:
-        """Draw latents [n d] and labels [n], which are None for an unconditional generator.
+    def draw(self, count: int, seed: int, labels: Sequence[int] | None = None) -> Inputs:
+        """Draw latents, labels, which are None for an unconditional generator, and the fields of real items.
 
         Args:
             count: the number of images, ``n``.
-            seed: of the latents and labels.
+            seed: of all of them. Those of image i depend on the seed and i only.
             labels: one class index per image. None draws them from ``frequencies``.
 
         Raises:
-            ValueError: ``labels`` are not ``count`` class indices, or the generator is unconditional.
+            ValueError: ``labels`` are not ``count`` class indices, or the generator takes no classes.
         """
         chosen = self._choose_labels(count, seed, labels)
-        return self.latent.sample(count, chosen, torch.Generator().manual_seed(seed)), chosen
+        fields = self._choose_items(count, seed)
+        if "labels" in fields:
+            chosen = fields.pop("labels")
+        return Inputs(self.latent.sample(count, chosen, torch.Generator().manual_seed(seed)), chosen, fields)
+
+    def _choose_items(self, count: int, seed: int) -> dict[str, Tensor]:
+        """The fields of ``count`` items in a random order that repeats after all of them."""
+        if not self.items:
+            return {}
+        total = len(next(iter(self.items.values())))
+        order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(ITEMS,))).permutation(total)
+        rows = torch.from_numpy(order[np.arange(count) % total])
+        return {name: values[rows] for name, values in self.items.items()}
 
     def _choose_labels(self, count: int, seed: int, labels: Sequence[int] | None) -> Tensor | None:
         classes = self.image.classes
@@ -64,15 +87,12 @@ class GeneratorInputs:
         return torch.tensor(list(labels), dtype=torch.int64)
 
 
-def generate_images(
-    generator: nn.Module, z: Tensor, labels: Tensor | None, seed: int, options: Mapping[str, Any]
-) -> Tensor:
+def generate_images(generator: nn.Module, inputs: Inputs, seed: int, options: Mapping[str, Any]) -> Tensor:
     """Generate images in eval mode.
 
     Args:
         generator: the network.
-        z: latents [n d].
-        labels: [n], or None.
+        inputs: latents, labels and fields.
         seed: of the random numbers that the network draws.
         options: keyword arguments of its ``forward``.
 
@@ -80,14 +100,19 @@ def generate_images(
         fp32 [n c h w] in [-1, 1] on the CPU.
     """
     first = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
+    names = forward_names("generator", generator, [*inputs.fields])
     images = []
     entropy = np.random.SeedSequence(seed, spawn_key=(SAMPLE,))
     # `seeded` comes first: it waits for a step that another thread runs
     with seeded(entropy, first.device), eval_mode(generator), torch.no_grad():
-        for start in range(0, len(z), BATCH_SIZE):
+        for start in range(0, len(inputs.z), BATCH_SIZE):
             part = slice(start, start + BATCH_SIZE)
-            conditions = None if labels is None else labels[part].to(first.device)
-            images.append(generator(z[part].to(first), conditions, **options).float().cpu())
+            values: dict[str, Any] = {name: tensor[part].to(first) for name, tensor in inputs.fields.items()}
+            labels = inputs.labels
+            if labels is not None:
+                values["labels"] = labels[part].to(first if labels.is_floating_point() else first.device)
+            values = {"labels": None, **values, "z": inputs.z[part].to(first)}
+            images.append(generator(*select_arguments(names, values), **options).float().cpu())
     return torch.cat(images).contiguous()
 
 

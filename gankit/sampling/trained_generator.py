@@ -13,7 +13,7 @@ from ..messages import one_line, quote
 from ..recipe.validation import validate
 from ..registry import Params, signature_schema
 from .interpolation import interpolate_latents
-from .samples import GeneratorInputs, generate_images
+from .samples import GeneratorInputs, Inputs, generate_images
 
 MAX_ELEMENTS = 2**31  # in the images of one call: 8 GiB as fp32
 
@@ -39,7 +39,7 @@ class TrainedGenerator:
     @property
     def options(self) -> type[Params]:
         """The schema of its sampling options: the keyword-only parameters of ``forward``, such as ``truncation``."""
-        return signature_schema(self.module.forward, ("z", "labels"), f"{type(self.module).__name__}.forward")
+        return signature_schema(self.module.forward, ("z",), f"{type(self.module).__name__}.forward")
 
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Sample images. The same arguments give the same images.
@@ -58,7 +58,7 @@ class TrainedGenerator:
         """
         self._require_in_range(count, 1, seed, labels)
         checked = self._check(options)
-        return self._generate(*self.inputs.draw(count, seed, labels), seed, checked)
+        return self._generate(self.inputs.draw(count, seed, labels), seed, checked)
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
@@ -87,16 +87,19 @@ class TrainedGenerator:
             )
         self._require_in_range(count, steps, seed, labels)
         checked = self._check(options)
-        z, row_labels = self.inputs.draw(count, seed, labels)
-        image_labels = None if row_labels is None else row_labels.repeat_interleave(steps)
-        latents = interpolate_latents(self.inputs.latent, z, steps).flatten(0, 1)
-        images = self._generate(latents, image_labels, seed, checked)
+        rows = self.inputs.draw(count, seed, labels)
+        inputs = Inputs(
+            interpolate_latents(self.inputs.latent, rows.z, steps).flatten(0, 1),
+            None if rows.labels is None else rows.labels.repeat_interleave(steps, dim=0),
+            {name: values.repeat_interleave(steps, dim=0) for name, values in rows.fields.items()},
+        )
+        images = self._generate(inputs, seed, checked)
         return images.view(count, steps, *images.shape[1:])
 
-    def _generate(self, z: Tensor, labels: Tensor | None, seed: int, options: Mapping[str, Any]) -> Tensor:
+    def _generate(self, inputs: Inputs, seed: int, options: Mapping[str, Any]) -> Tensor:
         """Images uint8 [n c h w]. Raises: ValueError: the network fails with these options."""
         try:
-            return to_uint8(generate_images(self.module, z, labels, seed, options))
+            return to_uint8(generate_images(self.module, inputs, seed, options))
         except Exception as error:  # valid as a parameter, but perhaps not for the computation, such as 1e300
             if not options:
                 raise

@@ -22,7 +22,7 @@ class GeneratorCopy(TrainedGenerator):
     def __init__(self, setup: TrainingSetup, device: torch.device, ema: bool, directory: Path) -> None:
         self._setup = setup
         selected = setup.checked["generator"]
-        network = build_again(lambda: selected.build(setup.image, setup.recipe.latent.dim), device)
+        network = build_again(lambda: selected.build(**setup.context), device)
         network.to(device).eval().requires_grad_(False)
         super().__init__(network, setup.inputs, setup.classes, directory, ema=ema and setup.state.ema is not None)
         self._schedule = ComponentSchedule(network, selected.params)

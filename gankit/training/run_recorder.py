@@ -14,6 +14,7 @@ from ..runs.checkpoint import Checkpoint, save_checkpoint
 from ..runs.file_names import checkpoints
 from ..runs.run_directory import RunRecords, create_run_directory, write_skipped_files
 from ..runs.run_lock import RunLock
+from ..runs.sampling_items import save_items
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
 
@@ -183,6 +184,8 @@ class RunRecorder:
         self._records = RunRecords(self.directory, about, self._events_bytes, step)
         if self._setup.data is not None:
             write_skipped_files(self.directory, self._setup.data.skipped)
+        if self._setup.inputs.items:
+            save_items(self.directory, self._setup.inputs.items)
         if not self._resumed:
             self._records.write_recipe(self._setup.recipe)
 

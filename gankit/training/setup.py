@@ -27,6 +27,7 @@ class TrainingSetup:
 
     Attributes:
         checked: the recipe with its components.
+        context: the values that the constructors of networks may ask for.
         image: size, channels and classes of the run.
         classes: names of the labels; None unless conditional.
         inputs: draws latents and labels for samples.
@@ -39,6 +40,7 @@ class TrainingSetup:
     """
 
     checked: CheckedRecipe
+    context: Mapping[str, Any]
     image: ImageSpec
     classes: tuple[str, ...] | None
     inputs: GeneratorInputs

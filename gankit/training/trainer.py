@@ -211,7 +211,7 @@ class Trainer:
 
     def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """The images of `sample` before quantisation: fp32 [count c h w] on the CPU, not clamped to [-1, 1]."""
-        return generate_images(self.state.sampler, *self.setup.inputs.draw(count, seed, labels), seed, options)
+        return generate_images(self.state.sampler, self.setup.inputs.draw(count, seed, labels), seed, options)
 
     def copy_generator(self, device: torch.device, ema: bool = True) -> GeneratorCopy:
         """A copy of G on ``device``, updated by its ``update()``; of the EMA if ``ema`` is set and there is one."""

@@ -41,6 +41,6 @@ class APA(AdaptiveProbability):
 
     def replace_reals(self, game: Any, batch: gankit.Batch) -> gankit.Batch:
         """The batch with some reals replaced by fakes."""
-        fakes = game.draw_fakes(len(batch.images), batch.labels, graph=False).images
+        fakes = game.draw_fakes(batch, graph=False).images
         replaced = torch.rand(len(fakes), 1, 1, 1, dtype=fakes.dtype, device=fakes.device) < self.probability()
         return batch.replace(images=torch.where(replaced, fakes, batch.images))

@@ -16,6 +16,7 @@ from gankit.assembly.build_limits import build_within
 from gankit.assembly.dry_run import NotTriedError, try_augmentation, try_discriminator, try_generator
 
 IMAGE = ImageSpec(8, 8, 3)
+DATA = gankit.DataSpec(image=IMAGE)
 
 
 class Generator(nn.Module):
@@ -57,7 +58,7 @@ class Plugin:
 
 def test_networks_run_on_the_meta_device():
     devices: list[str] = []
-    network = try_generator(lambda: Generator(devices), IMAGE, 4)
+    network = try_generator(lambda: Generator(devices), DATA, 4)
     assert devices == ["meta"]
     assert {p.device.type for p in network.parameters()} == {"meta"}
 
@@ -80,7 +81,7 @@ def test_large_networks_and_images_are_never_allocated():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     before = peak()
-    try_discriminator(Large, ImageSpec(2**14, 2**14, 3))
+    try_discriminator(Large, gankit.DataSpec(image=ImageSpec(2**14, 2**14, 3)))
     print(peak() - before < 2**30)
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]
@@ -98,23 +99,23 @@ def test_more_than_100_billion_parameters_are_refused(side, accepted):
             return images.flatten(1)[:, 0]
 
     if accepted:
-        assert try_discriminator(Large, IMAGE).shape == (2,)
+        assert try_discriminator(Large, DATA).shape == (2,)
     else:
         with pytest.raises(ValueError, match="has 100,000,147,984 parameters; the limit is 100,000,000,000"):
-            try_discriminator(Large, IMAGE)
+            try_discriminator(Large, DATA)
 
 
 def test_faults_of_a_network():
     with pytest.raises(ValueError, match=r"returns \[2, 3, 4, 4\] for two latents; .* are \[2, 3, 8, 8\]"):
-        try_generator(lambda: Generator([], size=4), IMAGE, 4)
+        try_generator(lambda: Generator([], size=4), DATA, 4)
     with pytest.raises(RuntimeError, match="reduction dim"):
-        try_generator(lambda: Generator([]), IMAGE, 5)
+        try_generator(lambda: Generator([]), DATA, 5)
     with pytest.raises(ValueError, match="returns a list, which is not a torch.nn.Module"):
         try_augmentation(lambda: [None], IMAGE)
     with pytest.raises(ValueError, match=r"returns \[2, 1, 8, 8\] for images \[2, 3, 8, 8\]; it must keep the shape"):
         try_augmentation(lambda: nn.Conv2d(3, 1, 1), IMAGE)
     with pytest.raises(ValueError, match=r"returns \[3, 8, 8\] for two images; expected logits \[2 ...\]"):
-        try_discriminator(Indexed, IMAGE)
+        try_discriminator(Indexed, DATA)
 
 
 class Indexed(nn.Module):
@@ -127,7 +128,7 @@ class TestNotTried:
 
     def test_it_is_told_apart_from_a_fault(self):
         with pytest.raises(NotTriedError, match="meta"):
-            try_discriminator(lambda: ReadsValues(IMAGE), IMAGE)
+            try_discriminator(lambda: ReadsValues(IMAGE), DATA)
 
     @pytest.fixture
     def recipe(self, tiny_runtime, tiny_recipe, tmp_path):
@@ -201,7 +202,7 @@ def test_spectral_norm_keeps_the_shapes_and_the_parametrization():
         def forward(self, images: Tensor, labels: Tensor | None) -> Tensor:
             return self.layers(images)
 
-    assert try_discriminator(Labelled, IMAGE).shape == (2, 1)
+    assert try_discriminator(Labelled, DATA).shape == (2, 1)
 
 
 class TestLimitsOnStoredNetworks:

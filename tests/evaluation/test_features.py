@@ -101,7 +101,7 @@ class TestRealImages:
             real(noise(0))
 
     def test_images_of_another_dtype(self):
-        with pytest.raises(gankit.DataError, match=r"'set' contains .*float32.*expected uint8"):
+        with pytest.raises(gankit.DataError, match=r"returns images a tensor float32 .*; expected uint8"):
             _ = real(noise(4).float()).info
 
 

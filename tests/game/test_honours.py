@@ -36,7 +36,7 @@ class Shared:
 
     def step(self, game, batches, state):
         batch = next(batches)
-        fakes = game.draw_fakes(len(batch.images) + self.extra, batch.labels, graph=True)
+        fakes = game.draw_fakes(batch.rows(torch.arange(len(batch.images) + self.extra) % len(batch.images)), graph=True)
         scalars = gankit.take_turn(game, state, "discriminator", batch, fakes)
         with gankit.frozen(game.discriminator):
             return scalars | gankit.take_turn(game, state, "generator", batch, fakes)

@@ -13,7 +13,7 @@ from gankit.sampling.samples import GeneratorInputs, generate_images
 
 def sample_images(generator, latent, image, count, seed, labels=None, frequencies=None):
     inputs = GeneratorInputs(latent, image, frequencies)
-    return to_uint8(generate_images(generator, *inputs.draw(count, seed, labels), seed, {}))
+    return to_uint8(generate_images(generator, inputs.draw(count, seed, labels), seed, {}))
 
 
 class LabelEcho(torch.nn.Module):

@@ -34,14 +34,14 @@ def test_fakes_take_the_place_of_reals() -> None:
     asked: list[Any] = []
 
     class Game:
-        def draw_fakes(self, count: int, labels: Any, graph: bool) -> Any:
-            asked.append((count, labels, graph))
-            return type("Fakes", (), {"images": -torch.ones(count, 1, 2, 2)})
+        def draw_fakes(self, batch: gankit.Batch, graph: bool) -> Any:
+            asked.append((batch.labels, graph))
+            return type("Fakes", (), {"images": -torch.ones_like(batch.images)})
 
     torch.manual_seed(0)
     batch = gankit.Batch(torch.ones(2000, 1, 2, 2), labels)
     mixed = APA(p=0.3, target=None).replace_reals(Game(), batch)
-    assert asked == [(2000, labels, False)]
+    assert asked == [(labels, False)]
     assert mixed.labels is labels
     assert torch.equal(mixed.images, mixed.images[:, :1, :1, :1].expand_as(mixed.images))
     assert (mixed.images[:, 0, 0, 0] == -1).double().mean().item() == pytest.approx(0.3, abs=0.04)

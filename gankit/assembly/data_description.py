@@ -1,0 +1,84 @@
+"""The data of a run in the manifest of its checkpoints, and the items of it that samples are generated for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..data.image_cache import StreamedSource
+from ..data.loader import Loader
+from ..data.resize import to_float
+from ..injection import forward_names
+from ..interfaces import DataSpec, ImageSpec, VectorSpec
+from ..interfaces.data_spec import IMAGE, LABEL
+from ..runs.sampling_items import MAX_ITEMS
+
+BOUNDS = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
+MAX_FIELDS, MAX_VECTOR = 100, 1_000_000
+
+
+def describe_data(data: DataSpec) -> dict[str, Any]:
+    """The entries ``image`` and, if there are further fields, ``fields`` of a manifest."""
+    fields = {name: _describe(spec) for name, spec in data.items() if name != IMAGE}
+    return {"image": _describe(data.image)} | ({"fields": fields} if fields else {})
+
+
+def read_data(manifest: Mapping[str, Any]) -> DataSpec:
+    """The data that `describe_data` has described. Raises: ValueError, TypeError, KeyError: the entries are invalid."""
+    fields = manifest.get("fields", {})
+    if not isinstance(fields, Mapping) or len(fields) > MAX_FIELDS:
+        raise ValueError("fields are not a mapping of a few names")
+    image = _read(manifest["image"])
+    if not isinstance(image, ImageSpec):
+        raise ValueError("image is not the description of images")
+    specs: dict[str, Any] = {str(name): _read(description) for name, description in fields.items()}
+    return DataSpec(image=image, **specs)
+
+
+def conditions_of(generator: nn.Module, data: DataSpec) -> dict[str, str]:
+    """The fields of real items that a sample needs: their names in the data, by the generator's own names for them."""
+    names = forward_names("generator", generator, [*data.fields])
+    wanted = {name: name for name in names if name in data.fields or name == IMAGE}
+    return wanted | ({"labels": LABEL} if data.label is not None else {})
+
+
+def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader) -> dict[str, Tensor]:
+    """The fields that samples are generated for, each [m ...]: of held-out data, or of the first items of training.
+
+    A dataset may have a method ``held_out()``, which returns a prepared dataset of the same kind.
+    """
+    wanted = conditions_of(generator, data)
+    if not wanted:
+        return {}
+    source: Any = loader.source
+    order = loader.order.at(0, min(MAX_ITEMS, loader.count)).indices
+    if hasattr(loader.dataset, "held_out"):
+        held_out = loader.dataset.held_out()
+        source, order = StreamedSource(held_out, data, loader.settings.fit), order[order < len(held_out)]
+    items = source.read(order, [*wanted.values()])
+    found = {name: items[field].cpu() for name, field in wanted.items()}
+    return {name: to_float(values) if values.dim() == 4 else values.float() for name, values in found.items()}
+
+
+def _describe(spec: ImageSpec | VectorSpec) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spec).items() if name != "scale"}
+
+
+def _read(description: Any) -> ImageSpec | VectorSpec:
+    """A spec from an untrusted file. Raises: ValueError or TypeError: it is invalid."""
+    if isinstance(description, Mapping) and set(description) == {"size"}:
+        size = description["size"]
+        if type(size) is not int or not 1 <= size <= MAX_VECTOR:
+            raise ValueError(f"a vector has the size {size!r}, not 1 to {MAX_VECTOR}")
+        return VectorSpec(size)
+    spec = ImageSpec(**description)
+    for name, (low, high) in BOUNDS.items():
+        value = getattr(spec, name)
+        if not isinstance(value, int) or not low <= value <= high:
+            raise ValueError(f"image.{name} is {value!r}, not {low} to {high}")
+    if spec.scale != 1:
+        raise ValueError(f"image.scale is {spec.scale!r}, not 1")
+    return spec

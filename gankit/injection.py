@@ -1,0 +1,83 @@
+"""Which values gankit passes to a constructor or network: those that its positional parameters name, as in pytest."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter
+from typing import Any
+
+from .messages import did_you_mean, truncate
+
+POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def argument_names(
+    function: Callable[..., Any], known: Sequence[str], by_position: Sequence[str], what: str, first: str | None = None
+) -> tuple[str, ...]:
+    """The names of the values for the positional parameters of a function, in their order.
+
+    If all parameters have known names, each receives the value of its name. If none has, they receive the values
+    ``by_position``, so that code from elsewhere works unchanged; so do parameters that are known in part, but all at
+    their own position.
+
+    Args:
+        function: a class, function or bound method.
+        known: the names of all values.
+        by_position: those that a function with other names receives. It may take fewer.
+        what: the function in messages, such as ``MyGenerator.forward``.
+        first: the value of the first parameter, whatever its name.
+
+    Raises:
+        ValueError: the function mixes known and unknown names, or needs more values.
+    """
+    try:
+        parameters = [*inspect.signature(function).parameters.values()]
+    except (TypeError, ValueError):  # of some functions that are not written in Python
+        return tuple(by_position)
+    if any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
+        return tuple(by_position)
+    positional = [parameter for parameter in parameters if parameter.kind in POSITIONAL]
+    names = [parameter.name for parameter in positional]
+    if first is not None and names:
+        names[0] = first
+    if all(name in known for name in names) and len(set(names)) == len(names):
+        return tuple(names)
+    required = [parameter for parameter in positional if parameter.default is Parameter.empty]
+    fits = all(name not in known or name == value for name, value in zip(names, by_position, strict=False))
+    beyond = names[len(by_position) :]
+    if fits and len(required) <= len(by_position) and not any(name in known for name in beyond):
+        return tuple(by_position[: len(names)])
+    unknown = next((name for name in names if name not in known), names[-1])
+    own = truncate(", ".join(map(str, names)))
+    raise ValueError(
+        f"{what}({own}) asks for {unknown!r}{did_you_mean(unknown, known)}; gankit passes {', '.join(known)} by "
+        f"name, or ({', '.join(by_position)}) by position; put other parameters after a '*'"
+    )
+
+
+def select_arguments(names: Sequence[str], values: Mapping[str, Any]) -> list[Any]:
+    """The values of these names, in their order."""
+    return [values[name] for name in names]
+
+
+def network_context(data: Any, latent_dim: int) -> dict[str, Any]:
+    """The values for the constructors of networks and augmentations: ``image``, ``latent_dim`` and ``data``."""
+    return {"image": data.image, "latent_dim": latent_dim, "data": data}
+
+
+def forward_names(player: str, network: Any, fields: Sequence[str] = ()) -> tuple[str, ...]:
+    """The names of the values for ``forward`` of G or D, in their order.
+
+    Args:
+        player: ``generator`` or ``discriminator``.
+        network: the module.
+        fields: the names of the further fields of the data.
+
+    Raises:
+        ValueError: it asks for something that does not exist.
+    """
+    first = "z" if player == "generator" else "images"
+    known, by_position = (first, "labels", "image", *fields), (first, "labels")
+    what = f"{type(network).__name__}.forward"
+    return argument_names(network.forward, known, by_position, what, None if first == "z" else first)

@@ -1,0 +1,63 @@
+"""The fields of real items that samples of a run are generated for, kept so that sampling needs no dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..data.resize import to_float, to_uint8
+from ..errors import CheckpointError, GankitError
+from ..files import output_file, read_failure
+from ..messages import one_line
+from .file_names import INPUTS
+
+MAX_ITEMS = 256
+
+
+def save_items(directory: Path, items: Mapping[str, Tensor]) -> None:
+    """Write ``inputs.safetensors`` of a run directory: images as uint8 and vectors as fp32.
+
+    Raises:
+        GankitError: the file cannot be written.
+    """
+    stored = {name: to_uint8(values) if values.dim() == 4 else values for name, values in items.items()}
+    try:
+        with output_file(directory / INPUTS) as temporary:
+            save_file({name: values.contiguous() for name, values in stored.items()}, temporary)
+    except SafetensorError as error:
+        raise GankitError(f"{directory / INPUTS}: cannot be written: {one_line(error)}") from None
+
+
+def load_items(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:
+    """Read the fields that a generator asks for, each [m ...]: images [m c h w] in [-1, 1], vectors [m v].
+
+    Args:
+        directory: of the run.
+        shapes: of one item of each field.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or has other fields.
+    """
+    path = directory / INPUTS
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # not a mapping
+            counts = {shape[0] for shape in found.values() if shape}
+            fits = all(tuple(found.get(name, ())[1:]) == shape for name, shape in shapes.items())
+            if not fits or len(counts) != 1 or not 0 < counts.pop() <= MAX_ITEMS:
+                raise CheckpointError(f"{path}: does not have the fields {', '.join(shapes)} that the generator needs")
+            tensors = {name: file.get_tensor(name) for name in shapes}
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}: is missing, and the generator needs the fields {', '.join(shapes)} in it; keep the checkpoint in "
+            "its run directory"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(read_failure(path, error)) from None
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: cannot be read: {one_line(error)}") from None
+    return {name: to_float(values) if values.dim() == 4 else values.float() for name, values in tensors.items()}
