@@ -81,7 +81,7 @@ class TestSchema:
 
         registry.add("f", factory)
         entry = registry.get("f")
-        assert entry.build(entry.schema.model_validate({"scale": 3}), 7) == (7, 3.0)
+        assert entry.build(entry.schema.model_validate({"scale": 3}), dim=7) == (7, 3.0)
 
     def test_kinds_of_factories(self):
         registry = Registry("losses")

@@ -54,8 +54,7 @@ def try_discriminator(build: Build, data: DataSpec) -> Any:
     discriminator = build_on_meta(build)
     names = forward_names("discriminator", discriminator, [*data.fields])
     ComputeMode.declared_by(discriminator)
-    images = torch.zeros(shape_of_two(data.image))
-    output = _run(lambda: discriminator(*_arguments(names, data, images=images)))
+    output = _run(lambda: discriminator(*_arguments(names, data, images=torch.zeros(shape_of_two(data.image)))))
     require_logits(output)
     return output
 

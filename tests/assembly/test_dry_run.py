@@ -67,7 +67,7 @@ def test_large_networks_and_images_are_never_allocated():
     script = """
     import resource, sys, torch
     from torch import nn
-    from gankit import ImageSpec
+    from gankit import DataSpec, ImageSpec
     from gankit.assembly.dry_run import try_discriminator
 
     class Large(nn.Module):
@@ -81,7 +81,7 @@ def test_large_networks_and_images_are_never_allocated():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     before = peak()
-    try_discriminator(Large, gankit.DataSpec(image=ImageSpec(2**14, 2**14, 3)))
+    try_discriminator(Large, DataSpec(image=ImageSpec(2**14, 2**14, 3)))
     print(peak() - before < 2**30)
     """
     command = [sys.executable, "-c", textwrap.dedent(script)]

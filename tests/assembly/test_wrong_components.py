@@ -57,9 +57,10 @@ def raises(*args):
 
 
 CALLS = [
-    ("generators", generator(images), "generator: Network.forward(z) cannot be called as forward(z, labels), as gankit calls it: too many positional arguments; make it accept (z, labels)"),
-    ("generators", generator(lambda self, z, y, extra: images(self, z)), "missing a required argument: 'extra'"),
-    ("discriminators", discriminator(logits), "discriminator: Network.forward(x) cannot be called as forward(images, labels)"),
+    ("generators", generator(lambda self, z, y, extra: images(self, z)), "generator: Network.forward(z, y, extra) asks for 'y'"),
+    ("generators", generator(lambda self, z, labels, sources: images(self, z)), "asks for 'sources'; known: image, labels, z; gankit passes z, labels, image by name, or (z, labels) by position; put other parameters after a '*'"),
+    ("generators", generator(lambda self, label, z: images(self, z)), "asks for 'label'; did you mean 'labels'?"),
+    ("discriminators", discriminator(lambda self, x, y, extra: logits(self, x)), "discriminator: Network.forward(images, y, extra) asks for 'y'"),
     ("discriminators", lambda image: nn.Module(), "discriminator: Module lacks `forward`"),
     ("augmentations", augmentation(lambda self: None), "augmentations.0: Network.forward() cannot be called as forward(images)"),
     ("losses", other(discriminator=lambda self, real, fake: 0, generator=mean), "loss: Mine.discriminator(real, fake) cannot be called as discriminator(turn)"),
@@ -101,6 +102,11 @@ OPTIMIZERS = [
 ]  # fmt: skip
 
 RIGHT = [
+    ("generators", generator(images)),
+    ("generators", generator(lambda self, noise, y: images(self, noise))),
+    ("generators", lambda data, latent_dim: Network(latent_dim, 3 * data.image.height * data.image.width, images)),
+    ("discriminators", discriminator(logits)),
+    ("discriminators", discriminator(lambda self, x, image: logits(self, x - image))),
     ("generators", generator(lambda self, z, labels=None: images(self, z))),
     ("discriminators", discriminator(lambda self, x, labels=None: {"logits": logits(self, x), "out": x})),
     ("augmentations", augmentation(lambda self, x: x * 2)),

@@ -152,7 +152,7 @@ def test_schema() -> None:
     assert (params.policy, params.p, params.target) == (("blit", "geom", "color"), 0, 0.6)  # type: ignore[attr-defined]
     assert (params.speed, params.interval) == (500_000, 4)  # type: ignore[attr-defined]
     built = entry.build(
-        entry.schema.model_validate({"policy": ["cutout"], "target": None, "p": 0.3}), gankit.ImageSpec(8, 8, 3)
+        entry.schema.model_validate({"policy": ["cutout"], "target": None, "p": 0.3}), image=gankit.ImageSpec(8, 8, 3)
     )
     assert "cutout; fixed" in repr(built)
     wrong: Any

@@ -224,7 +224,7 @@ def test_schema() -> None:
     gankit_augment.register(registries)
     entry = registries.augmentations.get("diffaugment")
     assert entry.schema().policy == ALL  # type: ignore[attr-defined]
-    built = entry.build(entry.schema.model_validate({"policy": ["cutout", "color"]}), SPECS[0])
+    built = entry.build(entry.schema.model_validate({"policy": ["cutout", "color"]}), image=SPECS[0])
     assert built.policy == ("cutout", "color")
     assert "cutout, color" in repr(built)
     for wrong in ([], ["colour"], "color"):

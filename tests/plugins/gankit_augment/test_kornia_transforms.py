@@ -165,7 +165,7 @@ def test_schema() -> None:
     items = [{"name": "RandomHorizontalFlip", "p": 0.5}, {"name": "RandomAffine", "degrees": [-5, 5]}]
     params = entry.schema.model_validate({"transforms": items})
     assert params.model_dump(mode="json") == {"transforms": items}
-    assert [type(t).__name__ for t in entry.build(params, SPEC).transforms] == [item["name"] for item in items]
+    assert [type(t).__name__ for t in entry.build(params, image=SPEC).transforms] == [item["name"] for item in items]
     for wrong in ([], [{"p": 0.5}], [{"name": 3}], {}):
         with pytest.raises(ValidationError, match="transforms"):
             entry.schema.model_validate({"transforms": wrong})
