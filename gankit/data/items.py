@@ -117,7 +117,7 @@ def _as_mapping(item: Any, spec: DataSpec, has_classes: bool, where: str) -> dic
         return dict(zip((IMAGE, LABEL), item, strict=True))
     if not has_classes and spec.label is None and isinstance(item, (Tensor, np.ndarray, Image.Image)):
         return {IMAGE: item}
-    expected = "(image, label)" if has_classes else "(image, label), or the image alone as there are no classes"
+    expected = "(image, label)" if has_classes else "(image, label) or only the image (the dataset has no classes)"
     raise DataError(f"{where} is {describe_value(item)}; expected {expected}")
 
 
@@ -158,7 +158,7 @@ def _as_label(label: Any, has_classes: bool, where: str) -> Tensor:
         return torch.tensor(0)
     number = torch.as_tensor(label) if isinstance(label, (int, np.integer, np.ndarray, Tensor)) else torch.tensor(0.5)
     if number.ndim or number.is_floating_point() or number.is_complex():
-        expected = "the number of a class, as an int" if has_classes else "an int or None, as there are no classes"
+        expected = "a class index, as an int" if has_classes else "an int or None (the dataset has no classes)"
         raise DataError(f"the label of {where} is {describe_value(label)}; expected {expected}")
     return number.long()
 
