@@ -25,7 +25,7 @@ from ..registry import Registries, Selected
 from ..training.callbacks import Callbacks
 from .dry_run import (
     NotTriedError,
-    batch_of_two,
+    labels_of_two,
     try_augmentation,
     try_discriminator,
     try_generator,
@@ -164,7 +164,7 @@ def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:
     _with_after(latent, {"sample": ("n", "labels", "generator")}, "latent")
     random = torch.Generator()
     with preserved_random_state():
-        latents = latent.sample(2, batch_of_two(data).labels, random)
+        latents = latent.sample(2, labels_of_two(data), random)
     require_latents(latents, 2, random.device)
     if latents.shape[1:] != (dim,):
         raise ValueError(

@@ -17,7 +17,7 @@ from ..device.seeding import preserved_random_state
 from ..game.outputs import heads_of
 from ..injection import forward_names, select_arguments
 from ..interfaces import Batch, DataSpec, ImageSpec
-from ..interfaces.data_spec import IMAGE, LABEL
+from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 
 MAX_PARAMETERS = 100_000_000_000
@@ -102,17 +102,19 @@ def shape_of_two(image: ImageSpec) -> tuple[int, int, int, int]:
 
 
 def batch_of_two(data: DataSpec, device: torch.device | None = None, dtype: torch.dtype = torch.float32) -> Batch:
-    """Two items of the data, of zeros. Without classes and vectors of labels, its labels are None."""
-    tensors = {
-        name: torch.zeros(
-            shape_of_two(field) if isinstance(field, ImageSpec) else (2, field.size), device=device, dtype=dtype
-        )
-        for name, field in data.items()
-    }
-    labels = tensors.pop(LABEL, None)
-    if data.image.classes:
-        labels = torch.zeros(2, dtype=torch.int64, device=device)
-    return Batch(tensors.pop(IMAGE), labels, tensors)
+    """Two items of the data, of zeros."""
+    shapes = {name: (2, *data.shape_of(name)) for name in (IMAGE, *data.fields)}
+    tensors = {name: torch.zeros(shape, device=device, dtype=dtype) for name, shape in shapes.items()}
+    return Batch(tensors.pop(IMAGE), labels_of_two(data, device, dtype), tensors)
+
+
+def labels_of_two(
+    data: DataSpec, device: torch.device | None = None, dtype: torch.dtype = torch.float32
+) -> Tensor | None:
+    """Labels of two items; None without classes and vectors of labels."""
+    if data.label is not None:
+        return torch.zeros(2, data.label.size, device=device, dtype=dtype)
+    return torch.zeros(2, dtype=torch.int64, device=device) if data.image.classes else None
 
 
 def _arguments(names: Sequence[str], data: DataSpec, **inputs: Tensor) -> list[Any]:
