@@ -13,13 +13,18 @@ POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def argument_names(
-    function: Callable[..., Any], known: Sequence[str], by_position: Sequence[str], what: str, first: str | None = None
+    function: Callable[..., Any],
+    known: Sequence[str],
+    by_position: Sequence[str],
+    what: str,
+    first: str | None = None,
+    strict: bool = False,
 ) -> tuple[str, ...]:
     """The names of the values for the positional parameters of a function, in their order.
 
     If all parameters have known names, each receives the value of its name. If none has, they receive the values
-    ``by_position``, so that code from elsewhere works unchanged; so do parameters that are known in part, but all at
-    their own position.
+    ``by_position``, so that code from elsewhere works unchanged. Unless ``strict`` is set, so do parameters of which
+    some have known names, if these are at their own position.
 
     Args:
         function: a class, function or bound method.
@@ -27,6 +32,7 @@ def argument_names(
         by_position: those that a function with other names receives. It may take fewer.
         what: the function in messages, such as ``MyGenerator.forward``.
         first: the value of the first parameter, whatever its name.
+        strict: whether a function may not mix known and unknown names.
 
     Raises:
         ValueError: the function mixes known and unknown names, or needs more values.
@@ -44,7 +50,9 @@ def argument_names(
     if all(name in known for name in names) and len(set(names)) == len(names):
         return tuple(names)
     required = [parameter for parameter in positional if parameter.default is Parameter.empty]
-    fits = all(name not in known or name == value for name, value in zip(names, by_position, strict=False))
+    others = names if first is None else names[1:]
+    fits = not strict or not any(name in known for name in others)
+    fits &= all(name not in known or name == value for name, value in zip(names, by_position, strict=False))
     beyond = names[len(by_position) :]
     if fits and len(required) <= len(by_position) and not any(name in known for name in beyond):
         return tuple(by_position[: len(names)])
@@ -80,4 +88,4 @@ def forward_names(player: str, network: Any, fields: Sequence[str] = ()) -> tupl
     first = "z" if player == "generator" else "images"
     known, by_position = (first, "labels", "image", *fields), (first, "labels")
     what = f"{type(network).__name__}.forward"
-    return argument_names(network.forward, known, by_position, what, None if first == "z" else first)
+    return argument_names(network.forward, known, by_position, what, None if first == "z" else first, bool(fields))

@@ -15,11 +15,12 @@ import torch
 import gankit
 
 WORLD = Path(__file__).parent / "small_world.py"
+PAIRS = Path(__file__).parent.parent / "paired_plugin.py"
 
 
 def play(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
     """Weights, buffers, gradients left behind, and figures after ``steps`` steps."""
-    runtime = gankit.Runtime(plugins=[WORLD])
+    runtime = gankit.Runtime(plugins=[WORLD, PAIRS])
     parsed = gankit.Recipe.parse(recipe)
     trainer = runtime.assemble(parsed)
     figures = []

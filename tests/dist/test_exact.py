@@ -51,6 +51,14 @@ GAMES: dict[str, dict[str, Any]] = {
             {"name": "consistency", "fake_weight": 2.0},
         ],
     },
+    "fields of the data": {
+        "dataset": {"name": "pairs", "independent": ["place"]},
+        "loader": {"batch_size": 8, "flip": True},
+        "generator": "enlarge",
+        "discriminator": "compare",
+        "regularizers": ["l1", {"name": "r1", "interval": 2}],
+        "train": BASE["train"] | {"microbatch": 3},
+    },
     "adaptive": {
         # p moves and is compared, but stays so small that nothing is cut out, which each process draws for itself
         "augmentations": [{"name": "ada", "policy": ["cutout"], "target": -0.9, "speed": 1e9, "interval": 2}],
