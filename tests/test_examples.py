@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 import gankit
-from gankit.testing import check_discriminator, check_generator
+from gankit.testing import check_dataset, check_discriminator, check_generator
 
 ROOT = Path(__file__).parents[1]
 
@@ -114,6 +115,44 @@ def test_sampling_in_python(plugins, capsys):
     assert "['contrast']" in capsys.readouterr().out
     with pytest.raises(gankit.CheckpointError, match=r"my_networks.py"):
         gankit.load_generator("results/mine")
+
+
+def test_a_paired_dataset_with_its_networks(checkout):
+    """The documented plugin and recipe train on a folder of pictures, and samples are colorized ones."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (source,) = (block for block in python_blocks("data.md") if "class Colorize" in block)
+    (checkout / "my_pairs.py").write_text(source)
+    (recipe,) = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.S | re.M)
+    (checkout / "colorize.yaml").write_text(recipe)
+    pictures = checkout / "data/pictures"
+    pictures.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 3, 4, 3), dtype=np.uint8)
+    for number, picture in enumerate(pixels):
+        Image.fromarray(picture).resize((40, 30)).save(pictures / f"{number}.png")
+    runtime = gankit.Runtime(plugins=["my_pairs.py"])
+    small = ["image.size=16", "train.steps=3", "loader.batch_size=4", "callbacks=[checkpoint]", "generator.width=4"]
+    trainer = runtime.assemble(runtime.load_checked("colorize.yaml", small), "results/colorize")
+    trainer.fit()
+    assert trainer.ending == "done"
+    assert runtime.load_generator("results/colorize").sample(3).shape == (3, 3, 16, 16)
+    check_dataset(runtime.registries.datasets.get("gray").factory(path=pictures))
+
+
+def test_a_dataset_of_torchvision():
+    """The documented factory is accepted; its data cannot be downloaded here."""
+    (source,) = (block for block in python_blocks("data.md") if "FashionMNIST" in block)
+    module = ModuleType("fashion")
+    exec(source, vars(module))
+    entry = gankit.Runtime(plugins=[module]).registries.datasets.get("fashion")
+    assert entry.schema().train is True
+
+
+def test_all_that_a_dataset_may_have_is_documented():
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    interface = gankit.Dataset.__doc__ or ""
+    optional = set(re.findall(r"^ +- ``(\w+)", interface, flags=re.M))
+    assert documented(text) >= optional
+    assert len(optional) >= 9
 
 
 def documented(rows: str) -> set[str]:

@@ -54,9 +54,9 @@ def require_equal(one, other, tolerance=0.0):
 
 def test_networks_receive_what_they_ask_for(assemble):
     trainer = assemble()
-    seen = {}
-    for name, network in trainer.state.networks().items():
-        network.register_forward_pre_hook(lambda _, args, own=seen.setdefault(name, []): own.append(args))
+    seen = {"generator": [], "discriminator": []}
+    trainer.state.generator.register_forward_pre_hook(lambda _, args: seen["generator"].append(args))
+    trainer.state.discriminator.register_forward_pre_hook(lambda _, args: seen["discriminator"].append(args))
     batch = trainer.setup.loader.at(0, 8)
     trainer.step()
     assert [tuple(value.shape) for value in seen["generator"][0]] == [(8, 3, 4, 4), (8, 2)]
