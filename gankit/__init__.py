@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from .files import data_root as data_root
     from .files import flush_to_disk as flush_to_disk
     from .files import whole_file as whole_file
-    from .game.adversarial import adversarial_step as adversarial_step
-    from .game.adversarial import take_turn as take_turn
     from .game.freezing import frozen as frozen
+    from .game.game import Adversarial as Adversarial
+    from .game.game import Game as Game
     from .game.outputs import all_logits as all_logits
     from .game.outputs import heads_of as heads_of
     from .hookspecs import hookimpl as hookimpl
@@ -106,8 +106,8 @@ _NAMES_BY_MODULE = {
     "evaluation.request": "Request",
     "events": "Evaluated Event Finding Notice Recovered",
     "files": "data_root flush_to_disk whole_file",
-    "game.adversarial": "adversarial_step take_turn",
     "game.freezing": "frozen",
+    "game.game": "Adversarial Game",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
     "interfaces": "Augmentation Batch Callback DataDescription DataSpec Dataset Discriminator Features GAME_KEYS "

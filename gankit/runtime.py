@@ -26,7 +26,7 @@ from .assembly.selection import select_all, with_defaults
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .events import Event
-from .game.adversarial import Adversarial
+from .game.game import Adversarial
 from .interfaces import Report, no_report
 from .plugin_loader import PluginLoader
 from .recipe.checked_recipe import CheckedRecipe

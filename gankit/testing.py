@@ -22,8 +22,8 @@ from .data.resize import resize
 from .device.engine import Engine
 from .distributed.processes import Processes
 from .errors import DataError, GankitError
-from .game.game import Fakes, Game
 from .game.outputs import heads_of
+from .game.step_context import Fakes, StepContext
 from .game.turn import PlayerTurn
 from .interfaces import PLAYERS, Batch, ImageSpec, Player, no_report
 from .interfaces.data_spec import LABEL
@@ -82,7 +82,7 @@ def make_turn(
         _require(rows is None or len(rows) == len(real), f"{name} are {described(rows)} for {len(real)} real images")
     latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.randn(n, z.shape[1], generator=generator))
     loss: Any = SimpleNamespace(discriminator=lambda turn: torch.zeros(()), generator=lambda turn: torch.zeros(()))
-    game = Game(
+    game = StepContext(
         generator=_module(generator),
         discriminator=_module(discriminator),
         latent=latent,

@@ -138,6 +138,30 @@ def test_a_paired_dataset_with_its_networks(checkout):
     check_dataset(runtime.registries.datasets.get("gray").factory(path=pictures))
 
 
+def test_a_game_of_ones_own(plugins, checkout):
+    """The documented game trains, in one piece and in microbatches to the same weights; its term needs labels."""
+    (source,) = python_blocks("games.md")
+    (checkout / "my_game.py").write_text(source)
+    runtime = gankit.Runtime(plugins=[*plugins, "my_game.py"])
+    small = [*SMALL, "callbacks=[]", "train.game=matching_aware", "train.precision=fp32"]
+    runs = {}
+    for name, more in (("whole", []), ("parts", ["train.microbatch=3"])):
+        recipe = runtime.load("recipes/quickstart.yaml", [*small, "conditional=true", *more])
+        runs[name] = runtime.assemble(recipe)
+        scalars = [runs[name].step() for _ in range(3)]
+        assert {"discriminator_loss", "wrong_labels", "generator_loss"} <= set(scalars[0])
+    for whole, parts in zip(*(run.state.discriminator.parameters() for run in runs.values()), strict=True):
+        torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-4)
+    with pytest.raises(gankit.GankitError, match="needs labels: set conditional: true"):
+        runtime.assemble(runtime.load("recipes/quickstart.yaml", small)).step()
+
+
+def test_all_that_a_game_may_use_is_documented():
+    text = (ROOT / "docs/games.md").read_text(encoding="utf-8")
+    internal = {"context", "join", "play", "step"}
+    assert documented(text) >= {name for name in vars(gankit.Game) if not name.startswith("_")} - internal
+
+
 def test_a_dataset_of_torchvision():
     """The documented factory is accepted; its data cannot be downloaded here."""
     (source,) = (block for block in python_blocks("data.md") if "FashionMNIST" in block)

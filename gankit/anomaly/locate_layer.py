@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..distributed.processes import Processes
-from ..game.game import Game
+from ..game.step_context import StepContext
 from ..interfaces import PLAYERS, Scalars, State
 
 
@@ -49,7 +49,7 @@ class NonFiniteFoundError(Exception):
 
 
 @contextmanager
-def checking_every_layer(game: Game, state: State) -> Iterator[Callable[[Scalars], None]]:
+def checking_every_layer(game: StepContext, state: State) -> Iterator[Callable[[Scalars], None]]:
     """Check every layer inside the block, which is slow. Compiled networks run eagerly in the meantime.
 
     With several processes, all of them stop at the next point that every process reaches.

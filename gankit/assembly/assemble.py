@@ -20,7 +20,7 @@ from ..distributed.join import join_processes
 from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
-from ..game.game import Game
+from ..game.step_context import StepContext
 from ..injection import network_context
 from ..interfaces import PLAYERS, DataDescription, Dataset, DataSpec, Player, Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
@@ -99,6 +99,8 @@ def assemble_setup(
     set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
+    game = _game(recipe, networks, trials.modes, named, engine, processes, [*spec.fields])
+    game.rules.join(game, state)
     items = items_for_sampling(networks["generator"], spec, loader)
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
@@ -112,7 +114,7 @@ def assemble_setup(
         loader=loader,
         engine=engine,
         processes=processes,
-        game=_game(recipe, networks, trials.modes, named, engine, processes, [*spec.fields]),
+        game=game,
         state=state,
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
@@ -163,9 +165,9 @@ def _game(
     engine: Engine,
     processes: Processes,
     fields: Sequence[str],
-) -> Game:
+) -> StepContext:
     mode = modes["discriminator"]
-    return Game(
+    return StepContext(
         **networks,
         latent=named["latent"],
         loss=named["loss"],

@@ -12,6 +12,7 @@ from ..calls import described, require_attributes, require_call, require_methods
 from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..device.seeding import preserved_random_state
 from ..errors import GankitError, Problem, RecipeError
+from ..game.game import Game
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
 from ..injection import network_context
@@ -131,7 +132,12 @@ def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
         ValueError: the component is not a game.
     """
     recipe, game = checked.recipe, checked.build(("train", "game"))
-    _with_after(game, {"step": ("game", "batches", "state")}, "game")
+    if not isinstance(game, Game):
+        raise ValueError(
+            f"{type(game).__name__} is not a gankit.Game: make it a subclass with step(self), which takes batches from "
+            "self.next_batch() and updates a player by self.update(player, batch)"
+        )
+    _with_after(game, {"step": (), "terms": TURN}, "game")
     honours = getattr(game, "honours", ())
     unknown = [key for key in honours if key not in GAME_KEYS] if isinstance(honours, (tuple, list)) else [honours]
     if unknown:

@@ -12,15 +12,15 @@ from torch import Tensor
 
 from ..interfaces import Batch, DiscriminatorOutput
 from .compiled_networks import Buffers, CompiledNetworks
-from .game import Game
 from .outputs import total_of_logits
+from .step_context import StepContext
 
 Side = Literal["real", "fake"]
 """The two batches of a turn, whose outputs of D are computed once."""
 
 
 def discriminator_of_turn(
-    game: Game, batch: Batch, *, loss: bool, penalties: bool
+    game: StepContext, batch: Batch, *, loss: bool, penalties: bool
 ) -> EagerDiscriminator | CompiledDiscriminator:
     """D as a turn on this batch runs it; ``loss`` and ``penalties`` say what the turn computes."""
     if game.compiled is None:
@@ -35,7 +35,7 @@ class EagerDiscriminator:
         outputs: D's outputs for the turn's own batches that have been computed.
     """
 
-    def __init__(self, game: Game, batch: Batch) -> None:
+    def __init__(self, game: StepContext, batch: Batch) -> None:
         self.outputs: dict[Side, DiscriminatorOutput] = {}
         self._game, self._batch = game, batch
 
@@ -70,7 +70,9 @@ class CompiledDiscriminator(EagerDiscriminator):
     run D eagerly, and so do turns with penalties whose gradient cannot be compiled.
     """
 
-    def __init__(self, game: Game, batch: Batch, compiled: CompiledNetworks, loss: bool, penalties: bool) -> None:
+    def __init__(
+        self, game: StepContext, batch: Batch, compiled: CompiledNetworks, loss: bool, penalties: bool
+    ) -> None:
         super().__init__(game, batch)
         self._compiled, self._loss, self._penalties = compiled, loss, penalties
         self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch

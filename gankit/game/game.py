@@ -1,139 +1,182 @@
-"""The networks and components that a training step works with.
-
-Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width, ``d`` latent dimensions.
-"""
+"""`gankit.Game`, the base class of training algorithms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
-from ..device.compute_mode import FASTEST, ComputeMode
-from ..device.engine import Engine
-from ..distributed.processes import Processes
-from ..injection import forward_names, select_arguments
-from ..interfaces import PLAYERS, Batch, DiscriminatorOutput, GameRules, Latent, Loss, Player
-from .compiled_networks import CompiledNetworks
-from .returned_values import require_latents
-
-PhaseHook = Callable[[str], None]
-"""Called at the end of each phase of a step with the phase's name, for profiling."""
+from ..errors import GankitError
+from ..interfaces import GAME_KEYS, Batch, Player, Scalars, State, Turn
+from .freezing import frozen
+from .lazy_regularization import due_regularizers, interval_of
+from .step_context import Fakes, StepContext
+from .update import Terms, regularizer_terms, turn_terms, update
 
 
-class Fakes(NamedTuple):
-    """Generated images [n c h w] in [-1, 1] and the latents [n d] they were generated from."""
-
-    images: Tensor
-    latents: Tensor
-
-
-@dataclass
 class Game:
-    """Everything a training step works with, except for its progress, which is in `gankit.State`.
+    """A training algorithm, chosen by ``train.game``. A subclass writes `step` with the services of this class.
+
+    The constructor has keyword-only parameters alone, which the recipe sets. ``gankit check`` calls it too; what only
+    training needs is created in `setup`.
+
+    Example:
+        >>> class TwoTurnsOfG(gankit.Game):
+        ...     def step(self):
+        ...         scalars = self.update("discriminator", self.next_batch())
+        ...         for _ in range(2):
+        ...             scalars |= self.update("generator", self.next_batch())
+        ...         return scalars
+
+    Optional: ``after(turn)``, as for a `Regularizer`; ``state_dict`` and ``load_state_dict``, for checkpoints.
 
     Attributes:
-        regularizers: by the name under which their value is reported.
-        augmentations: applied in this order to all images that D sees.
-        engine: how this process computes.
-        random: generator of the latents, seeded again for each step.
-        processes: the processes that share each batch.
-        discriminator_steps: D's turns per step.
-        fresh_fakes: generate new fakes for G's turn instead of using the last ones that D saw.
-        microbatch: the largest part of a batch that is computed at once; None for the whole batch.
-        clip_gradient: the maximum norm of a network's gradient; None for no clipping.
-        compiled: compiled networks, with ``train.compile``.
-        modes: how each network computes; a missing one computes in the fastest way.
-        rules: the registered game, which plays a step.
-        fields: the names of the further fields of the data, which networks may ask for.
-        end_phase: called at the end of each phase of a step.
+        honours: the keys of `GAME_KEYS` that have an effect in this game. ``gankit check`` refuses a recipe that sets
+            another one. `update` applies the first four.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
-    latent: Latent
-    loss: Loss
-    regularizers: dict[str, Any]
-    augmentations: Sequence[nn.Module]
-    engine: Engine
-    random: torch.Generator
-    processes: Processes
-    discriminator_steps: int = 1
-    fresh_fakes: bool = False
-    microbatch: int | None = None
-    clip_gradient: float | None = None
-    compiled: CompiledNetworks | None = None
-    modes: Mapping[Player, ComputeMode] = field(default_factory=dict)
-    rules: GameRules | None = None
-    fields: Sequence[str] = ()
-    end_phase: PhaseHook = lambda phase: None
+    honours: ClassVar[Sequence[str]] = ("regularizers", "augmentations", "train.microbatch", "train.clip_gradient")
 
-    def __post_init__(self) -> None:
-        self._names = {player: forward_names(player, getattr(self, player), self.fields) for player in PLAYERS}
+    _context: StepContext | None = None
+    _state: State | None = None
+    _batches: Iterator[Batch] | None = None
 
-    @contextmanager
-    def step_scope(self, seed: int, step: int) -> Iterator[None]:
-        """The random state and the settings of step number ``step``."""
-        compiled = nullcontext() if self.compiled is None else self.compiled.step()
-        with self.engine.step_scope(seed, step) as latent_seed, compiled:
-            self.random.manual_seed(latent_seed)
-            yield
+    def setup(self) -> None:
+        """Called once before training, when the networks exist: create teachers, pools and the like."""
 
-    def uncompiled(self) -> AbstractContextManager[None]:
-        """Run the networks eagerly inside the block, for code that hooks into their layers or counts operations."""
-        return nullcontext() if self.compiled is None else torch.compiler.set_stance("force_eager")
+    def step(self) -> Scalars:
+        """Run one training step, with one or more updates. Returns: its scalars by name, 0-d tensors."""
+        raise NotImplementedError(f"{type(self).__name__} lacks `step`")
 
-    def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
-        """Latents [n d] for this rank: its share of those that a single process would draw."""
-        processes = self.processes
-        total = count * processes.world_size
-        latents = self.latent.sample(total, processes.all_gather(labels), self.random)
-        require_latents(latents, total, self.random.device)
-        return processes.local_rows(latents).to(self.engine.dtype)
+    def terms(self, turn: Turn) -> Mapping[str, Tensor]:
+        """What a player minimizes in every turn: scalars by name, which are added.
 
-    def draw_uniform(self, count: int, *shape: int) -> Tensor:
-        """Uniform numbers [n *shape] in [0, 1) for this rank: its share of those that a single process would draw."""
-        rows = count * self.processes.world_size
-        device, dtype = self.random.device, self.engine.dtype
-        return self.processes.local_rows(torch.rand(rows, *shape, generator=self.random, device=device, dtype=dtype))
-
-    def draw_fakes(self, batch: Batch, graph: bool, latents: Tensor | None = None) -> Fakes:
-        """Fakes for the labels and fields of a batch, from ``latents`` or from new ones.
-
-        ``graph`` keeps the autograd graph, which G's turn needs.
+        By default, these are the loss (under ``generator_loss`` or ``discriminator_loss``) and the regularizers that
+        are due in every turn. Lazy regularizers run in any case.
         """
-        latents = self.draw_latents(len(batch.images), batch.labels) if latents is None else latents
-        with nullcontext() if graph else torch.no_grad():
-            return Fakes(self.run_generator(latents, batch), latents)
+        return turn_terms(self.context, self.state, turn)
 
-    def run_generator(self, latents: Tensor, batch: Batch) -> Tensor:
-        """G's images [n c h w] for the labels and fields of a batch, in fp32 at least."""
-        values = self.conditions("generator", batch, z=latents)
-        with self.engine.autocast(self.mode("generator")):
-            images = (self.compiled or self).generator(*values)
-        return images.to(self.engine.dtype)  # type: ignore[no-any-return]
+    def next_batch(self) -> Batch:
+        """The next batch of real images. Each batch counts towards ``state.images``."""
+        if self._batches is None:
+            raise GankitError(f"{type(self).__name__}.next_batch() is available in step() only")
+        return next(self._batches)
 
-    def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
-        """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly."""
-        mode = self.mode("discriminator")
-        with self.engine.autocast(mode):
-            return self.discriminator(*self.conditions("discriminator", batch, images=mode.in_layout(images)))
+    def draw_fakes(self, batch: Batch, graph: bool = True) -> Fakes:
+        """Generate an image for each item of a batch, for its labels and fields.
 
-    def conditions(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
-        """The arguments of a player's network: its inputs, and those of the batch's labels and fields it asks for."""
-        values = {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs}
-        return select_arguments(self._names[player], values)
+        Args:
+            batch: of real images.
+            graph: keep the autograd graph, which an update of G on these fakes needs.
 
-    def mode(self, player: Player) -> ComputeMode:
-        """How the player's network computes."""
-        return self.modes.get(player, FASTEST)
+        Returns:
+            The images [n c h w] and their latents [n d]. They may serve one update of D and then one of G.
+        """
+        return self.context.draw_fakes(batch, graph)
 
-    def augment(self, images: Tensor) -> Tensor:
-        """The images as D sees them. Turns call it in full precision: D could see the rounding errors of bf16."""
-        for augmentation in self.augmentations:
-            images = augmentation(images)
-        return images
+    def update(self, player: Player, batch: Batch, terms: Terms | None = None, fakes: Fakes | None = None) -> Scalars:
+        """One turn of a player: an optimizer step on its terms, then one for each lazy regularizer that is due.
+
+        This applies microbatches, precision, augmentations, clipping, averaging over processes and ``after(turn)``.
+
+        Args:
+            player: ``generator`` or ``discriminator``. The parameters of D are frozen in a turn of G.
+            batch: of real images.
+            terms: called with the turn in place of `terms`.
+            fakes: images of `draw_fakes` for this batch; None generates new ones for the turn.
+
+        Returns:
+            The value of each term and D's mean logits, as means over all processes.
+        """
+        context, state = self.context, self.state
+        joint, lazy = due_regularizers(context.regularizers, player, state.turns[player])
+        own = terms or self.terms
+        penalties = bool(joint) or terms is not None or type(self).terms is not Game.terms
+        with frozen(context.discriminator) if player == "generator" else nullcontext():
+            scalars = update(context, state, player, batch, own, fakes=fakes, penalties=penalties)
+            reusable = fakes if player == "discriminator" else None  # G's first update has freed the graph of its fakes
+            for name, regularizer in lazy.items():
+                scalars |= update(
+                    context,
+                    state,
+                    player,
+                    batch,
+                    regularizer_terms(name, regularizer),
+                    fakes=reusable,
+                    penalties=True,
+                    lazy_scale=interval_of(regularizer),
+                )
+        state.turns[player] += 1
+        return scalars
+
+    @property
+    def generator(self) -> nn.Module:
+        """The network G."""
+        return self.context.generator
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """The network D."""
+        return self.context.discriminator
+
+    @property
+    def discriminator_steps(self) -> int:
+        """``train.discriminator_steps``, for games that honour it."""
+        return self.context.discriminator_steps
+
+    @property
+    def shares_fakes(self) -> bool:
+        """Whether fakes of D's turn may serve G's turn too: not with ``train.fresh_fakes`` or ``train.microbatch``."""
+        return not self.context.fresh_fakes and self.context.microbatch is None
+
+    @property
+    def state(self) -> State:
+        """The networks, optimizers and counters of the run."""
+        if self._state is None:
+            raise GankitError(
+                f"{type(self).__name__} is not part of a run yet; use `setup` for what needs the networks"
+            )
+        return self._state
+
+    @property
+    def context(self) -> StepContext:
+        """Everything that a step works with."""
+        if self._context is None:
+            raise GankitError(
+                f"{type(self).__name__} is not part of a run yet; use `setup` for what needs the networks"
+            )
+        return self._context
+
+    def join(self, context: StepContext, state: State) -> None:
+        """Make the game part of a run. gankit calls this."""
+        self._context, self._state = context, state
+        self.setup()
+
+    def play(self, batches: Iterator[Batch]) -> Any:
+        """Run one step on these batches. gankit calls this."""
+        self._batches = batches
+        try:
+            return self.step()
+        finally:
+            self._batches = None
+
+
+class Adversarial(Game):
+    """The adversarial game (arXiv 1406.2661): ``discriminator_steps`` turns of D, then one turn of G.
+
+    The last fakes that D saw serve G's turn as well, which saves one forward of G.
+    """
+
+    honours = GAME_KEYS
+
+    def step(self) -> Scalars:
+        """One update of G."""
+        scalars: Scalars = {}
+        for turn in range(self.discriminator_steps):
+            batch = self.next_batch()
+            is_last = turn == self.discriminator_steps - 1
+            fakes = self.draw_fakes(batch) if is_last and self.shares_fakes else None
+            scalars |= self.update("discriminator", batch, fakes=fakes)
+        return scalars | self.update("generator", batch, fakes=fakes)

@@ -7,7 +7,7 @@ from copy import copy
 
 from torch import Tensor
 
-from .game import Game
+from .step_context import StepContext
 
 
 class BatchNoise:
@@ -21,9 +21,9 @@ class BatchNoise:
         labels: their labels [n], or None.
     """
 
-    def __init__(self, game: Game, count: int, labels: Tensor | None) -> None:
+    def __init__(self, game: StepContext, count: int, labels: Tensor | None) -> None:
         self._game, self._count, self._labels = game, count, labels
-        self._rows, self._uniform_calls = slice(None), 0
+        self._rows, self._calls = slice(None), 0
         self._drawn: dict[str, Tensor] = {}  # shared with the microbatches
 
     def microbatch(self, rows: slice) -> BatchNoise:
@@ -38,8 +38,13 @@ class BatchNoise:
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers [n *shape] in [0, 1), new ones in every call."""
-        self._uniform_calls += 1
-        return self._once(f"uniform {self._uniform_calls}", lambda: self._game.draw_uniform(self._count, *shape))
+        self._calls += 1
+        return self._once(f"uniform {self._calls}", lambda: self._game.draw_uniform(self._count, *shape))
+
+    def normal(self, *shape: int) -> Tensor:
+        """Normal numbers [n *shape], new ones in every call."""
+        self._calls += 1
+        return self._once(f"normal {self._calls}", lambda: self._game.draw_normal(self._count, *shape))
 
     def _once(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
         if name not in self._drawn:

@@ -29,6 +29,17 @@ def total_of_logits(output: DiscriminatorOutput) -> Tensor:
     return torch.stack([head.sum() for head in heads_of(output)]).sum()
 
 
+def in_full_precision(output: Any, dtype: torch.dtype) -> Any:
+    """Tensors, or containers of tensors, with every floating-point tensor in ``dtype``."""
+    if isinstance(output, Tensor):
+        return output.to(dtype) if output.is_floating_point() else output
+    if isinstance(output, Mapping):
+        return {key: in_full_precision(value, dtype) for key, value in output.items()}
+    if isinstance(output, (list, tuple)):
+        return [in_full_precision(value, dtype) for value in output]
+    return output
+
+
 def concatenate(values: list[Any]) -> Any:
     """Tensors, or containers of tensors, concatenated along the batch and detached."""
     first = values[0]

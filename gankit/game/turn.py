@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ..interfaces import Batch, DiscriminatorOutput, Player
+from ..device.compute_mode import FASTEST
+from ..interfaces import PLAYERS, Batch, DiscriminatorOutput, Player
 from .discriminator_calls import Side, discriminator_of_turn
-from .game import Fakes, Game
 from .noise import BatchNoise
-from .outputs import all_logits, concatenate, heads_of
+from .outputs import all_logits, concatenate, heads_of, in_full_precision
+from .step_context import Fakes, StepContext
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class PlayerTurn:
 
     def __init__(
         self,
-        game: Game,
+        game: StepContext,
         player: Player,
         batch: Batch,
         *,
@@ -101,6 +102,15 @@ class PlayerTurn:
 
     def uniform(self, *shape: int) -> Tensor:
         return self._noise.uniform(*shape)
+
+    def normal(self, *shape: int) -> Tensor:
+        return self._noise.normal(*shape)
+
+    def run(self, network: nn.Module, *inputs: Any) -> Any:
+        player = next((player for player in PLAYERS if network is getattr(self, player)), None)
+        with self.game.engine.autocast(FASTEST if player is None else self.game.mode(player)):
+            output = network(*inputs)
+        return in_full_precision(output, self.game.engine.dtype)
 
     def gradient(self, images: Tensor) -> Tensor:
         images = images if images.requires_grad else images.detach().requires_grad_()

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import GankitError
-from ..interfaces import Batch, Loss, Player, Scalars, State
+from ..interfaces import Batch, Loss, Player, Scalars, State, Turn
 from .discriminator_calls import Side
-from .game import Fakes, Game
-from .lazy_regularization import reported_name
+from .lazy_regularization import due_regularizers, reported_name
 from .noise import BatchNoise
 from .returned_values import require_gradient, require_scalars, require_term
+from .step_context import Fakes, StepContext
 from .turn import PlayerTurn
+
+Terms = Callable[[Any], Mapping[str, Tensor]]
+"""What a player minimizes in a turn: scalars by name."""
 
 PHASES: dict[Player, str] = {"discriminator": "D's turn", "generator": "G's turn"}
 OPTIMIZER = "optimizer"
@@ -23,25 +26,26 @@ SIDES: tuple[Side, ...] = ("real", "fake")
 
 
 def update(
-    game: Game,
+    game: StepContext,
     state: State,
     player: Player,
     batch: Batch,
+    terms: Terms,
     *,
     fakes: Fakes | None = None,
-    regularizers: dict[str, Any],
-    loss: bool = False,
-    scale: float = 1.0,
+    penalties: bool = True,
+    lazy_scale: float | None = None,
 ) -> Scalars:
     """One optimizer step of ``player``.
 
     Args:
         batch: the real images of this rank.
+        terms: called with each turn: what the player minimizes, scalars by name.
         fakes: images already generated for this batch, one for each real image; None generates them when they are
             needed.
-        regularizers: those that join the update, by name.
-        loss: whether the player's loss joins the update.
-        scale: the factor of the gradient, which is the interval of a lazy regularizer.
+        penalties: whether terms differentiate with respect to images. In D's turn, these then require gradients.
+        lazy_scale: the factor of the gradient for the update of a lazy regularizer, which is its interval. Such an
+            update reports no logits, and no ``after`` follows it.
 
     Returns:
         The value of each term and D's mean logits, as means over all ranks.
@@ -52,6 +56,7 @@ def update(
     network, optimizer = getattr(game, player), state.optimizers[player]
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
+    is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
     noise = BatchNoise(game, len(batch.images), batch.labels)
@@ -68,23 +73,17 @@ def update(
                 images_seen=state.images,
                 fakes=fakes if fakes is None or len(all_rows) == 1 else _rows_of(fakes, rows, len(batch.images)),
                 noise=noise.microbatch(rows),
-                loss=loss,
-                penalties=bool(regularizers),
+                loss=is_main,
+                penalties=penalties,
             )
-            # penalties go first: a compiled penalty computes the logits of its images as well
-            penalties = {
-                reported_name(name, regularizer, player): require_term(
-                    getattr(regularizer, player)(turn), regularizer, player
-                )
-                for name, regularizer in regularizers.items()
-            }
-            terms = ({f"{player}_loss": loss_over_heads(game.loss, turn)} if loss else {}) | penalties
-        total = torch.stack([*terms.values()]).sum()
-        require_gradient(total, list(terms), player)
+            found = require_scalars(terms(turn), "the terms of a turn")
+            values = {name: value.reshape(()) for name, value in found.items()}
+        total = torch.stack([*values.values()]).sum()
+        require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before
         keep_graph = fakes is not None and rows is not all_rows[-1]
         (total * (scale * share)).backward(inputs=parameters, retain_graph=keep_graph)
-        for name, value in (terms | (mean_logits(turn) if loss else {})).items():
+        for name, value in (values | (mean_logits(turn) if is_main else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)
     game.processes.average_gradients(parameters)
@@ -93,16 +92,37 @@ def update(
     game.end_phase(PHASES[player])
     optimizer.step()
     game.end_phase(OPTIMIZER)
-    if loss:
+    if is_main:
         sums |= call_after(game, turns)
     return game.processes.mean_scalars(sums, game.engine.dtype)
+
+
+def turn_terms(game: StepContext, state: State, turn: Any) -> Scalars:
+    """The loss of the turn's player, and its regularizers that are due in every turn."""
+    player: Player = turn.player
+    joint, _ = due_regularizers(game.regularizers, player, state.turns[player])
+    # penalties go first: a compiled penalty computes the logits of its images as well
+    penalties: Scalars = {}
+    for name, regularizer in joint.items():
+        penalties |= regularizer_terms(name, regularizer)(turn)
+    return {f"{player}_loss": loss_over_heads(game.loss, turn)} | penalties
+
+
+def regularizer_terms(name: str, regularizer: Any) -> Terms:
+    """The term of a regularizer, under the name that it is reported by."""
+
+    def terms(turn: Turn) -> Scalars:
+        value = getattr(regularizer, turn.player)(turn)
+        return {reported_name(name, regularizer, turn.player): require_term(value, regularizer, turn.player)}
+
+    return terms
 
 
 def _rows_of(fakes: Fakes, rows: slice, count: int) -> Fakes:
     """The fakes of a microbatch of ``count`` images. Raises: GankitError: there are more or fewer fakes than images."""
     if len(fakes.images) != count:
         raise GankitError(
-            f"take_turn received {len(fakes.images)} fakes for a batch of {count} images; train.microbatch splits both "
+            f"an update received {len(fakes.images)} fakes for a batch of {count} images; train.microbatch splits both "
             "alike: generate one fake for each image, or pass None"
         )
     return Fakes(fakes.images[rows], fakes.latents[rows])
@@ -122,7 +142,7 @@ def mean_logits(turn: PlayerTurn) -> Scalars:
 
 
 @torch.no_grad()
-def call_after(game: Game, parts: list[PlayerTurn]) -> Scalars:
+def call_after(game: StepContext, parts: list[PlayerTurn]) -> Scalars:
     """Call ``after`` of every component that has it, with the turn of the whole batch; return their scalars."""
     scalars: Scalars = {}
     networks = game.generator, game.discriminator

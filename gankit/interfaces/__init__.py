@@ -19,7 +19,6 @@ from .data_spec import VectorSpec as VectorSpec
 from .evaluation import Features as Features
 from .evaluation import Metric as Metric
 from .game import GAME_KEYS as GAME_KEYS
-from .game import GameRules as GameRules
 from .networks import Augmentation as Augmentation
 from .networks import Discriminator as Discriminator
 from .networks import DiscriminatorOutput as DiscriminatorOutput

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from .networks import DiscriminatorOutput
 
@@ -111,6 +111,20 @@ class Turn(Protocol):
         """Draw new uniform numbers [n *shape] in [0, 1), one set for each image.
 
         They do not depend on how the batch is split into microbatches or over processes. Numbers from `torch.rand` do.
+        """
+
+    def normal(self, *shape: int) -> Tensor:
+        """The same as `uniform` with normal numbers: [n *shape]."""
+
+    def run(self, network: torch.nn.Module, *inputs: Any) -> Any:
+        """Run a network with the run's precision. Calling it directly computes in fp32.
+
+        Args:
+            network: any module, such as a teacher.
+            inputs: its arguments, passed by position.
+
+        Returns:
+            Its output, in fp32 or fp64: a tensor, or a list or mapping of tensors.
         """
 
     def gradient(self, images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from ..data.loader import Loader
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..events import Event
-from ..game.game import Game, PhaseHook
+from ..game.step_context import PhaseHook, StepContext
 from ..interfaces import DataDescription, ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
@@ -47,7 +47,7 @@ class TrainingSetup:
     loader: Loader
     engine: Engine
     processes: Processes
-    game: Game
+    game: StepContext
     state: TrainState
     schedules: Sequence[ComponentSchedule | OptimizerSchedule]
     components: Mapping[str, Any]

@@ -71,9 +71,8 @@ class StepRunner:
                 for schedule in setup.schedules:
                     schedule.advance(state.images)
                 self.state_is_whole = False
-                assert setup.game.rules is not None  # only games outside of a run lack it
                 rules = setup.game.rules
-                scalars = require_scalars(rules.step(setup.game, batches(), state), f"{type(rules).__name__}.step")
+                scalars = require_scalars(rules.play(batches()), f"{type(rules).__name__}.step")
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise

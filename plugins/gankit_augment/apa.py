@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import torch
 from pydantic import PositiveInt
 
@@ -13,7 +10,7 @@ import gankit
 from .adaptive_probability import AdaptiveProbability, Probability, Target
 
 
-class APA(AdaptiveProbability):
+class APA(AdaptiveProbability, gankit.Adversarial):
     """Adaptive pseudo augmentation (arXiv 2111.06849): the adversarial game with some reals replaced by fakes.
 
     In D's turns each real is replaced, with probability p, by a new fake with its label. p is adapted as in ADA, from
@@ -28,19 +25,15 @@ class APA(AdaptiveProbability):
     """
 
     reported_as = "apa_p"
-    honours = gankit.GAME_KEYS  # of `adversarial_step`
 
     def __init__(
         self, *, p: Probability = 0.0, target: Target = 0.6, speed: PositiveInt = 500_000, interval: PositiveInt = 4
     ) -> None:
         super().__init__(p, target, speed, interval)
 
-    def step(self, game: Any, batches: Iterator[gankit.Batch], state: Any) -> gankit.Scalars:
-        """Update D, then G, on batches with replaced reals."""
-        return gankit.adversarial_step(game, (self.replace_reals(game, batch) for batch in batches), state)
-
-    def replace_reals(self, game: Any, batch: gankit.Batch) -> gankit.Batch:
-        """The batch with some reals replaced by fakes."""
-        fakes = game.draw_fakes(batch, graph=False).images
+    def next_batch(self) -> gankit.Batch:
+        """The next batch, with some reals replaced by fakes."""
+        batch = super().next_batch()
+        fakes = self.draw_fakes(batch, graph=False).images
         replaced = torch.rand(len(fakes), 1, 1, 1, dtype=fakes.dtype, device=fakes.device) < self.probability()
         return batch.replace(images=torch.where(replaced, fakes, batch.images))

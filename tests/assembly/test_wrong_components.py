@@ -40,6 +40,10 @@ def other(**methods):
     return type("Mine", (), methods)
 
 
+def game(**methods):
+    return type("Mine", (gankit.Game,), methods)
+
+
 def images(self, z):
     return self.linear(z).view(-1, 3, 16, 16)
 
@@ -69,7 +73,9 @@ CALLS = [
     ("regularizers", other(discriminator=lambda self: 0), "regularizers.0: Mine.discriminator() cannot be called as discriminator(turn)"),
     ("regularizers", other(discriminator=mean, fits=lambda self, g: 0), "Mine.fits(g) cannot be called as fits(generator, output, image)"),
     ("latents", latent(lambda self, n: torch.zeros(n, 4)), "latent: Mine.sample(n) cannot be called as sample(n, labels, generator)"),
-    ("games", other(step=lambda self, game: {}), "train.game: Mine.step(game) cannot be called as step(game, batches, state)"),
+    ("games", other(step=lambda self, game, batches, state: {}), "train.game: Mine is not a gankit.Game: make it a subclass with step(self), which takes batches from self.next_batch() and updates a player by self.update(player, batch)"),
+    ("games", game(step=lambda self, game: {}), "train.game: Mine.step(game) cannot be called as step(), as gankit calls it"),
+    ("games", game(terms=lambda self: {}), "train.game: Mine.terms() cannot be called as terms(turn)"),
     ("callbacks", other(on_step_end=lambda self: 0), "callback 'mine': Mine.on_step_end() cannot be called as on_step_end(run)"),
 ]  # fmt: skip
 
@@ -92,8 +98,11 @@ VALUES_OF_A_STEP = [
     ("losses", other(discriminator=lambda self, turn: mean(self, turn).detach(), generator=mean), "discriminator_loss has no gradient: it does not depend on the discriminator"),
     ("regularizers", other(generator=lambda self, turn: None), "Mine.generator returns None"),
     ("regularizers", other(discriminator=mean, after=lambda self, turn: [1]), "Mine.after returns a list; expected a mapping of names to 0-d tensors"),
-    ("games", other(step=lambda self, game, batches, state: None), "Mine.step returns None"),
-    ("games", other(step=lambda self, game, batches, state: {"loss": 1.0}), "Mine.step returns a float under 'loss'; expected a 0-d tensor"),
+    ("games", game(step=lambda self: None), "Mine.step returns None"),
+    ("games", game(step=lambda self: {"loss": 1.0}), "Mine.step returns a float under 'loss'; expected a 0-d tensor"),
+    ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: None)), "the terms of a turn returns None"),
+    ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: {"a": 1})), "the terms of a turn returns an int under 'a'"),
+    ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: {"a": turn.real.mean()})), "a has no gradient: it does not depend on the generator"),
 ]  # fmt: skip
 
 OPTIMIZERS = [
@@ -113,7 +122,7 @@ RIGHT = [
     ("losses", other(discriminator=mean, generator=mean, after=lambda self, turn: {"one": torch.ones(())})),
     ("latents", latent(lambda self, n, labels, generator: torch.randn(n, 4, generator=generator))),
     ("regularizers", other(discriminator=lambda self, turn: turn.real_logits.mean().view(1))),  # without `interval`
-    ("games", other(step=lambda self, game, batches, state: {"images": next(batches).images.sum()})),
+    ("games", game(step=lambda self: {"images": self.next_batch().images.sum()})),
     ("callbacks", other(on_step_end=lambda self, run: None)),
     ("optimizers", lambda parameters: torch.optim.SGD(parameters, lr=0.1)),
 ]

@@ -111,13 +111,13 @@ def test_frozen_leaves_frozen_parts_frozen():
 
 
 def test_another_game_is_another_component(runtime, recipe):
-    class OnlyG:
+    class OnlyG(gankit.Game):
         def __init__(self, *, rounds: int = 1) -> None:
             self.rounds = rounds
 
-        def step(self, game, batches, state):
+        def step(self):
             for _ in range(self.rounds):
-                next(batches)
+                self.next_batch()
             return {"rounds": torch.tensor(float(self.rounds))}
 
     class Rules:

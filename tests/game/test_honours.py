@@ -18,28 +18,28 @@ SETTINGS = {
 }
 
 
-class OwnTurns:
-    """Declares nothing."""
+class OwnTurns(gankit.Game):
+    """Uses no key."""
 
-    def step(self, game, batches, state):
-        real = next(batches).images
-        loss = game.discriminator(real, None).mean()
+    honours = ()
+
+    def step(self):
+        real = self.next_batch().images
+        loss = self.discriminator(real, None).mean()
         loss.backward()
         return {"loss": loss.detach()}
 
 
-class Shared:
+class Shared(gankit.Game):
     """Both players see the same fakes."""
 
-    honours = ("regularizers", "augmentations", "train.microbatch", "train.clip_gradient")
     extra = 0
 
-    def step(self, game, batches, state):
-        batch = next(batches)
-        fakes = game.draw_fakes(batch.rows(torch.arange(len(batch.images) + self.extra) % len(batch.images)), graph=True)
-        scalars = gankit.take_turn(game, state, "discriminator", batch, fakes)
-        with gankit.frozen(game.discriminator):
-            return scalars | gankit.take_turn(game, state, "generator", batch, fakes)
+    def step(self):
+        batch = self.next_batch()
+        fakes = self.draw_fakes(batch.rows(torch.arange(len(batch.images) + self.extra) % len(batch.images)))
+        scalars = self.update("discriminator", batch, fakes=fakes)
+        return scalars | self.update("generator", batch, fakes=fakes)
 
 
 class TooMany(Shared):

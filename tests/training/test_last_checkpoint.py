@@ -23,13 +23,13 @@ class Failing:
             raise self.error
 
 
-class BreaksInStep:
+class BreaksInStep(gankit.Game):
     """A game whose third step fails after D's update, or before any of its two batches can be read."""
 
-    def step(self, game, batches, state):
-        with gankit.frozen(game.generator):
-            scalars = gankit.take_turn(game, state, "discriminator", next(batches), None)
-        if state.step == 2:
+    def step(self):
+        with gankit.frozen(self.generator):
+            scalars = self.update("discriminator", self.next_batch())
+        if self.state.step == 2:
             raise ZeroDivisionError
         return scalars
 

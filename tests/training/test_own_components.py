@@ -79,17 +79,17 @@ def test_what_would_be_silently_lost_is_refused(runtime, recipe, loss, message):
         runtime.assemble(recipe(loss={"name": "odd"}))
 
 
-class Greedy:
+class Greedy(gankit.Game):
     """A game of its own, which takes two batches a step, and fails when told to."""
 
     fails = False
 
-    def step(self, game, batches, state):
-        reals = [next(batches), next(batches)]
+    def step(self):
+        reals = [self.next_batch(), self.next_batch()]
         if self.fails:
             raise ZeroDivisionError
-        with gankit.frozen(game.generator):
-            return gankit.take_turn(game, state, "discriminator", reals[0], None) | {"sum": reals[1].images.sum()}
+        with gankit.frozen(self.generator):
+            return self.update("discriminator", reals[0]) | {"sum": reals[1].images.sum()}
 
 
 def test_a_game_of_its_own_trains_as_many_images_as_it_is_told(runtime, recipe, tmp_path):

@@ -29,24 +29,24 @@ def recipe(**game: Any) -> gankit.Recipe:
     return gankit.Recipe.parse(RECIPE | {"train": train | {"game": {"name": "apa", **game}}})
 
 
-def test_fakes_take_the_place_of_reals() -> None:
-    labels = torch.arange(2000) % 3
+def test_fakes_take_the_place_of_reals(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = gankit.Batch(torch.ones(2000, 1, 2, 2), torch.arange(2000) % 3)
     asked: list[Any] = []
 
-    class Game:
-        def draw_fakes(self, batch: gankit.Batch, graph: bool) -> Any:
-            asked.append((batch.labels, graph))
+    class Negative(APA):
+        def draw_fakes(self, batch: gankit.Batch, graph: bool = True) -> Any:
+            asked.append((batch, graph))
             return type("Fakes", (), {"images": -torch.ones_like(batch.images)})
 
+    monkeypatch.setattr(gankit.Game, "next_batch", lambda self: batch)
     torch.manual_seed(0)
-    batch = gankit.Batch(torch.ones(2000, 1, 2, 2), labels)
-    mixed = APA(p=0.3, target=None).replace_reals(Game(), batch)
-    assert asked == [(labels, False)]
-    assert mixed.labels is labels
+    mixed = Negative(p=0.3, target=None).next_batch()
+    assert asked == [(batch, False)]
+    assert mixed.labels is batch.labels
     assert torch.equal(mixed.images, mixed.images[:, :1, :1, :1].expand_as(mixed.images))
     assert (mixed.images[:, 0, 0, 0] == -1).double().mean().item() == pytest.approx(0.3, abs=0.04)
     for p in (0.0, 1.0):
-        assert bool((APA(p=p, target=None).replace_reals(Game(), batch).images == 1 - 2 * p).all())
+        assert bool((Negative(p=p, target=None).next_batch().images == 1 - 2 * p).all())
 
 
 def test_at_zero_it_is_the_usual_game() -> None:

@@ -1,0 +1,145 @@
+"""The networks and components that a training step works with.
+
+Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width, ``d`` latent dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..device.compute_mode import FASTEST, ComputeMode
+from ..device.engine import Engine
+from ..distributed.processes import Processes
+from ..injection import forward_names, select_arguments
+from ..interfaces import PLAYERS, Batch, DiscriminatorOutput, Latent, Loss, Player
+from .compiled_networks import CompiledNetworks
+from .returned_values import require_latents
+
+PhaseHook = Callable[[str], None]
+"""Called at the end of each phase of a step with the phase's name, for profiling."""
+
+
+class Fakes(NamedTuple):
+    """Generated images [n c h w] in [-1, 1] and the latents [n d] they were generated from."""
+
+    images: Tensor
+    latents: Tensor
+
+
+@dataclass
+class StepContext:
+    """Everything a training step works with, except for its progress, which is in `gankit.State`.
+
+    Attributes:
+        regularizers: by the name under which their value is reported.
+        augmentations: applied in this order to all images that D sees.
+        engine: how this process computes.
+        random: generator of the latents, seeded again for each step.
+        processes: the processes that share each batch.
+        discriminator_steps: D's turns per step.
+        fresh_fakes: generate new fakes for G's turn instead of using the last ones that D saw.
+        microbatch: the largest part of a batch that is computed at once; None for the whole batch.
+        clip_gradient: the maximum norm of a network's gradient; None for no clipping.
+        compiled: compiled networks, with ``train.compile``.
+        modes: how each network computes; a missing one computes in the fastest way.
+        rules: the registered `gankit.Game`; outside of a run, None.
+        fields: the names of the further fields of the data, which networks may ask for.
+        end_phase: called at the end of each phase of a step.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    latent: Latent
+    loss: Loss
+    regularizers: dict[str, Any]
+    augmentations: Sequence[nn.Module]
+    engine: Engine
+    random: torch.Generator
+    processes: Processes
+    discriminator_steps: int = 1
+    fresh_fakes: bool = False
+    microbatch: int | None = None
+    clip_gradient: float | None = None
+    compiled: CompiledNetworks | None = None
+    modes: Mapping[Player, ComputeMode] = field(default_factory=dict)
+    rules: Any = None
+    fields: Sequence[str] = ()
+    end_phase: PhaseHook = lambda phase: None
+
+    def __post_init__(self) -> None:
+        self._names = {player: forward_names(player, getattr(self, player), self.fields) for player in PLAYERS}
+
+    @contextmanager
+    def step_scope(self, seed: int, step: int) -> Iterator[None]:
+        """The random state and the settings of step number ``step``."""
+        compiled = nullcontext() if self.compiled is None else self.compiled.step()
+        with self.engine.step_scope(seed, step) as latent_seed, compiled:
+            self.random.manual_seed(latent_seed)
+            yield
+
+    def uncompiled(self) -> AbstractContextManager[None]:
+        """Run the networks eagerly inside the block, for code that hooks into their layers or counts operations."""
+        return nullcontext() if self.compiled is None else torch.compiler.set_stance("force_eager")
+
+    def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
+        """Latents [n d] for this rank: its share of those that a single process would draw."""
+        processes = self.processes
+        total = count * processes.world_size
+        latents = self.latent.sample(total, processes.all_gather(labels), self.random)
+        require_latents(latents, total, self.random.device)
+        return processes.local_rows(latents).to(self.engine.dtype)
+
+    def draw_uniform(self, count: int, *shape: int) -> Tensor:
+        """Uniform numbers [n *shape] in [0, 1) for this rank: its share of those that a single process would draw."""
+        rows = count * self.processes.world_size
+        device, dtype = self.random.device, self.engine.dtype
+        return self.processes.local_rows(torch.rand(rows, *shape, generator=self.random, device=device, dtype=dtype))
+
+    def draw_normal(self, count: int, *shape: int) -> Tensor:
+        """The same as `draw_uniform` with normal numbers."""
+        rows = count * self.processes.world_size
+        device, dtype = self.random.device, self.engine.dtype
+        return self.processes.local_rows(torch.randn(rows, *shape, generator=self.random, device=device, dtype=dtype))
+
+    def draw_fakes(self, batch: Batch, graph: bool, latents: Tensor | None = None) -> Fakes:
+        """Fakes for the labels and fields of a batch, from ``latents`` or from new ones.
+
+        ``graph`` keeps the autograd graph, which G's turn needs.
+        """
+        latents = self.draw_latents(len(batch.images), batch.labels) if latents is None else latents
+        with nullcontext() if graph else torch.no_grad():
+            return Fakes(self.run_generator(latents, batch), latents)
+
+    def run_generator(self, latents: Tensor, batch: Batch) -> Tensor:
+        """G's images [n c h w] for the labels and fields of a batch, in fp32 at least."""
+        values = self.conditions("generator", batch, z=latents)
+        with self.engine.autocast(self.mode("generator")):
+            images = (self.compiled or self).generator(*values)
+        return images.to(self.engine.dtype)  # type: ignore[no-any-return]
+
+    def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
+        """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly."""
+        mode = self.mode("discriminator")
+        with self.engine.autocast(mode):
+            return self.discriminator(*self.conditions("discriminator", batch, images=mode.in_layout(images)))
+
+    def conditions(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
+        """The arguments of a player's network: its inputs, and those of the batch's labels and fields it asks for."""
+        values = {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs}
+        return select_arguments(self._names[player], values)
+
+    def mode(self, player: Player) -> ComputeMode:
+        """How the player's network computes."""
+        return self.modes.get(player, FASTEST)
+
+    def augment(self, images: Tensor) -> Tensor:
+        """The images as D sees them. Turns call it in full precision: D could see the rounding errors of bf16."""
+        for augmentation in self.augmentations:
+            images = augmentation(images)
+        return images
