@@ -1,10 +1,12 @@
-"""Finds the classes of images: from the names of folders, or from a ``dataset.json``."""
+"""Finds the classes of images: from the names of folders, from a CSV file, or from a ``dataset.json``."""
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import gankit
@@ -32,18 +34,23 @@ class Classes(NamedTuple):
     folder: str | None = None
 
 
-def find_classes(files: gankit.ImageFiles, images: list[str], others: Iterable[str]) -> Classes:
+def find_classes(
+    files: gankit.ImageFiles, images: list[str], others: Iterable[str], labels: Path | None = None
+) -> Classes:
     """The classes of images.
 
     Args:
         files: the folder or zip.
         images: the sorted names of its images.
         others: the names of its other files.
+        labels: a CSV file with the label of each image, in the folder or zip or elsewhere.
 
     Raises:
-        gankit.DataError: the folders are parts of a dataset such as ``train`` and ``val``, or ``dataset.json`` does
+        gankit.DataError: the folders are parts of a dataset such as ``train`` and ``val``, or a file of labels does
             not fit.
     """
+    if labels is not None:
+        return _from_csv(files, labels, images, set(others))
     for name in sorted(others, key=len):
         folder, _, file = name.rpartition("/")
         if file == LABEL_FILE and all(image.startswith(folder) for image in images):
@@ -107,6 +114,39 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
             raise gankit.DataError(f"{place}: the label of {image!r} is {number!r:.80}; expected a class number from 0")
     count = 1 + max(number_of[image] for image in images)
     return Classes(tuple(map(str, range(count))), {image: str(number_of[image]) for image in images})
+
+
+def _from_csv(files: gankit.ImageFiles, labels: Path, images: list[str], others: set[str]) -> Classes:
+    """The labels of a CSV file: lines ``image,label``, with or without a header.
+
+    Names of images are relative to the folder of the CSV file, or to the folder or zip of the images.
+    """
+    inside = labels.as_posix()
+    is_inside = inside in others
+    place = files.path / inside if is_inside else labels
+    try:
+        with files.open(inside) if is_inside else labels.open("rb") as file:
+            content = file.read(MAX_LABEL_BYTES)
+        rows = [row for row in csv.reader(content.decode("utf-8-sig").splitlines()) if row]
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise gankit.DataError(f"{place}: the labels cannot be read: {error}") from None
+    folder = f"{labels.parent.as_posix()}/" if is_inside and labels.parent != Path() else ""
+    known = set(images)
+    label_of: dict[str, str] = {}
+    for number, row in enumerate(rows, start=1):
+        name = next((name for name in (f"{folder}{row[0].strip()}", row[0].strip()) if name in known), None)
+        if name is None:  # the header, or an image that is not there
+            continue
+        if len(row) != 2 or not row[1].strip():
+            raise gankit.DataError(f"{place}:{number}: expected an image and its label, as in 'cat/1.png,cat'")
+        label_of[name] = row[1].strip()
+    missing = [image for image in images if image not in label_of]
+    if missing:
+        advice = "; its lines should be 'image,label', with names relative to it" if not label_of else ""
+        raise gankit.DataError(f"{place}: has no label for {_listed(missing)}{advice}")
+    names = set(label_of.values())
+    numbers = all(name.isdecimal() and name.isascii() for name in names)
+    return Classes(tuple(sorted(names, key=int) if numbers else sorted(names)), label_of)
 
 
 def _listed(names: list[str]) -> str:

@@ -27,8 +27,8 @@ class ImageFolder:
     Folders at the top level are classes, labelled in the order of their names; deeper folders belong to their class.
     If the top level contains images, the dataset has no classes, even if there are folders as well. A single top folder
     that contains only folders, as is common in zip files, is skipped. Folders such as ``train`` and ``val`` next to
-    each other are refused, as they are not classes. A ``dataset.json`` as written by StyleGAN's ``dataset_tool.py`` has
-    the labels instead.
+    each other are refused, as they are not classes. A ``dataset.json`` as written by StyleGAN's ``dataset_tool.py``, or
+    the CSV file ``labels``, has the labels instead.
 
     Images are rotated by their EXIF orientation and converted to ``channels`` by `decode`: without an alpha channel,
     transparent images are put on white.
@@ -44,6 +44,9 @@ class ImageFolder:
         test_fraction: share of the ``test`` part. A checksum of its name assigns each image, so that it keeps its part
             when other images are added or removed.
 
+        labels: a CSV file with lines ``image,label``: in the folder or zip, or at another path. Names of images are
+            relative to it or to ``path``.
+
     Raises:
         ValueError: ``split: test`` without a ``test_fraction``.
     """
@@ -56,13 +59,14 @@ class ImageFolder:
         on_error: Literal["refuse", "skip"] = "refuse",
         split: Literal["train", "test"] = "train",
         test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        labels: Path | None = None,
     ) -> None:
         if split == "test" and test_fraction == 0:
             raise ValueError(
                 "split 'test' has no images while test_fraction is 0; set test_fraction, for example to 0.1"
             )
         self.path, self.channels, self.on_error = Path(path), channels, on_error
-        self.split, self.test_fraction = split, test_fraction
+        self.split, self.test_fraction, self.label_file = split, test_fraction, labels
         self.spec = gankit.ImageSpec.any_size(channels)
         self.classes: tuple[str, ...] | None = ()  # None without class folders; empty before `prepare`
         self.skipped: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ class ImageFolder:
         path, faults = found.files.path, found.faults
         if not found.images:
             raise gankit.DataError(_nothing_found(found))
-        classes = find_classes(found.files, found.images, found.others)
+        classes = find_classes(found.files, found.images, found.others, self.label_file)
         if faults and self.on_error == "refuse":
             raise gankit.DataError(f"{found.describe_faults()}; replace or delete them, or set `on_error: skip`")
         self._names = [name for name in found.checked if name not in faults]
