@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,24 @@ def require_methods(component: Any, methods: Mapping[str, Sequence[str]], kind: 
     require_attributes(component, methods, kind)
     for name, arguments in methods.items():
         require_call(component, name, arguments)
+
+
+def require_no_misspelling(component: Any, methods: Iterable[str]) -> None:
+    """Raises: ValueError: the component's class has a method whose name is almost one of ``methods``.
+
+    Optional methods would not be called under another name, without a word.
+    """
+    known = {*methods}
+    own = {
+        name
+        for kind in type(component).__mro__
+        if not kind.__module__.startswith(("gankit.", "torch.", "builtins"))
+        for name, value in vars(kind).items()
+        if callable(value) and not name.startswith("_")
+    }
+    for name in sorted(own - known):
+        if close := difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+            raise ValueError(f"{type(component).__name__} has a method {name!r}; did you mean '{close[0]}'?")
 
 
 def require_call(component: Any, method: str, arguments: Sequence[str]) -> None:

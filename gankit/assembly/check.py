@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..calls import described, require_attributes, require_call, require_methods
+from ..calls import described, require_attributes, require_call, require_methods, require_no_misspelling
 from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..device.seeding import preserved_random_state
 from ..errors import GankitError, Problem, RecipeError
@@ -66,7 +66,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         return {path: attempt(path, partial(build, selected)) for path, selected in checked.of_section(section).items()}
 
     dim = recipe.latent.dim
-    attempt(("loss",), lambda: _with_after(checked.build("loss"), dict.fromkeys(PLAYERS, TURN), "loss"))
+    attempt(("loss",), lambda: _with_optional(checked.build("loss"), dict.fromkeys(PLAYERS, TURN), "loss"))
     attempt(("train", "game"), lambda: _check_game(checked, problems))
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
     count = _count_of_dataset(checked)
@@ -137,7 +137,7 @@ def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
             f"{type(game).__name__} is not a gankit.Game: make it a subclass with step(self), which takes batches from "
             "self.next_batch() and updates a player by self.update(player, batch)"
         )
-    _with_after(game, {"step": (), "terms": TURN}, "game")
+    _with_optional(game, {"step": (), "terms": TURN}, "game", "setup")
     honours = getattr(game, "honours", ())
     unknown = [key for key in honours if key not in GAME_KEYS] if isinstance(honours, (tuple, list)) else [honours]
     if unknown:
@@ -160,14 +160,15 @@ def _sentence(error: Exception) -> str:
     return truncate(kind + one_line(error), MAX_SENTENCE)
 
 
-def _with_after(component: Any, methods: Mapping[str, Sequence[str]], kind: str) -> None:
-    """The same as `require_methods`, with ``after`` where the component has it."""
+def _with_optional(component: Any, methods: Mapping[str, Sequence[str]], kind: str, *optional: str) -> None:
+    """The same as `require_methods`, with ``after`` where the component has it, and no misspelt optional methods."""
     require_methods(component, {**methods, **({"after": TURN} if hasattr(component, "after") else {})}, kind)
+    require_no_misspelling(component, (*methods, "after", "state_dict", "load_state_dict", *optional))
 
 
 def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:
     """Draw two latents on the CPU. Raises: ValueError: they are not two latents of this dimension."""
-    _with_after(latent, {"sample": ("n", "labels", "generator")}, "latent")
+    _with_optional(latent, {"sample": ("n", "labels", "generator")}, "latent", "between")
     random = torch.Generator()
     with preserved_random_state():
         latents = latent.sample(2, labels_of_two(data), random)
@@ -187,7 +188,7 @@ def _checked_regularizer(regularizer: Any) -> Any:
     if not isinstance(interval, int) or interval < 1:
         raise ValueError(f"a regularizer's `interval` should be a whole number of turns, 1 or more; it is {interval!r}")
     methods = [player for player in PLAYERS if hasattr(regularizer, player)]
-    _with_after(regularizer, dict.fromkeys(methods, TURN), "regularizer")
+    _with_optional(regularizer, dict.fromkeys(methods, TURN), "regularizer", "fits", *PLAYERS)
     if hasattr(regularizer, "fits"):
         require_call(regularizer, "fits", ("generator", "output", "image"))
     return regularizer
