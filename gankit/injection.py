@@ -89,3 +89,22 @@ def forward_names(player: str, network: Any, fields: Sequence[str] = ()) -> tupl
     known, by_position = (first, "labels", "image", *fields), (first, "labels")
     what = f"{type(network).__name__}.forward"
     return argument_names(network.forward, known, by_position, what, None if first == "z" else first, bool(fields))
+
+
+def position_hint(network: Any, names: Sequence[str], fields: Sequence[str] = ()) -> str | None:
+    """A phrase for a network that fails: which parameters with other names received values by position.
+
+    Args:
+        network: the module.
+        names: of the values that it received.
+        fields: the names of the further fields of the data.
+    """
+    try:
+        own = [p.name for p in inspect.signature(network.forward).parameters.values() if p.kind in POSITIONAL]
+    except (TypeError, ValueError):
+        return None
+    pairs = [(name, value) for name, value in zip(own[1:], names[1:], strict=False) if name != value]
+    known = ", ".join((names[0], "labels", "image", *fields))
+    return (
+        f"its parameter '{pairs[0][0]}' received '{pairs[0][1]}', by position: it is none of {known}" if pairs else None
+    )

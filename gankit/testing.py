@@ -2,7 +2,7 @@
 
 Each ``check_*`` function raises AssertionError with a message if the component violates its protocol in
 `gankit.interfaces`, and TypeError if the function itself is called wrongly. ``image`` is the `ImageSpec` to build a
-component with, and ``params`` its parameters.
+component with, or the `DataSpec` for networks that ask for further fields, and ``params`` its parameters.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from .errors import DataError, GankitError
 from .game.outputs import heads_of
 from .game.step_context import Fakes, StepContext
 from .game.turn import PlayerTurn
-from .interfaces import PLAYERS, Batch, ImageSpec, Player, no_report
-from .interfaces.data_spec import LABEL
+from .injection import argument_names, forward_names, select_arguments
+from .interfaces import PLAYERS, Batch, DataSpec, ImageSpec, Player, no_report
+from .interfaces.data_spec import IMAGE, LABEL, data_spec
 from .messages import one_line
 from .training.callbacks import Callbacks
 
@@ -42,6 +43,7 @@ def make_turn(
     latents: Tensor | None = None,
     latent_dim: int = 4,
     labels: Tensor | None = None,
+    fields: Mapping[str, Tensor] | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
     images_seen: int = 0,
     leaves: bool = True,
@@ -63,6 +65,7 @@ def make_turn(
         latent_dim: dimensions of the latents, if ``latents`` are not given: the ``latent_dim`` that the generator was
             built with.
         labels: [n], or None.
+        fields: further fields of the data by name, [n ...] each, which the networks may ask for.
         augment: applied to all images that D sees.
         images_seen: the turn's ``images_seen``.
         leaves: in D's turn, make ``real`` and ``fake`` require gradients, as for gradient penalties.
@@ -78,7 +81,7 @@ def make_turn(
         f"real is {described(real)}; expected floating-point images [n c h w]",
     )
     z = latents if latents is not None else torch.randn(len(real), latent_dim, dtype=real.dtype)
-    for name, rows in (("latents", z), ("labels", labels)):
+    for name, rows in (("latents", z), ("labels", labels), *(fields or {}).items()):
         _require(rows is None or len(rows) == len(real), f"{name} are {described(rows)} for {len(real)} real images")
     latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.randn(n, z.shape[1], generator=generator))
     loss: Any = SimpleNamespace(discriminator=lambda turn: torch.zeros(()), generator=lambda turn: torch.zeros(()))
@@ -92,16 +95,18 @@ def make_turn(
         engine=Engine(torch.device("cpu"), "fp64" if real.dtype == torch.float64 else "fp32"),
         random=torch.Generator(),
         processes=Processes(),
+        fields=[*(fields or {})],
     )
+    batch = Batch(real, labels, dict(fields or {}))
     try:
-        images = game.generator(z, labels)
+        images = game.generator(*game.conditions("generator", batch, z=z))
     except Exception as error:
         raise TypeError(
             f"the generator fails on latents {described(z)}: {type(error).__name__}: {one_line(error)}; "
             "latent_dim (or latents) should have the dimensions that it was built for"
         ) from error
     _require(isinstance(images, Tensor), f"the generator returns {described(images)}; expected images [n c h w]")
-    batch, fakes = Batch(real, labels), Fakes(images.to(game.engine.dtype), z)
+    fakes = Fakes(images.to(game.engine.dtype), z)
     return PlayerTurn(game, player, batch, images_seen=images_seen, fakes=fakes, penalties=leaves)
 
 
@@ -110,27 +115,47 @@ def _require(condition: bool, message: str) -> None:
         raise TypeError(message)
 
 
-def _build(factory: Callable[..., nn.Module], params: dict[str, Any], image: ImageSpec, *context: Any) -> nn.Module:
-    """The component. Raises: TypeError: the factory or ``image`` is something else."""
+def _build(
+    factory: Callable[..., nn.Module], params: dict[str, Any], image: ImageSpec | DataSpec, **more: Any
+) -> tuple[nn.Module, DataSpec]:
+    """The component and its data. Raises: TypeError: the factory or ``image`` is something else."""
     _require(
-        isinstance(image, ImageSpec), f"image is {image!r:.80}; expected an ImageSpec, such as ImageSpec(32, 32, 3)"
+        isinstance(image, (ImageSpec, DataSpec)),
+        f"image is {image!r:.80}; expected an ImageSpec, such as ImageSpec(32, 32, 3), or a DataSpec",
     )
     _require(
         not isinstance(factory, nn.Module) and callable(factory),
         f"{described(factory)} was given; expected its class, which is built from the ImageSpec and the parameters",
     )
-    network = factory(image, *context, **params)
-    assert isinstance(network, nn.Module), f"the factory returns {described(network)}, which is not a torch.nn.Module"
-    return network
-
-
-def _call(network: nn.Module, arguments: tuple[str, ...], *values: Any) -> Any:
-    """The network's output. Raises: AssertionError: it does not accept these arguments."""
+    data = data_spec(image)
+    values = {"image": data.image, **more, "data": data}
     try:
-        require_call(network, "forward", arguments)
+        names = argument_names(factory, [*values], ("image", *more), "the constructor")
     except ValueError as error:
         raise AssertionError(str(error)) from None
-    return network(*values)
+    network = factory(*select_arguments(names, values), **params)
+    assert isinstance(network, nn.Module), f"the factory returns {described(network)}, which is not a torch.nn.Module"
+    return network, data
+
+
+def _call(player: Player, network: nn.Module, batch: Batch, **inputs: Tensor) -> Any:
+    """The network's output for a batch. Raises: AssertionError: it asks for something else."""
+    assert hasattr(network, "forward"), f"{type(network).__name__} lacks `forward`"
+    try:
+        names = forward_names(player, network, [*batch.fields])
+    except ValueError as error:
+        raise AssertionError(str(error)) from None
+    values = {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs}
+    return network(*select_arguments(names, values))
+
+
+def _batch(data: DataSpec, count: int) -> Batch:
+    """Random items of the data."""
+    tensors = {name: torch.rand(count, *data.shape_of(name)).mul(2).sub(1) for name in data}
+    labels = tensors.pop(LABEL, None)
+    if data.image.classes:
+        labels = torch.arange(count) % data.image.classes
+    return Batch(tensors.pop(IMAGE), labels, tensors)
 
 
 class _Function(nn.Module):
@@ -149,29 +174,28 @@ def _module(function: Callable[..., Any]) -> nn.Module:
     return function if takes_labels else _Function(function)  # type: ignore[return-value]
 
 
-def _labels(image: ImageSpec, count: int) -> Tensor | None:
-    return torch.arange(count) % image.classes if image.classes else None
-
-
-def check_generator(factory: Callable[..., nn.Module], image: ImageSpec, latent_dim: int = 16, **params: Any) -> None:
+def check_generator(
+    factory: Callable[..., nn.Module], image: ImageSpec | DataSpec, latent_dim: int = 16, **params: Any
+) -> None:
     """Check that a generator returns images of the expected shape in about [-1, 1] and all parameters get gradients."""
-    network = _build(factory, params, image, latent_dim)
-    images = _call(network, ("z", "labels"), torch.randn(4, latent_dim), _labels(image, 4))
-    expected = (4, image.channels, image.height, image.width)
+    network, data = _build(factory, params, image, latent_dim=latent_dim)
+    images = _call("generator", network, _batch(data, 4), z=torch.randn(4, latent_dim))
+    expected = (4, *data.shape_of(IMAGE))
     assert isinstance(images, Tensor), f"returns {described(images)}; expected images {list(expected)}"
     assert tuple(images.shape) == expected, f"images are {list(images.shape)}; expected {list(expected)}"
     assert bool(images.isfinite().all()), "images are not finite"
     largest = float(images.detach().abs().max())
     assert largest <= MAX_ABSOLUTE, f"images have values up to {largest:.3g}; expected about [-1, 1]"
     _check_gradients(network, images)
-    _check_meta(lambda: factory(image, latent_dim, **params))
+    _check_meta(lambda: _build(factory, params, image, latent_dim=latent_dim)[0])
 
 
-def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec, **params: Any) -> None:
+def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec | DataSpec, **params: Any) -> None:
     """Check that a discriminator returns finite logits for each image, which are twice differentiable."""
-    network = _build(factory, params, image)
-    images = torch.rand(4, image.channels, image.height, image.width).mul(2).sub(1).requires_grad_()
-    output = _call(network, ("images", "labels"), images, _labels(image, 4))
+    network, data = _build(factory, params, image)
+    batch = _batch(data, 4)
+    images = batch.images.clone().requires_grad_()
+    output = _call("discriminator", network, batch, images=images)
     logits = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
     given = logits if isinstance(logits, (list, tuple)) and logits else [logits]
     for head in given:
@@ -187,18 +211,23 @@ def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec, **p
     assert bool(gradient.detach().any()), "logits do not depend on the images"
     gradient.square().sum().backward()
     network.zero_grad()
-    _check_gradients(network, torch.cat([head.flatten() for head in heads_of(network(images, _labels(image, 4)))]))
-    _check_meta(lambda: factory(image, **params))
+    again = heads_of(_call("discriminator", network, batch, images=images))
+    _check_gradients(network, torch.cat([head.flatten() for head in again]))
+    _check_meta(lambda: _build(factory, params, image)[0])
 
 
-def check_augmentation(factory: Callable[..., nn.Module], image: ImageSpec, **params: Any) -> None:
+def check_augmentation(factory: Callable[..., nn.Module], image: ImageSpec | DataSpec, **params: Any) -> None:
     """Check that an augmentation keeps shape and dtype, is reproducible with a seed, and is twice differentiable."""
-    augmentation = _build(factory, params, image)
-    images = torch.rand(4, image.channels, image.height, image.width).mul(2).sub(1).requires_grad_()
+    augmentation, data = _build(factory, params, image)
+    try:
+        require_call(augmentation, "forward", ("images",))
+    except ValueError as error:
+        raise AssertionError(str(error)) from None
+    images = _batch(data, 4).images.requires_grad_()
     results = []
     for _ in range(2):
         torch.manual_seed(0)
-        results.append(_call(augmentation, ("images",), images))
+        results.append(augmentation(images))
         assert isinstance(results[-1], Tensor), f"returns {described(results[-1])}; expected images"
     assert results[0].shape == images.shape, f"{list(images.shape)} became {list(results[0].shape)}"
     assert results[0].dtype == images.dtype, f"{images.dtype} became {results[0].dtype}"

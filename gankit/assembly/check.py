@@ -157,7 +157,8 @@ def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
 
 def _sentence(error: Exception) -> str:
     kind = "" if isinstance(error, (ValueError, GankitError)) else f"{type(error).__name__}: "
-    return truncate(kind + one_line(error), MAX_SENTENCE)
+    notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+    return truncate(kind + one_line(error), MAX_SENTENCE) + notes
 
 
 def _with_optional(component: Any, methods: Mapping[str, Sequence[str]], kind: str, *optional: str) -> None:

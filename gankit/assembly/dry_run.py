@@ -15,7 +15,7 @@ from ..calls import described, require_call
 from ..device.compute_mode import ComputeMode
 from ..device.seeding import preserved_random_state
 from ..game.outputs import heads_of
-from ..injection import forward_names, select_arguments
+from ..injection import forward_names, position_hint, select_arguments
 from ..interfaces import Batch, DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
@@ -40,7 +40,9 @@ def try_generator(build: Build, data: DataSpec, latent_dim: int) -> nn.Module:
     generator = build_on_meta(build)
     names = forward_names("generator", generator, [*data.fields])
     ComputeMode.declared_by(generator)
-    require_images(_run(lambda: generator(*_arguments(names, data, z=torch.zeros(2, latent_dim)))), data.image)
+    with _hinting(generator, names, data):
+        images = _run(lambda: generator(*_arguments(names, data, z=torch.zeros(2, latent_dim))))
+    require_images(images, data.image)
     return generator
 
 
@@ -54,7 +56,8 @@ def try_discriminator(build: Build, data: DataSpec) -> Any:
     discriminator = build_on_meta(build)
     names = forward_names("discriminator", discriminator, [*data.fields])
     ComputeMode.declared_by(discriminator)
-    output = _run(lambda: discriminator(*_arguments(names, data, images=torch.zeros(shape_of_two(data.image)))))
+    with _hinting(discriminator, names, data):
+        output = _run(lambda: discriminator(*_arguments(names, data, images=torch.zeros(shape_of_two(data.image)))))
     require_logits(output)
     return output
 
@@ -115,6 +118,17 @@ def labels_of_two(
     if data.label is not None:
         return torch.zeros(2, data.label.size, device=device, dtype=dtype)
     return torch.zeros(2, dtype=torch.int64, device=device) if data.image.classes else None
+
+
+@contextmanager
+def _hinting(network: nn.Module, names: Sequence[str], data: DataSpec) -> Iterator[None]:
+    """A block whose errors get a note if the network received values under other names than its own."""
+    try:
+        yield
+    except Exception as error:
+        if hint := position_hint(network, names, [*data.fields]):
+            error.add_note(hint)
+        raise
 
 
 def _arguments(names: Sequence[str], data: DataSpec, **inputs: Tensor) -> list[Any]:

@@ -11,6 +11,7 @@ import torchvision
 
 import gankit
 from gankit.injection import argument_names
+from gankit.testing import check_discriminator, check_generator, make_turn
 
 PLUGIN = Path(__file__).parent.parent / "paired_plugin.py"
 RECIPE = {
@@ -162,6 +163,10 @@ def test_labels_that_are_vectors(assemble, runtime, tmp_path):
     ("sections", "message"),
     [
         ({"generator": "broken"}, "generator: Broken.forward(z, sauce) asks for 'sauce'; did you mean 'source'?"),
+        (
+            {"dataset": {"name": "shapes", "size": 8}, "generator": {"name": "dcgan"}, "image": {"size": 16}},
+            "its parameter 'source' received 'labels', by position: it is none of images, labels, image",
+        ),
         ({"image": {"size": 9}}, "dataset: images of 9 x 9 pixels times the scale 0.5 of the field 'source' are 4.5 x 4.5"),
         ({"dataset": "vectors_of_nothing"}, "no dataset is called 'vectors_of_nothing'"),
         ({"loader": {"crop": "random", "cache": "memory", "batch_size": 4}}, "crop: random crops each image anew"),
@@ -223,6 +228,22 @@ def test_a_dataset_of_torchvision_as_it_is(assemble, runtime, conditional):
     trainer.fit()
     assert trainer.setup.classes == (("0", "1", "2") if conditional else None)
     assert trainer.setup.loader.at(0, 4).images.shape == (4, 3, 16, 16)
+
+
+def test_the_tools_for_authors_know_fields(runtime):
+    registries = runtime.registries
+    spec = registries.datasets.get("pairs").factory().spec.at_size(8, 8)
+    check_generator(registries.generators.get("enlarge").factory, spec)
+    check_discriminator(registries.discriminators.get("compare").factory, spec)
+    generator, discriminator = (
+        registries.generators.get("enlarge").factory(spec).double(),
+        registries.discriminators.get("compare").factory(spec.image).double(),
+    )
+    fields = {"source": torch.rand(2, 3, 4, 4).double(), "place": torch.rand(2, 2).double()}
+    turn = make_turn("generator", generator, discriminator, torch.rand(2, 3, 8, 8).double(), fields=fields)
+    assert torch.equal(turn.fake, generator(**fields))
+    assert torch.equal(turn.real_logits, discriminator(turn.real, fields["source"]))
+    assert turn["place"] is fields["place"]
 
 
 NAMES = [
