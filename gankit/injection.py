@@ -103,8 +103,8 @@ def position_hint(network: Any, names: Sequence[str], fields: Sequence[str] = ()
         own = [p.name for p in inspect.signature(network.forward).parameters.values() if p.kind in POSITIONAL]
     except (TypeError, ValueError):
         return None
-    pairs = [(name, value) for name, value in zip(own[1:], names[1:], strict=False) if name != value]
-    known = ", ".join((names[0], "labels", "image", *fields))
-    return (
-        f"its parameter '{pairs[0][0]}' received '{pairs[0][1]}', by position: it is none of {known}" if pairs else None
-    )
+    for name, value in zip(own[1:], names[1:], strict=False):
+        if name != value:
+            known = ", ".join((names[0], "labels", "image", *fields))
+            return f"its parameter '{name}' received '{value}', by position: it is none of {known}"
+    return None

@@ -196,8 +196,8 @@ def test_checks_say_what_is_wrong_with_a_call(call, message):
         call()
 
 
-class OnlyLatents(UnusedParameters):
-    def forward(self, z):
+class AsksForMore(UnusedParameters):
+    def forward(self, z, labels, source):
         return super().forward(z)
 
 
@@ -209,7 +209,7 @@ class ReturnsNothing(UnusedParameters):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (OnlyLatents, r"OnlyLatents.forward\(z\) cannot be called as forward\(z, labels\)"),
+        (AsksForMore, r"AsksForMore.forward\(z, labels, source\) asks for 'source'"),
         (ReturnsNothing, r"returns None \(is a `return` missing\?\); expected images \[4, 3, 16, 16\]"),
     ],
 )
