@@ -178,6 +178,35 @@ def scorers_plugin_file() -> Path:
     return Path(__file__).parent / "evaluation" / "scorers_plugin.py"
 
 
+@pytest.fixture
+def events() -> Callable[[Path, str], list[dict[str, Any]]]:
+    """``events(directory, kind)``: what a run has recorded of one kind."""
+
+    def read(directory: Path, kind: str) -> list[dict[str, Any]]:
+        return [event for event in gankit.JsonLines.read(directory / "events.jsonl") if event["event"] == kind]
+
+    return read
+
+
+class Components:
+    """A plugin that registers components, given by kind and name."""
+
+    def __init__(self, **kinds: dict[str, Callable[..., Any]]) -> None:
+        self.kinds = kinds
+
+    @gankit.hookimpl
+    def register(self, registries: gankit.Registries) -> None:
+        for kind, components in self.kinds.items():
+            for name, factory in components.items():
+                getattr(registries, kind).add(name, factory)
+
+
+@pytest.fixture
+def add_components() -> Callable[..., None]:
+    """``add_components(runtime, losses={"mine": Mine}, ...)``: what a plugin with these components does."""
+    return lambda runtime, **kinds: runtime.load_plugin(Components(**kinds))
+
+
 @pytest.fixture(scope="session")
 def _one_command_line() -> Iterator[None]:
     """The commands and their options are built once per process, which takes as long as most commands."""

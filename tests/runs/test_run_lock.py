@@ -59,14 +59,14 @@ def test_a_look_at_the_lock_does_not_disturb_a_start(tmp_path):
     os.waitpid(child, 0)
 
 
-def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, tiny_runtime, tiny_recipe):
+def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, tiny_runtime, tiny_recipe, events):
     def refuse(descriptor, shared):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(run_lock, "_try_lock", refuse)
     directory = tmp_path / "run"
     tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path)), directory).fit()
-    [event] = [e for e in gankit.JsonLines.read(directory / "events.jsonl") if e["event"] == "not_locked"]
+    [event] = events(directory, "not_locked")
     assert "cannot be locked (No locks available): do not train it in two processes" in event["message"]
     assert not lock_state(directory).known
 

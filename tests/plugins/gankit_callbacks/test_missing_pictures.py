@@ -8,30 +8,25 @@ import sys
 
 import pytest
 
-import gankit
 import gankit_callbacks.curve_plot
 
 PICTURES = [{"name": "sample_images", "every": 1, "count": 4}, {"name": "loss_curves", "every": 1}]
 
 
-def notices(directory):
-    return [event for event in gankit.JsonLines.read(directory / "events.jsonl") if event["event"] == "picture_missing"]
-
-
-def test_a_run_goes_on_without_them(runtime, recipe, tmp_path, monkeypatch):
+def test_a_run_goes_on_without_them(runtime, recipe, tmp_path, monkeypatch, events):
     def fail(*given, **options):
         raise OSError(28, "No space left on device")
 
     whole = runtime.assemble(recipe(callbacks=PICTURES), tmp_path / "whole")
     whole.fit()
-    assert not notices(tmp_path / "whole")
+    assert not events(tmp_path / "whole", "picture_missing")
     monkeypatch.setattr(gankit_callbacks.curve_plot, "draw_curves", fail)
     trainer = runtime.assemble(recipe(callbacks=PICTURES), tmp_path / "run")
     (tmp_path / "run").mkdir()
     trainer.callbacks.add("blocking", Blocking())
     trainer.fit()
     assert trainer.ending == "done"
-    messages = sorted(event["message"] for event in notices(tmp_path / "run"))
+    messages = sorted(event["message"] for event in events(tmp_path / "run", "picture_missing"))
     assert len(messages) == 2
     assert "fake_samples_epoch_000.png" in messages[0]
     assert messages[1] == (
