@@ -62,7 +62,7 @@ def failing_line(error: BaseException, *libraries: str, show_code: bool = False)
 
 
 def warn(message: str) -> None:
-    """Give the user a warning of one sentence where there is no run to log it.
+    """Log a one-sentence warning where there is no run that could record it as an event.
 
     It goes to the logger ``gankit``: without any set-up, Python prints the message alone to standard error.
     """

@@ -118,7 +118,11 @@ def _check_callback(selected: Selected, registries: Registries, images: int | No
 
 
 def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
-    """Add a problem for each key that the recipe sets and the game does not use. Raises: ValueError: it is no game."""
+    """Add a problem for each key that the recipe sets and the game does not use.
+
+    Raises:
+        ValueError: the component is not a game.
+    """
     recipe, game = checked.recipe, checked.build(("train", "game"))
     _with_after(game, {"step": ("game", "batches", "state")}, "game")
     honours = getattr(game, "honours", ())

@@ -16,7 +16,7 @@ from .dry_run import build_on_meta
 def require_initial_weights(checked: CheckedRecipe) -> None:
     """Open the checkpoint of ``initialize:`` and compare its weights with networks on the meta device.
 
-    Where only the data tells the number of classes, the checkpoint's number is assumed here.
+    If the number of classes is unknown until the data is prepared, this check uses the number in the checkpoint.
 
     Raises:
         RecipeError: there is no such checkpoint, or its weights do not fit.

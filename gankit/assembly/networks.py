@@ -39,7 +39,7 @@ def use_mode(network: nn.Module, mode: ComputeMode, recipe: Recipe, engine: Engi
     compiled, on_cpu = recipe.train.compile, engine.device.type == "cpu"
     if not (compiled and engine.device.type == "cuda"):  # there, the compiler chooses layouts
         to_channels_last(network)
-    # compiled networks use the compiler's own kernels and are no faster with these
+    # compiled networks use the compiler's own kernels; these would not make them faster
     if recipe.train.kernels == "auto" and not compiled and on_cpu and engine.precision == "bf16":
         use_fast_convolutions(network)
 

@@ -63,7 +63,7 @@ def show(
 
 
 def _show_keys(section: str | None) -> None:
-    """Print the keys of a section, or of all of a recipe. Raises: GankitError: there is no such section."""
+    """Print the keys of a section; None stands for the whole recipe. Raises: GankitError: unknown section."""
     from ..recipe.model import Recipe, attribute_texts, sections
 
     known = sections()

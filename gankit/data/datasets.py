@@ -46,7 +46,7 @@ def read_item(dataset: Dataset, index: int) -> tuple[Tensor, int]:
     elif not has_classes and isinstance(item, (Tensor, np.ndarray, Image.Image)):
         image, label = item, None
     else:
-        expected = "(image, label)" if has_classes else "(image, label), or the image alone as there are no classes"
+        expected = "(image, label)" if has_classes else "(image, label) or only the image (the dataset has no classes)"
         raise DataError(f"{where} is {_described(item)}; expected {expected}")
     return _as_image(image, dataset.spec.channels, where), _as_label(label, has_classes, where)
 
@@ -91,7 +91,7 @@ def _as_label(label: Any, has_classes: bool, where: str) -> int:
         return int(label)
     if isinstance(label, np.ndarray) and label.ndim == 0 and label.dtype.kind in "iub":
         return int(label)
-    expected = "the number of a class, as an int" if has_classes else "an int or None, as there are no classes"
+    expected = "a class index, as an int" if has_classes else "an int or None (the dataset has no classes)"
     raise DataError(f"the label of {where} is {_described(label)}; expected {expected}")
 
 

@@ -79,8 +79,8 @@ REFUSED = [
     ({"image": TENSOR, "label": 0}, r"item 0 of dataset Items is a dict with the keys 'image', 'label'; expected \(image, label\)"),
     ((TENSOR, 0, "x"), r"item 0 of dataset Items is a tuple of 3 \(Tensor, int, str\); expected \(image, label\)"),
     (TENSOR, r"is a tensor uint8 \[3, 6, 8\]; expected \(image, label\)$"),
-    ((TENSOR, None), "the label of item 0 of dataset Items is None; expected the number of a class"),
-    ((TENSOR, torch.tensor([0, 1])), r"the label of .* is a tensor int64 \[2\]; expected the number of a class"),
+    ((TENSOR, None), "the label of item 0 of dataset Items is None; expected a class index"),
+    ((TENSOR, torch.tensor([0, 1])), r"the label of .* is a tensor int64 \[2\]; expected a class index"),
     ((TENSOR, torch.tensor(0.5)), r"the label of .* is a tensor float32 \[\]"),
     ((TENSOR, "cat"), "the label of .* is 'cat'"),
     ((TENSOR.float() / 255, 0), r"the image of .* is a tensor float32 \[3, 6, 8\]; expected a PIL image, a tensor uint8 \[3 h w\]"),
@@ -90,6 +90,18 @@ REFUSED = [
     (("cat.png", 0), "the image of .* is 'cat.png'; expected a PIL image"),
     ((Image.new("F", (8, 6)), 0), "the image of .* has 32 bits per pixel"),
 ]  # fmt: skip
+
+
+REFUSED_WITHOUT_CLASSES = [
+    ({"image": TENSOR}, r"expected \(image, label\) or only the image \(the dataset has no classes\)$"),
+    ((TENSOR, "cat"), r"the label of .* is 'cat'; expected an int or None \(the dataset has no classes\)$"),
+]
+
+
+@pytest.mark.parametrize(("item", "message"), REFUSED_WITHOUT_CLASSES)
+def test_other_items_are_refused_without_classes(item, message):
+    with pytest.raises(gankit.DataError, match=message):
+        read_item(Items(item, classes=None), 0)
 
 
 @pytest.mark.parametrize(("item", "message"), REFUSED)
