@@ -9,12 +9,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch re
 
 import gzip
 import importlib.util
+import resource
 import shutil
 import struct
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import metadata
 from io import BytesIO
 from pathlib import Path
@@ -32,6 +34,7 @@ from gankit import plugin_loader, registry
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TINY_PLUGIN = Path(__file__).parent / "tiny_plugin.py"
 SMALL_PLUGIN = Path(__file__).parent / "small_plugin.py"
+MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # `ru_maxrss` is in bytes on macOS, in KiB elsewhere
 TINY_RECIPE: dict[str, Any] = {
     "name": "tiny",
     "image": {"size": 16},
@@ -176,6 +179,26 @@ def trained_run(
 def scorers_plugin_file() -> Path:
     """A plugin with tiny metrics and feature extractors."""
     return Path(__file__).parent / "evaluation" / "scorers_plugin.py"
+
+
+@contextmanager
+def within(seconds: float, mebibytes: int) -> Iterator[None]:
+    with suppress(OSError):  # only Linux can reset the peak, which earlier tests may have raised above all bounds
+        Path("/proc/self/clear_refs").write_text("5")
+    started, before = time.process_time(), _peak()
+    yield
+    assert time.process_time() - started < seconds
+    assert (_peak() - before) / MAXRSS_PER_MIB < mebibytes
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@pytest.fixture(name="within")
+def _within() -> Callable[[float, int], AbstractContextManager[None]]:
+    """``within(seconds, mebibytes)``: limits the CPU time and the additional memory of the block."""
+    return within
 
 
 @pytest.fixture
