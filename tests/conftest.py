@@ -9,12 +9,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch re
 
 import gzip
 import importlib.util
+import resource
 import shutil
 import struct
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -26,11 +29,12 @@ import yaml
 from PIL import Image
 
 import gankit
-from gankit import registry
+from gankit import plugin_loader, registry
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TINY_PLUGIN = Path(__file__).parent / "tiny_plugin.py"
 SMALL_PLUGIN = Path(__file__).parent / "small_plugin.py"
+MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # `ru_maxrss` is in bytes on macOS, in KiB elsewhere
 TINY_RECIPE: dict[str, Any] = {
     "name": "tiny",
     "image": {"size": 16},
@@ -55,12 +59,12 @@ class Said(NamedTuple):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _schemas_of_built_in_components() -> Iterator[None]:
+def _schemas_of_components() -> Iterator[None]:
     """Each is made once per process: most of the time of a new runtime goes into them, and they do not change."""
     make, made = registry.signature_schema, {}
 
     def schema(factory: Callable[..., Any], context: tuple[str, ...], where: str) -> type[registry.Params]:
-        if not getattr(factory, "__module__", "").startswith("gankit_"):
+        if "<locals>" in getattr(factory, "__qualname__", "<locals>"):  # of a single test
             return make(factory, context, where)
         if (factory, context) not in made:
             made[factory, context] = make(factory, context, where)
@@ -68,6 +72,32 @@ def _schemas_of_built_in_components() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(registry, "signature_schema", schema)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _metadata_of_installed_plugins() -> Iterator[None]:
+    """It is read once per process, for the same reason. Tests that install plugins change ``sys.path``."""
+    path, find = [*sys.path], metadata.entry_points
+    describe, found, described = plugin_loader.distribution_of, {}, {}
+
+    def entry_points(**selected: str) -> metadata.EntryPoints:
+        if sys.path != path:
+            return find(**selected)
+        key = tuple(selected.items())
+        if key not in found:
+            found[key] = find(**selected)
+        return found[key]
+
+    def distribution_of(point: metadata.EntryPoint) -> str:
+        key = point.dist, point.value
+        if key not in described:
+            described[key] = describe(point)
+        return described[key]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(metadata, "entry_points", entry_points)
+        monkeypatch.setattr(plugin_loader, "distribution_of", distribution_of)
         yield
 
 
@@ -151,8 +181,74 @@ def scorers_plugin_file() -> Path:
     return Path(__file__).parent / "evaluation" / "scorers_plugin.py"
 
 
+@contextmanager
+def within(seconds: float, mebibytes: int) -> Iterator[None]:
+    with suppress(OSError):  # only Linux can reset the peak, which earlier tests may have raised above all bounds
+        Path("/proc/self/clear_refs").write_text("5")
+    started, before = time.process_time(), _peak()
+    yield
+    assert time.process_time() - started < seconds
+    assert (_peak() - before) / MAXRSS_PER_MIB < mebibytes
+
+
+def _peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@pytest.fixture(name="within")
+def _within() -> Callable[[float, int], AbstractContextManager[None]]:
+    """``within(seconds, mebibytes)``: limits the CPU time and the additional memory of the block."""
+    return within
+
+
 @pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def events() -> Callable[[Path, str], list[dict[str, Any]]]:
+    """``events(directory, kind)``: what a run has recorded of one kind."""
+
+    def read(directory: Path, kind: str) -> list[dict[str, Any]]:
+        return [event for event in gankit.JsonLines.read(directory / "events.jsonl") if event["event"] == kind]
+
+    return read
+
+
+class Components:
+    """A plugin that registers components, given by kind and name."""
+
+    def __init__(self, **kinds: dict[str, Callable[..., Any]]) -> None:
+        self.kinds = kinds
+
+    @gankit.hookimpl
+    def register(self, registries: gankit.Registries) -> None:
+        for kind, components in self.kinds.items():
+            for name, factory in components.items():
+                getattr(registries, kind).add(name, factory)
+
+
+@pytest.fixture
+def add_components() -> Callable[..., None]:
+    """``add_components(runtime, losses={"mine": Mine}, ...)``: what a plugin with these components does."""
+    return lambda runtime, **kinds: runtime.load_plugin(Components(**kinds))
+
+
+@pytest.fixture(scope="session")
+def _one_command_line() -> Iterator[None]:
+    """The commands and their options are built once per process, which takes as long as most commands."""
+    import typer
+
+    from gankit.cli import main
+
+    app, build = main.make_app(), typer.main.get_command
+    command = build(app)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(main, "make_app", lambda: app)
+        monkeypatch.setattr(typer.main, "get_command", lambda given: command if given is app else build(given))
+        yield
+
+
+@pytest.fixture
+def cli(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], _one_command_line: None
+) -> Callable[..., Said]:
     """``cli("run", path, ...) -> (code, out, err)``: the command line, in this process."""
 
     def run(*words: object) -> Said:

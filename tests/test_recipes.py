@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import gankit
+from gankit_callbacks import curve_plot
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -43,7 +44,10 @@ def test_fit_to_run_as_it_stands(path, runtime):
     "path",
     [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * path.stem.startswith(VARIANTS)) for path in RECIPES],
 )
-def test_trains_a_few_steps(path, runtime, data, tmp_path):
+def test_trains_a_few_steps(path, runtime, data, tmp_path, monkeypatch):
+    draw = curve_plot.draw_curves
+    # of curves (values, name, step, path): those of the first step take as long to draw as those of the last
+    monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: draw(*given) if given[2] == 2 else None)
     large = max(gankit.Recipe.load(path).image.size) > 64
     trainer = runtime.assemble(runtime.load_checked(path, SMALLER + ["image.size=64"] * large), tmp_path / "run")
     trainer.fit()
@@ -55,9 +59,9 @@ def test_trains_a_few_steps(path, runtime, data, tmp_path):
 
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if "image_folder" in path.stem], ids=lambda path: path.stem)
-def test_lengths_and_intervals_for_any_number_of_images(path, runtime):
+def test_lengths_and_intervals_for_any_number_of_images(path):
     """A folder may have a few hundred images: an epoch is a few steps, and no measure of a training."""
-    recipe = runtime.load(path)
+    recipe = gankit.Recipe.load(path)
     assert recipe.train.images is not None
     steps = recipe.train.images / (recipe.loader.batch_size * recipe.train.discriminator_steps)
     assert steps > 2000

@@ -125,18 +125,10 @@ CLASSES = {
 CONTIGUOUS, FP32 = {"memory_format": "contiguous"}, {"precision": "fp32"}
 
 
-class Plugin:
-    @gankit.hookimpl
-    def register(self, registries: gankit.Registries) -> None:
-        registries.generators.add("viewing", ViewingGenerator)
-        for name, network in CLASSES.items():
-            registries.discriminators.add(name, network)
-
-
 @pytest.fixture
-def assemble(tiny_runtime, tiny_recipe, tmp_path):
+def assemble(tiny_runtime, tiny_recipe, add_components, tmp_path):
     """``assemble(D, precision, **sections)``: a trainer of the tiny recipe in ``run``."""
-    tiny_runtime.load_plugin(Plugin())
+    add_components(tiny_runtime, generators={"viewing": ViewingGenerator}, discriminators=CLASSES)
 
     def make(discriminator, precision="bf16", **sections):
         train = {"steps": 2, "device": "cpu", "precision": precision}
@@ -145,11 +137,6 @@ def assemble(tiny_runtime, tiny_recipe, tmp_path):
 
     make.runtime = tiny_runtime
     return make
-
-
-def notices(directory):
-    events = [json.loads(line) for line in (directory / "events.jsonl").read_text().splitlines()]
-    return [event for event in events if event["event"] == "slower_network"]
 
 
 def is_channels_last(network):
@@ -169,7 +156,7 @@ def is_channels_last(network):
         ("in_its_backward", "bf16", FP32),
     ],
 )
-def test_the_first_way_that_works_is_used_reported_and_recorded(assemble, tmp_path, name, precision, mode):
+def test_the_first_way_that_works_is_used_reported_and_recorded(assemble, tmp_path, name, precision, mode, events):
     trainer = assemble(name, precision)
     trainer.fit()
     assert trainer.ending == "done"
@@ -177,20 +164,20 @@ def test_the_first_way_that_works_is_used_reported_and_recorded(assemble, tmp_pa
     assert json.loads((tmp_path / "run/run.json").read_text()).get("compute") == modes
     assert json.loads((trainer.checkpoint / "manifest.json").read_text()).get("compute") == modes
     assert is_channels_last(trainer.state.discriminator) == ("memory_format" not in mode)
-    reported = [{key: event[key] for key in ("network", *mode)} for event in notices(tmp_path / "run")]
+    reported = [{key: event[key] for key in ("network", *mode)} for event in events(tmp_path / "run", "slower_network")]
     assert reported == ([{"network": "discriminator", **mode}] if mode else [])
 
 
-def test_a_generator_trains_resumes_and_samples(assemble, tmp_path):
+def test_a_generator_trains_resumes_and_samples(assemble, tmp_path, events):
     trainer = assemble("critic", generator={"name": "viewing"}, ema={"half_life_images": 10})
     trainer.fit()
-    assert [event["network"] for event in notices(tmp_path / "run")] == ["generator"]
+    assert [event["network"] for event in events(tmp_path / "run", "slower_network")] == ["generator"]
     samples = trainer.sample(4, seed=1)
     assert torch.equal(assemble.runtime.load_generator(tmp_path / "run").sample(4, seed=1), samples)
     resumed = assemble.runtime.resume(tmp_path / "run", ["train.steps=4"])
     assert torch.equal(resumed.sample(4, seed=1), samples)
     resumed.fit()
-    assert (resumed.state.step, len(notices(tmp_path / "run"))) == (4, 1)
+    assert (resumed.state.step, len(events(tmp_path / "run", "slower_network"))) == (4, 1)
 
 
 def test_a_resumed_run_computes_as_before_where_the_fast_way_works_again(assemble, tmp_path, monkeypatch):
@@ -211,12 +198,12 @@ def test_a_damaged_record_is_refused(assemble, tmp_path):
         assemble.runtime.resume(tmp_path / "run")
 
 
-def test_a_class_declares_what_it_needs(assemble, tmp_path):
+def test_a_class_declares_what_it_needs(assemble, tmp_path, events):
     trainer = assemble("declared")
     trainer.fit()
     assert not is_channels_last(trainer.state.discriminator)
     assert json.loads((tmp_path / "run/run.json").read_text())["compute"] == {"discriminator": CONTIGUOUS | FP32}
-    assert not notices(tmp_path / "run")
+    assert not events(tmp_path / "run", "slower_network")
 
 
 def test_a_declaration_with_another_value_is_refused(assemble):
@@ -224,26 +211,19 @@ def test_a_declaration_with_another_value_is_refused(assemble):
         assemble("misspelt")
 
 
-def test_the_command_line_prints_a_warning(cli, tiny_recipe, tmp_path):
-    plugin = tmp_path / "plugin.py"
-    plugin.write_text(
-        "import gankit\nfrom torch import nn\n"
-        "class D(nn.Module):\n"
-        "    def __init__(self, image: gankit.ImageSpec) -> None:\n"
-        "        super().__init__()\n"
-        "        self.conv = nn.Conv2d(3, 1, 4, 4)\n"
-        "    def forward(self, images, labels=None):\n"
-        "        return self.conv(images).sum(1) + images.view(len(images), -1)[:, :1, None]\n"
-        "@gankit.hookimpl\n"
-        "def register(registries):\n"
-        "    registries.discriminators.add('d', D)\n"
-    )
-    recipe = tiny_recipe(tmp_path, discriminator={"name": "d"})
-    tiny = gankit.__path__[0] + "/../tests/tiny_plugin.py"
-    said = cli("run", recipe, "--plugin", tiny, "--plugin", plugin, "--out", tmp_path / "run")
+def test_the_command_line_prints_a_warning(with_discriminator, tmp_path):
+    source = """
+        class D(nn.Module):
+            def __init__(self, image: gankit.ImageSpec) -> None:
+                super().__init__()
+                self.conv = nn.Conv2d(3, 1, 4, 4)
+            def forward(self, images, labels=None):
+                return self.conv(images).sum(1) + images.view(len(images), -1)[:, :1, None]
+    """
+    said = with_discriminator("run", source, "--out", tmp_path / "run")
     assert said.code == 0, said.err
     assert "warning: the discriminator trains with memory format contiguous" in said.err
-    assert f"({plugin}:8: return self.conv(images)" in said.err
+    assert f"({tmp_path / 'plugin.py'}:9: return self.conv(images)" in said.err
 
 
 def test_a_network_that_works_in_no_way_is_refused_with_its_line(assemble, tiny_recipe, tmp_path, monkeypatch):

@@ -49,13 +49,6 @@ class ReadsValuesAndFails(ReadsValues):
         return super().forward(images[:, :1], labels)
 
 
-class Plugin:
-    @gankit.hookimpl
-    def register(self, registries: gankit.Registries) -> None:
-        registries.discriminators.add("reads_values", ReadsValues)
-        registries.discriminators.add("fails", ReadsValuesAndFails)
-
-
 def test_networks_run_on_the_meta_device():
     devices: list[str] = []
     network = try_generator(lambda: Generator(devices), DATA, 4)
@@ -131,8 +124,8 @@ class TestNotTried:
             try_discriminator(lambda: ReadsValues(IMAGE), DATA)
 
     @pytest.fixture
-    def recipe(self, tiny_runtime, tiny_recipe, tmp_path):
-        tiny_runtime.load_plugin(Plugin())
+    def recipe(self, tiny_runtime, tiny_recipe, add_components, tmp_path):
+        add_components(tiny_runtime, discriminators={"reads_values": ReadsValues, "fails": ReadsValuesAndFails})
         return lambda name: tiny_runtime.load_checked(tiny_recipe(tmp_path, discriminator={"name": name}))
 
     def test_it_trains(self, tiny_runtime, recipe, tmp_path):
@@ -148,23 +141,16 @@ class TestNotTried:
             tiny_runtime.assemble(checked, tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
-    def test_the_command_line_says_so(self, cli, tiny_recipe, tmp_path):
-        plugin = tmp_path / "plugin.py"
-        plugin.write_text(
-            "import gankit, torch\n"
-            "class D(torch.nn.Module):\n"
-            "    def __init__(self, image: gankit.ImageSpec) -> None:\n"
-            "        super().__init__()\n"
-            "        self.scale = torch.nn.Parameter(torch.ones(1))\n"
-            "    def forward(self, images, labels=None):\n"
-            "        return self.scale * float(images.mean()) + images.flatten(1).sum(1)\n"
-            "@gankit.hookimpl\n"
-            "def register(registries):\n"
-            "    registries.discriminators.add('reads_values', D)\n"
-        )
-        recipe = tiny_recipe(tmp_path, discriminator={"name": "reads_values"})
-        tiny = gankit.__path__[0] + "/../tests/tiny_plugin.py"
-        said = cli("check", recipe, "--plugin", tiny, "--plugin", plugin)
+    def test_the_command_line_says_so(self, with_discriminator):
+        source = """
+            class D(nn.Module):
+                def __init__(self, image: gankit.ImageSpec) -> None:
+                    super().__init__()
+                    self.scale = nn.Parameter(ones(1))
+                def forward(self, images, labels=None):
+                    return self.scale * float(images.mean()) + images.flatten(1).sum(1)
+        """
+        said = with_discriminator("check", source)
         assert said.code == 0, said.err
         assert "discriminator: not tried without data" in said.err
         assert "it will be tried when training starts" in said.err

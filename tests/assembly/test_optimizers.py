@@ -7,24 +7,12 @@ import torch
 
 import gankit
 
-
-class Plugin:
-    @gankit.hookimpl
-    def register(self, registries: gankit.Registries) -> None:
-        for name, build in {
-            "nesterov": lambda p: torch.optim.SGD(p, nesterov=True),
-            "betas": lambda p: torch.optim.Adam(p, betas=(0.5, 1.0)),
-            "twice": lambda p: torch.optim.SGD([*p, *p]),
-            "list": list,
-        }.items():
-            registries.optimizers.add(name, _factory(build))
-
-
-def _factory(build):
-    def optimizer(parameters):
-        return build(parameters)
-
-    return optimizer
+OPTIMIZERS = {
+    "nesterov": lambda parameters: torch.optim.SGD(parameters, nesterov=True),
+    "betas": lambda parameters: torch.optim.Adam(parameters, betas=(0.5, 1.0)),
+    "twice": lambda parameters: torch.optim.SGD([*parameters, *parameters]),
+    "list": lambda parameters: [*parameters],
+}
 
 
 @pytest.mark.parametrize(
@@ -36,8 +24,8 @@ def _factory(build):
         ("list", "returns a list, which is not a torch.optim.Optimizer"),
     ],
 )
-def test_faults_of_an_optimizer(tiny_runtime, tiny_recipe, tmp_path, name, message):
-    tiny_runtime.load_plugin(Plugin())
+def test_faults_of_an_optimizer(tiny_runtime, tiny_recipe, add_components, tmp_path, name, message):
+    add_components(tiny_runtime, optimizers=OPTIMIZERS)
     optimizers = {"generator": {"name": "tiny"}, "discriminator": {"name": name}}
     checked = tiny_runtime.load_checked(tiny_recipe(tmp_path, optimizers=optimizers))
     with pytest.raises(gankit.RecipeError, match=rf"tiny.yaml:\d+:\d+: optimizers.discriminator: .*({message})"):

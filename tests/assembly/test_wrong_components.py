@@ -132,16 +132,11 @@ RIGHT = [
 
 
 @pytest.fixture
-def check(tiny_runtime, tiny_recipe, tmp_path):
+def check(tiny_runtime, tiny_recipe, add_components, tmp_path):
     """``check(kind, factory)``: the checked recipe with this component."""
 
     def check(kind, factory):
-        class Plugin:
-            @gankit.hookimpl
-            def register(self, registries):
-                getattr(registries, kind).add("mine", factory)
-
-        tiny_runtime.load_plugin(Plugin())
+        add_components(tiny_runtime, **{kind: {"mine": factory}})
         singular = {"generators": "generator", "discriminators": "discriminator", "losses": "loss"}
         sections = {
             "latents": {"latent": {"name": "mine", "dim": 4}},

@@ -207,7 +207,7 @@ UNEXPECTED_VALUES = [
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_an_invalid_manifest_raises_a_checkpoint_error(tmp_path_factory, trained, tiny_plugin, data):
     """Whatever a manifest contains, loading returns a generator or raises `CheckpointError`."""
     folder = tmp_path_factory.mktemp("fuzz") / "step-00000003"

@@ -34,45 +34,51 @@ OUTPUTS = {
 }
 
 
-@pytest.fixture(params=OUTPUTS)
-def broken(request, monkeypatch):
-    """Both streams fail at every write."""
-    streams = []
-    for name in ("stdout", "stderr"):
-        streams.append(os.fdopen(OUTPUTS[request.param](), "w", buffering=1))
-        monkeypatch.setattr(sys, name, streams[-1])
-    yield
-    for stream in streams:
-        stream.close()
+@pytest.fixture
+def exit_code(monkeypatch):
+    """``exit_code(output, *words)``: of a command whose streams both fail at every write."""
+
+    def run(output, *words):
+        # replaced here, not during the setup: pytest replaces both streams again when the test begins
+        streams = [os.fdopen(OUTPUTS[output](), "w", buffering=1) for _ in range(2)]
+        code = 0
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["gankit", *map(str, words)])
+            patch.setattr(sys, "stdout", streams[0])
+            patch.setattr(sys, "stderr", streams[1])
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code or 0
+        for stream in streams:
+            stream.close()
+        return code
+
+    return run
 
 
-def exit_code(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", ["gankit", *map(str, words)])
-    try:
-        main()
-    except SystemExit as end:
-        return end.code or 0
-    return 0
-
-
-def test_a_run_trains_to_its_end(broken, tiny, monkeypatch):
-    assert exit_code(monkeypatch, "run", *tiny, "--out", "run") == 0
+@pytest.mark.parametrize("bar", [False, True], ids=["lines", "bar"])
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_a_run_trains_to_its_end(exit_code, tiny, monkeypatch, output, bar):
+    if bar:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    assert exit_code(output, "run", *tiny, "--out", "run") == 0
     record = json.loads(Path("run/run.json").read_text())
     assert record["ended"]["reason"] == "done"
     assert Path("run/checkpoints/step-00000003").is_dir()
 
 
-def test_other_commands_end_as_usual(broken, tiny, monkeypatch):
-    assert exit_code(monkeypatch, "list", *tiny[1:]) == 0
-    assert exit_code(monkeypatch, "check", *tiny) == 0
-    assert exit_code(monkeypatch, "check", "nowhere.yaml") == 2
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_other_commands_end_as_usual(exit_code, tiny, output):
+    assert exit_code(output, "list", *tiny[1:]) == 0
+    assert exit_code(output, "check", *tiny) == 0
+    assert exit_code(output, "check", "nowhere.yaml") == 2
 
 
-@pytest.mark.parametrize("bar", [False, True], ids=["lines", "bar"])
-def test_a_real_process_exits_without_a_message(tiny, bar):
+def test_a_real_process_exits_without_a_message(tiny):
     """Where Python flushes its streams once more at the end."""
-    environment = {**os.environ, **({"FORCE_COLOR": "1"} if bar else {})}
     words = [sys.executable, "-m", "gankit", "run", *map(str, tiny), "--out", "run"]
+    environment = {**os.environ, "FORCE_COLOR": "1"}  # a progress bar is still drawn when the run ends
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -16,7 +16,6 @@ import gankit
 PIECES = Path(__file__).with_name("pieces.py")
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-QUICK = ("dcgan_cifar10_conditional",)  # the others are slow
 STEPS = 12
 EVERYTHING = {
     "name": "everything",
@@ -98,12 +97,12 @@ def at_random(seconds, count, kills):
     return [{"kill_after": kills.random() * seconds} for _ in range(count)]
 
 
-def test_killed_at_six_random_moments(start, words, whole, tmp_path, outcome, require_whole):
+def test_killed_at_three_random_moments(start, words, whole, tmp_path, outcome, require_whole):
     kills, done, rounds = random.Random(), 0, 0
-    while done < 6:
+    while done < 3:
         directory = tmp_path / f"parts{rounds}"
         done += kill_again_and_again(
-            start, words, directory, at_random(whole[0].seconds, 6 - done, kills), require_whole
+            start, words, directory, at_random(whole[0].seconds, 3 - done, kills), require_whole
         )["kills"]
         assert outcome(directory) == whole[1]
         rounds += 1
@@ -146,10 +145,8 @@ def test_killed_before_an_operation_on_files(start, words, whole, tmp_path, outc
     print(f"\n{len(moments)} kills, each before another operation on files; {saving} of them while saving")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id=path.stem, marks=[] if path.stem in QUICK else pytest.mark.slow) for path in RECIPES],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe(path, start, data, tmp_path, outcome, require_whole):
     """Steps 1 to 2N are N of them, a kill -9 at a random moment, and the rest."""
     words = [

@@ -6,8 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-import gankit
-
 
 class Probe:
     """A loss that notes what a turn looks like."""
@@ -86,20 +84,15 @@ class Doubling(nn.Module):
         self.afters.append(turn.player)
 
 
-class Parts:
-    @gankit.hookimpl
-    def register(self, registries):
-        registries.losses.add("probe", Probe)
-        registries.losses.add("follower", Follower)
-        registries.regularizers.add("counter", Counter)
-        registries.regularizers.add("both", BothSides)
-        registries.augmentations.add("doubling", Doubling)
-
-
 @pytest.fixture
-def assemble(runtime, recipe):
+def assemble(runtime, recipe, add_components):
     """``assemble(**changes)``: a trainer of networks without batch statistics, unless the changes name others."""
-    runtime.load_plugin(Parts())
+    add_components(
+        runtime,
+        losses={"probe": Probe, "follower": Follower},
+        regularizers={"counter": Counter, "both": BothSides},
+        augmentations={"doubling": Doubling},
+    )
 
     def make(**changes):
         plain = {"generator": {"name": "plain"}, "discriminator": {"name": "plain"}}

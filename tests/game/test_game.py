@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-import gankit
 from gankit.game.freezing import frozen
 
 
@@ -110,7 +109,7 @@ def test_frozen_leaves_frozen_parts_frozen():
     assert [p.requires_grad for p in network.parameters()] == [False, False, True, True]
 
 
-def test_another_game_is_another_component(runtime, recipe):
+def test_another_game_is_another_component(runtime, recipe, add_components):
     class OnlyG(gankit.Game):
         def __init__(self, *, rounds: int = 1) -> None:
             self.rounds = rounds
@@ -120,12 +119,7 @@ def test_another_game_is_another_component(runtime, recipe):
                 self.next_batch()
             return {"rounds": torch.tensor(float(self.rounds))}
 
-    class Rules:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.games.add("only_g", OnlyG)
-
-    runtime.load_plugin(Rules())
+    add_components(runtime, games={"only_g": OnlyG})
     trainer = runtime.assemble(recipe(train={"game": {"name": "only_g", "rounds": 3}}))
     assert float(trainer.step()["rounds"]) == 3
     assert trainer.state.images == 24

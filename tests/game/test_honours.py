@@ -54,23 +54,19 @@ class OneString(Shared):
     honours = "regularizers"
 
 
-class Games:
-    @gankit.hookimpl
-    def register(self, registries):
-        for name, game in [
-            ("own_turns", OwnTurns),
-            ("shared", Shared),
-            ("too_many", TooMany),
-            ("misspelt", Misspelt),
-            ("one_string", OneString),
-        ]:
-            registries.games.add(name, game)
+GAMES = {
+    "own_turns": OwnTurns,
+    "shared": Shared,
+    "too_many": TooMany,
+    "misspelt": Misspelt,
+    "one_string": OneString,
+}
 
 
 @pytest.fixture
-def weights(assemble):
+def weights(assemble, add_components):
     """``weights(game, **changes)``: all weights after two steps."""
-    assemble.runtime.load_plugin(Games())
+    add_components(assemble.runtime, games=GAMES)
 
     def train(game, **changes):
         optimizers = {"generator": SGD, "discriminator": SGD}

@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-import gankit
 from gankit.testing import make_turn
 
 
@@ -70,7 +69,7 @@ def test_latents_can_be_drawn_without_generating_images(assemble):
     assert len(trainer.game.latent.drawn) == 4
 
 
-def test_more_images_than_labels_repeat_the_labels(assemble):
+def test_more_images_than_labels_repeat_the_labels(assemble, add_components):
     seen: list[list[int]] = []
 
     class Labelled(nn.Module):
@@ -88,14 +87,8 @@ def test_more_images_than_labels_repeat_the_labels(assemble):
         def generator(self, turn):
             return turn.generate(count=20).mean()
 
-    class Plugin:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.generators.add("labelled", Labelled)
-            registries.regularizers.add("many", Many)
-
     runtime, recipe = assemble.runtime, assemble.recipe
-    runtime.load_plugin(Plugin())
+    add_components(runtime, generators={"labelled": Labelled}, regularizers={"many": Many})
     changes = {"generator": {"name": "labelled"}, "discriminator": {"name": "plain"}, "regularizers": ["many"]}
     trainer = runtime.assemble(recipe(conditional=True, **changes))
     labels = trainer.setup.loader.at(0, 8).labels.tolist()

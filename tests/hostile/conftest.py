@@ -5,15 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import resource
 import shutil
 import struct
-import sys
-import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,29 +20,8 @@ from PIL import Image
 import gankit
 from gankit_datasets import ImageFolder
 
-MAXRSS_PER_MIB = 2**20 if sys.platform == "darwin" else 2**10  # `ru_maxrss` is in bytes on macOS, in KiB elsewhere
 RECIPE = Path(__file__).parents[2] / "recipes" / "quickstart.yaml"
 SMALL = ["image.size=8", "generator.width=4", "discriminator.width=4", "latent.dim=4", "dataset.count=32", "dataset.size=8", "loader.batch_size=8", "train.steps=3", "train.device=cpu", "train.precision=fp32", "callbacks=[{name: checkpoint}]"]  # fmt: skip
-
-
-@contextmanager
-def within(seconds: float, mebibytes: int) -> Iterator[None]:
-    with suppress(OSError):  # only Linux can reset the peak, which earlier tests may have raised above all bounds
-        Path("/proc/self/clear_refs").write_text("5")
-    started, before = time.process_time(), _peak()
-    yield
-    assert time.process_time() - started < seconds
-    assert (_peak() - before) / MAXRSS_PER_MIB < mebibytes
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-@pytest.fixture(name="within")
-def _within() -> Callable[[float, int], AbstractContextManager[None]]:
-    """``within(seconds, mebibytes)``: limits the CPU time and the additional memory of the block."""
-    return within
 
 
 @pytest.fixture

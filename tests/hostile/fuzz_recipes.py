@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -112,39 +113,45 @@ def sandbox(folder: Path) -> Path:
     return Path("fuzz.yaml")
 
 
+def play(folder: Path, first: int, count: int, show: bool = False) -> Iterator[dict[str, Any]]:
+    """Each fault in these cases, and the summary. The folder becomes the working directory."""
+    runtime, monitor = gankit.Runtime(), AuditMonitor()
+    signal.signal(signal.SIGALRM, _raise_time_limit)
+    counts = {"accepted": 0, "refused": 0}
+    slowest = (0.0, 0)
+    path = sandbox(folder)
+    # load lazily imported modules before time and memory are measured
+    for name, words in (
+        ("dcgan_cifar10", ["generator.width=3000"]),
+        ("dcgan_cifar10", ["augmentations=[{name: kornia, transforms: [{name: ColorJitter}]}]"]),
+        ("projected_cifar10", []),
+    ):
+        runtime.load(RECIPES / f"{name}.yaml", words)
+    for number in range(first, first + count):
+        text, words = case(number, runtime)
+        path.write_bytes(text.encode("utf-8", "surrogatepass"))
+        if show:
+            print(text[:3000], words, file=sys.stderr)
+        start = time.monotonic()
+        verdict, fault = load_and_check(path, words, runtime, monitor)
+        slowest = max(slowest, (time.monotonic() - start, number))
+        counts[verdict] += 1
+        if fault:
+            yield {"case": number, "fault": fault, "words": words}
+        if Path("owned").exists():
+            yield {"case": number, "fault": "code was run"}
+    yield {**counts, "slowest": slowest, "peak_mib": _peak() >> 20}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("first", type=int)
     parser.add_argument("count", type=int)
     parser.add_argument("--show", action="store_true")
     options = parser.parse_args()
-    runtime, monitor = gankit.Runtime(), AuditMonitor()
-    signal.signal(signal.SIGALRM, _raise_time_limit)
-    counts = {"accepted": 0, "refused": 0}
-    slowest = (0.0, 0)
     with tempfile.TemporaryDirectory() as folder:
-        path = sandbox(Path(folder))
-        # load lazily imported modules before time and memory are measured
-        for name, words in (
-            ("dcgan_cifar10", ["generator.width=3000"]),
-            ("dcgan_cifar10", ["augmentations=[{name: kornia, transforms: [{name: ColorJitter}]}]"]),
-            ("projected_cifar10", []),
-        ):
-            runtime.load(RECIPES / f"{name}.yaml", words)
-        for number in range(options.first, options.first + options.count):
-            text, words = case(number, runtime)
-            path.write_bytes(text.encode("utf-8", "surrogatepass"))
-            if options.show:
-                print(text[:3000], words, file=sys.stderr)
-            start = time.monotonic()
-            verdict, fault = load_and_check(path, words, runtime, monitor)
-            slowest = max(slowest, (time.monotonic() - start, number))
-            counts[verdict] += 1
-            if fault:
-                print(json.dumps({"case": number, "fault": fault, "words": words}), flush=True)
-            if Path("owned").exists():
-                print(json.dumps({"case": number, "fault": "code was run"}), flush=True)
-    print(json.dumps({**counts, "slowest": slowest, "peak_mib": _peak() >> 20}))
+        for line in play(Path(folder), options.first, options.count, options.show):
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,9 +48,14 @@ def run_fuzzer(first: int, count: int) -> tuple[dict[str, Any], list[str]]:
 
 
 class TestMutations:
-    def test_thirty_cases(self):
-        summary, faults = run_fuzzer(0, 30)
-        assert not faults, "\n".join(faults)
+    def test_thirty_cases(self, fuzz, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)  # so that it is changed back
+        handler = signal.getsignal(signal.SIGALRM)
+        try:
+            *faults, summary = fuzz.play(tmp_path, 0, 30)
+        finally:
+            signal.signal(signal.SIGALRM, handler)
+        assert not faults
         assert summary["accepted"] > 0
         assert summary["refused"] > 15
 

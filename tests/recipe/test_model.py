@@ -209,7 +209,7 @@ class TestValueSemantics:
             Recipe.parse(minimal()).seed = 3  # type: ignore[misc]
 
     @given(recipes)
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
+    @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
     def test_to_yaml_round_trip(self, data):
         recipe = Recipe.parse(data)
         document = parse(recipe.to_yaml(), "again.yaml")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -182,17 +180,12 @@ class TestBounds:
         ],
         ids=["bomb", "self", "self-mapping", "lists", "mappings", "items", "values", "keys", "bytes", "comment"],
     )
-    def test_yaml_bombs(self, write, error_of, text, message):
+    def test_yaml_bombs(self, write, error_of, within, text, message):
         path = write("f.yaml", text)
-        tracemalloc.start()
-        start = time.process_time()
-        found = error_of(path)
-        seconds, (_, peak) = time.process_time() - start, tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        with within(10, 190):
+            found = error_of(path)
         assert message in found
         assert len(found) < 1000
-        assert seconds < 10
-        assert peak < 200e6
 
     def test_endless_device(self, error_of):
         if not Path("/dev/zero").exists():

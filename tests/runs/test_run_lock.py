@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 import gankit
-from gankit.runs import run_lock
 from gankit.runs.run_lock import RunLock, lock_state
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+fcntl = pytest.importorskip("fcntl", reason="POSIX only")
 
 
 def test_a_lock_is_held_until_it_is_released(tmp_path):
@@ -46,27 +45,30 @@ def test_a_forked_process_does_not_keep_it(tmp_path):
         os.waitpid(child, 0)
 
 
-def test_a_look_at_the_lock_does_not_disturb_a_start(tmp_path):
+def test_a_look_at_the_lock_does_not_disturb_a_start(tmp_path, monkeypatch):
     RunLock(tmp_path).release()
     looker = os.open(tmp_path / ".lock", os.O_RDONLY)
-    run_lock._try_lock(looker, shared=True)
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        time.sleep(0.2)
-        os._exit(0)
-    os.close(looker)  # the child holds it a little longer
+    fcntl.flock(looker, fcntl.LOCK_SH)
+    pauses = []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:  # the look is over
+            os.close(looker)
+
+    monkeypatch.setattr(time, "sleep", pause)
     RunLock(tmp_path).release()
-    os.waitpid(child, 0)
+    assert len(pauses) == 3
 
 
-def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, tiny_runtime, tiny_recipe):
-    def refuse(descriptor, shared):
+def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, tiny_runtime, tiny_recipe, events):
+    def refuse(descriptor, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(run_lock, "_try_lock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refuse)
     directory = tmp_path / "run"
     tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path)), directory).fit()
-    [event] = [e for e in gankit.JsonLines.read(directory / "events.jsonl") if e["event"] == "not_locked"]
+    [event] = events(directory, "not_locked")
     assert "cannot be locked (No locks available): do not train it in two processes" in event["message"]
     assert not lock_state(directory).known
 

@@ -10,7 +10,6 @@ import torch
 
 import gankit
 from gankit.runs.changes import class_difference, find_changes
-from gankit.runs.json_lines import JsonLines
 
 
 class Stored:
@@ -37,12 +36,6 @@ class Stored:
         return self.images[index], index % len(self.classes)
 
 
-class Plugin:
-    @gankit.hookimpl
-    def register(self, registries: gankit.Registries) -> None:
-        registries.datasets.add("stored", Stored)
-
-
 @pytest.fixture
 def store(tmp_path):
     def write(file="data.json", **about):
@@ -53,10 +46,10 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def run(tiny_runtime, tiny_recipe, tmp_path, store, monkeypatch):
+def run(tiny_runtime, tiny_recipe, add_components, tmp_path, store, monkeypatch):
     """Trains a run on the stored data. The file of the recipe and the runtime stay for further runs."""
     monkeypatch.chdir(tmp_path)
-    tiny_runtime.load_plugin(Plugin())
+    add_components(tiny_runtime, datasets={"stored": Stored})
 
     def train(name="run", **sections):
         sections = {"conditional": True, "dataset": {"name": "stored", "path": "data.json"}, **sections}
@@ -64,10 +57,6 @@ def run(tiny_runtime, tiny_recipe, tmp_path, store, monkeypatch):
         return tmp_path / name
 
     return train
-
-
-def files(directory):
-    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 LONGER = ["train.steps=5"]
@@ -81,7 +70,7 @@ LONGER = ["train.steps=5"]
         (["ant", "bee", "cat"], r"2 classes \(ant, bee\), and this run has 3 classes \(ant, bee, cat\)"),
     ],
 )
-def test_other_classes_are_refused(run, store, tiny_runtime, classes, described):
+def test_other_classes_are_refused(run, store, tiny_runtime, classes, described, files):
     directory = run()
     before = files(directory)
     store(classes=classes)
@@ -113,7 +102,7 @@ def test_becoming_unconditional_is_refused_at_the_override(run, tiny_runtime):
         ({"seed": 1}, "the data: still 16 images, but other names or content"),
     ],
 )
-def test_other_data_must_be_accepted(run, store, tiny_runtime, about, described):
+def test_other_data_must_be_accepted(run, store, tiny_runtime, about, described, files, events):
     directory = run()
     before = files(directory)
     store(**about)
@@ -121,8 +110,8 @@ def test_other_data_must_be_accepted(run, store, tiny_runtime, about, described)
         tiny_runtime.resume(directory, LONGER)
     assert files(directory) == before
     tiny_runtime.resume(directory, LONGER, accept_changes=True).fit()
-    events = [event for event in JsonLines.read(directory / "events.jsonl") if event["event"] == "changes_accepted"]
-    assert [(event["step"], event["changes"]) for event in events] == [(3, [described])]
+    accepted = [(event["step"], event["changes"]) for event in events(directory, "changes_accepted")]
+    assert accepted == [(3, [described])]
     tiny_runtime.resume(directory, ["train.steps=6"]).fit()  # the next checkpoint has the new fingerprint
 
 

@@ -56,19 +56,11 @@ class UncopyableCritic(nn.Module):
         return self.out(images.flatten(1))
 
 
-class Plugin:
-    @gankit.hookimpl
-    def register(self, registries: gankit.Registries) -> None:
-        registries.generators.add("persistent", Persistent)
-        registries.generators.add("uncopyable", Uncopyable)
-        registries.generators.add("ordinary", Ordinary)
-        registries.discriminators.add("uncopyable", UncopyableCritic)
-
-
 @pytest.fixture
-def train(tiny_runtime, tiny_recipe, tmp_path):
+def train(tiny_runtime, tiny_recipe, add_components, tmp_path):
     """``train(G, **sections)``: the trainer of a finished run with an EMA."""
-    tiny_runtime.load_plugin(Plugin())
+    generators = {"persistent": Persistent, "uncopyable": Uncopyable, "ordinary": Ordinary}
+    add_components(tiny_runtime, generators=generators, discriminators={"uncopyable": UncopyableCritic})
 
     def train(generator, **sections):
         ema = {"half_life_images": 20, "ramp_up": None}

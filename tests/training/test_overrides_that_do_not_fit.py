@@ -14,15 +14,11 @@ RMSPROP = "optimizers.generator={name: rmsprop, lr: 1e-4}"
 
 
 @pytest.fixture
-def run(runtime, recipe, tmp_path):
+def run(runtime, recipe, tmp_path, files):
     """A finished run of two steps, and the content of its files."""
     made = recipe(conditional=True, callbacks=[{"name": "checkpoint"}], train={"steps": 2})
     runtime.assemble(made, tmp_path / "run").fit()
     return tmp_path / "run", files(tmp_path / "run")
-
-
-def files(directory):
-    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
@@ -38,7 +34,7 @@ def files(directory):
         ("conditional=false", "conditional", r"this run has none \(conditional: false\)"),
     ],
 )
-def test_it_is_refused_and_nothing_changes(run, runtime, override, key, message):
+def test_it_is_refused_and_nothing_changes(run, runtime, override, key, message, files):
     directory, before = run
     with pytest.raises(gankit.RecipeError) as error:
         runtime.resume(directory, ["train.steps=4", override])
@@ -50,16 +46,11 @@ def test_it_is_refused_and_nothing_changes(run, runtime, override, key, message)
     runtime.resume(directory, ["train.steps=3"]).fit()
 
 
-def test_a_parameter_that_the_saved_state_does_not_support(runtime, recipe, tmp_path):
-    class AmsGrad:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.optimizers.add("adam_variant", variant)
-
+def test_a_parameter_that_the_saved_state_does_not_support(runtime, recipe, add_components, tmp_path, files):
     def variant(parameters, *, lr: float = 1e-3, amsgrad: bool = False):
         return torch.optim.Adam(parameters, lr=lr, amsgrad=amsgrad)
 
-    runtime.load_plugin(AmsGrad())
+    add_components(runtime, optimizers={"adam_variant": variant})
     both = {player: {"name": "adam_variant"} for player in ("generator", "discriminator")}
     made = recipe(optimizers=both, callbacks=[{"name": "checkpoint"}], train={"steps": 2})
     runtime.assemble(made, tmp_path / "run").fit()
@@ -73,7 +64,7 @@ def test_a_parameter_that_the_saved_state_does_not_support(runtime, recipe, tmp_
     runtime.resume(tmp_path / "run", ["train.steps=4", "optimizers.generator.lr=0.1"]).fit()
 
 
-def test_settings_are_saved_once_a_step_was_done_with_them(runtime, recipe, tmp_path):
+def test_settings_are_saved_once_a_step_was_done_with_them(runtime, recipe, add_components, tmp_path):
     """They may fail in the first step for a reason that nothing could foresee, such as too little memory."""
 
     class Fails:
@@ -82,12 +73,7 @@ def test_settings_are_saved_once_a_step_was_done_with_them(runtime, recipe, tmp_
         def discriminator(self, turn):
             raise RuntimeError("no")
 
-    class Plugin:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.regularizers.add("fails", Fails)
-
-    runtime.load_plugin(Plugin())
+    add_components(runtime, regularizers={"fails": Fails})
     runtime.assemble(recipe(callbacks=[{"name": "checkpoint"}], train={"steps": 2}), tmp_path / "run").fit()
     before = (tmp_path / "run/recipe.yaml").read_text()
     with pytest.raises(RuntimeError, match="no"):
@@ -109,7 +95,7 @@ class TestWithoutCheckpoint:
             path.unlink() if path.is_file() else path.rmdir()
         return directory
 
-    def test_a_run_with_steps_does_not_start_again_unasked(self, lost, tiny_runtime):
+    def test_a_run_with_steps_does_not_start_again_unasked(self, lost, tiny_runtime, files):
         before = files(lost)
         with pytest.raises(
             gankit.CheckpointError,

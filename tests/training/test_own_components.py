@@ -8,18 +8,6 @@ import torch
 import gankit
 
 
-class Hooked:
-    """A plugin made of what a test needs."""
-
-    def __init__(self, **components):
-        self.components = components
-
-    @gankit.hookimpl
-    def register(self, registries):
-        for kind, (name, factory) in self.components.items():
-            getattr(registries, kind).add(name, factory)
-
-
 class Fading(torch.nn.Module):
     """A generator with a scheduled parameter, and a weight of five dimensions."""
 
@@ -33,8 +21,8 @@ class Fading(torch.nn.Module):
         return ((z * self.weight.view(-1)).sum(1) * self.fade).tanh().view(-1, 1, 1, 1).expand(shape)
 
 
-def test_a_networks_scheduled_parameters_move_and_the_averages_too(runtime, recipe):
-    runtime.load_plugin(Hooked(generators=("fading", Fading)))
+def test_a_networks_scheduled_parameters_move_and_the_averages_too(runtime, recipe, add_components):
+    add_components(runtime, generators={"fading": Fading})
     fade = {"start": 0.0, "end": 1.0, "over_images": 16}
     ema = {"half_life_images": {"start": 0, "end": 100, "over_images": 1000}}
     trainer = runtime.assemble(recipe(generator={"name": "fading", "fade": fade}, ema=ema))
@@ -73,8 +61,8 @@ class HalfState:
         ),
     ],
 )
-def test_what_would_be_silently_lost_is_refused(runtime, recipe, loss, message):
-    runtime.load_plugin(Hooked(losses=("odd", loss)))
+def test_what_would_be_silently_lost_is_refused(runtime, recipe, add_components, loss, message):
+    add_components(runtime, losses={"odd": loss})
     with pytest.raises(gankit.RecipeError, match=message):
         runtime.assemble(recipe(loss={"name": "odd"}))
 
@@ -92,16 +80,16 @@ class Greedy(gankit.Game):
             return self.update("discriminator", reals[0]) | {"sum": reals[1].images.sum()}
 
 
-def test_a_game_of_its_own_trains_as_many_images_as_it_is_told(runtime, recipe, tmp_path):
-    runtime.load_plugin(Hooked(games=("greedy", Greedy)))
+def test_a_game_of_its_own_trains_as_many_images_as_it_is_told(runtime, recipe, add_components, tmp_path):
+    add_components(runtime, games={"greedy": Greedy})
     made = recipe(train={"steps": None, "epochs": 2, "game": {"name": "greedy"}})
     trainer = runtime.assemble(made, tmp_path / "run")
     trainer.fit()
     assert (trainer.state.step, trainer.state.images, trainer.epoch) == (6, 96, 1)
 
 
-def test_a_failed_step_can_be_played_again(runtime, recipe):
-    runtime.load_plugin(Hooked(games=("greedy", Greedy)))
+def test_a_failed_step_can_be_played_again(runtime, recipe, add_components):
+    add_components(runtime, games={"greedy": Greedy})
     made = recipe(train={"game": {"name": "greedy"}})
     expected = runtime.assemble(made).step()["sum"]
     trainer = runtime.assemble(made)

@@ -221,14 +221,8 @@ class Remembering:
         self.total = state["total"]
 
 
-def test_states_follow_their_components(runtime, recipe, tmp_path):
-    class Plugin:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.regularizers.add("one", Remembering)
-            registries.regularizers.add("two", Remembering)
-
-    runtime.load_plugin(Plugin())
+def test_states_follow_their_components(runtime, recipe, add_components, tmp_path):
+    add_components(runtime, regularizers={"one": Remembering, "two": Remembering})
     parts = [{"name": "one"}, {"name": "two", "by": 10}]
     made = recipe(regularizers=parts, callbacks=[{"name": "checkpoint"}], train={"steps": 3})
     runtime.assemble(made, tmp_path / "run").fit()

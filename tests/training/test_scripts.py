@@ -14,21 +14,8 @@ from torch import nn
 import gankit
 
 
-def names(trainer):
-    return [path.name for path in trainer.checkpoints]
-
-
-def weights(trainer):
-    state = trainer.state
-    return [value.clone() for network in state.networks().values() for value in network.state_dict().values()]
-
-
-def same(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 class TestStepsByHand:
-    def test_saving_writes_a_checkpoint_at_once(self, runtime, recipe, tmp_path):
+    def test_saving_writes_a_checkpoint_at_once(self, runtime, recipe, tmp_path, names, weights, same):
         trainer = runtime.assemble(recipe(callbacks=[]), tmp_path / "run")
         trainer.step()
         trainer.step()
@@ -44,7 +31,7 @@ class TestStepsByHand:
         gc.collect()  # it holds the lock of the directory
         assert same(saved, weights(runtime.resume(tmp_path / "run")))
 
-    def test_the_rest_may_be_left_to_fit(self, runtime, recipe, tmp_path):
+    def test_the_rest_may_be_left_to_fit(self, runtime, recipe, tmp_path, names, weights, same):
         whole = runtime.assemble(recipe(), tmp_path / "whole")
         whole.fit()
         trainer = runtime.assemble(recipe(), tmp_path / "run")
@@ -54,7 +41,7 @@ class TestStepsByHand:
         assert names(trainer) == ["step-00000001", "step-00000004"]
         assert same(weights(trainer), weights(whole))
 
-    def test_inside_a_loop_it_is_of_this_step(self, runtime, recipe, tmp_path):
+    def test_inside_a_loop_it_is_of_this_step(self, runtime, recipe, tmp_path, names):
         trainer = runtime.assemble(recipe(callbacks=["watcher"]), tmp_path / "run")
         for _ in trainer:
             if trainer.state.step == 2:
@@ -87,7 +74,7 @@ class TestInterrupt:
         return trainer
 
     @pytest.mark.parametrize("iterate", [False, True])
-    def test_the_step_is_finished_and_saved(self, runtime, recipe, tmp_path, trainer, iterate):
+    def test_the_step_is_finished_and_saved(self, runtime, recipe, tmp_path, trainer, iterate, names, weights, same):
         with pytest.raises(KeyboardInterrupt):
             [*trainer] if iterate else trainer.fit()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -98,7 +85,7 @@ class TestInterrupt:
         whole.fit()
         assert same(weights(whole), weights(resumed))
 
-    def test_a_second_one_is_raised_at_once(self, trainer):
+    def test_a_second_one_is_raised_at_once(self, trainer, names):
         trainer.state.discriminator.register_forward_hook(
             lambda *given: os.kill(os.getpid(), signal.SIGINT) if trainer.state.step == 1 else None
         )
@@ -140,16 +127,11 @@ class Jitter(nn.Module):
 
 class TestThreads:
     @pytest.fixture
-    def kinds(self, runtime, recipe):
-        class Plugin:
-            @gankit.hookimpl
-            def register(self, registries):
-                registries.augmentations.add("jitter", Jitter)
-
-        runtime.load_plugin(Plugin())
+    def kinds(self, runtime, recipe, add_components):
+        add_components(runtime, augmentations={"jitter": Jitter})
         return [recipe(seed=seed, augmentations=["jitter"], train={"steps": 3}) for seed in (1, 2)]
 
-    def test_two_trainings_give_what_each_gives_alone(self, runtime, kinds, tmp_path):
+    def test_two_trainings_give_what_each_gives_alone(self, runtime, kinds, tmp_path, weights, same):
         alone = [runtime.assemble(kind, tmp_path / f"alone{number}") for number, kind in enumerate(kinds)]
         for trainer in alone:
             trainer.fit()
@@ -158,18 +140,18 @@ class TestThreads:
         for one, other in zip(alone, together, strict=True):
             assert same(weights(one), weights(other))
 
-    def test_sampling_and_assembling_beside_training_change_nothing(self, runtime, kinds, tmp_path):
-        alone, beside = (runtime.assemble(kinds[0], tmp_path / name) for name in ("alone", "beside"))
+    def test_sampling_and_assembling_during_a_training_change_nothing(self, runtime, kinds, tmp_path, weights, same):
+        alone, used = (runtime.assemble(kinds[0], tmp_path / name) for name in ("alone", "used"))
         alone.fit()
 
         def use():
             for _ in range(3):
-                beside.sample(4)
-                beside.augment(torch.zeros(2, 3, 16, 16))
+                used.sample(4)
+                used.augment(torch.zeros(2, 3, 16, 16))
                 runtime.check(kinds[1])
 
-        self.run_in_threads(beside.fit, use)
-        assert same(weights(alone), weights(beside))
+        self.run_in_threads(used.fit, use)
+        assert same(weights(alone), weights(used))
 
     def run_in_threads(self, *functions):
         failures = []

@@ -11,7 +11,6 @@ import yaml
 import gankit
 from gankit.runs.checkpoint import Checkpoint
 from gankit.runs.file_names import checkpoints
-from gankit.runs.json_lines import JsonLines
 
 CALLBACKS = [{"name": "metrics_log", "every": 1}, {"name": "checkpoint", "every": 2}]
 EVERYTHING = {
@@ -33,10 +32,6 @@ def weights(directory):
 
 def saved(directory):
     return yaml.safe_load((directory / "recipe.yaml").read_text())
-
-
-def events(directory, kind):
-    return [event for event in JsonLines.read(directory / "events.jsonl") if event["event"] == kind]
 
 
 def play(runtime, recipe, directory):
@@ -104,7 +99,7 @@ def test_the_command_plays_all_segments(run, cli, tmp_path):
     assert weights(tmp_path / "again") == weights(run)
 
 
-def test_overrides_are_logged_and_printed(run, cli):
+def test_overrides_are_logged_and_printed(run, cli, events):
     first, second, third = events(run, "overridden")
     assert (first["step"], second["step"], third["step"]) == (4, 6, 7)
     assert first["settings"][LR] == 0.01

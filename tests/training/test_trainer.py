@@ -13,15 +13,6 @@ import gankit
 CALLBACKS = [{"name": "watcher"}, {"name": "checkpoint", "every": 4}]
 
 
-def weights(trainer):
-    state = trainer.state
-    return [value.clone() for network in state.networks().values() for value in network.state_dict().values()]
-
-
-def same(one, other):
-    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 @pytest.mark.parametrize(
     ("length", "steps", "images"),
     [({"steps": 3}, 3, 24), ({"images": 20}, 3, 24), ({"images": 24}, 3, 24), ({"epochs": 2}, 12, 96)],
@@ -39,7 +30,7 @@ def test_discriminator_steps_count_as_images(runtime, recipe, tmp_path):
     assert (trainer.state.step, trainer.state.images) == (6, 96)
 
 
-def test_iterating_and_fit_are_the_same(runtime, recipe, tmp_path):
+def test_iterating_and_fit_are_the_same(runtime, recipe, tmp_path, weights, same):
     one, two = (runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / name) for name in "ab")
     yielded = list(one)
     two.fit()
@@ -59,7 +50,7 @@ def test_nothing_is_overwritten(runtime, recipe, tmp_path, monkeypatch):
         runtime.assemble(recipe(train={"steps": 1}), "results/small").fit()
 
 
-def test_interleaved_trainers_give_what_each_gives_alone(runtime, recipe, tmp_path):
+def test_interleaved_trainers_give_what_each_gives_alone(runtime, recipe, tmp_path, weights, same):
     """Of two kinds, so that a shared random generator, loader or registry would show."""
     kinds = [recipe(seed=1), recipe(seed=2, conditional=True, loader={"flip": True}, ema={"half_life_images": 50})]
     alone = []
@@ -154,7 +145,7 @@ def test_networks_may_group_their_parameters(runtime, recipe):
     assert [group["lr"] for group in optimizers["generator"].param_groups] == [pytest.approx(2e-5), 0.5]
 
 
-def test_initialize_begins_with_the_weights_of_another_run(runtime, recipe, tmp_path):
+def test_initialize_begins_with_the_weights_of_another_run(runtime, recipe, tmp_path, weights, same):
     first = runtime.assemble(recipe(callbacks=CALLBACKS), tmp_path / "first")
     first.fit()
     second = runtime.assemble(recipe(seed=9, initialize=str(tmp_path / "first")), tmp_path / "second")
@@ -173,7 +164,7 @@ def test_initialize_takes_the_average_along(runtime, recipe, tmp_path):
     assert not any(torch.equal(value, names[name]) for name, value in second.state.generator.named_parameters())
 
 
-def test_the_resolved_recipe_runs_again_to_the_same_result(runtime, recipe, tmp_path):
+def test_the_resolved_recipe_runs_again_to_the_same_result(runtime, recipe, tmp_path, weights, same):
     first = runtime.assemble(recipe(loader={"flip": True}, conditional=True), tmp_path / "first")
     first.fit()
     second = runtime.assemble(gankit.Recipe.load(tmp_path / "first/recipe.yaml"), tmp_path / "second")
@@ -183,7 +174,7 @@ def test_the_resolved_recipe_runs_again_to_the_same_result(runtime, recipe, tmp_
 
 
 @pytest.mark.parametrize(("size", "channels"), [([8, 16], 3), (16, 1), (16, 4), (16, 2)])
-def test_any_size_and_channels(runtime, recipe, tmp_path, size, channels):
+def test_any_size_and_channels(runtime, recipe, add_components, tmp_path, size, channels):
     class Flat:
         split, classes = "train", None
         spec = gankit.ImageSpec.any_size(channels)
@@ -196,14 +187,9 @@ def test_any_size_and_channels(runtime, recipe, tmp_path, size, channels):
         def __getitem__(self, index):
             return torch.full((channels, 10 + index, 30 - index), index, dtype=torch.uint8), 0
 
-    class Data:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.datasets.add("flat", Flat)
-
     plain = {"generator": {"name": "plain"}, "discriminator": {"name": "plain"}}
     made = recipe(image={"size": size}, dataset={"name": "flat"}, callbacks=[{"name": "sample_images"}], **plain)
-    runtime.load_plugin(Data())
+    add_components(runtime, datasets={"flat": Flat})
     trainer = runtime.assemble(made, tmp_path / "run")
     trainer.fit()
     height, width = (size, size) if isinstance(size, int) else size

@@ -113,16 +113,11 @@ class ByHand:
         return torch.autograd.grad(turn.real_logits.sum(), turn.real, create_graph=True)[0].square().sum()
 
 
-class Parts:
-    @gankit.hookimpl
-    def register(self, registries):
-        registries.generators.add("fading", Fading)
-        registries.discriminators.add("critic", Critic)
-        registries.discriminators.add("strict", Strict)
-        registries.discriminators.add("viewing", Viewing)
-        registries.regularizers.add("logits_first", LogitsFirst)
-        registries.regularizers.add("of_fakes", OfFakes)
-        registries.regularizers.add("by_hand", ByHand)
+PARTS = {
+    "generators": {"fading": Fading},
+    "discriminators": {"critic": Critic, "strict": Strict, "viewing": Viewing},
+    "regularizers": {"logits_first": LogitsFirst, "of_fakes": OfFakes, "by_hand": ByHand},
+}
 
 
 @pytest.fixture
@@ -148,8 +143,8 @@ def backend(request, monkeypatch, traced_by):
 
 
 @pytest.fixture
-def assemble(runtime, recipe):
-    runtime.load_plugin(Parts())
+def assemble(runtime, recipe, add_components):
+    add_components(runtime, **PARTS)
 
     def make(compile=True, run_dir=None, **changes):
         train = {"compile": compile, **changes.pop("train", {})}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-import gankit
-
 SGD = {"generator": {"name": "sgd", "lr": 0.01}, "discriminator": {"name": "sgd", "lr": 0.01}}
 R1, R2 = {"name": "r1", "gamma": 1.0}, {"name": "r2", "gamma": 1.0}
 
@@ -21,12 +19,6 @@ class Keeper:
         gradient = turn.gradient(turn.real)
         self.kept += [(tensor, tensor.detach().clone()) for tensor in (turn.fake, turn.real_logits, gradient)]
         return gradient.square().sum()
-
-
-class Keeping:
-    @gankit.hookimpl
-    def register(self, registries):
-        registries.regularizers.add("keeper", Keeper)
 
 
 ALL = {
@@ -56,8 +48,8 @@ class TestCudaGraphs:
             scalars = trainer.step()
         assert all(bool(value.isfinite()) for value in scalars.values())
 
-    def test_what_is_kept_is_not_written_over(self, assemble, runtime):
-        runtime.load_plugin(Keeping())
+    def test_what_is_kept_is_not_written_over(self, assemble, runtime, add_components):
+        add_components(runtime, regularizers={"keeper": Keeper})
         trainer = assemble(**(ALL | {"regularizers": [{"name": "keeper"}]}), train={"device": "cuda"})
         history = [trainer.step() for _ in range(8)]
         values = [{name: value.clone() for name, value in scalars.items()} for scalars in history]

@@ -35,7 +35,7 @@ def test_convolutions(assemble, changes, assert_same_steps):
         pytest.param("batch norm", [{"name": "logits_first"}], marks=pytest.mark.slow),  # spectral norm below
         ("batch norm", [R1 | {"interval": 2}, R2 | {"interval": 3}]),
         ("spectral norm", [{"name": "logits_first"}]),
-        ("spectral norm", [R1, R2]),
+        pytest.param("spectral norm", [R1, R2], marks=pytest.mark.slow),  # of a convolution below
         ("assignment", [R1]),
         ("dropout", [R1]),
         ("features", [R1, R2, {"name": "of_fakes"}]),
@@ -59,7 +59,7 @@ def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, 
 
 
 @pytest.mark.usefixtures("backend")
-@pytest.mark.parametrize("regularizer", ["gradient_penalty", pytest.param("logits_first", marks=pytest.mark.slow), "of_fakes"])
+@pytest.mark.parametrize("regularizer", ["gradient_penalty", *(pytest.param(name, marks=pytest.mark.slow) for name in ("logits_first", "of_fakes"))])
 def test_a_discriminator_that_cannot_be_compiled_in_one_piece_takes_its_penalties_eagerly(assemble, tmp_path, regularizer, assert_same_steps):  # fmt: skip
     changes = {"discriminator": {"name": "critic", "peculiarity": "break"}, "regularizers": [{"name": regularizer}]}
     trainer = assert_same_steps(assemble, **PLAIN, **changes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 import gankit
@@ -16,8 +18,8 @@ def test_a_resumed_run_has_the_same_findings(assemble, runtime, tmp_path):
         "optimizers.discriminator.lr": 0.05,
         "generator": {"name": "Cutout"},
         "augmentations": [{"name": "diffaugment", "policy": ["cutout"]}],
-        "callbacks": [{"name": "health", "every": 50}, {"name": "checkpoint", "every": 75}],
-        "train.steps": 150,
+        "callbacks": [{"name": "health", "every": 30}, {"name": "checkpoint", "every": 29}],
+        "train.steps": 90,
     }
 
     def findings(directory):
@@ -28,17 +30,15 @@ def test_a_resumed_run_has_the_same_findings(assemble, runtime, tmp_path):
             if event["event"] in ("finding", "recovered")
         ]
 
-    whole = assemble(changes, "whole")
-    whole.fit()
-    part = assemble(changes, "part")
-    for _ in part:
-        if part.state.step == 98:  # in the midst of the steps whose gradients the next check is about
-            break
-    newest = tmp_path / "part/checkpoints/step-00000098"
-    assert newest.is_dir()
-    runtime.resume(tmp_path / "part").fit()
+    for _ in (whole := assemble(changes, "whole")):
+        if whole.state.step == 87:  # in the midst of the steps whose gradients the next check is about
+            shutil.copytree(tmp_path / "whole", tmp_path / "part")
+    before = findings(tmp_path / "part")
+    resumed = runtime.resume(tmp_path / "part")
+    assert resumed.state.step == 87
+    resumed.fit()
     assert findings(tmp_path / "part") == findings(tmp_path / "whole")
-    assert len(findings(tmp_path / "whole")) >= 2
+    assert 1 <= len(before) < len(findings(tmp_path / "whole"))
 
 
 class Judged:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
@@ -47,20 +46,12 @@ def test_a_package_that_fails_to_import_says_why(tmp_path, monkeypatch):
         optional_imports.import_optional("broken_library", "broken-library", "metric 'x'")
 
 
-def test_the_plugin_loads_without_them():
-    code = f"""
-import sys
-for name in {LIBRARIES}:
-    sys.modules[name] = None
-import torch
-before = set(sys.modules)
-import gankit, gankit_metrics
-assert not set(sys.modules) & {{"torchvision", "scipy", "numpy.testing"}} - before
-names = {{entry.name for registry in gankit.Runtime().registries for entry in registry}}
-assert {{"fd", "kid", "inception_score", "prdc", "effnet_lite0", "inception"}} <= names
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_the_plugin_registers_without_them(monkeypatch):
+    """Another test shows that importing the plugin imports none of them."""
+    for library in LIBRARIES:
+        monkeypatch.setitem(sys.modules, library, None)
+    names = {entry.name for registry in gankit.Runtime().registries for entry in registry}
+    assert {"fd", "kid", "inception_score", "prdc", "effnet_lite0", "inception"} <= names
 
 
 def test_what_is_registered():

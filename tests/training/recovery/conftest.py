@@ -77,17 +77,10 @@ class Caretaker:
                 run.state.generator.layers[0].weight[1, 2, 0, 0] = float("nan")
 
 
-class Faults:
-    @gankit.hookimpl
-    def register(self, registries: gankit.Registries) -> None:
-        registries.discriminators.add("fused", Fused)
-        registries.datasets.add("marked", Marked)
-        registries.callbacks.add("caretaker", Caretaker)
-
-
 @pytest.fixture
-def runtime(runtime: gankit.Runtime) -> gankit.Runtime:
-    runtime.load_plugin(Faults())
+def runtime(runtime: gankit.Runtime, add_components: Callable[..., None]) -> gankit.Runtime:
+    faults = {"discriminators": {"fused": Fused}, "datasets": {"marked": Marked}, "callbacks": {"caretaker": Caretaker}}
+    add_components(runtime, **faults)
     return runtime
 
 
@@ -107,16 +100,6 @@ def broken_run(runtime: gankit.Runtime, recipe: Callable[..., gankit.Recipe]) ->
         return runtime.assemble(recipe(**changes, callbacks=callbacks, train={"steps": 12}), directory)
 
     return assemble
-
-
-@pytest.fixture
-def events() -> Callable[[Path, str], list[dict[str, Any]]]:
-    """``events(directory, kind)``: what a run has recorded of one kind."""
-
-    def read(directory: Path, kind: str) -> list[dict[str, Any]]:
-        return [event for event in gankit.JsonLines.read(directory / "events.jsonl") if event["event"] == kind]
-
-    return read
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_the_detector_keeps_the_first_step(runtime, recipe, device):
     assert detector.first() == NotFinite(4, (f"discriminator {first}" if device == "cpu" else "discriminator",))
 
 
-def test_what_the_last_step_breaks_is_found(runtime, recipe, tmp_path):
+def test_what_the_last_step_breaks_is_found(runtime, recipe, add_components, tmp_path):
     class Breaking(torch.optim.SGD):
         steps = 0
 
@@ -98,15 +98,10 @@ def test_what_the_last_step_breaks_is_found(runtime, recipe, tmp_path):
                 with torch.no_grad():
                     self.param_groups[0]["params"][0].fill_(float("inf"))
 
-    class Plugin:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.optimizers.add("breaking", breaking)
-
     def breaking(parameters: list[nn.Parameter], *, lr: float = 1e-4) -> torch.optim.Optimizer:
         return Breaking(parameters, lr=lr)
 
-    runtime.load_plugin(Plugin())
+    add_components(runtime, optimizers={"breaking": breaking})
     optimizers = {"generator": {"name": "breaking"}, "discriminator": {"name": "adam", "lr": 2e-4}}
     trainer = runtime.assemble(recipe(optimizers=optimizers, callbacks=[{"name": "caretaker"}]), tmp_path / "run")
     with pytest.raises(gankit.GankitError, match="generator .* became NaN or infinite at step 5"):

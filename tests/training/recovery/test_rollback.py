@@ -40,7 +40,7 @@ def test_a_run_rolled_back_resumes_to_the_same_weights(runtime, broken_run, tmp_
         assert torch.equal(one, other)
 
 
-def test_what_breaks_always_ends_the_run(runtime, recipe, events, tmp_path):
+def test_what_breaks_always_ends_the_run(runtime, recipe, add_components, events, tmp_path):
     """Not the batch's fault: after a few attempts it is over."""
 
     class Dividing(nn.Module):
@@ -52,12 +52,7 @@ def test_what_breaks_always_ends_the_run(runtime, recipe, events, tmp_path):
             self.calls += 1
             return self.out(images.flatten(1)) / (0.0 if self.calls > 8 else 1.0)
 
-    class Plugin:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.discriminators.add("dividing", Dividing)
-
-    runtime.load_plugin(Plugin())
+    add_components(runtime, discriminators={"dividing": Dividing})
     trainer = runtime.assemble(
         recipe(discriminator="dividing", callbacks=[{"name": "caretaker", "go_on": True}], train={"steps": 12}),
         tmp_path / "run",
