@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import gankit
 from gankit.game.freezing import frozen
 
 
