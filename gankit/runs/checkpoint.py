@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from torch import nn
+from torch import Tensor, nn
 
 from ..data.workers import worker_death
 from ..device.out_of_memory import is_out_of_memory
@@ -38,7 +38,7 @@ from .file_names import (
 )
 from .json_lines import read_object
 from .plain_data import load_plain_data, require_plain_data
-from .weights import MisfitError, load_weights, save_weights
+from .weights import MisfitError, load_weights, read_weights, save_weights
 
 FORMAT = 1
 MAX_MANIFEST_BYTES = 10_000_000
@@ -154,10 +154,11 @@ class Checkpoint:
         Raises:
             CheckpointError: the checkpoint lacks them, or they do not fit.
         """
-        file = self.path / weights_name(name)
-        if file.name not in self.manifest["files"]:
-            raise MisfitError(f"{self.path}: lacks {file.name}")
-        load_weights(network, file)
+        load_weights(network, self._weights_file(name))
+
+    def read_network(self, name: str) -> dict[str, Tensor]:
+        """The saved weights of a network by name. Raises: CheckpointError: the checkpoint lacks them."""
+        return read_weights(self._weights_file(name))
 
     @property
     def step(self) -> int:
@@ -175,6 +176,13 @@ class Checkpoint:
     def sha256_of(self, name: str) -> str:
         """The SHA-256 of a network's weights, in hexadecimal."""
         return str(self.manifest["files"][weights_name(name)])
+
+    def _weights_file(self, name: str) -> Path:
+        """The file of a network's weights. Raises: MisfitError: the checkpoint lacks it."""
+        file = self.path / weights_name(name)
+        if file.name not in self.manifest["files"]:
+            raise MisfitError(f"{self.path}: lacks {file.name}")
+        return file
 
     def load_state(self) -> dict[str, Any]:
         """The ``state`` that was saved. Raises: CheckpointError: it is missing or damaged."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -41,21 +43,45 @@ def save_weights(network: nn.Module, file: Path) -> None:
     save_file(tensors, file, metadata=tied)
 
 
+def read_weights(file: Path) -> dict[str, Tensor]:
+    """The weights in a file by name. Raises: CheckpointError: the file cannot be read."""
+    try:
+        with safe_open(file, framework="pt") as weights:
+            tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118  # not a mapping
+            metadata = weights.metadata() or {}
+        tied = {key.removeprefix(TIED): tensors[stored] for key, stored in metadata.items() if key.startswith(TIED)}
+    except OSError as error:
+        raise CheckpointError(read_failure(file, error)) from None
+    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
+        raise MisfitError(f"{file}: does not fit this network: {one_line(error)[:400]}") from None
+    return tensors | tied
+
+
 def load_weights(network: nn.Module, file: Path) -> None:
     """Copy the weights in a file into the network, which takes them over if it is on the meta device.
 
     Raises:
         CheckpointError: the file cannot be read or does not fit.
     """
+    set_weights(network, read_weights(file), str(file))
+
+
+def set_weights(network: nn.Module, weights: Mapping[str, Any], source: str) -> None:
+    """Copy all weights of a network from ``weights``, which a network on the meta device takes over.
+
+    Args:
+        network: with exactly these weights.
+        weights: its state dict.
+        source: of the weights, for the message.
+
+    Raises:
+        MisfitError: they do not fit.
+        NotImplementedError: the network is on the meta device, and its loading reads values.
+    """
+    on_meta = any(tensor.is_meta for tensor in network.parameters())
     try:
-        with safe_open(file, framework="pt") as weights:
-            tensors = {name: weights.get_tensor(name) for name in weights.keys()}  # noqa: SIM118  # not a mapping
-            metadata = weights.metadata() or {}
-        for key, stored_as in metadata.items():
-            if key.startswith(TIED):
-                tensors[key.removeprefix(TIED)] = tensors[stored_as]
-        network.load_state_dict(tensors, assign=any(tensor.is_meta for tensor in network.parameters()))
-    except OSError as error:
-        raise CheckpointError(read_failure(file, error)) from None
-    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError) as error:
-        raise MisfitError(f"{file}: does not fit this network: {one_line(error)[:400]}") from None
+        network.load_state_dict(weights, assign=on_meta)
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
+        if on_meta and isinstance(error, NotImplementedError):
+            raise
+        raise MisfitError(f"{source}: does not fit this network: {one_line(error)[:400]}") from None
