@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from .messages import truncate
+from .messages import listed, truncate
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,34 @@ class Resumed(Event):
     """
 
     without_state: Sequence[str] | None = None
+
+
+@dataclass(frozen=True)
+class Initialized(Event):
+    """The run began with weights of a checkpoint (``initialize``).
+
+    Attributes:
+        checkpoint: its path.
+        loaded: the number of tensors of each network that was loaded.
+        copied: the network or module of the checkpoint that was loaded into each network or module of the run.
+        skipped: the names of the weights that were left out.
+        sha256: of the files of the networks that these weights come from.
+        classes: how the classes of the two runs differ; None if they do not.
+    """
+
+    checkpoint: str
+    loaded: Mapping[str, int]
+    copied: Mapping[str, str]
+    skipped: Sequence[str]
+    sha256: Mapping[str, str]
+    classes: str | None = None
+
+    def __str__(self) -> str:
+        """``generator (22 tensors), discriminator (18 tensors) from PATH; skipped 2: generator.to_rgb.weight, ...``."""
+        loaded = [f"{network} ({count} tensors)" for network, count in self.loaded.items()]
+        copied = [f"{target} = {source}" for target, source in self.copied.items()]
+        skipped = f"; skipped {len(self.skipped)}: {listed(self.skipped)}" if self.skipped else ""
+        return f"{', '.join([*loaded, *copied])} from {self.checkpoint}{skipped}"
 
 
 @dataclass(frozen=True)

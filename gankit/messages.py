@@ -7,11 +7,12 @@ import linecache
 import logging
 import os
 import traceback
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 MAX_WORD = 100  # characters of a key or path in a message
-MAX_NAMES = 20  # names listed in a message
+MAX_NAMES = 20  # known names listed in a message
+MAX_LISTED = 5  # of names that are only examples
 CORE = str(Path(__file__).parent)
 
 
@@ -24,6 +25,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return "; known: none"
     more = f" and {len(choices) - MAX_NAMES:,} more" if len(choices) > MAX_NAMES else ""
     return f"; known: {', '.join(map(truncate, choices[:MAX_NAMES]))}{more}"
+
+
+def listed(names: Collection[str]) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(truncate(name) for name in list(names)[:MAX_LISTED]) + more
 
 
 def quote(value: object) -> str:

@@ -19,6 +19,7 @@ from ..device.find_device import find_device
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
+from ..events import Initialized
 from ..game.compiled_networks import CompiledNetworks
 from ..game.step_context import StepContext
 from ..injection import network_context
@@ -96,7 +97,7 @@ def assemble_setup(
     optimizers, optimizer_schedules = build_optimizers(checked, networks)
     state = TrainState(networks["generator"], networks["discriminator"], optimizers)
     classes = (classes_of(dataset) or ()) if image.classes else None
-    set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
+    initialized = set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
     game = _game(recipe, networks, trials.modes, named, engine, processes, [*spec.fields])
@@ -119,10 +120,17 @@ def assemble_setup(
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
-        about={**about, **machine, **trials.record(), "threads": torch.get_num_threads(), **_data_record(description)},
+        about={
+            **about,
+            **machine,
+            **trials.record(),
+            "threads": torch.get_num_threads(),
+            **_data_record(description),
+            **_initialized_record(initialized),
+        },
         manifest={**about, **described, "data": data, "classes": classes, "frequencies": frequencies},
         registries=registries,
-        notices=trials.notices,
+        notices=[*trials.notices, *([] if initialized is None else [initialized])],
         data=description,
     )
 
@@ -130,6 +138,12 @@ def assemble_setup(
 def _data_record(description: DataDescription | None) -> dict[str, Any]:
     """The entry of ``run.json`` about the data."""
     return {"data": {"summary": description.summary, "warnings": [*description.warnings]}} if description else {}
+
+
+def _initialized_record(initialized: Initialized | None) -> dict[str, Any]:
+    """The entry of ``run.json`` about the weights that the run began with."""
+    record = {} if initialized is None else initialized.record()
+    return {str(record.pop("event")): record} if record else {}
 
 
 def _require_equal_shares(recipe: Recipe, world_size: int) -> None:

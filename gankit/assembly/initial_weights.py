@@ -1,18 +1,21 @@
-"""Checks the checkpoint that a run starts from before the data is prepared."""
+"""Checks the weights that a run starts from before the data is prepared."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
+
+from torch import nn
 
 from ..data.datasets import classes_of, spec_of_run
-from ..errors import CheckpointError, RecipeError
+from ..errors import CheckpointError
 from ..injection import network_context
-from ..interfaces import PLAYERS
+from ..interfaces import PLAYERS, Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.changes import class_difference
-from ..runs.checkpoint import Checkpoint, find_checkpoint
 from .dry_run import build_on_meta
+from .weight_loading import InitialWeights
+from .weight_sources import EMA
 
 
 def require_initial_weights(checked: CheckedRecipe) -> None:
@@ -26,24 +29,44 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
     recipe = checked.recipe
     if recipe.initialize is None:
         return
-    try:
-        checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize)))
+    weights = InitialWeights(recipe)
+    checkpoint = weights.checkpoint
+    with weights.locating_errors():
         dataset = checked.build("dataset")
         known = classes_of(dataset)
         if not recipe.conditional or known:
-            require_same_classes(checkpoint, known if recipe.conditional else None)
+            require_same_classes(weights, known if recipe.conditional else None)
         classes = len(known or ()) or len(checkpoint.manifest.get("classes") or ())
         spec = spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
         context = network_context(spec, recipe.latent.dim)
-        for name in PLAYERS:
-            if (name,) not in checked.not_tried:
-                network = build_on_meta(partial(checked.build, name, **context))
-                checkpoint.load_network(name, network)
-    except CheckpointError as error:
-        raise RecipeError([recipe.document.problem(("initialize",), str(error))]) from None
+        tried: list[Player] = [player for player in PLAYERS if (player,) not in checked.not_tried]
+        networks: dict[str, nn.Module] = {
+            player: build_on_meta(partial(checked.build, player, **context)) for player in tried
+        }
+        if recipe.ema is not None and "generator" in tried:
+            networks[EMA] = build_on_meta(partial(checked.build, "generator", **context))
+        if len(tried) == len(PLAYERS):
+            weights.require_matches({name: network.state_dict() for name, network in networks.items()})
+        for name, network in networks.items():
+            with suppress(NotImplementedError):  # its loading reads values, and is tried when the run starts
+                weights.load({name: network})
 
 
-def require_same_classes(checkpoint: Checkpoint, classes: tuple[str, ...] | None) -> None:
-    """Raises: CheckpointError: the run of the checkpoint had other classes than ``classes``, or None for none."""
-    if difference := class_difference(checkpoint.manifest, classes):
-        raise CheckpointError(f"{checkpoint.path}: {difference}; initialize from a run with the same classes")
+def require_same_classes(weights: InitialWeights, classes: tuple[str, ...] | None) -> str | None:
+    """Compare the classes of the checkpoint's run with ``classes``, which are None for a run without.
+
+    They may differ if some weights are skipped, since those that depend on the classes may be among them.
+
+    Returns:
+        How they differ; None if they do not.
+
+    Raises:
+        CheckpointError: they differ, and no weights are skipped.
+    """
+    difference = class_difference(weights.checkpoint.manifest, classes)
+    if difference is not None and not weights.settings.skip:
+        raise CheckpointError(
+            f"{weights.checkpoint.path}: {difference}; initialize from a run with the same classes, or skip the "
+            "weights that depend on the classes (initialize.skip)"
+        )
+    return difference

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -12,17 +12,19 @@ from ..device.compute_mode import ComputeMode, to_channels_last
 from ..device.engine import Engine
 from ..device.fast_convolutions import use_fast_convolutions
 from ..distributed.processes import Processes
-from ..errors import CheckpointError, RecipeError
+from ..events import Initialized
 from ..interfaces import PLAYERS, Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
-from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.checkpoint import Checkpoint
 from ..runs.weights import MisfitError
 from ..training.ema import GeneratorEMA
 from ..training.network_copies import BuildNetwork
 from ..training.train_state import TrainState
 from .build_limits import build_within
 from .initial_weights import require_same_classes
+from .weight_loading import InitialWeights
+from .weight_sources import EMA
 
 
 def build_networks(checked: CheckedRecipe, context: Mapping[str, Any], resumed: Checkpoint | None) -> dict[Player, Any]:
@@ -49,23 +51,32 @@ def set_initial_weights(
     processes: Processes,
     build: BuildNetwork,
     fresh: bool,
-) -> None:
+) -> Initialized | None:
     """Give all processes the same weights and start the EMA; a fresh run takes them from ``initialize:`` if set.
 
     Args:
         build: builds another G, in case Python cannot copy it.
 
+    Returns:
+        What was loaded; None if nothing was.
+
     Raises:
         RecipeError: the checkpoint of ``initialize:`` does not fit the recipe, or has other classes.
     """
-    checkpoint = _initialize(state, recipe, classes) if fresh and recipe.initialize is not None else None
+    weights = InitialWeights(recipe) if fresh and recipe.initialize is not None else None
+    difference = None
+    if weights is not None:
+        with weights.locating_errors():
+            difference = require_same_classes(weights, classes)
+        names = {name: network.state_dict() for name, network in state.networks().items()}
+        weights.require_matches(names | ({} if recipe.ema is None else {EMA: names["generator"]}))
+        weights.load(state.networks())
     processes.broadcast_parameters((state.generator, state.discriminator))
-    if recipe.ema is None:
-        return
-    state.ema = GeneratorEMA(state.generator, build)
-    if checkpoint is not None and checkpoint.bytes_of("generator_ema"):
-        checkpoint.load_network("generator_ema", state.ema.module)
-        state.ema.n_averaged.fill_(1)  # the first update of an average copies the weights of G
+    if recipe.ema is not None:
+        state.ema = GeneratorEMA(state.generator, build)
+        if weights is not None and weights.load({EMA: state.ema.module}):
+            state.ema.n_averaged.fill_(1)  # the first update of an average copies the weights of G
+    return None if weights is None else replace(weights.event(), classes=difference)
 
 
 def _build(checked: CheckedRecipe, name: Player, resumed: Checkpoint | None, context: Mapping[str, Any]) -> Any:
@@ -76,15 +87,3 @@ def _build(checked: CheckedRecipe, name: Player, resumed: Checkpoint | None, con
         return build_within(lambda: checked.build(name, **context), resumed.bytes_of(name))
     except MemoryError as error:
         raise MisfitError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None
-
-
-def _initialize(state: TrainState, recipe: Recipe, classes: tuple[str, ...] | None) -> Checkpoint:
-    """Load the weights of another run's checkpoint."""
-    try:
-        checkpoint = Checkpoint.open(find_checkpoint(Path(recipe.initialize or "")))
-        require_same_classes(checkpoint, classes)
-        for name, network in state.networks().items():
-            checkpoint.load_network(name, network)
-    except CheckpointError as error:
-        raise RecipeError([recipe.document.problem(("initialize",), str(error))]) from None
-    return checkpoint

@@ -22,6 +22,7 @@ from ..events import (
     Evaluated,
     Event,
     Finding,
+    Initialized,
     NotCompiled,
     Notice,
     NotSaved,
@@ -175,6 +176,10 @@ def _print_event(event: Event, step: int) -> None:
         print_message(f"no checkpoint of this step: {event.reason}", "warning")
     elif isinstance(event, NotCompiled):
         print_message(event.reason, "warning")
+    elif isinstance(event, Initialized):
+        output_console().print(f"initial weights: {event}")
+        if event.classes is not None:
+            print_message(f"initialize: {event.classes}", "warning")
     elif isinstance(event, Overridden):
         output_console().print(f"from step {step:,}: {event}")
     elif isinstance(event, ChangesAccepted):

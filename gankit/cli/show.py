@@ -91,8 +91,7 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
     section_names = {section.__name__ for section in sections().values()}
     schema = model.model_json_schema()
-    for field in model.model_fields:
-        own = schema["properties"][field]
+    for field, own in schema["properties"].items():
         required = field in schema.get("required", ()) and "default" not in own
         default = "required" if required else _format_default(own.get("default"))
         yield field, _describe(own, schema.get("$defs", {}), section_names), default
@@ -100,7 +99,7 @@ def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
 
 def _format_default(default: Any) -> str:
     """The default as written in a recipe; a section has its defaults in a table of its own."""
-    if not isinstance(default, dict):
+    if not isinstance(default, dict) or not default:
         return json.dumps(default)
     if "name" not in default:
         return "see below"
@@ -124,6 +123,8 @@ def _describe(schema: dict[str, Any], models: dict[str, Any], section_names: Col
         return f"[{', '.join(_describe(item, models) for item in items)}]"
     if schema.get("type") == "array":
         return f"list of {_describe(schema.get('items', {}), models)}"
+    if schema.get("type") == "object":
+        return "mapping"
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
     bounds = " and ".join(f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema)
     return " ".join([str(schema.get("type", "any")), bounds]).strip()

@@ -18,6 +18,9 @@ COMMAND_LINE = "command line"
 LENGTHS = ("epochs", "steps", "images")
 """The keys of ``train`` that set the length of the run; a recipe gives exactly one."""
 
+SHORT_FORMS: Mapping[KeyPath, str] = {("initialize",): "from"}
+"""The key of a mapping that can be given by this value alone; that of a component is its ``name``."""
+
 
 @dataclass
 class Document:
@@ -73,12 +76,12 @@ class Document:
 
     def _merge_item(self, path: KeyPath, holder: Any, value: Any, child: Document) -> None:
         key = path[-1]
-        before = item_at(holder, key)
-        if isinstance(before, dict) and isinstance(value, str) and before.get("name") == value:
-            value = {"name": value}  # ``loss: bce`` is short for ``loss: {name: bce}``
+        before, short = item_at(holder, key), SHORT_FORMS.get(path, "name")
+        if isinstance(before, dict) and isinstance(value, str) and before.get(short) == value:
+            value = {short: value}  # ``loss: bce`` is short for ``loss: {name: bce}``
         elif isinstance(before, str) and isinstance(value, dict):
-            before = {"name": before}
-            self.values[*path, "name"] = self.values.get(path, "")
+            before = {short: before}
+            self.values[*path, short] = self.values.get(path, "")
             self.values[path] = child.values.get(path, "")
         if path in child.keys:
             self.keys[path] = child.keys[path]

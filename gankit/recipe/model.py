@@ -24,25 +24,17 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from ..errors import Problem, RecipeError
-from ..files import expand_user_paths
 from ..messages import quote
 from ..schedule import Scheduled
 from . import yaml_with_lines
 from .inheritance import read_named_document
 from .located_document import LENGTHS, Document, lengths_in
+from .section import Section
 from .segments import LENGTH_KEYS, SEGMENTS, document_at
 from .validation import validate
+from .weight_selection import Initialize, PathOrInitialize
 
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
-
-    @field_validator("*")
-    @classmethod
-    def _expand_paths(cls, value: Any) -> Any:
-        return expand_user_paths(value)
 
 
 class Component(BaseModel):
@@ -88,7 +80,7 @@ class _SideOrPair:
         )
 
 
-class Image(_Section):
+class Image(Section):
     """The images of the run.
 
     Attributes:
@@ -109,7 +101,7 @@ class LatentSpec(Component):
     dim: PositiveInt = 100
 
 
-class Loader(_Section):
+class Loader(Section):
     """How batches of real images are loaded.
 
     Attributes:
@@ -142,7 +134,7 @@ ADAM = {"name": "adam", "lr": 2e-4, "betas": (0.5, 0.999)}
 """The settings of DCGAN (arXiv 1511.06434), which most recipes use."""
 
 
-class Optimizers(_Section):
+class Optimizers(Section):
     """One optimizer for each network. Parameters without a name change those of the default.
 
     Attributes:
@@ -159,7 +151,7 @@ class Optimizers(_Section):
         return {**ADAM, **value} if isinstance(value, Mapping) and "name" not in value else value
 
 
-class Train(_Section):
+class Train(Section):
     """The length of the run and the settings of a step. Exactly one of the first three keys sets the length.
 
     Attributes:
@@ -215,7 +207,7 @@ def _length_problem(given: Sequence[str]) -> str | None:
     return f"give exactly one of {', '.join(LENGTHS)}; got {' and '.join(given) or 'none'}"
 
 
-class EMA(_Section):
+class EMA(Section):
     """An exponential moving average of G's weights (arXiv 1710.10196), which samples are generated with.
 
     Attributes:
@@ -227,7 +219,7 @@ class EMA(_Section):
     ramp_up: PositiveFloat | None = 0.05
 
 
-class Segment(_Section):
+class Segment(Section):
     """Settings that change during the run.
 
     Attributes:
@@ -248,7 +240,7 @@ class Segment(_Section):
         return self
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """A training run.
 
     Attributes:
@@ -268,7 +260,7 @@ class Recipe(_Section):
         train: the length of the run and the settings of a step.
         ema: an exponential moving average of G's weights.
         callbacks: what else happens during the run; metrics_log and health are part of every run.
-        initialize: a run directory or a checkpoint whose weights the run starts from.
+        initialize: a run directory or a checkpoint whose weights the run starts from, or a mapping that selects them.
         segments: settings that change at a step.
     """
 
@@ -292,7 +284,7 @@ class Recipe(_Section):
     train: Train
     ema: EMA | None = None
     callbacks: tuple[Component, ...] = ()
-    initialize: Path | None = None
+    initialize: PathOrInitialize | None = None
     segments: tuple[Segment, ...] = ()
 
     _document: Document = PrivateAttr(default_factory=lambda: Document({}))
@@ -370,6 +362,7 @@ def sections() -> dict[str, type[BaseModel]]:
         "optimizers": Optimizers,
         "train": Train,
         "ema": EMA,
+        "initialize": Initialize,
     }
 
 

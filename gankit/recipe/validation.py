@@ -43,7 +43,7 @@ TEXT_EXPECTED = ("string_type", "path_type", "literal_error")
 """Findings where YAML may have read text as a number, or as true or false."""
 
 # tags of unions, which pydantic includes in the location of an error
-BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>")
+BRANCHES = ("<number>", "<schedule>", "<one>", "<both>", "<all>", "<each>", "<path>", "<from>")
 
 
 def validate(
@@ -127,7 +127,7 @@ def _known_keys(model: type[BaseModel] | None, loc: Iterable[str | int]) -> list
             model = Schedule
         elif isinstance(part, str) and part not in BRANCHES:
             model = _model_in(model.model_fields[part].annotation) if model and part in model.model_fields else None
-    return list(model.model_fields) if model else []
+    return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

@@ -151,7 +151,7 @@ class TestCheckpoints:
         found = refused(*words["initialize"], "latent.dim=5")
         assert found.startswith("more.yaml:")
         assert "initialize: " in found
-        assert "generator.safetensors: does not fit this network: " in found
+        assert "step-00000003: does not fit the generator: 2 of another shape: generator.linear.weight [768, 4]" in found
         assert "size mismatch" in found
 
     @pytest.mark.parametrize(

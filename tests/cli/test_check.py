@@ -74,7 +74,7 @@ class TestBeforeTheDataIsPrepared:
         assert fits.code == 0, fits.err
         said = cli(verb, recipe, f"initialize={out}", "latent.dim=7", "--plugin", tiny_plugin_file)
         assert said.code == 2
-        assert "does not fit this network" in said.err
+        assert "does not fit the generator: 1 of another shape: generator.linear.weight [768, 4] instead of [768, 7]" in said.err
         assert "nowhere" not in said.err
 
     def test_a_run_directory_that_cannot_be_written(self, cli, recipe, tiny_plugin_file, tmp_path):

@@ -147,13 +147,13 @@ class TestPlugins:
 class TestShowRecipe:
     def test_every_key_has_a_description(self):
         for model in (gankit.Recipe, *sections().values()):
-            assert {*attribute_texts(model)} == {*model.model_fields}
+            assert {*attribute_texts(model)} == {field.alias or name for name, field in model.model_fields.items()}
 
     def test_all_sections(self, cli):
         said = cli("show", "recipe")
         assert said.code == 0
         titles = re.findall(r"^(\w+): ", said.out, re.MULTILINE)
-        assert titles == ["recipe", "image", "latent", "loader", "optimizers", "train", "ema"]
+        assert titles == ["recipe", "image", "latent", "loader", "optimizers", "train", "ema", "initialize"]
         assert re.search(r"^ *dataset +component +required +the real images\. *$", said.out, re.MULTILINE)
         assert re.search(r"^ *loss +component +bce +of both networks\. *$", said.out, re.MULTILINE)
 

@@ -120,6 +120,14 @@ class TestStructure:
             ({"ema": {"half_life_images": {"start": 1, "end": 2}}}, "ema.half_life_images.over_images: is missing; it is required"),
             ({"ema": {"half_life_images": {"start": 1, "end": 2, "over_images": 3, "shap": 1}}}, "ema.half_life_images.shap: unknown key; did you mean 'shape'?"),
             ({"initialize": 3}, 'initialize: should be a path; got 3; put it in quotes to make it text: "3"'),
+            ({"initialize": {}}, "initialize.from: is missing; it is required"),
+            ({"initialize": {"from": "a", "form": "b"}}, "initialize.form: unknown key; did you mean 'from'?"),
+            ({"initialize": {"from": "a", "networks": ["g"]}}, "initialize.networks.0: should be 'generator', 'discriminator' or 'generator_ema'; got 'g'"),
+            ({"initialize": {"from": "a", "networks": "generator"}}, "initialize.networks: should be 'all'; got 'generator'"),
+            ({"initialize": {"from": "a", "networks": None}}, "initialize.networks: should be a list; got null"),
+            ({"initialize": {"from": "a", "skip": "x.*"}}, "initialize.skip: should be a list; got 'x.*'"),
+            ({"initialize": {"from": "a", "skip": [""]}}, "initialize.skip.0: should be a non-empty string; got ''"),
+            ({"initialize": {"from": "a", "copy": ["x"]}}, "initialize.copy: should be a mapping; got ['x']"),
             ({"tran": {"steps": 1}}, "tran: unknown key; did you mean 'train'?"),
             ({1: 2}, "1: keys should be strings; got 1"),
         ],
@@ -158,6 +166,8 @@ params = st.dictionaries(
 )
 components = st.builds(lambda name, params: {"name": name, **params}, words.filter(bool), params)
 numbers = st.floats(1e-9, 1e9)
+paths = words.filter(lambda word: "\0" not in word)
+patterns = st.lists(words.filter(bool), max_size=3)
 recipes = st.fixed_dictionaries(
     {
         "name": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,20}", fullmatch=True),
@@ -186,7 +196,16 @@ recipes = st.fixed_dictionaries(
                 "ramp_up": st.none() | numbers,
             }
         ),
-        "initialize": st.none() | words.filter(lambda word: "\0" not in word),
+        "initialize": st.none()
+        | paths
+        | st.fixed_dictionaries(
+            {"from": paths},
+            optional={
+                "networks": st.just("all") | st.lists(st.sampled_from(["generator", "discriminator", "generator_ema"])),
+                "skip": patterns,
+                "copy": st.dictionaries(words, words, max_size=2),
+            },
+        ),
     },
 )
 

@@ -1,0 +1,56 @@
+"""Which weights a run starts from (``initialize``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import ConfigDict, Discriminator, Field, Tag
+
+from .section import Section
+
+NetworkName = Literal["generator", "discriminator", "generator_ema"]
+"""The networks of a run, by the names of their files in a checkpoint."""
+
+NETWORKS: tuple[NetworkName, ...] = get_args(NetworkName)
+
+Networks = Annotated[
+    Annotated[Literal["all"], Tag("<all>")] | Annotated[tuple[NetworkName, ...], Tag("<each>")],
+    Discriminator(lambda value: "<all>" if isinstance(value, str) else "<each>"),
+]
+
+Pattern = Annotated[str, Field(min_length=1)]
+"""Matched to the names of weights as by `fnmatch`: ``*`` stands for any characters, also for dots."""
+
+
+class Initialize(Section):
+    """The weights that a run starts from.
+
+    Attributes:
+        from: a run directory or a checkpoint.
+        networks: the networks that are loaded. ``all`` includes the EMA if both runs have one.
+        skip: patterns of the names of weights that keep their initial values, such as ``to_rgb.*`` for all networks or
+            ``generator.to_rgb.*`` for one.
+        copy: a network, or a module in it such as ``discriminator.fake_score``, with the checkpoint's network or module
+            whose weights it gets.
+    """
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    source: Annotated[Path, Field(alias="from")]
+    networks: Networks = "all"
+    skip: tuple[Pattern, ...] = ()
+    copies: dict[str, str] = Field(default={}, alias="copy")
+
+    @classmethod
+    def parse(cls, given: Path | Initialize) -> Initialize:
+        """The section, or that for a path alone."""
+        return given if isinstance(given, Initialize) else cls.model_validate({"from": given})
+
+
+PathOrInitialize = Annotated[
+    Annotated[Path, Tag("<path>")] | Annotated[Initialize, Tag("<from>")],
+    Discriminator(lambda value: "<from>" if isinstance(value, (Mapping, Initialize)) else "<path>"),
+]
+"""A path, or a mapping with it under ``from``."""
