@@ -58,6 +58,8 @@ class PathLength(nn.Module):
         count = max(1, len(turn.real) // self.batch_shrink)
         labels = None if turn.labels is None else turn.labels[:count]
         styles = network.styles(turn.draw_latents(count), labels)
+        if not styles.requires_grad:  # the mapping network is frozen
+            styles = styles.detach().requires_grad_()
         lengths = path_lengths(network.synthesis(styles), styles)
         with torch.no_grad():  # not in ``after``, which lazy penalties do not trigger
             self.average.lerp_(turn.mean(lengths.mean()).to(self.average.dtype), self.decay)

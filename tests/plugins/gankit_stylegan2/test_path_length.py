@@ -88,6 +88,25 @@ def test_the_penalty_moves_the_lengths_towards_the_average() -> None:
     assert distance() < 0.5 * before
 
 
+def test_a_frozen_mapping_network_gives_the_same_penalty_and_gradients() -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2Generator(SMALL, 4, width=4, style_dim=6)
+    results = []
+    for frozen in (False, True):
+        generator.zero_grad()
+        generator.mapping.requires_grad_(not frozen)
+        torch.manual_seed(1)
+        value = PathLength().generator(turn(generator, 8, torch.float32))
+        value.backward()
+        gradients = {name: p.grad.clone() for name, p in generator.synthesis.named_parameters() if p.grad is not None}
+        results.append((value.detach(), gradients))
+    (trained, expected), (fixed, gradients) = results
+    assert torch.equal(trained, fixed)
+    assert gradients.keys() == expected.keys()
+    assert all(torch.equal(gradients[name], expected[name]) for name in expected)
+    assert all(p.grad is None for p in generator.mapping.parameters())
+
+
 def test_the_second_derivative_through_the_generator() -> None:
     torch.manual_seed(0)
     image = gankit.ImageSpec(8, 8, 1)
