@@ -78,6 +78,26 @@ class Initialized(Event):
 
 
 @dataclass(frozen=True)
+class Frozen(Event):
+    """Some parameters are not trained (``train.freeze``).
+
+    Attributes:
+        names: of the frozen parameters of each network.
+        counts: for each network, how many numbers these parameters hold, and how many all of its parameters do.
+    """
+
+    names: Mapping[str, Sequence[str]]
+    counts: Mapping[str, tuple[int, int]]
+
+    def __str__(self) -> str:
+        """``1,792 of 6,144 parameters of the discriminator (blocks.0.weight, ...)`` for each network."""
+        return ", ".join(
+            f"{self.counts[network][0]:,} of {self.counts[network][1]:,} parameters of the {network} ({listed(names)})"
+            for network, names in self.names.items()
+        )
+
+
+@dataclass(frozen=True)
 class Overridden(Event):
     """The run continued with other settings.
 

@@ -37,6 +37,7 @@ from ..training.train_state import TrainState
 from .components import Components, build_components, named_components, of_section, require_checkpointed_and_trained
 from .compute_modes import Modes, NetworkTrials, recorded_modes
 from .data_description import describe_data, items_for_sampling
+from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
 
@@ -94,6 +95,7 @@ def assemble_setup(
             part.to(engine.device, engine.dtype)
     require_checkpointed_and_trained(components, recipe)
     named = named_components(components, checked)
+    frozen = freeze_parameters(recipe, networks)
     optimizers, optimizer_schedules = build_optimizers(checked, networks)
     state = TrainState(networks["generator"], networks["discriminator"], optimizers)
     classes = (classes_of(dataset) or ()) if image.classes else None
@@ -130,7 +132,7 @@ def assemble_setup(
         },
         manifest={**about, **described, "data": data, "classes": classes, "frequencies": frequencies},
         registries=registries,
-        notices=[*trials.notices, *([] if initialized is None else [initialized])],
+        notices=[*trials.notices, *(event for event in (initialized, frozen) if event is not None)],
         data=description,
     )
 

@@ -31,6 +31,7 @@ from .dry_run import (
     try_discriminator,
     try_generator,
 )
+from .frozen_parameters import check_frozen_parameters
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 MAX_SENTENCE = 500
@@ -86,6 +87,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
             for path, regularizer in regularizers.items():
                 if hasattr(regularizer, "fits"):
                     attempt(path, lambda regularizer=regularizer: regularizer.fits(generator, output, image))  # type: ignore[misc]
+        problems += check_frozen_parameters(checked, context, not_tried)
     return in_order(problems), not_tried
 
 

@@ -22,6 +22,7 @@ from ..training.ema import GeneratorEMA
 from ..training.network_copies import BuildNetwork
 from ..training.train_state import TrainState
 from .build_limits import build_within
+from .frozen_parameters import frozen_names
 from .initial_weights import require_same_classes
 from .weight_loading import InitialWeights
 from .weight_sources import EMA
@@ -73,7 +74,7 @@ def set_initial_weights(
         weights.load(state.networks())
     processes.broadcast_parameters((state.generator, state.discriminator))
     if recipe.ema is not None:
-        state.ema = GeneratorEMA(state.generator, build)
+        state.ema = GeneratorEMA(state.generator, build, frozen_names(recipe, "generator", state.generator))
         if weights is not None and weights.load({EMA: state.ema.module}):
             state.ema.n_averaged.fill_(1)  # the first update of an average copies the weights of G
     return None if weights is None else replace(weights.event(), classes=difference)

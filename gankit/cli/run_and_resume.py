@@ -22,6 +22,7 @@ from ..events import (
     Evaluated,
     Event,
     Finding,
+    Frozen,
     Initialized,
     NotCompiled,
     Notice,
@@ -180,6 +181,8 @@ def _print_event(event: Event, step: int) -> None:
         output_console().print(f"initial weights: {event}")
         if event.classes is not None:
             print_message(f"initialize: {event.classes}", "warning")
+    elif isinstance(event, Frozen):
+        output_console().print(f"frozen: {event}")
     elif isinstance(event, Overridden):
         output_console().print(f"from step {step:,}: {event}")
     elif isinstance(event, ChangesAccepted):

@@ -32,7 +32,7 @@ from .located_document import LENGTHS, Document, lengths_in
 from .section import Section
 from .segments import LENGTH_KEYS, SEGMENTS, document_at
 from .validation import validate
-from .weight_selection import Initialize, PathOrInitialize
+from .weight_selection import Freeze, Initialize, PathOrInitialize
 
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
 
@@ -174,6 +174,7 @@ class Train(Section):
             again.
         final_checkpoint: write a checkpoint of the last whole step when the run ends, however it ends.
         game: the training algorithm.
+        freeze: patterns of the names of parameters that are not trained, for the generator and the discriminator.
     """
 
     epochs: PositiveInt | None = None
@@ -192,6 +193,7 @@ class Train(Section):
     max_hours: PositiveFloat | None = None
     final_checkpoint: bool = True
     game: Component = Component(name="adversarial")
+    freeze: Freeze | None = None
 
     @model_validator(mode="after")
     def _require_one_length(self) -> Train:

@@ -1,4 +1,4 @@
-"""Which weights a run starts from (``initialize``)."""
+"""Which weights a run starts from (``initialize``), and which of them stay as they are (``train.freeze``)."""
 
 from __future__ import annotations
 
@@ -54,3 +54,15 @@ PathOrInitialize = Annotated[
     Discriminator(lambda value: "<from>" if isinstance(value, (Mapping, Initialize)) else "<path>"),
 ]
 """A path, or a mapping with it under ``from``."""
+
+
+class Freeze(Section):
+    """The parameters that are not trained.
+
+    Attributes:
+        generator: patterns of the names of G's parameters, such as ``mapping.*``.
+        discriminator: patterns of the names of D's parameters, such as ``blocks.0.*``.
+    """
+
+    generator: tuple[Pattern, ...] = ()
+    discriminator: tuple[Pattern, ...] = ()

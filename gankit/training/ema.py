@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -15,27 +17,28 @@ TensorPairs = list[tuple[Tensor, Tensor]]
 class GeneratorEMA(AveragedModel):
     """An average that starts as a copy of ``generator``; its ``module`` is a generator in eval mode.
 
-    Parameters and BatchNorm's statistics are averaged. All other buffers are copied.
+    Parameters and BatchNorm's statistics are averaged. All other buffers are copied, and so are frozen parameters.
 
     Args:
         generator: G.
         build: builds such a generator, in case Python cannot copy it.
+        frozen: the names of the parameters that are not trained.
 
     Attributes:
         decay: the share of the old average that the next update keeps; the trainer sets it before each update.
     """
 
-    def __init__(self, generator: nn.Module, build: BuildNetwork | None = None) -> None:
+    def __init__(self, generator: nn.Module, build: BuildNetwork | None = None, frozen: Collection[str] = ()) -> None:
         super().__init__(nn.Module(), use_buffers=True)
         self.module = copy_network(generator, build)
-        self.decay = 0.0
+        self.decay, self._frozen = 0.0, frozenset(frozen)
         self.requires_grad_(False)
         self.eval()
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
         """Update the average; the first update copies. Unlike torch's method, it does not wait for the device."""
-        averaged, copied = _tensor_pairs(self.module, model)
+        averaged, copied = _tensor_pairs(self.module, model, self._frozen)
         if self.n_averaged == 0:  # a tensor that stays on the CPU
             copied, averaged = copied + averaged, []
         for own, current in copied:
@@ -56,10 +59,12 @@ def ema_decay(batch_images: int, images: int, half_life: float, ramp_up: float |
     return float(0.5 ** (batch_images / max(half_life, 1e-8)))
 
 
-def _tensor_pairs(average: nn.Module, model: nn.Module) -> tuple[TensorPairs, TensorPairs]:
+def _tensor_pairs(average: nn.Module, model: nn.Module, frozen: Collection[str]) -> tuple[TensorPairs, TensorPairs]:
     """Pairs of tensors of the average and of the model: those to average, and those to copy."""
-    averaged: TensorPairs = [*zip(average.parameters(), model.parameters(), strict=True)]
+    averaged: TensorPairs = []
     copied: TensorPairs = []
+    for (name, parameter), current_parameter in zip(average.named_parameters(), model.parameters(), strict=True):
+        (copied if name in frozen else averaged).append((parameter, current_parameter))
     for own, current in zip(average.modules(), model.modules(), strict=True):
         for pair in zip(own.buffers(recurse=False), current.buffers(recurse=False), strict=True):
             is_statistic = isinstance(own, _BatchNorm) and pair[0].is_floating_point()

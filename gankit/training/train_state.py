@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from ..errors import CheckpointError
 from ..interfaces import PLAYERS, Player
 from ..messages import one_line
 from .ema import GeneratorEMA
+from .optimizer_state import fitted_state, parameter_names
 
 # entries of an optimizer's state that have the shape of the parameter
 PARAMETER_SHAPED = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg"})
@@ -41,6 +43,10 @@ class TrainState:
     position: int = 0
     skipped: list[tuple[int, int]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        # most optimizers have no state before their first step
+        self._fresh = {player: copy.deepcopy(optimizer.state_dict()) for player, optimizer in self.optimizers.items()}
+
     @property
     def sampler(self) -> nn.Module:
         """The generator that samples are drawn from: the EMA's if there is one."""
@@ -50,6 +56,11 @@ class TrainState:
         """The networks by the names of their files in a checkpoint."""
         networks = {"generator": self.generator, "discriminator": self.discriminator}
         return networks if self.ema is None else networks | {"generator_ema": self.ema.module}
+
+    def _parameter_names(self) -> dict[Player, list[list[str]]]:
+        """The names of the parameters that each player's optimizer trains, by group."""
+        networks = self.networks()
+        return {player: parameter_names(optimizer, networks[player]) for player, optimizer in self.optimizers.items()}
 
     def skips(self, position: int, length: int) -> bool:
         """Whether the batch at this position overlaps a skipped batch."""
@@ -64,6 +75,7 @@ class TrainState:
             "position": self.position,
             "skipped": list(self.skipped),
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
+            "optimizer_parameters": self._parameter_names(),
             "optimizer_classes": {player: type(optimizer).__name__ for player, optimizer in self.optimizers.items()},
             "ema_updates": None if self.ema is None else int(self.ema.n_averaged),
         }
@@ -71,8 +83,11 @@ class TrainState:
     def load_counters(self, saved: Mapping[str, Any]) -> None:
         """Restore the result of `counters`. Raises: CheckpointError."""
         try:
+            names, before = self._parameter_names(), saved.get("optimizer_parameters", {})
             for player, optimizer in self.optimizers.items():
-                optimizer.load_state_dict(saved["optimizers"][player])
+                own = saved["optimizers"][player]
+                state = fitted_state(own, before.get(player), self._fresh[player], names[player])
+                optimizer.load_state_dict(state)  # type: ignore[arg-type]
                 _require_parameter_shapes(optimizer)
             self.step, self.images = _count(saved["step"]), _count(saved["images"])
             self.turns = {player: _count(saved["turns"][player]) for player in PLAYERS}

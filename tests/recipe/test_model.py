@@ -58,6 +58,7 @@ class TestStructure:
             "max_hours": None,
             "final_checkpoint": True,
             "game": {"name": "adversarial"},
+            "freeze": None,
         }
         assert recipe.ema is None
         assert recipe.initialize is None
@@ -128,6 +129,9 @@ class TestStructure:
             ({"initialize": {"from": "a", "skip": "x.*"}}, "initialize.skip: should be a list; got 'x.*'"),
             ({"initialize": {"from": "a", "skip": [""]}}, "initialize.skip.0: should be a non-empty string; got ''"),
             ({"initialize": {"from": "a", "copy": ["x"]}}, "initialize.copy: should be a mapping; got ['x']"),
+            ({"train": {"steps": 1, "freeze": ["x"]}}, "train.freeze: should be a mapping; got ['x']"),
+            ({"train": {"steps": 1, "freeze": {"generatr": []}}}, "train.freeze.generatr: unknown key; did you mean 'generator'?"),
+            ({"train": {"steps": 1, "freeze": {"generator": "x.*"}}}, "train.freeze.generator: should be a list; got 'x.*'"),
             ({"tran": {"steps": 1}}, "tran: unknown key; did you mean 'train'?"),
             ({1: 2}, "1: keys should be strings; got 1"),
         ],
@@ -179,8 +183,17 @@ recipes = st.fixed_dictionaries(
         "discriminator": components,
         "loss": components,
         "optimizers": st.fixed_dictionaries({"generator": components, "discriminator": components}),
-        "train": st.one_of(
-            *(st.builds(lambda n, k=key: {k: n}, st.integers(1, 10**12)) for key in ("epochs", "steps", "images"))
+        "train": st.builds(
+            lambda length, steps, freeze: {length: steps} | freeze,
+            st.sampled_from(["epochs", "steps", "images"]),
+            st.integers(1, 10**12),
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "freeze": st.none()
+                    | st.fixed_dictionaries({}, optional={"generator": patterns, "discriminator": patterns})
+                },
+            ),
         ),
     },
     optional={

@@ -18,6 +18,7 @@ import gankit
 KEPT = Path(__file__).parent / "run_0_1_0"
 EXPECTED = json.loads((KEPT / "expected.json").read_text())
 RUNS = ("conditional", "unconditional")
+FIRST_LAYERS = {"conditional": ("linear.", "blocks.0."), "unconditional": ("layers.0.", "features.0.")}  # of G and D
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,30 @@ def test_samples_are_the_same(run):
     # rounding differs between CPUs, which can move a value to the next integer
     assert np.abs(images - expected).max() <= 1
     assert (images != expected).mean() < 0.01
+
+
+def test_a_new_run_can_start_from_its_weights(cli, run, tmp_path):
+    before = {path.stem: load_file(path) for path in tmp_path.glob(f"{run}/checkpoints/*/*.safetensors")}
+    first, _ = FIRST_LAYERS[run]
+    words = [f"initialize={{from: {run}, skip: ['{first}*']}}", "train.steps=1", "optimizers.generator.lr=0"]
+    assert cli("run", f"{run}/recipe.yaml", *words, "--out", "new").code == 0
+    [checkpoint] = Path("new/checkpoints").iterdir()
+    after = load_file(checkpoint / "generator.safetensors")
+    assert after.keys() == before["generator"].keys()
+    for key in (name for name in after if name.endswith(("weight", "original"))):
+        assert bool((after[key] == before["generator"][key]).all()) == (not key.startswith(first)), key
+
+
+def test_other_parameters_are_trained_from_the_next_checkpoint_on(cli, run):
+    """Its checkpoints do not record which parameters the state of an optimizer belongs to."""
+    words = ["train.steps=32", f"train.freeze.discriminator=['{FIRST_LAYERS[run][1]}*']"]
+    said = cli("resume", run, *words)
+    assert said.code == 2
+    assert "an earlier version, which did not record which parameters were trained; resume with the run's" in said.err
+    assert cli("resume", run, "train.steps=31").code == 0
+    said = cli("resume", run, *words)
+    assert said.code == 0
+    assert f" parameters of the discriminator ({FIRST_LAYERS[run][1]}" in said.out
 
 
 def test_resuming_continues_the_training(cli, run):

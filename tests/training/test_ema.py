@@ -40,6 +40,23 @@ def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied()
     assert not any(p.requires_grad for p in average.parameters())
 
 
+def test_frozen_parameters_are_copied():
+    network = Small()
+    average = GeneratorEMA(network, frozen=["linear.bias", "norm.weight"])
+    average.decay = 0.75
+    average.update_parameters(network)  # the first one copies all
+    with torch.no_grad():
+        for value in network.parameters():
+            value.add_(1)
+    average.update_parameters(network)
+    copied = {
+        name
+        for name, value in average.module.named_parameters()
+        if torch.equal(value, dict(network.named_parameters())[name])
+    }
+    assert copied == {"linear.bias", "norm.weight"}
+
+
 def test_the_half_life_is_one():
     """After as many images as the half-life, half of the old average is left, in however many updates."""
     kept = 1.0
