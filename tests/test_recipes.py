@@ -23,6 +23,7 @@ VARIANTS = (  # of recipes that train in the default suite
     "sagan_cifar10_conditional",
     "sngan_cifar10_",
     "stylegan2_cifar10_",
+    "stylegan2_freezed",
     "stylegan2_image_folder",
 )
 SMALLER = ["generator.width=8", "discriminator.width=8", "loader.batch_size=8", "train.steps=2"]
@@ -48,8 +49,12 @@ def test_trains_a_few_steps(path, runtime, data, tmp_path, monkeypatch):
     draw = curve_plot.draw_curves
     # of curves (values, name, step, path): those of the first step take as long to draw as those of the last
     monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: draw(*given) if given[2] == 2 else None)
-    large = max(gankit.Recipe.load(path).image.size) > 64
-    trainer = runtime.assemble(runtime.load_checked(path, SMALLER + ["image.size=64"] * large), tmp_path / "run")
+    recipe = gankit.Recipe.load(path)
+    words = SMALLER + ["image.size=64"] * (max(recipe.image.size) > 64)
+    if recipe.initialize is not None:  # the run of another recipe, in its default directory
+        first = ROOT / "recipes" / f"{recipe.initialize.name}.yaml"
+        runtime.assemble(runtime.load_checked(first, words), recipe.initialize).fit()
+    trainer = runtime.assemble(runtime.load_checked(path, words), tmp_path / "run")
     trainer.fit()
     assert trainer.state.step == 2
     assert trainer.ending == "done"
@@ -58,7 +63,11 @@ def test_trains_a_few_steps(path, runtime, data, tmp_path, monkeypatch):
     assert gankit.load_generator(tmp_path / "run").sample(2).shape[0] == 2
 
 
-@pytest.mark.parametrize("path", [path for path in RECIPES if "image_folder" in path.stem], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in RECIPES if "image_folder" in path.stem or path.stem == "stylegan2_freezed"],
+    ids=lambda path: path.stem,
+)
 def test_lengths_and_intervals_for_any_number_of_images(path):
     """A folder may have a few hundred images: an epoch is a few steps, and no measure of a training."""
     recipe = gankit.Recipe.load(path)
