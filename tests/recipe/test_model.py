@@ -170,7 +170,7 @@ params = st.dictionaries(
 )
 components = st.builds(lambda name, params: {"name": name, **params}, words.filter(bool), params)
 numbers = st.floats(1e-9, 1e9)
-paths = words.filter(lambda word: "\0" not in word)
+paths = words.filter(lambda word: "\0" not in word and not word.startswith("~"))  # not of an unknown home folder
 patterns = st.lists(words.filter(bool), max_size=3)
 recipes = st.fixed_dictionaries(
     {
