@@ -23,7 +23,9 @@ def parameter_names(optimizer: torch.optim.Optimizer, network: nn.Module) -> lis
     ]
 
 
-def fitted_state(saved: Mapping[str, Any], before: Names, fresh: Mapping[str, Any], now: Names) -> Mapping[str, Any]:
+def fitted_state(
+    saved: Mapping[str, Any], before: Names | None, fresh: Mapping[str, Any], now: Names
+) -> Mapping[str, Any]:
     """The saved state of an optimizer for other parameters: those that are new have the state of a new run.
 
     Args:
