@@ -59,7 +59,13 @@ def trained_names(trainer, player):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"microbatch": 3, "fresh_fakes": True}, {"discriminator_steps": 2, "clip_gradient": 0.1}, {"precision": "bf16"}],
+    [
+        {},
+        {"microbatch": 3, "fresh_fakes": True},
+        {"discriminator_steps": 2, "clip_gradient": 0.1},
+        {"precision": "bf16"},
+        pytest.param({"compile": True}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_frozen_parameters_stay_bit_for_bit_and_all_others_move(runtime, recipe, tmp_path, settings):
