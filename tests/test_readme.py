@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -168,16 +169,25 @@ def test_example_error_message(tmp_path):
 
 
 YAML_BLOCKS = [
-    pytest.param(yaml.safe_load(block), id=f"{path.name}-{number}")
+    pytest.param(path, yaml.safe_load(block), id=f"{path.name}-{number}")
     for path in DOCUMENTS
     for number, block in enumerate(blocks(path.read_text(encoding="utf-8"), "yaml"))
 ]
 
 
-@pytest.mark.parametrize("example", YAML_BLOCKS)
-def test_yaml_examples(example, tmp_path):
-    """Each example is a whole recipe, or keys that fit into one."""
-    runtime = gankit.Runtime()
+def plugins_in(page):
+    """The plugins among the examples in Python on a page."""
+    for number, block in enumerate(blocks(page.read_text(encoding="utf-8"), "python")):
+        if "@gankit.hookimpl" in block:
+            plugin = ModuleType(f"{page.stem}_{number}")
+            exec(block, vars(plugin))
+            yield plugin
+
+
+@pytest.mark.parametrize(("page", "example"), YAML_BLOCKS)
+def test_yaml_examples(page, example, tmp_path):
+    """Each example is a whole recipe, or keys that fit into one. It may use the plugins on its page."""
+    runtime = gankit.Runtime(plugins_in(page) if page.name == "data.md" else ())
     if "extends" in example:
         (tmp_path / "recipes").symlink_to(ROOT / "recipes")
         (tmp_path / "example.yaml").write_text(yaml.safe_dump(example))
