@@ -264,7 +264,7 @@ def test_plugin_examples(tmp_path, monkeypatch, capsys):
         "generator.width=4",
         "discriminator.width=4",
     ]
-    trainer = runtime.assemble(runtime.load(ROOT / "recipes/quickstart.yaml", overrides), tmp_path / "run")
+    trainer = runtime.assemble(runtime.load_checked(ROOT / "recipes/quickstart.yaml", overrides), tmp_path / "run")
     trainer.fit()
     assert (trainer.state.step, trainer.ending) == (3, "step limit")
     (loaded,) = (plugin.module for plugin in runtime.plugins if plugin.name == "my_gan")
