@@ -153,23 +153,32 @@ def _runs_of_this_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 
 @pytest.fixture
+def made_once(
+    tmp_path: Path, _runs_of_this_process: tuple[Path, dict[str, Path]]
+) -> Callable[[str, Callable[[Path], object], str], Path]:
+    """``made_once(key, make) -> directory``: a copy of what ``make(directory)`` writes, which is called once per process."""
+    folder, runs = _runs_of_this_process
+
+    def copied(key: str, make: Callable[[Path], object], name: str = "run") -> Path:
+        if key not in runs:
+            new = folder / str(len(runs))
+            make(new)
+            runs[key] = new
+        return Path(shutil.copytree(runs[key], tmp_path / name))
+
+    return copied
+
+
+@pytest.fixture
 def trained_run(
-    tiny_runtime: gankit.Runtime,
-    tiny_recipe: Callable[..., Path],
-    tmp_path: Path,
-    _runs_of_this_process: tuple[Path, dict[str, Path]],
+    tiny_runtime: gankit.Runtime, tiny_recipe: Callable[..., Path], made_once: Callable[..., Path], tmp_path: Path
 ) -> Callable[..., Path]:
     """``trained_run("name", **sections) -> directory``: the tiny recipe, trained for three steps."""
-    folder, runs = _runs_of_this_process
 
     def train(name: str = "run", **sections: Any) -> Path:
         sections.setdefault("dataset", {"name": "tiny", "count": 100})
         recipe = tiny_recipe(tmp_path, **sections)
-        if (text := recipe.read_text()) not in runs:
-            new = folder / str(len(runs))
-            tiny_runtime.assemble(tiny_runtime.load_checked(recipe), new).fit()
-            runs[text] = new
-        shutil.copytree(runs[text], tmp_path / name)
+        made_once(recipe.read_text(), lambda new: tiny_runtime.assemble(tiny_runtime.load_checked(recipe), new).fit(), name)
         return Path(name)
 
     return train

@@ -97,7 +97,7 @@ def test_callback(plugins):
     for limit, steps, ending in ((1.0e9, 2, "the loss of D is too small"), (-1.0e9, 4, "done")):
         callbacks = f"callbacks=[{{name: watch, every: 2, limit: {limit}}}, {{name: checkpoint, every: 4}}]"
         directory = Path(f"results/{steps}")
-        trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", [*SMALL, callbacks]), directory)
+        trainer = runtime.assemble(runtime.load_checked("recipes/quickstart.yaml", [*SMALL, callbacks]), directory)
         trainer.fit()
         assert (trainer.state.step, trainer.ending) == (steps, ending)
         assert (directory / f"watch_{steps}.png").is_file()

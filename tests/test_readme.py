@@ -14,6 +14,7 @@ import yaml
 
 import gankit
 from gankit.cli.main import main
+from gankit_callbacks import curve_plot
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [
@@ -47,6 +48,7 @@ COMMANDS = sorted(
 
 def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)  # takes most of the time, and has its own tests
     try:
         main()
     except SystemExit as stop:
@@ -274,7 +276,7 @@ def test_plugin_examples(tmp_path, monkeypatch, capsys):
         "generator.width=4",
         "discriminator.width=4",
     ]
-    trainer = runtime.assemble(runtime.load(ROOT / "recipes/quickstart.yaml", overrides), tmp_path / "run")
+    trainer = runtime.assemble(runtime.load_checked(ROOT / "recipes/quickstart.yaml", overrides), tmp_path / "run")
     trainer.fit()
     assert (trainer.state.step, trainer.ending) == (3, "step limit")
     (loaded,) = (plugin.module for plugin in runtime.plugins if plugin.name == "my_gan")

@@ -133,7 +133,7 @@ def assemble(tiny_runtime, tiny_recipe, add_components, tmp_path):
     def make(discriminator, precision="bf16", **sections):
         train = {"steps": 2, "device": "cpu", "precision": precision}
         recipe = tiny_recipe(tmp_path, discriminator={"name": discriminator}, train=train, **sections)
-        return tiny_runtime.assemble(tiny_runtime.load(recipe), tmp_path / "run")
+        return tiny_runtime.assemble(tiny_runtime.load_checked(recipe), tmp_path / "run")
 
     make.runtime = tiny_runtime
     return make

@@ -205,7 +205,7 @@ class TestSampling:
         names = property(lambda self: ("a", "a,b", " c"), lambda self, value: None)
         monkeypatch.setattr(tiny_plugin.TinyDataset, "classes", names)
         runtime = gankit.Runtime([tiny_plugin], discover=False)
-        runtime.assemble(runtime.load(tiny_recipe(tmp_path, conditional=True)), tmp_path / "run").fit()
+        runtime.assemble(runtime.load_checked(tiny_recipe(tmp_path, conditional=True)), tmp_path / "run").fit()
         monkeypatch.setattr("gankit.cli.sample.make_runtime", lambda plugins: runtime)
         sample = runtime.load_generator(tmp_path / "run").sample
         for words, labels in (

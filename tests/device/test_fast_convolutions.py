@@ -52,7 +52,7 @@ def test_every_geometry_agrees_with_torch(drawn):
 
 @pytest.mark.parametrize("missing", ["small", "large", "weight"])
 @given(drawn=layers(side=4))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 def test_each_operation_is_differentiable_twice(missing, drawn):
     layer, images = drawn
     geometry = Geometry.of(layer, images.shape[2:])

@@ -70,7 +70,7 @@ def test_a_process_alone_imports_nothing_of_it(tiny_runtime, tiny_recipe, tmp_pa
     """Nor do imports of gankit at the top of a file, as the test of layers shows."""
     for name in ("accelerate", "gankit.distributed.process_group"):
         monkeypatch.setitem(sys.modules, name, None)  # its import fails
-    tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path)), tmp_path / "run").fit()
+    tiny_runtime.assemble(tiny_runtime.load_checked(tiny_recipe(tmp_path)), tmp_path / "run").fit()
     assert (tmp_path / "run/checkpoints/step-00000003").is_dir()
 
 

@@ -35,7 +35,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run directory of three steps; not to be modified."""
     runtime = gankit.Runtime()
     folder = tmp_path_factory.mktemp("trained") / "run"
-    runtime.assemble(runtime.load(RECIPE, SMALL), folder).fit()
+    runtime.assemble(runtime.load_checked(RECIPE, SMALL), folder).fit()
     return folder
 
 

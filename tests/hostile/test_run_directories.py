@@ -55,7 +55,7 @@ def evaluation(score: float, step: int) -> Evaluation:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     runtime = gankit.Runtime()
     folder = tmp_path_factory.mktemp("trained") / "run"
-    runtime.assemble(runtime.load(RECIPE, SMALL), folder).fit()
+    runtime.assemble(runtime.load_checked(RECIPE, SMALL), folder).fit()
     for step in (2, 4):
         append_evaluation(folder / "evaluations.jsonl", evaluation(step * 1.5, step))
     with OpenLog(folder / "events.jsonl") as events:

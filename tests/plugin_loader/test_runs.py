@@ -37,7 +37,7 @@ class TestRunCallbacks:
 
         for order in ([One(), Other()], [Other(), One()]):
             runtime = runtime_with(tiny_plugin, *order)
-            trainer = runtime.assemble(runtime.load(tiny_recipe(tmp_path)))
+            trainer = runtime.assemble(runtime.load_checked(tiny_recipe(tmp_path)))
             assert [type(callback).__name__ for callback in trainer.callbacks.named.values()] == [
                 "TinyCallback",
                 "Tracker",
@@ -57,7 +57,7 @@ class TestTraining:
     """A plugin's generator, loss, dataset and callback train, whether from a file or an installed package."""
 
     def train(self, runtime: Runtime, recipe: Path, tmp_path: Path) -> None:
-        trainer = runtime.assemble(runtime.load(recipe), run_dir=tmp_path / "run")
+        trainer = runtime.assemble(runtime.load_checked(recipe), run_dir=tmp_path / "run")
         trainer.fit()
         assert trainer.state.step == 3
         calls = (tmp_path / "run" / "calls.txt").read_text().splitlines()

@@ -10,7 +10,7 @@ def trainer(tiny_runtime, tiny_recipe, tmp_path):
     """``trainer(**sections)`` of the tiny recipe."""
 
     def make(**sections):
-        return tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path, **sections)), tmp_path / "run")
+        return tiny_runtime.assemble(tiny_runtime.load_checked(tiny_recipe(tmp_path, **sections)), tmp_path / "run")
 
     return make
 

@@ -67,7 +67,7 @@ def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, tiny
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     directory = tmp_path / "run"
-    tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path)), directory).fit()
+    tiny_runtime.assemble(tiny_runtime.load_checked(tiny_recipe(tmp_path)), directory).fit()
     [event] = events(directory, "not_locked")
     assert "cannot be locked (No locks available): do not train it in two processes" in event["message"]
     assert not lock_state(directory).known
@@ -77,7 +77,7 @@ class TestRuns:
     @pytest.fixture
     def begun(self, tiny_runtime, tiny_recipe, tmp_path):
         """A trainer after its first step of three."""
-        trainer = tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path)), tmp_path / "run")
+        trainer = tiny_runtime.assemble(tiny_runtime.load_checked(tiny_recipe(tmp_path)), tmp_path / "run")
         steps = iter(trainer)
         next(steps)
         return steps

@@ -53,7 +53,7 @@ def run(tiny_runtime, tiny_recipe, add_components, tmp_path, store, monkeypatch)
 
     def train(name="run", **sections):
         sections = {"conditional": True, "dataset": {"name": "stored", "path": "data.json"}, **sections}
-        tiny_runtime.assemble(tiny_runtime.load(tiny_recipe(tmp_path, **sections)), tmp_path / name).fit()
+        tiny_runtime.assemble(tiny_runtime.load_checked(tiny_recipe(tmp_path, **sections)), tmp_path / name).fit()
         return tmp_path / name
 
     return train
@@ -142,7 +142,7 @@ def test_other_plugin_code_must_be_accepted(tiny_plugin_file, tiny_recipe, tmp_p
     plugin = tmp_path / "mine.py"
     plugin.write_text(tiny_plugin_file.read_text())
     runtime = gankit.Runtime([plugin], discover=False)
-    runtime.assemble(runtime.load(tiny_recipe(tmp_path)), tmp_path / "run").fit()
+    runtime.assemble(runtime.load_checked(tiny_recipe(tmp_path)), tmp_path / "run").fit()
     (tmp_path / "elsewhere").mkdir()
     moved = plugin.rename(tmp_path / "elsewhere" / "mine.py")
     gankit.Runtime([moved], discover=False).resume(tmp_path / "run", LONGER).fit()

@@ -77,8 +77,10 @@ def test_a_callback_that_fails_loses_no_step_of_any_log(runtime, recipe, tmp_pat
     assert [line["step"] for line in gankit.JsonLines.read(tmp_path / "run/metrics.jsonl")] == [1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("discriminator_steps", [1, 3])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("workers", "discriminator_steps"),
+    [(0, 1), (2, 3), *(pytest.param(*other, marks=pytest.mark.slow) for other in ((0, 3), (2, 1)))],
+)
 def test_images_that_cannot_be_read_lose_no_step(runtime, recipe, tmp_path, workers, discriminator_steps, weights, same):
     random = np.random.default_rng(0)
     pictures = tmp_path / "pictures"

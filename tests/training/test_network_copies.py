@@ -65,7 +65,7 @@ def train(tiny_runtime, tiny_recipe, add_components, tmp_path):
     def train(generator, **sections):
         ema = {"half_life_images": 20, "ramp_up": None}
         recipe = tiny_recipe(tmp_path, generator={"name": generator}, ema=ema, **sections)
-        trainer = tiny_runtime.assemble(tiny_runtime.load(recipe), tmp_path / generator)
+        trainer = tiny_runtime.assemble(tiny_runtime.load_checked(recipe), tmp_path / generator)
         trainer.fit()
         return trainer
 

@@ -14,11 +14,11 @@ RMSPROP = "optimizers.generator={name: rmsprop, lr: 1e-4}"
 
 
 @pytest.fixture
-def run(runtime, recipe, tmp_path, files):
+def run(runtime, recipe, made_once, files):
     """A finished run of two steps, and the content of its files."""
     made = recipe(conditional=True, callbacks=[{"name": "checkpoint"}], train={"steps": 2})
-    runtime.assemble(made, tmp_path / "run").fit()
-    return tmp_path / "run", files(tmp_path / "run")
+    directory = made_once("overrides", lambda new: runtime.assemble(made, new).fit())
+    return directory, files(directory)
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,14 @@ def content(directory):
     return newest.name, hashes, pictures, metrics
 
 
+@pytest.fixture
+def whole(runtime, recipe, made_once):
+    """The content of a run that is never stopped."""
+    return content(made_once("whole", lambda new: runtime.assemble(recipe(**EVERYTHING), new).fit(), "whole"))
+
+
 @pytest.mark.parametrize("stop_at", [1, *(pytest.param(step, marks=pytest.mark.slow) for step in (2, 8)), 5])
-def test_stopped_and_resumed_is_as_never_stopped(runtime, recipe, tmp_path, stop_at):
-    runtime.assemble(recipe(**EVERYTHING), tmp_path / "whole").fit()
+def test_stopped_and_resumed_is_as_never_stopped(runtime, recipe, whole, tmp_path, stop_at):
     trainer = runtime.assemble(recipe(**EVERYTHING), tmp_path / "parts")
     for _ in trainer:
         if trainer.state.step == stop_at:
@@ -51,20 +56,19 @@ def test_stopped_and_resumed_is_as_never_stopped(runtime, recipe, tmp_path, stop
     resumed = runtime.resume(tmp_path / "parts")
     assert resumed.state.step == stop_at
     resumed.fit()
-    assert content(tmp_path / "parts") == content(tmp_path / "whole")
+    assert content(tmp_path / "parts") == whole
     assert len(checkpoints(tmp_path / "parts")) == 2
 
 
-def test_a_run_cut_off_after_a_checkpoint_repeats_what_was_lost(runtime, recipe, tmp_path):
+def test_a_run_cut_off_after_a_checkpoint_repeats_what_was_lost(runtime, recipe, whole, tmp_path):
     """As after a power cut: logs and pictures are ahead of the newest checkpoint."""
-    runtime.assemble(recipe(**EVERYTHING), tmp_path / "whole").fit()
     trainer = runtime.assemble(recipe(**EVERYTHING), tmp_path / "parts")
     for _ in trainer:
         if trainer.state.step == 5:
             shutil.copytree(tmp_path / "parts", tmp_path / "cut")
     assert checkpoints(tmp_path / "cut")[-1].name == "step-00000004"
     runtime.resume(tmp_path / "cut").fit()
-    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert content(tmp_path / "cut") == whole
 
 
 def test_a_run_without_a_checkpoint_starts_again_on_request(runtime, recipe, tmp_path):

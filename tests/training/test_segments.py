@@ -47,13 +47,16 @@ def play(runtime, recipe, directory):
 
 
 @pytest.fixture
-def run(runtime, recipe, tmp_path):
+def run(runtime, recipe, made_once):
     """A run of four steps that was continued twice with other settings, and once only for longer."""
-    runtime.assemble(recipe(**EVERYTHING), tmp_path / "run").fit()
-    runtime.resume(tmp_path / "run", ["train.steps=6", f"{LR}=0.01", "callbacks.metrics_log.every=2"]).fit()
-    runtime.resume(tmp_path / "run", ["train.steps=7"]).fit()
-    runtime.resume(tmp_path / "run", ["train.steps=9", "loss=hinge", f"{LR}=0.02"]).fit()
-    return tmp_path / "run"
+
+    def make(directory):
+        runtime.assemble(recipe(**EVERYTHING), directory).fit()
+        runtime.resume(directory, ["train.steps=6", f"{LR}=0.01", "callbacks.metrics_log.every=2"]).fit()
+        runtime.resume(directory, ["train.steps=7"]).fit()
+        runtime.resume(directory, ["train.steps=9", "loss=hinge", f"{LR}=0.02"]).fit()
+
+    return made_once("segments", make)
 
 
 def test_the_saved_recipe_has_the_beginning_and_the_segments(run):
@@ -78,7 +81,7 @@ def test_running_the_saved_recipe_gives_the_same_weights(run, runtime, tmp_path)
 
 
 def test_a_new_run_of_it_is_resumed_where_it_was_stopped(run, runtime, tmp_path):
-    trainer = runtime.assemble(runtime.load(run / "recipe.yaml"), tmp_path / "again")
+    trainer = runtime.assemble(runtime.load_checked(run / "recipe.yaml"), tmp_path / "again")
     for _ in trainer:
         if trainer.state.step == 3:
             break

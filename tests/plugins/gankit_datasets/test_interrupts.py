@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -13,23 +14,26 @@ from gankit_datasets.image_folder import ImageFolder
 
 
 @pytest.mark.parametrize("on_error", ["skip", "refuse"])
-def test_no_thread_outlives_an_interrupt(tmp_path, on_error):
+def test_no_thread_outlives_an_interrupt(tmp_path, monkeypatch, on_error):
     noise = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "0.jpg")
     count = 60 if on_error == "skip" else 3000  # of the latter only the headers are read
     for number in range(1, count):
         (tmp_path / f"{number}.jpg").hardlink_to(tmp_path / "0.jpg")
-    before = set(threading.enumerate())
+    before, opened, real_open = set(threading.enumerate()), [], Image.open
 
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
+    def open_image(*given, **options):
+        opened.append(1)
+        if len(opened) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real_open(*given, **options)
 
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    monkeypatch.setattr(Image, "open", open_image)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
             ImageFolder(path=tmp_path, on_error=on_error).prepare()
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        signal.signal(signal.SIGINT, handler)
     assert set(threading.enumerate()) == before
+    assert 20 <= len(opened) < count

@@ -43,7 +43,7 @@ def assemble(folder: Path, **changes: Any):
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(RECIPE | changes))
     runtime = gankit.Runtime(plugins=[gankit_r3gan])
-    return runtime.assemble(runtime.load(path), folder / "run")
+    return runtime.assemble(runtime.load_checked(path), folder / "run")
 
 
 def test_penalties_reuse_the_forward_passes_of_the_loss(tmp_path: Path) -> None:

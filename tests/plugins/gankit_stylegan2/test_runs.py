@@ -59,11 +59,11 @@ def weights(trainer: gankit.Trainer) -> dict[str, torch.Tensor]:
     ids=str,
 )
 def test_a_run_resumes_and_samples(changes: list[str], runtime: gankit.Runtime, recipe: Path, tmp_path: Path) -> None:
-    whole = runtime.assemble(runtime.load(recipe, changes), tmp_path / "whole")
+    whole = runtime.assemble(runtime.load_checked(recipe, changes), tmp_path / "whole")
     whole.fit()
     assert all(bool(value.isfinite().all()) for value in weights(whole).values())
     assert bool(whole.state.generator.average.any())
-    half = runtime.assemble(runtime.load(recipe, [*changes, "train.steps=3"]), tmp_path / "half")
+    half = runtime.assemble(runtime.load_checked(recipe, [*changes, "train.steps=3"]), tmp_path / "half")
     half.fit()
     resumed = runtime.resume(tmp_path / "half", ["train.steps=6"])
     resumed.fit()
@@ -85,7 +85,7 @@ def test_a_run_resumes_and_samples(changes: list[str], runtime: gankit.Runtime, 
 @pytest.mark.slow
 def test_it_compiles(runtime: gankit.Runtime, recipe: Path) -> None:
     changes = ["train={steps: 2, compile: true, precision: fp32}", "regularizers.0.interval=2"]
-    trainer = runtime.assemble(runtime.load(recipe, changes))
+    trainer = runtime.assemble(runtime.load_checked(recipe, changes))
     for _ in range(2):
         assert all(bool(value.isfinite()) for value in trainer.step().values())
     assert trainer.game.compiled.supports_penalties  # R1 is compiled too
@@ -102,7 +102,7 @@ def test_it_learns_shapes(runtime: gankit.Runtime, recipe: Path) -> None:
         "ema={half_life_images: 2000}",
         "train={steps: 400, precision: fp32}",
     ]
-    trainer = runtime.assemble(runtime.load(recipe, changes))
+    trainer = runtime.assemble(runtime.load_checked(recipe, changes))
     real = (trainer.setup.loader.at(0, 512).images + 1) * 127.5
     assert distance(real[:256], real[256:]) < 0.1
     assert distance(trainer.sample(512), real) > 4

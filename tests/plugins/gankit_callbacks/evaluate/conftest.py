@@ -88,6 +88,6 @@ def make(runtime, tiny_recipe, tmp_path):
         sections.setdefault("callbacks", [*own, {"name": "checkpoint", "every": 1, "keep": 1}])
         sections.setdefault("dataset", {"name": "tiny", "count": 100})
         sections.setdefault("train", {"steps": 6, "device": "cpu", "precision": "fp32"})
-        return runtime.assemble(runtime.load(tiny_recipe(tmp_path, **sections)), tmp_path / name)
+        return runtime.assemble(runtime.load_checked(tiny_recipe(tmp_path, **sections)), tmp_path / name)
 
     return build
