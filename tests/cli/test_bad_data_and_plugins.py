@@ -101,7 +101,7 @@ class TestPlugins:
             ("regularizers", "regularizers: [mine]", "interval = 0\n    def generator(self, turn): ...", "it is 0"),
             ("callbacks", "callbacks: [mine]", "def on_step(self, run): ...", "callback 'mine': unknown method 'on_step'"),
             ("latents", "latent: mine", "def __init__(self, dim): ...", "Mine is not a latent: it lacks `sample`"),
-            ("games", "train: {steps: 1, game: mine}", "pass", "Mine is not a game: it lacks `step`"),
+            ("games", "train: {steps: 1, game: mine}", "pass", "Mine is not a gankit.Game: make it a subclass with step(self)"),
             ("datasets", "dataset: mine", "pass", "Mine is not a dataset: it lacks `__len__` and `__getitem__`"),
             ("augmentations", "augmentations: [mine]", "def __init__(self, image): ...", "returns a Mine, which is not a torch.nn.Module"),
             ("augmentations", "augmentations: [mine]", "def __new__(cls, image): return torch.nn.AvgPool2d(2)", "returns [2, 3, 8, 8] for images [2, 3, 16, 16]; it must keep the shape"),
