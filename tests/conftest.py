@@ -10,14 +10,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch re
 import gzip
 import importlib.util
 import resource
-import shutil
 import struct
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -29,7 +27,6 @@ import yaml
 from PIL import Image
 
 import gankit
-from gankit import plugin_loader, registry
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TINY_PLUGIN = Path(__file__).parent / "tiny_plugin.py"
@@ -58,47 +55,10 @@ class Said(NamedTuple):
     err: str
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _schemas_of_components() -> Iterator[None]:
-    """Each is made once per process: most of the time of a new runtime goes into them, and they do not change."""
-    make, made = registry.signature_schema, {}
-
-    def schema(factory: Callable[..., Any], context: tuple[str, ...], where: str) -> type[registry.Params]:
-        if "<locals>" in getattr(factory, "__qualname__", "<locals>"):  # of a single test
-            return make(factory, context, where)
-        if (factory, context) not in made:
-            made[factory, context] = make(factory, context, where)
-        return made[factory, context]
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(registry, "signature_schema", schema)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _metadata_of_installed_plugins() -> Iterator[None]:
-    """It is read once per process, for the same reason. Tests that install plugins change ``sys.path``."""
-    path, find = [*sys.path], metadata.entry_points
-    describe, found, described = plugin_loader.distribution_of, {}, {}
-
-    def entry_points(**selected: str) -> metadata.EntryPoints:
-        if sys.path != path:
-            return find(**selected)
-        key = tuple(selected.items())
-        if key not in found:
-            found[key] = find(**selected)
-        return found[key]
-
-    def distribution_of(point: metadata.EntryPoint) -> str:
-        key = point.dist, point.value
-        if key not in described:
-            described[key] = describe(point)
-        return described[key]
-
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(metadata, "entry_points", entry_points)
-        monkeypatch.setattr(plugin_loader, "distribution_of", distribution_of)
-        yield
+def pytest_configure(config: pytest.Config) -> None:
+    """The fixtures of another file."""
+    with imported(Path(__file__).parent / "once_per_process.py") as module:
+        config.pluginmanager.register(module, "once_per_process")
 
 
 @contextmanager
@@ -144,29 +104,6 @@ def tiny_recipe() -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture(scope="session")
-def _runs_of_this_process(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
-    """A folder for runs, and the runs in it by their recipe; tests get copies."""
-    return tmp_path_factory.mktemp("runs"), {}
-
-
-@pytest.fixture
-def made_once(
-    tmp_path: Path, _runs_of_this_process: tuple[Path, dict[str, Path]]
-) -> Callable[[str, Callable[[Path], object], str], Path]:
-    """``made_once(key, make) -> directory``: a copy of what ``make(directory)`` writes, which is called once per process."""
-    folder, runs = _runs_of_this_process
-
-    def copied(key: str, make: Callable[[Path], object], name: str = "run") -> Path:
-        if key not in runs:
-            new = folder / str(len(runs))
-            make(new)
-            runs[key] = new
-        return Path(shutil.copytree(runs[key], tmp_path / name))
-
-    return copied
 
 
 @pytest.fixture
@@ -237,21 +174,6 @@ class Components:
 def add_components() -> Callable[..., None]:
     """``add_components(runtime, losses={"mine": Mine}, ...)``: what a plugin with these components does."""
     return lambda runtime, **kinds: runtime.load_plugin(Components(**kinds))
-
-
-@pytest.fixture(scope="session")
-def _one_command_line() -> Iterator[None]:
-    """The commands and their options are built once per process, which takes as long as most commands."""
-    import typer
-
-    from gankit.cli import main
-
-    app, build = main.make_app(), typer.main.get_command
-    command = build(app)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(main, "make_app", lambda: app)
-        monkeypatch.setattr(typer.main, "get_command", lambda given: command if given is app else build(given))
-        yield
 
 
 @pytest.fixture

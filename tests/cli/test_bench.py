@@ -96,5 +96,5 @@ def test_a_failing_run_leaves_no_files(cli, tiny_recipe, tiny_plugin_file, tmp_p
     recipe = tiny_recipe(tmp_path, callbacks=[{"name": "failing"}])
     said = cli("bench", recipe, "--plugin", tiny_plugin_file, "--plugin", plugin)
     assert said.code == code
-    assert {1: "the disk is full", 130: "interrupted"}.get(code, "") in said.err
+    assert re.fullmatch({1: "error: the disk is full.*\n", 130: "error: interrupted.*\n"}.get(code, ""), said.err)
     assert list(scratch.iterdir()) == []

@@ -133,8 +133,13 @@ class TestErrors:
         refused("empty: contains no images .*", "empty", *GAP, "--real", "tiny")
 
     @pytest.mark.parametrize("option", [["--samples", "0"], ["--size", "0"], ["--seed", "-1"], ["--real-samples", "0"]])
-    def test_numbers_out_of_range(self, score, option):
-        assert score("run", *option).code == 2
+    def test_numbers_out_of_range(self, trained_run, score, option):
+        trained_run()
+        said = score("run", *GAP, *option)
+        assert said.code == 2
+        least = 0 if option[0] == "--seed" else 1
+        said_in_a_box = " ".join(said.err.replace("│", "").split())
+        assert re.search(rf"'{option[0]}': .*should be greater than or equal to {least} ", said_in_a_box), said_in_a_box
 
     def test_a_record_that_cannot_be_written_exits_with_code_1(self, trained_run, score):
         trained_run()

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -47,12 +48,15 @@ def test_a_run_is_saved_and_resumed(windows, runtime, recipe, tmp_path):
     assert not [path for path in (tmp_path / "run").rglob("*") if ":" in path.name]
 
 
-def test_a_file_that_cannot_be_flushed_is_an_error(tmp_path):
+def test_files_and_folders_are_flushed(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
     with pytest.raises(FileNotFoundError):
         gankit.flush_to_disk(tmp_path / "nowhere")
     (tmp_path / "file").write_text("x")
-    gankit.flush_to_disk(tmp_path / "file")
-    gankit.flush_to_disk(tmp_path)
+    for path in (tmp_path / "file", tmp_path):
+        gankit.flush_to_disk(path)
+    assert flushed == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]
 
 
 def test_the_signals_that_exist_are_handled(monkeypatch):
@@ -60,4 +64,6 @@ def test_the_signals_that_exist_are_handled(monkeypatch):
     assert [number.name for number in workers.STOP_SIGNALS] == list(names)
     monkeypatch.delattr(os, "setpgrp")
     monkeypatch.delattr(signal, "sigwaitinfo")
+    before = threading.enumerate(), signal.pthread_sigmask(signal.SIG_BLOCK, [])
     workers.leave_signals_to_trainer(0)
+    assert (threading.enumerate(), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
