@@ -75,7 +75,7 @@ def kill_again_and_again(start, words, directory, moments, require_whole):
         if directory.exists() and not begun:  # killed before there was anything
             ended = start("resume", directory.name, *words)
             assert ended.status == 2
-            assert re.search("killed before it began|is (no|not a) run directory", log.read_text().splitlines()[-1])
+            assert re.search("killed before it started|is (no|not a) run directory", log.read_text().splitlines()[-1])
             shutil.rmtree(directory)
         return start(*command, *words, **how).status
 
