@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 import gankit
+from gankit.evaluation.evaluation_log import read_evaluations
+from gankit.evaluation.record import Evaluation
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +38,18 @@ def tiny(tiny_recipe: Callable[..., Path], tiny_plugin_file: Path, tmp_path: Pat
 def score(cli: Callable[..., Any], tiny_plugin_file: Path, scorers_plugin_file: Path) -> Callable[..., Any]:
     """``score(source, ...) -> (code, out, err)``: runs ``gankit eval`` with the tiny networks and scorers."""
     return lambda *words: cli("eval", *words, "--plugin", tiny_plugin_file, "--plugin", scorers_plugin_file)
+
+
+@pytest.fixture(scope="session")
+def last() -> Callable[..., Evaluation]:
+    """``last(path="run/evaluations.jsonl")``: the newest evaluation in a file."""
+    return lambda path="run/evaluations.jsonl": read_evaluations(Path(path))[-1]
+
+
+@pytest.fixture(scope="session")
+def plain() -> Callable[[str], str]:
+    """``plain(text)``: without color codes."""
+    return lambda text: re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
 
 
 @pytest.fixture

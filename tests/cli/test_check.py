@@ -11,11 +11,6 @@ ROOT = Path(__file__).parents[2]
 DCGAN = ROOT / "recipes" / "dcgan_cifar10.yaml"
 
 
-def plain(text: str) -> str:
-    """Without color codes."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
 class TestCheck:
     def test_it_prints_every_default(self, cli):
         said = cli("check", DCGAN, "train.epochs=3", "loss.label_smoothing=0.1")
@@ -34,7 +29,7 @@ class TestCheck:
         assert "[bold]x[red].yaml is valid" in said.out
 
     @pytest.mark.usefixtures("narrow")
-    def test_a_narrow_terminal(self, cli):
+    def test_a_narrow_terminal(self, cli, plain):
         said = cli("check", DCGAN)
         assert said.code == 0
         assert max(map(len, plain(said.out).splitlines())) <= 50

@@ -14,12 +14,8 @@ from gankit.evaluation.record import Evaluation, differences
 GAP = ("--metrics", "gap", "--features", "colours", "--samples", "40")
 
 
-def last(path="run/evaluations.jsonl"):
-    return read_evaluations(Path(path))[-1]
-
-
 class TestEval:
-    def test_a_run(self, trained_run, score):
+    def test_a_run(self, trained_run, score, last):
         trained_run()
         said = score("run", "--metrics", "gap,sureness", "--features", "classes", "--samples", "70", "gap.power=2")
         assert said.code == 0, said.err
@@ -61,14 +57,14 @@ class TestEval:
         assert one.scores != other.scores
         assert other.scores == again.scores
 
-    def test_a_checkpoint_is_recorded_in_its_run(self, trained_run, score):
+    def test_a_checkpoint_is_recorded_in_its_run(self, trained_run, score, last):
         trained_run()
         assert score("run/checkpoints/step-00000003", *GAP).code == 0
         assert last().evaluated.kind == "checkpoint"
         assert score("run", *GAP).code == 0
         assert last().scores == read_evaluations(Path("run/evaluations.jsonl"))[0].scores
 
-    def test_a_folder_is_recorded_only_with_out(self, folder, score):
+    def test_a_folder_is_recorded_only_with_out(self, folder, score, last):
         words = (folder, *GAP, "--real", "{name: tiny, side: 68, count: 50}")
         said = score(*words)
         assert said.code == 0, said.err
@@ -79,13 +75,13 @@ class TestEval:
         assert record.image.height == 68
         assert record.real.count == 40
 
-    def test_a_folder_with_the_real_images_of_a_recipe(self, folder, score, tiny_recipe, tmp_path):
+    def test_a_folder_with_the_real_images_of_a_recipe(self, folder, score, tiny_recipe, tmp_path, last):
         tiny_recipe(tmp_path, dataset={"name": "tiny", "side": 68})
         said = score(folder, *GAP, "--recipe", "tiny.yaml", "--out", "scores.jsonl")
         assert said.code == 0, said.err
         assert last("scores.jsonl").real.count == 32
 
-    def test_size_resizes_real_and_generated_images(self, trained_run, score, folder):
+    def test_size_resizes_real_and_generated_images(self, trained_run, score, folder, last):
         trained_run()
         assert score("run", *GAP, "--size", "8", "--out", "a.jsonl").code == 0
         assert score(folder, *GAP, "--size", "8", "--real", "{name: tiny, count: 100}", "--out", "b.jsonl").code == 0
@@ -93,7 +89,7 @@ class TestEval:
         assert one.image.height == other.image.width == 8
         assert one.protocol == other.protocol
 
-    def test_real_images_of_another_dataset(self, trained_run, score):
+    def test_real_images_of_another_dataset(self, trained_run, score, last):
         trained_run()
         assert score("run", *GAP, "--real", "{name: tiny, count: 64}", "--real-samples", "50").code == 0
         assert last().real.count == 50

@@ -7,39 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from gankit.cli import task_progress
-from gankit.cli.task_progress import TaskProgress
-from gankit.evaluation.evaluation_log import read_evaluations
-
 GAP = ("--metrics", "gap", "--features", "colours")
 FD = ("--metrics", "fd", "--features", "colours")
 
 
-def last(path="run/evaluations.jsonl"):
-    return read_evaluations(Path(path))[-1]
-
-
 @pytest.mark.parametrize(("real", "expected"), [(100, 100), (60, 60), (10_500, 10_000)])
-def test_as_many_images_as_there_are_real_ones(trained_run, score, real, expected):
+def test_as_many_images_as_there_are_real_ones(trained_run, score, real, expected, last):
     trained_run(dataset={"name": "tiny", "count": real, "side": 4}, image={"size": 4})
     assert score("run", *GAP).code == 0
     assert (last().samples, last().real.count) == (expected, expected)
 
 
-def test_all_images_of_a_folder(trained_run, score, folder):
+def test_all_images_of_a_folder(trained_run, score, folder, last):
     trained_run()
     assert score(folder, *GAP, "--recipe", "run/recipe.yaml", "--size", 16, "--out", "scores.jsonl").code == 0
     assert (last("scores.jsonl").samples, last("scores.jsonl").real.count) == (40, 40)
 
 
-def test_a_given_number_stays(trained_run, score):
+def test_a_given_number_stays(trained_run, score, last):
     trained_run()
     assert score("run", *GAP, "--samples", 30, "--real-samples", 70).code == 0
     assert (last().samples, last().real.count) == (30, 70)
 
 
 class TestCaution:
-    def test_fewer_images_than_features(self, trained_run, score):
+    def test_fewer_images_than_features(self, trained_run, score, last):
         trained_run()
         said = score("run", *FD, "--samples", 6)  # of six features each
         message = (
@@ -51,12 +43,12 @@ class TestCaution:
         assert f"caution: {message}\n" in said.err
         assert last().cautions == (message,)
 
-    def test_more_images_than_features(self, trained_run, score):
+    def test_more_images_than_features(self, trained_run, score, last):
         trained_run()
         assert score("run", *FD, "--samples", 7).err == ""
         assert last().cautions == ()
 
-    def test_a_record_without_cautions_is_read(self, trained_run, score):
+    def test_a_record_without_cautions_is_read(self, trained_run, score, last):
         trained_run()
         assert score("run", *GAP).code == 0
         file = Path("run/evaluations.jsonl")
@@ -74,21 +66,6 @@ class TestCaution:
 
 
 class TestProgress:
-    def test_lines_with_the_time_left(self, monkeypatch, capsys):
-        clock = [0.0]
-        monkeypatch.setattr(task_progress.time, "monotonic", lambda: clock[0])
-        with TaskProgress(quiet_seconds=0.0) as tasks:
-            for task in ("reading", "features"):
-                for done in (0, 10, 25, 50, 100):
-                    clock[0] += 0 if done == 0 else 6
-                    tasks.report(task, done, 100)
-        assert capsys.readouterr().out.splitlines() == [
-            "reading: 100 ...",
-            "reading: 25/100  0:36 left",
-            "features: 100 ...",
-            "features: 25/100  0:36 left",
-        ]
-
     def test_every_long_phase_is_shown(self, trained_run, score):
         trained_run()
         lines = score("run", *GAP).out.splitlines()

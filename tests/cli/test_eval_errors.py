@@ -9,13 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gankit.evaluation.evaluation_log import read_evaluations
-
 GAP = ("--metrics", "gap", "--features", "colours", "--samples", "40")
-
-
-def last(path="run/evaluations.jsonl"):
-    return read_evaluations(Path(path))[-1]
 
 
 class TestErrors:
@@ -111,7 +105,7 @@ class TestErrors:
         trained_run(callbacks=[], train={"steps": 3, "final_checkpoint": False})
         refused("run: this run has no checkpoint yet", "run", *GAP)
 
-    def test_a_checkpoint_outside_its_run(self, trained_run, refused, score):
+    def test_a_checkpoint_outside_its_run(self, trained_run, refused, score, last):
         trained_run()
         shutil.copytree("run/checkpoints/step-00000003", "alone")
         refused("alone: a checkpoint outside its run does not specify the real .*--real.*--recipe", "alone", *GAP)

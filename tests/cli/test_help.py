@@ -14,11 +14,6 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = ("run", "resume", "check", "list", "show", "plugins", "sample", "eval", "compare", "doctor", "bench")
 
 
-def plain(text: str) -> str:
-    """Without color codes."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
 class TestHelp:
     def test_it_lists_all_commands(self, cli):
         for words in (["--help"], ["-h"]):
@@ -63,7 +58,7 @@ class TestHelp:
             (["sample", "x", "--seed", "-1"], "--seed"),
         ],
     )
-    def test_misuse_exits_with_code_2(self, cli, words, message):
+    def test_misuse_exits_with_code_2(self, cli, words, message, plain):
         said = cli(*words)
         assert said.code == 2
         assert message in plain(said.err)

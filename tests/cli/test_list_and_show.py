@@ -15,11 +15,6 @@ ROOT = Path(__file__).parents[2]
 DCGAN = ROOT / "recipes" / "dcgan_cifar10.yaml"
 
 
-def plain(text: str) -> str:
-    """Without color codes."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
 class TestList:
     def test_one_line_per_component_in_a_pipe(self, cli):
         said = cli("list")
@@ -48,7 +43,7 @@ class TestList:
         assert " tiny " in cli("list", "generators", "--plugin", tiny_plugin_file).out
 
     @pytest.mark.usefixtures("narrow")
-    def test_a_narrow_terminal_does_not_truncate_names(self, cli):
+    def test_a_narrow_terminal_does_not_truncate_names(self, cli, plain):
         said = cli("list", "losses")
         lines = plain(said.out).splitlines()
         assert max(map(len, lines)) <= 50
@@ -106,7 +101,7 @@ class TestShow:
         assert cli("show", *words) == (2, "", message)
 
     @pytest.mark.usefixtures("narrow")
-    def test_a_narrow_terminal(self, cli):
+    def test_a_narrow_terminal(self, cli, plain):
         said = cli("show", "optimizers", "adam")
         assert said.code == 0
         assert max(map(len, plain(said.out).splitlines())) <= 50

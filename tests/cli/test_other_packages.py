@@ -10,11 +10,6 @@ from pathlib import Path
 import pytest
 
 
-def plain(text: str) -> str:
-    """Without color codes."""
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
 class TestCommandsOfOtherPackages:
     """Entry points of the group ``gankit.commands``."""
 
@@ -52,7 +47,7 @@ class TestCommandsOfOtherPackages:
         assert cli("echo", "hello", "--times", "2") == (0, "hello hello\n", "")
         assert "echo_tools" in sys.modules
 
-    def test_its_own_help_and_errors(self, cli, install):
+    def test_its_own_help_and_errors(self, cli, install, plain):
         install("echo", self.FUNCTION)
         said = cli("echo", "--help")
         assert said.code == 0
@@ -80,7 +75,7 @@ class TestCommandsOfOtherPackages:
             "error: command 'broken' of broken-tools 2.0: ModuleNotFoundError: No module named 'no_such_module'\n"
         )
 
-    def test_built_in_commands_cannot_be_replaced(self, cli, install):
+    def test_built_in_commands_cannot_be_replaced(self, cli, install, plain):
         install("list", "raise RuntimeError\n")
         assert cli("list", "losses").code == 0
         assert len(re.findall(r"^. list ", plain(cli("--help").out), re.MULTILINE)) == 1

@@ -212,9 +212,8 @@ class TestSampling:
             tiny_runtime.load_generator("run").sample(2)
 
     def test_class_names_with_commas(self, cli, tiny_recipe, tiny_plugin, tmp_path, monkeypatch):
-        monkeypatch.setattr(tiny_plugin.TinyDataset, "classes", ("a", "a,b", " c"), raising=False)
         names = property(lambda self: ("a", "a,b", " c"), lambda self, value: None)
-        monkeypatch.setattr(tiny_plugin.TinyDataset, "classes", names)
+        monkeypatch.setattr(tiny_plugin.TinyDataset, "classes", names, raising=False)
         runtime = gankit.Runtime([tiny_plugin], discover=False)
         runtime.assemble(runtime.load_checked(tiny_recipe(tmp_path, conditional=True)), tmp_path / "run").fit()
         monkeypatch.setattr("gankit.cli.sample.make_runtime", lambda plugins: runtime)

@@ -98,6 +98,8 @@ class TestInterrupt:
         before = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
         try:
             trainer.fit()
+        except KeyboardInterrupt:  # would end pytest itself
+            pytest.fail("the handler was replaced")
         finally:
             signal.signal(signal.SIGINT, before)
         assert (received, trainer.ending) == ([signal.SIGINT], "done")
