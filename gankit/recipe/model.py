@@ -172,7 +172,7 @@ class Train(Section):
         kernels: ``auto`` uses faster convolutions than torch's where available (bf16 on the CPU); ``torch`` does not.
         max_hours: end the run with a checkpoint after the step that exceeds this time. A resumed run has the full time
             again.
-        final_checkpoint: write a checkpoint of the last whole step when the run ends, however it ends.
+        final_checkpoint: write a checkpoint of the last whole step when the run ends, unless it fails during an update.
         game: the training algorithm.
         freeze: patterns of the names of parameters that are not trained, for the generator and the discriminator.
     """
