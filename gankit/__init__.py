@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .interfaces import Features as Features
     from .interfaces import Generator as Generator
     from .interfaces import ImageSpec as ImageSpec
+    from .interfaces import Inputs as Inputs
     from .interfaces import Latent as Latent
     from .interfaces import Loss as Loss
     from .interfaces import Metric as Metric
@@ -111,7 +112,8 @@ _NAMES_BY_MODULE = {
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
     "interfaces": "Augmentation Batch Callback DataDescription DataSpec Dataset Discriminator Features GAME_KEYS "
-    "Generator ImageSpec Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn VectorSpec no_report",
+    "Generator ImageSpec Inputs Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn VectorSpec "
+    "no_report",
     "messages": "did_you_mean truncate warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",

@@ -22,7 +22,7 @@ from .data.resize import resize
 from .device.engine import Engine
 from .distributed.processes import Processes
 from .errors import DataError, GankitError
-from .game.outputs import heads_of
+from .game.outputs import heads_of, images_of, in_full_precision
 from .game.step_context import Fakes, StepContext
 from .game.turn import PlayerTurn
 from .injection import argument_names, forward_names, select_arguments
@@ -86,8 +86,7 @@ def make_turn(
     latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.randn(n, z.shape[1], generator=generator))
     loss: Any = SimpleNamespace(discriminator=lambda turn: torch.zeros(()), generator=lambda turn: torch.zeros(()))
     game = StepContext(
-        generator=_module(generator),
-        discriminator=_module(discriminator),
+        players={"generator": _module(generator), "discriminator": _module(discriminator)},
         latent=latent,
         loss=loss,
         regularizers={},
@@ -99,14 +98,16 @@ def make_turn(
     )
     batch = Batch(real, labels, dict(fields or {}))
     try:
-        images = game.generator(*game.conditions("generator", batch, z=z))
+        output = game.generator(*game.conditions("generator", batch, z=z))
     except Exception as error:
         raise TypeError(
             f"the generator fails on latents {described(z)}: {type(error).__name__}: {one_line(error)}; "
             "latent_dim (or latents) should have the dimensions that it was built for"
         ) from error
+    images = images_of(output)
     _require(isinstance(images, Tensor), f"the generator returns {described(images)}; expected images [n c h w]")
-    fakes = Fakes(images.to(game.engine.dtype), z)
+    output = in_full_precision(output, game.engine.dtype)
+    fakes = Fakes(images_of(output), z, output)
     return PlayerTurn(game, player, batch, images_seen=images_seen, fakes=fakes, penalties=leaves)
 
 
@@ -179,7 +180,7 @@ def check_generator(
 ) -> None:
     """Check that a generator returns images of the expected shape in about [-1, 1] and all parameters get gradients."""
     network, data = _build(factory, params, image, latent_dim=latent_dim)
-    images = _call("generator", network, _batch(data, 4), z=torch.randn(4, latent_dim))
+    images = images_of(_call("generator", network, _batch(data, 4), z=torch.randn(4, latent_dim)))
     expected = (4, *data.shape_of(IMAGE))
     assert isinstance(images, Tensor), f"returns {described(images)}; expected images {list(expected)}"
     assert tuple(images.shape) == expected, f"images are {list(images.shape)}; expected {list(expected)}"

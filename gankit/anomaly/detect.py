@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..interfaces import PLAYERS, NotFinite, Scalars, State
+from ..interfaces import NotFinite, Scalars, State
 
 WEIGHTS = "weights"
 NEVER = torch.iinfo(torch.int64).max
@@ -76,10 +76,9 @@ def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:
 
 
 def _weight_groups(state: State, by_layer: bool) -> list[tuple[str, list[Tensor]]]:
-    # G first: the order in which names are reported
     groups: list[tuple[str, list[Tensor]]] = []
-    for player in reversed(PLAYERS):
-        parameters: dict[str, Tensor] = dict(getattr(state, player).named_parameters())
+    for player, network in state.players.items():
+        parameters: dict[str, Tensor] = dict(network.named_parameters())
         if by_layer:
             groups += [(f"{player} {name}", [parameter]) for name, parameter in parameters.items()]
         elif parameters:

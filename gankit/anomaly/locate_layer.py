@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..distributed.processes import Processes
 from ..game.step_context import StepContext
-from ..interfaces import PLAYERS, Scalars, State
+from ..interfaces import Scalars, State
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def checking_every_layer(game: StepContext, state: State) -> Iterator[Callable[[
     check = LayerCheck(game.processes)
     with ExitStack() as stack:
         stack.enter_context(game.uncompiled())
-        for player in reversed(PLAYERS):
-            network, optimizer = getattr(state, player), state.optimizers[player]
+        for player, network in state.players.items():
+            optimizer = state.optimizers[player]
             check.weights(player, network)
             for name, module in network.named_modules():
                 layer = f"{name} ({type(module).__name__})" if name else type(module).__name__

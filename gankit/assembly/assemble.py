@@ -21,14 +21,16 @@ from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..events import Initialized
 from ..game.compiled_networks import CompiledNetworks
+from ..game.game import has_own_generate
 from ..game.step_context import StepContext
 from ..injection import network_context
-from ..interfaces import PLAYERS, DataDescription, Dataset, DataSpec, Player, Report, no_report
+from ..interfaces import DataDescription, Dataset, DataSpec, Player, Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
+from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
-from ..registry import Registries
+from ..registry import Registries, Selected
 from ..runs.checkpoint import Checkpoint
-from ..sampling.samples import GeneratorInputs
+from ..sampling.samples import Sampling
 from ..training.callbacks import Callbacks
 from ..training.network_copies import BuildNetwork
 from ..training.scheduled_parameters import ComponentSchedule
@@ -83,10 +85,12 @@ def assemble_setup(
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, context, resumed)
         components = build_components(checked, context)
-    trials, known = NetworkTrials(checked, spec, engine, processes), recorded_modes(resumed)
-    build: dict[Player, BuildNetwork] = {player: partial(checked.build, player, **context) for player in PLAYERS}
-    networks: dict[str, nn.Module] = {}
-    for player in reversed(PLAYERS):
+    rules = components["train", "game"]
+    trials, known = NetworkTrials(checked, spec, engine, rules, processes), recorded_modes(resumed)
+    players = checked.players
+    build: dict[Player, BuildNetwork] = {player: partial(checked.build, player, **context) for player in players}
+    networks: dict[Player, nn.Module] = {}
+    for player in reversed(players):
         network = built[player].to(engine.device, engine.dtype).train()
         trials.choose(player, network, build[player], known.get(player, FASTEST))
         networks[player] = processes.convert_batchnorm(network)
@@ -97,14 +101,14 @@ def assemble_setup(
     named = named_components(components, checked)
     frozen = freeze_parameters(recipe, networks)
     optimizers, optimizer_schedules = build_optimizers(checked, networks)
-    state = TrainState(networks["generator"], networks["discriminator"], optimizers)
+    state = TrainState(networks, optimizers)
     classes = (classes_of(dataset) or ()) if image.classes else None
     initialized = set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
     game = _game(recipe, networks, trials.modes, named, engine, processes, [*spec.fields])
     game.rules.join(game, state)
-    items = items_for_sampling(networks["generator"], spec, loader)
+    items = items_for_sampling(networks["generator"], spec, loader, rules)
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
     described = {"precision": precision, **trials.record(), **_network_description(checked, spec)}
@@ -113,7 +117,7 @@ def assemble_setup(
         context=context,
         image=image,
         classes=classes,
-        inputs=GeneratorInputs(components["latent",], image, frequencies, items),
+        sampling=Sampling(components["latent",], image, frequencies, items, rules),
         loader=loader,
         engine=engine,
         processes=processes,
@@ -175,18 +179,18 @@ def _data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription 
 
 def _game(
     recipe: Recipe,
-    networks: Mapping[str, Any],
+    networks: Mapping[Player, nn.Module],
     modes: Modes,
     named: Mapping[str, Any],
     engine: Engine,
     processes: Processes,
     fields: Sequence[str],
 ) -> StepContext:
-    mode = modes["discriminator"]
+    discriminator, mode = networks.get("discriminator"), modes.get("discriminator", FASTEST)
     return StepContext(
-        **networks,
+        players=networks,
         latent=named["latent"],
-        loss=named["loss"],
+        loss=named.get("loss"),
         regularizers=of_section(named, "regularizers"),
         augmentations=[*of_section(named, "augmentations").values()],
         engine=engine,
@@ -196,7 +200,7 @@ def _game(
         fresh_fakes=recipe.train.fresh_fakes,
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
-        compiled=CompiledNetworks(**networks, engine=engine, mode=mode) if recipe.train.compile else None,
+        compiled=CompiledNetworks(networks["generator"], discriminator, engine, mode) if recipe.train.compile else None,
         modes=modes,
         rules=named["train.game"],
         fields=fields,
@@ -207,10 +211,11 @@ def _component_schedules(
     checked: CheckedRecipe, components: Components, state: TrainState
 ) -> Iterator[ComponentSchedule]:
     """The schedules of the parameters of components, networks and the EMA."""
-    generators = [state.generator] if state.ema is None else [state.generator, state.ema.module]
-    for path, part in (*components.items(), *((("generator",), network) for network in generators)):
+    averages = [] if state.ema is None else [(("generator",), state.ema.module)]
+    networks = [((player,), network) for player, network in state.players.items()]
+    parts: list[tuple[KeyPath, Any]] = [*components.items(), *networks, *averages]
+    for path, part in parts:
         yield ComponentSchedule(part, checked[path].params)
-    yield ComponentSchedule(state.discriminator, checked["discriminator"].params)
 
 
 def _class_frequencies(loader: Loader, classes: int) -> list[float]:
@@ -223,9 +228,11 @@ def _class_frequencies(loader: Loader, classes: int) -> list[float]:
 
 def _network_description(checked: CheckedRecipe, data: DataSpec) -> dict[str, Any]:
     """Everything that the networks and the latent distribution can be built from again."""
-    described = {
-        name: {"name": checked[name].entry.name, "params": checked[name].plain_params()}
-        for name in ("latent", "generator", "discriminator")
-    }
+    described = {name: _describe(checked[name]) for name in ("latent", *reversed(checked.players))}
     latent = {"dim": checked.recipe.latent.dim, **described["latent"]}
-    return {**describe_data(data), **described, "latent": latent}
+    game = {**_describe(checked["train", "game"]), "generates": has_own_generate(checked.build(("train", "game")))}
+    return {**describe_data(data), **described, "latent": latent, "game": game}
+
+
+def _describe(selected: Selected) -> dict[str, Any]:
+    return {"name": selected.entry.name, "params": selected.plain_params()}

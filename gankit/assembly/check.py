@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -16,11 +16,11 @@ from ..game.game import Game
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
 from ..injection import network_context
-from ..interfaces import GAME_KEYS, PLAYERS, DataSpec, ImageSpec
+from ..interfaces import GAME_KEYS, PLAYERS, DataSpec, ImageSpec, Player
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
-from ..recipe.located_document import KeyPath
+from ..recipe.located_document import KeyPath, item_at
 from ..recipe.model import in_order
 from ..registry import Registries, Selected
 from ..training.callbacks import Callbacks
@@ -32,6 +32,7 @@ from .dry_run import (
     try_generator,
 )
 from .frozen_parameters import check_frozen_parameters
+from .selection import OF_DISCRIMINATOR, absent_paths, honoured_keys
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 MAX_SENTENCE = 500
@@ -49,7 +50,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         All problems, and for each component that the meta device cannot run, the reason.
     """
     recipe = checked.recipe
-    problems: list[Problem] = []
+    problems = [*_problems_of_players(checked)]
     not_tried: dict[KeyPath, str] = {}
 
     def attempt(path: KeyPath, build: Callable[[], Any]) -> Any:
@@ -67,9 +68,11 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         return {path: attempt(path, partial(build, selected)) for path, selected in checked.of_section(section).items()}
 
     dim = recipe.latent.dim
-    attempt(("loss",), lambda: _with_optional(checked.build("loss"), dict.fromkeys(PLAYERS, TURN), "loss"))
-    attempt(("train", "game"), lambda: _check_game(checked, problems))
-    regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
+    if ("loss",) in checked.components:
+        attempt(("loss",), lambda: _with_optional(checked.build("loss"), dict.fromkeys(PLAYERS, TURN), "loss"))
+    game = attempt(("train", "game"), lambda: _checked_game(checked, problems)) or Game()
+    players = checked.players
+    regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build(), players))
     count = _count_of_dataset(checked)
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
     data = attempt(("dataset",), lambda: _data_of_run(checked, problems))
@@ -78,12 +81,14 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         attempt(("latent",), lambda: _try_latent(checked.build("latent", dim=dim), dim, data))
         attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(**context), image))
         generator = attempt(
-            ("generator",), lambda: try_generator(lambda: checked.build("generator", **context), data, dim)
+            ("generator",), lambda: try_generator(lambda: checked.build("generator", **context), data, dim, game)
         )
-        output = attempt(
-            ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **context), data)
-        )
-        if generator is not None and output is not None:
+        output = None
+        if ("discriminator",) in checked.components:
+            output = attempt(
+                ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **context), data)
+            )
+        if generator is not None and (output is not None or "discriminator" not in players):
             for path, regularizer in regularizers.items():
                 if hasattr(regularizer, "fits"):
                     attempt(path, lambda regularizer=regularizer: regularizer.fits(generator, output, image))  # type: ignore[misc]
@@ -127,8 +132,22 @@ def _check_callback(selected: Selected, registries: Registries, images: int | No
             raise NotTriedError("the number of real images is not known")
 
 
-def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
-    """Add a problem for each key that the recipe sets and the game does not use.
+def _problems_of_players(checked: CheckedRecipe) -> Iterator[Problem]:
+    """The components that the recipe lacks, or has although its game does not."""
+    recipe, document, absent = checked.recipe, checked.recipe.document, absent_paths(checked)
+    name = recipe.train.game.name
+    for path in (*OF_DISCRIMINATOR, ("loss",)):
+        if path in absent:
+            if reduce(item_at, path, document.data) is not None:
+                why = "does not use it" if "discriminator" in checked.players else "has no discriminator"
+                message = f"has no effect, because the game '{name}' {why}; remove it or use another game"
+                yield document.problem(path, message)
+        elif path not in checked.components:
+            yield document.problem(path, f"is missing; the game '{name}' requires it")
+
+
+def _checked_game(checked: CheckedRecipe, problems: list[Problem]) -> Game:
+    """The game. Adds a problem for each key that the recipe sets and the game does not use.
 
     Raises:
         ValueError: the component is not a game.
@@ -139,22 +158,31 @@ def _check_game(checked: CheckedRecipe, problems: list[Problem]) -> None:
             f"{type(game).__name__} is not a gankit.Game: make it a subclass with step(self), which takes batches from "
             "self.next_batch() and updates a player by self.update(player, batch)"
         )
-    _with_optional(game, {"step": (), "terms": TURN}, "game", "setup")
+    _with_optional(game, {"step": (), "terms": TURN, "generate": ("generator", "inputs")}, "game", "setup")
+    if not isinstance(game.players, (tuple, list)) or {*game.players} not in ({*PLAYERS}, {"generator"}):
+        raise ValueError(
+            f"{type(game).__name__}.players is {game.players!r}; it should be ('generator', 'discriminator'), or "
+            "('generator',) for a game without a discriminator"
+        )
     honours = getattr(game, "honours", ())
     unknown = [key for key in honours if key not in GAME_KEYS] if isinstance(honours, (tuple, list)) else [honours]
     if unknown:
         raise ValueError(
             f"{type(game).__name__}.honours has {unknown[0]!r}; it should be a tuple with any of {', '.join(GAME_KEYS)}"
         )
+    used = honoured_keys(checked)
     for key in GAME_KEYS:
         path = tuple(key.split("."))
         section = recipe.train if path[0] == "train" else recipe
-        if key not in honours and getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
+        if key in used or key == "loss":
+            continue
+        if getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
             message = (
                 f"has no effect, because the game '{recipe.train.game.name}' does not use it; remove it or use another "
                 f"game. If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
             )
             problems.append(recipe.document.problem(path, message))
+    return game
 
 
 def _sentence(error: Exception) -> str:
@@ -182,9 +210,11 @@ def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:
         )
 
 
-def _checked_regularizer(regularizer: Any) -> Any:
-    """The regularizer. Raises: ValueError: it has a term for neither player, or an invalid interval."""
+def _checked_regularizer(regularizer: Any, players: Sequence[Player]) -> Any:
+    """The regularizer. Raises: ValueError: it has a term for no player of the game, or an invalid interval."""
     interval = interval_of(regularizer)
+    if hasattr(regularizer, "discriminator") and not any(hasattr(regularizer, player) for player in players):
+        raise ValueError(f"{type(regularizer).__name__} acts on the discriminator alone, which this game does not have")
     if not any(hasattr(regularizer, player) for player in PLAYERS):
         either = " and ".join(f"`{player}`" for player in PLAYERS)
         raise ValueError(f"{type(regularizer).__name__} is not a regularizer: it lacks both {either}")

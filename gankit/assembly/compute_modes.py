@@ -14,16 +14,17 @@ from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..device.out_of_memory import is_out_of_memory
 from ..distributed.processes import Processes
-from ..errors import CheckpointError, RecipeError
+from ..errors import CheckpointError, GankitError, RecipeError
 from ..events import Notice
-from ..game.outputs import total_of_logits
+from ..game.game import Game, has_own_generate
+from ..game.outputs import images_of, total_of_logits, total_of_tensors
 from ..injection import forward_names, select_arguments
 from ..interfaces import DataSpec, Player
 from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.checkpoint import Checkpoint
 from ..training.network_copies import BuildNetwork, copy_network
-from .dry_run import batch_of_two, require_images, require_logits
+from .dry_run import batch_of_two, inputs_of_two, require_images, require_logits
 from .networks import use_mode
 
 RECORD = "compute"  # the entry of the manifest and of run.json
@@ -41,6 +42,7 @@ class NetworkTrials:
         checked: the recipe.
         data: as the networks see it.
         engine: of the run.
+        game: generates images with G.
         processes: which choose together. BatchNorm must not be synchronized yet.
 
     Attributes:
@@ -48,10 +50,13 @@ class NetworkTrials:
         notices: an event for each network that does not work in the fastest way that was open to it.
     """
 
-    def __init__(self, checked: CheckedRecipe, data: DataSpec, engine: Engine, processes: Processes) -> None:
+    def __init__(
+        self, checked: CheckedRecipe, data: DataSpec, engine: Engine, game: Game, processes: Processes
+    ) -> None:
         self.modes: Modes = {}
         self.notices: list[Notice] = []
         self._checked, self._data, self._engine, self._processes = checked, data, engine, processes
+        self._game = game
         self._batch = batch_of_two(data, engine.device, engine.dtype)
         with self._inputs():
             self._latents = torch.randn(2, checked.recipe.latent.dim, device=engine.device, dtype=engine.dtype)
@@ -110,11 +115,33 @@ class NetworkTrials:
         return None
 
     def _run_generator(self, generator: nn.Module, mode: ComputeMode) -> None:
+        if has_own_generate(self._game):
+            arguments, options = self._first_call(generator)
+            with self._engine.autocast(mode):
+                _backward(total_of_tensors(generator(*arguments, **options)))
+            return
         with self._engine.autocast(mode):
-            images = generator(*self._arguments("generator", generator, z=self._latents))
+            output = generator(*self._arguments("generator", generator, z=self._latents))
+        images = images_of(output)
         require_images(images, self._data.image)
         _backward(images.float().square().mean())
         self._fake = images.detach().to(self._engine.dtype)
+
+    def _first_call(self, generator: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments with which the game first calls G to generate images, which is then not run."""
+
+        def stop(module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+            raise _FirstCall(arguments, options)
+
+        hook = generator.register_forward_pre_hook(stop, with_kwargs=True)
+        try:
+            with torch.no_grad():
+                self._game.generate(generator, inputs_of_two(self._data, self._latents.shape[1], self._latents))
+        except _FirstCall as call:
+            return call.args
+        finally:
+            hook.remove()
+        raise GankitError(f"{type(self._game).__name__}.generate does not call the generator")
 
     def _run_discriminator(self, discriminator: nn.Module, mode: ComputeMode) -> None:
         fake = self._fake.clone().requires_grad_()
@@ -144,6 +171,10 @@ def recorded_modes(checkpoint: Checkpoint | None) -> Mapping[str, ComputeMode]:
         return {player: ComputeMode.from_record(mode) for player, mode in dict(record).items()}
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{checkpoint and checkpoint.path}: its entry '{RECORD}': {error}") from None
+
+
+class _FirstCall(Exception):  # noqa: N818  # no error
+    """Ends the generation of images at the first call of G; its arguments are those of the call."""
 
 
 def _backward(total: Tensor) -> None:

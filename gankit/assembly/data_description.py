@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..data.image_cache import StreamedSource
 from ..data.loader import Loader
 from ..data.resize import to_float
+from ..game.game import Game, has_own_generate
 from ..injection import forward_names
 from ..interfaces import DataSpec, ImageSpec, VectorSpec
 from ..interfaces.data_spec import IMAGE, LABEL
@@ -38,19 +39,22 @@ def read_data(manifest: Mapping[str, Any]) -> DataSpec:
     return DataSpec(image=image, **specs)
 
 
-def conditions_of(generator: nn.Module, data: DataSpec) -> dict[str, str]:
-    """The fields of real items that a sample needs: their names in the data, by the generator's own names for them."""
-    names = forward_names("generator", generator, [*data.fields])
+def conditions_of(generator: nn.Module, data: DataSpec, game: Game) -> dict[str, str]:
+    """The fields of real items that a sample needs: their names in the data, by the generator's own names for them.
+
+    A game that generates images in its own way may ask for any field, but not for the real image.
+    """
+    names = data.fields if has_own_generate(game) else forward_names("generator", generator, [*data.fields])
     wanted = {name: name for name in names if name in data.fields or name == IMAGE}
     return wanted | ({"labels": LABEL} if data.label is not None else {})
 
 
-def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader) -> dict[str, Tensor]:
+def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, game: Game) -> dict[str, Tensor]:
     """The fields that samples are generated for, each [m ...]: of held-out data, or of the first items of training.
 
     A dataset may have a method ``held_out()``, which returns a prepared dataset of the same kind.
     """
-    wanted = conditions_of(generator, data)
+    wanted = conditions_of(generator, data, game)
     if not wanted:
         return {}
     source: Any = loader.source

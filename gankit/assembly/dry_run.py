@@ -14,11 +14,13 @@ from torch.overrides import TorchFunctionMode
 from ..calls import described, require_call
 from ..device.compute_mode import ComputeMode
 from ..device.seeding import preserved_random_state
-from ..game.outputs import heads_of
+from ..game.game import Game, has_own_generate
+from ..game.outputs import heads_of, images_of
 from ..injection import forward_names, position_hint, select_arguments
 from ..interfaces import Batch, DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
+from ..sampling.sample_inputs import DeviceInputs, SampleInputs
 
 MAX_PARAMETERS = 100_000_000_000
 
@@ -30,20 +32,29 @@ class NotTriedError(Exception):
     """A network that does not run on the meta device. The message is for the user."""
 
 
-def try_generator(build: Build, data: DataSpec, latent_dim: int) -> nn.Module:
-    """Build the generator and run it on two latents. Returns the generator, on the meta device.
+def try_generator(build: Build, data: DataSpec, latent_dim: int, game: Game | None = None) -> nn.Module:
+    """Build the generator and generate two images with it. Returns the generator, on the meta device.
 
     Raises:
         NotTriedError: it does not run on the meta device.
         Exception: it cannot be built, or two latents do not become two of the recipe's images.
     """
-    generator = build_on_meta(build)
-    names = forward_names("generator", generator, [*data.fields])
+    generator, game = build_on_meta(build), game or Game()
     ComputeMode.declared_by(generator)
+    names = () if has_own_generate(game) else forward_names("generator", generator, [*data.fields])
     with _hinting(generator, names, data):
-        images = _run(lambda: generator(*_arguments(names, data, z=torch.zeros(2, latent_dim))))
-    require_images(images, data.image)
+        output = _run(lambda: game.generate(generator, inputs_of_two(data, latent_dim)))
+    require_images(images_of(output), data.image)
     return generator
+
+
+def inputs_of_two(data: DataSpec, latent_dim: int, like: Tensor | None = None) -> DeviceInputs:
+    """Two samples' inputs, of zeros, on the device and of the dtype of ``like``; without it, on the meta device."""
+    like = torch.zeros((), device="meta") if like is None else like
+    batch = batch_of_two(data, like.device, like.dtype)
+    z = torch.zeros(2, latent_dim, device=like.device, dtype=like.dtype)
+    inputs = SampleInputs.first(z, batch.labels, {IMAGE: batch.images, **batch.fields}, seed=0)
+    return DeviceInputs(inputs, data.image, like)
 
 
 def try_discriminator(build: Build, data: DataSpec) -> Any:

@@ -24,7 +24,7 @@ from .weight_names import matches, no_match
 SECTION: KeyPath = ("train", "freeze")
 
 
-def freeze_parameters(recipe: Recipe, networks: Mapping[str, nn.Module]) -> Frozen | None:
+def freeze_parameters(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> Frozen | None:
     """Freeze the parameters that the recipe names. Called before the optimizers are built, which leave them out.
 
     Args:
@@ -37,13 +37,13 @@ def freeze_parameters(recipe: Recipe, networks: Mapping[str, nn.Module]) -> Froz
     Raises:
         RecipeError: a pattern matches no parameter, or no parameter of a network would be trained.
     """
-    if problems := [problem for player in PLAYERS for problem in _problems(recipe, player, networks[player])]:
+    if problems := [problem for player, network in networks.items() for problem in _problems(recipe, player, network)]:
         raise RecipeError(problems)
     names: dict[str, list[str]] = {}
     counts: dict[str, tuple[int, int]] = {}
-    for player in PLAYERS:
-        parameters = dict(networks[player].named_parameters())
-        for name in (chosen := frozen_names(recipe, player, networks[player])):
+    for player, network in networks.items():
+        parameters = dict(network.named_parameters())
+        for name in (chosen := frozen_names(recipe, player, network)):
             parameters[name].requires_grad_(False)
         if chosen:
             names[player] = chosen
@@ -70,6 +70,10 @@ def check_frozen_parameters(
     """
     for player in PLAYERS:
         if not _patterns(checked.recipe, player) or (player,) in not_tried:
+            continue
+        if player not in checked.players:
+            message = f"has no effect, because the game '{checked.recipe.train.game.name}' has no {player}; remove it"
+            yield checked.recipe.document.problem((*SECTION, player), message)
             continue
         try:
             network = build_on_meta(partial(checked.build, player, **context))

@@ -10,7 +10,7 @@ from torch import nn
 from ..data.datasets import classes_of, spec_of_run
 from ..errors import CheckpointError
 from ..injection import network_context
-from ..interfaces import PLAYERS, Player
+from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.changes import class_difference
 from .dry_run import build_on_meta
@@ -39,13 +39,13 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
         classes = len(known or ()) or len(checkpoint.manifest.get("classes") or ())
         spec = spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
         context = network_context(spec, recipe.latent.dim)
-        tried: list[Player] = [player for player in PLAYERS if (player,) not in checked.not_tried]
+        tried: list[Player] = [player for player in checked.players if (player,) not in checked.not_tried]
         networks: dict[str, nn.Module] = {
             player: build_on_meta(partial(checked.build, player, **context)) for player in tried
         }
         if recipe.ema is not None and "generator" in tried:
             networks[EMA] = build_on_meta(partial(checked.build, "generator", **context))
-        if len(tried) == len(PLAYERS):
+        if len(tried) == len(checked.players):
             weights.require_matches({name: network.state_dict() for name, network in networks.items()})
         for name, network in networks.items():
             with suppress(NotImplementedError):  # its loading reads values, and is tried when the run starts

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import CheckpointError
+from ..game.game import Game
 from ..injection import network_context
 from ..messages import one_line, truncate
 from ..recipe.located_document import Document
@@ -14,7 +15,7 @@ from ..registry import Registries, Registry, Selected
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
 from ..runs.sampling_items import load_items
-from ..sampling.samples import GeneratorInputs
+from ..sampling.samples import Sampling
 from ..sampling.trained_generator import TrainedGenerator
 from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
@@ -47,6 +48,7 @@ def build_trained_generator(
         selected = _select(registries.generators, manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
+        game = _game(registries, manifest)
         network = build_again(lambda: build_within(lambda: selected.build(**network_context(data, latent_dim)), stored))
         ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
     except UnknownComponentError as error:
@@ -56,11 +58,17 @@ def build_trained_generator(
         raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {truncate(fault, 400)}") from None
     checkpoint.load_network(name, network)
     network.to(device).eval().requires_grad_(False)
-    wanted = conditions_of(network, data)
+    wanted = conditions_of(network, data, game)
     shapes = {name: data.shape_of(field) for name, field in wanted.items()}
     items = load_items(folder.absolute().parent.parent, shapes) if shapes else {}
-    inputs = GeneratorInputs(latent, image, frequencies, items)
-    return TrainedGenerator(network, inputs, classes, checkpoint=folder, ema=name == "generator_ema")
+    sampling = Sampling(latent, image, frequencies, items, game)
+    return TrainedGenerator(network, sampling, classes, checkpoint=folder, ema=name == "generator_ema")
+
+
+def _game(registries: Registries, manifest: Mapping[str, Any]) -> Game:
+    """The game that generates the images of a checkpoint. Most games leave that to G, as all of 0.1.0 do."""
+    described = manifest.get("game", {})
+    return _select(registries.games, described).build() if described.get("generates") else Game()
 
 
 def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:

@@ -13,7 +13,7 @@ from ..device.engine import Engine
 from ..device.fast_convolutions import use_fast_convolutions
 from ..distributed.processes import Processes
 from ..events import Initialized
-from ..interfaces import PLAYERS, Player
+from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint
@@ -29,8 +29,8 @@ from .weight_sources import EMA
 
 
 def build_networks(checked: CheckedRecipe, context: Mapping[str, Any], resumed: Checkpoint | None) -> dict[Player, Any]:
-    """G and D. Raises: MisfitError: a network is far larger than its weights in ``resumed``."""
-    return {player: _build(checked, player, resumed, context) for player in reversed(PLAYERS)}
+    """The players' networks, G first. Raises: MisfitError: one is far larger than its weights in ``resumed``."""
+    return {player: _build(checked, player, resumed, context) for player in reversed(checked.players)}
 
 
 def use_mode(network: nn.Module, mode: ComputeMode, recipe: Recipe, engine: Engine) -> None:
@@ -72,7 +72,7 @@ def set_initial_weights(
         names = {name: network.state_dict() for name, network in state.networks().items()}
         weights.require_matches(names | ({} if recipe.ema is None else {EMA: names["generator"]}))
         weights.load(state.networks())
-    processes.broadcast_parameters((state.generator, state.discriminator))
+    processes.broadcast_parameters([*state.players.values()])
     if recipe.ema is not None:
         state.ema = GeneratorEMA(state.generator, build, frozen_names(recipe, "generator", state.generator))
         if weights is not None and weights.load({EMA: state.ema.module}):

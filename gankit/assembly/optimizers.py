@@ -10,18 +10,18 @@ from torch import nn
 
 from ..calls import described
 from ..errors import RecipeError
-from ..interfaces import PLAYERS
+from ..interfaces import Player
 from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..training.scheduled_parameters import OptimizerSchedule, parameter_groups
 
 
 def build_optimizers(
-    checked: CheckedRecipe, networks: Mapping[str, nn.Module]
+    checked: CheckedRecipe, networks: Mapping[Player, nn.Module]
 ) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
     """Each player's optimizer with its schedule. Raises: RecipeError: an optimizer refuses its parameters."""
     optimizers, schedules = {}, []
-    for player in PLAYERS:
+    for player in checked.players:
         groups = parameter_groups(networks[player])
         own_settings = [set(group) - {"params"} for group in groups]
         path = ("optimizers", player)

@@ -10,7 +10,6 @@ from torch import nn
 
 from ..errors import CheckpointError, Problem, RecipeError
 from ..events import ChangesAccepted, Event, OtherVersions
-from ..interfaces import PLAYERS
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
@@ -101,7 +100,7 @@ def require_working_optimizers(checked: CheckedRecipe, setup: TrainingSetup, cha
         RecipeError: its step fails with that state.
     """
     problems: list[Problem] = []
-    for player in PLAYERS:
+    for player in checked.players:
         section: KeyPath = ("optimizers", player)
         paths = [path for path in changed if path[:2] == section]
         states = [(parameter, state) for parameter, state in setup.state.optimizers[player].state.items() if state]

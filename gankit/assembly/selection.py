@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Any, TypeVar
 
 from ..errors import Problem
-from ..interfaces import PLAYERS
+from ..interfaces import DISCRIMINATOR_KEYS, GAME_KEYS, PLAYERS
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import Document, KeyPath, item_at
 from ..recipe.model import Component, Optimizers, Recipe
@@ -27,6 +27,7 @@ SLOTS: Mapping[KeyPath, str] = {
     ("train", "game"): "games",
 }
 LISTS = ("regularizers", "augmentations", "callbacks")
+OF_DISCRIMINATOR: tuple[KeyPath, ...] = (("discriminator",), ("optimizers", "discriminator"))
 
 
 def select(
@@ -60,14 +61,18 @@ def select_all(data: Any, document: Document, registries: Registries) -> tuple[d
 
 
 def with_defaults(recipe: Recipe, components: dict[KeyPath, Selected]) -> CheckedRecipe:
-    """The recipe with every default of its components filled in."""
+    """The recipe with every default of its components filled in, and nothing that its game does not have."""
+    checked = CheckedRecipe(recipe, components)
+    components = {path: selected for path, selected in components.items() if path not in absent_paths(checked)}
 
-    def resolved(component: C, *path: str | int) -> C:
+    def resolved(component: C, *path: str | int) -> C | None:
+        if path not in components:
+            return None
         own = {name: getattr(component, name) for name in type(component).model_fields}
         return type(component)(**own, **components[path].plain_params())
 
     alone = ("latent", "dataset", "generator", "discriminator", "loss")
-    players = {player: resolved(getattr(recipe.optimizers, player), "optimizers", player) for player in PLAYERS}
+    players: Any = {player: resolved(getattr(recipe.optimizers, player), "optimizers", player) for player in PLAYERS}
     update = {
         **{key: resolved(getattr(recipe, key), key) for key in alone},
         "optimizers": Optimizers(**players),
@@ -75,6 +80,23 @@ def with_defaults(recipe: Recipe, components: dict[KeyPath, Selected]) -> Checke
         **{kind: tuple(resolved(item, kind, i) for i, item in enumerate(getattr(recipe, kind))) for kind in LISTS},
     }
     return CheckedRecipe(recipe.model_copy(update=update), components)
+
+
+def absent_paths(checked: CheckedRecipe) -> tuple[KeyPath, ...]:
+    """The components that the recipe's game does not have: discriminator, its optimizer, and the loss."""
+    with_loss = "loss" in honoured_keys(checked)
+    without_discriminator = () if "discriminator" in checked.players else OF_DISCRIMINATOR
+    return (*without_discriminator, *(() if with_loss else (("loss",),)))
+
+
+def honoured_keys(checked: CheckedRecipe) -> tuple[str, ...]:
+    """Those of `GAME_KEYS` that the recipe's game uses; all if the game cannot be built."""
+    try:
+        honours = [*checked.build(("train", "game")).honours]
+    except Exception:  # a plugin's constructor may raise anything
+        honours = [*GAME_KEYS]
+    without = () if "discriminator" in checked.players else DISCRIMINATOR_KEYS
+    return tuple(key for key in GAME_KEYS if key in honours and key not in without)
 
 
 def _components(data: Any) -> Iterator[tuple[KeyPath, str, str, dict[str, Any]]]:

@@ -50,7 +50,8 @@ def _remedies(recipe: Recipe, precision: str) -> Iterator[str]:
     sizes = [
         f"{player}.{name}={value}"
         for player in ("generator", "discriminator")
-        for name, value in getattr(recipe, player).params.items()
+        if (component := getattr(recipe, player)) is not None
+        for name, value in component.params.items()
         if type(value) is int
     ]
     yield f"smaller networks (now {', '.join(sizes)})" if sizes else "smaller networks"

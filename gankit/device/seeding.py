@@ -14,7 +14,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT, ITEMS = 2, 3, 4, 5, 6, 7, 8  # spawn keys by purpose; `data.order` has 1
+# spawn keys by purpose; `data.order` has 1
+STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT, ITEMS, NOISE = 2, 3, 4, 5, 6, 7, 8, 9
 process_wide_state = threading.RLock()  # held while generators and settings of the process are changed
 SEEDS = 5  # for Python, numpy, torch on the CPU, torch on the device, and the caller
 

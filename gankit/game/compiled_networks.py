@@ -26,7 +26,7 @@ class CompiledNetworks:
 
     Args:
         generator: G. Its parameters may change, but it must not be replaced; the same holds for D.
-        discriminator: D.
+        discriminator: D; None in a game of one player.
         engine: of the run; on CUDA, compiled functions run as CUDA graphs.
         mode: how D computes.
 
@@ -37,18 +37,18 @@ class CompiledNetworks:
     """
 
     def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, engine: Engine, mode: ComputeMode = FASTEST
+        self, generator: nn.Module, discriminator: nn.Module | None, engine: Engine, mode: ComputeMode = FASTEST
     ) -> None:
         compiler = Compiler(engine, mode)
         self.step = compiler.step
         self.generator = compiler.compile(_forward(generator), f"the generator {type(generator).__name__}")
-        self.discriminator = compiler.compile(
-            _forward(discriminator), f"the discriminator {type(discriminator).__name__}"
-        )
-        self._gradient = compiler.compile(_gradient(discriminator), fullgraph=True)
-        self._discriminator = discriminator
         self.supports_penalties = True
         self.warnings: list[str] = []
+        if discriminator is not None:
+            name = f"the discriminator {type(discriminator).__name__}"
+            self.discriminator = compiler.compile(_forward(discriminator), name)
+            self._gradient = compiler.compile(_gradient(discriminator), fullgraph=True)
+            self._discriminator = discriminator
 
     def copy_buffers(self) -> Buffers:
         """Copies of D's buffers, such as BatchNorm's statistics."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from ..errors import GankitError
-from ..interfaces import GAME_KEYS, Batch, Player, Scalars, State, Turn
+from ..interfaces import GAME_KEYS, Batch, GeneratorOutput, Inputs, Player, Scalars, State, Turn
 from .freezing import frozen
 from .lazy_regularization import due_regularizers, interval_of
 from .step_context import Fakes, StepContext
@@ -33,11 +33,21 @@ class Game:
     Optional: ``after(turn)``, as for a `Regularizer`; ``state_dict`` and ``load_state_dict``, for checkpoints.
 
     Attributes:
+        players: the players, each with a network and an optimizer. A game of ``("generator",)`` alone, such as the
+            training of a diffusion model, has no discriminator and no loss: it defines `terms` or passes them to
+            `update`.
         honours: the keys of `GAME_KEYS` that have an effect in this game. ``gankit check`` refuses a recipe that sets
-            another one. `update` applies the first four.
+            another one. `update` and `terms` apply the first five.
     """
 
-    honours: ClassVar[Sequence[str]] = ("regularizers", "augmentations", "train.microbatch", "train.clip_gradient")
+    players: ClassVar[Sequence[Player]] = ("generator", "discriminator")
+    honours: ClassVar[Sequence[str]] = (
+        "loss",
+        "regularizers",
+        "augmentations",
+        "train.microbatch",
+        "train.clip_gradient",
+    )
 
     _context: StepContext | None = None
     _state: State | None = None
@@ -57,6 +67,23 @@ class Game:
         are due in every turn. Lazy regularizers run in any case.
         """
         return turn_terms(self.context, self.state, turn)
+
+    def generate(self, generator: nn.Module, inputs: Inputs, **options: Any) -> GeneratorOutput:
+        """Generate samples, in eval mode and without gradients. By default, G runs once.
+
+        Samples, evaluations and `gankit.load_generator` call it with G or its EMA. It must not use the state of the
+        run. The keyword-only parameters of a game's own ``generate`` are sampling options, as those of
+        `Generator.forward` are otherwise.
+
+        Args:
+            generator: the network.
+            inputs: what the samples are generated from.
+            options: sampling options.
+
+        Returns:
+            Images [n c h w] in about [-1, 1], or a mapping with these under ``images``.
+        """
+        return inputs.run(generator, **options)
 
     def next_batch(self) -> Batch:
         """The next batch of real images. Each batch counts towards ``state.images``."""
@@ -94,7 +121,8 @@ class Game:
         joint, lazy = due_regularizers(context.regularizers, player, state.turns[player])
         own = terms or self.terms
         penalties = bool(joint) or terms is not None or type(self).terms is not Game.terms
-        with frozen(context.discriminator) if player == "generator" else nullcontext():
+        opponent = context.players.get("discriminator") if player == "generator" else None
+        with nullcontext() if opponent is None else frozen(opponent):
             scalars = update(context, state, player, batch, own, fakes=fakes, penalties=penalties)
             reusable = fakes if player == "discriminator" else None  # G's first update has freed the graph of its fakes
             for name, regularizer in lazy.items():
@@ -118,7 +146,7 @@ class Game:
 
     @property
     def discriminator(self) -> nn.Module:
-        """The network D."""
+        """The network D. Raises: GankitError: the game has no discriminator."""
         return self.context.discriminator
 
     @property
@@ -161,6 +189,11 @@ class Game:
             return self.step()
         finally:
             self._batches = None
+
+
+def has_own_generate(game: Game) -> bool:
+    """Whether samples come from a method of the game, and not from one forward of G."""
+    return type(game).generate is not Game.generate
 
 
 class Adversarial(Game):

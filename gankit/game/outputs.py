@@ -1,14 +1,32 @@
-"""Outputs of D: its heads, and batches of outputs. Shapes: ``n`` images of the batch."""
+"""Outputs of the networks: G's images, D's heads, and batches of outputs. Shapes: ``n`` images of the batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..interfaces import DiscriminatorOutput
+from ..interfaces import DiscriminatorOutput, GeneratorOutput
+
+IMAGES = "images"  # of a generator that returns a mapping
+
+
+def images_of(output: GeneratorOutput) -> Any:
+    """The images [n c h w] in G's output."""
+    return output[IMAGES] if isinstance(output, Mapping) and IMAGES in output else output
+
+
+def map_tensors(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Tensors, or containers of tensors, with ``change`` applied to every tensor."""
+    if isinstance(output, Tensor):
+        return change(output)
+    if isinstance(output, Mapping):
+        return {key: map_tensors(value, change) for key, value in output.items()}
+    if isinstance(output, (list, tuple)):
+        return [map_tensors(value, change) for value in output]
+    return output
 
 
 def heads_of(output: DiscriminatorOutput) -> list[Tensor]:
@@ -29,15 +47,17 @@ def total_of_logits(output: DiscriminatorOutput) -> Tensor:
     return torch.stack([head.sum() for head in heads_of(output)]).sum()
 
 
+def total_of_tensors(output: Any) -> Tensor:
+    """The sum of all floating-point tensors in an output, a scalar in fp32 at least."""
+    found: list[Tensor] = []
+    map_tensors(output, lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
+    floats = [tensor for tensor in found if tensor.is_floating_point()]
+    return torch.stack([tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32)) for tensor in floats]).sum()
+
+
 def in_full_precision(output: Any, dtype: torch.dtype) -> Any:
     """Tensors, or containers of tensors, with every floating-point tensor in ``dtype``."""
-    if isinstance(output, Tensor):
-        return output.to(dtype) if output.is_floating_point() else output
-    if isinstance(output, Mapping):
-        return {key: in_full_precision(value, dtype) for key, value in output.items()}
-    if isinstance(output, (list, tuple)):
-        return [in_full_precision(value, dtype) for value in output]
-    return output
+    return map_tensors(output, lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
 
 
 def concatenate(values: list[Any]) -> Any:

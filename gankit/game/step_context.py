@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..distributed.processes import Processes
+from ..errors import GankitError
 from ..injection import forward_names, select_arguments
-from ..interfaces import PLAYERS, Batch, DiscriminatorOutput, Latent, Loss, Player
+from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Latent, Loss, Player
 from .compiled_networks import CompiledNetworks
+from .outputs import images_of, in_full_precision
 from .returned_values import require_latents
 
 PhaseHook = Callable[[str], None]
@@ -26,10 +28,11 @@ PhaseHook = Callable[[str], None]
 
 
 class Fakes(NamedTuple):
-    """Generated images [n c h w] in [-1, 1] and the latents [n d] they were generated from."""
+    """Generated images [n c h w] in [-1, 1], the latents [n d] they were generated from, and all that G returned."""
 
     images: Tensor
     latents: Tensor
+    generated: GeneratorOutput
 
 
 @dataclass
@@ -37,6 +40,8 @@ class StepContext:
     """Everything a training step works with, except for its progress, which is in `gankit.State`.
 
     Attributes:
+        players: the network of each player.
+        loss: of both players; None in a game of one player.
         regularizers: by the name under which their value is reported.
         augmentations: applied in this order to all images that D sees.
         engine: how this process computes.
@@ -53,10 +58,9 @@ class StepContext:
         end_phase: called at the end of each phase of a step.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
+    players: Mapping[Player, nn.Module]
     latent: Latent
-    loss: Loss
+    loss: Loss | None
     regularizers: dict[str, Any]
     augmentations: Sequence[nn.Module]
     engine: Engine
@@ -73,7 +77,17 @@ class StepContext:
     end_phase: PhaseHook = lambda phase: None
 
     def __post_init__(self) -> None:
-        self._names = {player: forward_names(player, getattr(self, player), self.fields) for player in PLAYERS}
+        self._names: dict[Player, tuple[str, ...]] = {}
+
+    @property
+    def generator(self) -> nn.Module:
+        """The network G."""
+        return self.players["generator"]
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """The network D. Raises: GankitError: the game has no discriminator."""
+        return discriminator_of(self.players)
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[None]:
@@ -114,14 +128,15 @@ class StepContext:
         """
         latents = self.draw_latents(len(batch.images), batch.labels) if latents is None else latents
         with nullcontext() if graph else torch.no_grad():
-            return Fakes(self.run_generator(latents, batch), latents)
+            generated = self.run_generator(latents, batch)
+        return Fakes(images_of(generated), latents, generated)
 
-    def run_generator(self, latents: Tensor, batch: Batch) -> Tensor:
-        """G's images [n c h w] for the labels and fields of a batch, in fp32 at least."""
+    def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
+        """G's output for the labels and fields of a batch, in fp32 at least."""
         values = self.conditions("generator", batch, z=latents)
         with self.engine.autocast(self.mode("generator")):
-            images = (self.compiled or self).generator(*values)
-        return images.to(self.engine.dtype)  # type: ignore[no-any-return]
+            output = (self.compiled or self).generator(*values)
+        return in_full_precision(output, self.engine.dtype)
 
     def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
         """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly."""
@@ -132,6 +147,8 @@ class StepContext:
     def conditions(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
         """The arguments of a player's network: its inputs, and those of the batch's labels and fields it asks for."""
         values = {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs}
+        if player not in self._names:
+            self._names[player] = forward_names(player, self.players[player], self.fields)
         return select_arguments(self._names[player], values)
 
     def mode(self, player: Player) -> ComputeMode:
@@ -143,3 +160,10 @@ class StepContext:
         for augmentation in self.augmentations:
             images = augmentation(images)
         return images
+
+
+def discriminator_of(players: Mapping[Player, nn.Module]) -> nn.Module:
+    """The network D of a game's players. Raises: GankitError: it is not among them."""
+    if "discriminator" not in players:
+        raise GankitError("this game has no discriminator: its only player is the generator")
+    return players["discriminator"]

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ..device.compute_mode import FASTEST
-from ..interfaces import PLAYERS, Batch, DiscriminatorOutput, Player
+from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Player
 from .discriminator_calls import Side, discriminator_of_turn
 from .noise import BatchNoise
-from .outputs import all_logits, concatenate, heads_of, in_full_precision
+from .outputs import all_logits, concatenate, heads_of, images_of, in_full_precision, map_tensors
 from .step_context import Fakes, StepContext
 
 T = TypeVar("T")
@@ -49,7 +49,6 @@ class PlayerTurn:
         self._batch = batch
         real, self.labels = batch.images, batch.labels
         self.game, self.player, self.images_seen = game, player, images_seen
-        self.generator, self.discriminator = game.generator, game.discriminator
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
         self._noise = noise or BatchNoise(game, len(real), self.labels)
@@ -60,8 +59,21 @@ class PlayerTurn:
         self._head: int | None = None
 
     @property
+    def generator(self) -> nn.Module:
+        return self.game.generator
+
+    @property
+    def discriminator(self) -> nn.Module:
+        return self.game.discriminator
+
+    @property
     def fake(self) -> Tensor:
         return self._once("fake", self._fake_for_player)
+
+    @property
+    def generated(self) -> GeneratorOutput:
+        output = self._fakes().generated
+        return output if self.player == "generator" else map_tensors(output, torch.Tensor.detach)
 
     @property
     def latents(self) -> Tensor:
@@ -98,7 +110,7 @@ class PlayerTurn:
         conditions = self._conditions(len(latents) if latents is not None else count or len(self.real), labels)
         if latents is None:
             latents = self.game.draw_latents(len(conditions.images), conditions.labels)
-        return self.game.run_generator(latents, conditions)
+        return images_of(self.game.run_generator(latents, conditions))  # type: ignore[no-any-return]
 
     def uniform(self, *shape: int) -> Tensor:
         return self._noise.uniform(*shape)
@@ -107,10 +119,12 @@ class PlayerTurn:
         return self._noise.normal(*shape)
 
     def run(self, network: nn.Module, *inputs: Any) -> Any:
-        player = next((player for player in PLAYERS if network is getattr(self, player)), None)
-        with self.game.engine.autocast(FASTEST if player is None else self.game.mode(player)):
-            output = network(*inputs)
-        return in_full_precision(output, self.game.engine.dtype)
+        game = self.game
+        player = next((player for player, own in game.players.items() if network is own), None)
+        compiled = game.compiled if player == "generator" else None  # D may be differentiated twice
+        with game.engine.autocast(FASTEST if player is None else game.mode(player)):
+            output = network(*inputs) if compiled is None else compiled.generator(*inputs)
+        return in_full_precision(output, game.engine.dtype)
 
     def gradient(self, images: Tensor) -> Tensor:
         images = images if images.requires_grad else images.detach().requires_grad_()

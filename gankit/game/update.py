@@ -13,6 +13,7 @@ from ..interfaces import Batch, Loss, Player, Scalars, State, Turn
 from .discriminator_calls import Side
 from .lazy_regularization import due_regularizers, reported_name
 from .noise import BatchNoise
+from .outputs import map_tensors
 from .returned_values import require_gradient, require_scalars, require_term
 from .step_context import Fakes, StepContext
 from .turn import PlayerTurn
@@ -53,7 +54,7 @@ def update(
     Raises:
         GankitError: the batch is split into microbatches, and there is not one fake for each image.
     """
-    network, optimizer = getattr(game, player), state.optimizers[player]
+    network, optimizer = game.players[player], state.optimizers[player]
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
     is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
@@ -98,8 +99,16 @@ def update(
 
 
 def turn_terms(game: StepContext, state: State, turn: Any) -> Scalars:
-    """The loss of the turn's player, and its regularizers that are due in every turn."""
+    """The loss of the turn's player, and its regularizers that are due in every turn.
+
+    Raises:
+        GankitError: the game has one player, and so no loss.
+    """
     player: Player = turn.player
+    if game.loss is None:
+        raise GankitError(
+            f"{type(game.rules).__name__} has one player and so no loss: define terms(turn), or pass terms to update"
+        )
     joint, _ = due_regularizers(game.regularizers, player, state.turns[player])
     # penalties go first: a compiled penalty computes the logits of its images as well
     penalties: Scalars = {}
@@ -125,7 +134,7 @@ def _rows_of(fakes: Fakes, rows: slice, count: int) -> Fakes:
             f"an update received {len(fakes.images)} fakes for a batch of {count} images; train.microbatch splits both "
             "alike: generate one fake for each image, or pass None"
         )
-    return Fakes(fakes.images[rows], fakes.latents[rows])
+    return Fakes(fakes.images[rows], fakes.latents[rows], map_tensors(fakes.generated, lambda tensor: tensor[rows]))
 
 
 def loss_over_heads(loss: Loss, turn: PlayerTurn) -> Tensor:
@@ -145,7 +154,7 @@ def mean_logits(turn: PlayerTurn) -> Scalars:
 def call_after(game: StepContext, parts: list[PlayerTurn]) -> Scalars:
     """Call ``after`` of every component that has it, with the turn of the whole batch; return their scalars."""
     scalars: Scalars = {}
-    networks = game.generator, game.discriminator
+    networks = game.players.values()
     components = (game.loss, *game.regularizers.values(), *game.augmentations, game.latent, *networks, game.rules)
     with_after = [component for component in components if hasattr(component, "after")]
     if with_after:

@@ -18,11 +18,14 @@ from .data_spec import ImageSpec as ImageSpec
 from .data_spec import VectorSpec as VectorSpec
 from .evaluation import Features as Features
 from .evaluation import Metric as Metric
+from .game import DISCRIMINATOR_KEYS as DISCRIMINATOR_KEYS
 from .game import GAME_KEYS as GAME_KEYS
+from .game import Inputs as Inputs
 from .networks import Augmentation as Augmentation
 from .networks import Discriminator as Discriminator
 from .networks import DiscriminatorOutput as DiscriminatorOutput
 from .networks import Generator as Generator
+from .networks import GeneratorOutput as GeneratorOutput
 from .networks import Latent as Latent
 from .run import CALLBACK_METHODS as CALLBACK_METHODS
 from .run import Callback as Callback

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+GeneratorOutput = Any
+"""Images [n c h w], or a mapping with these under ``images`` and further tensors [n ...] under other keys."""
+
 DiscriminatorOutput = Any
 """One of: logits [n ...]; a list of such tensors, one for each head; or a mapping with either of these under ``logits``
 and anything else under other keys.
@@ -23,7 +26,7 @@ class Generator(Protocol):
     ``lr_scale`` in a group multiplies the recipe's learning rate); ``after(turn)`` is called as for a `Regularizer`.
     """
 
-    def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, labels: Tensor | None = None) -> GeneratorOutput:
         """Generate images. gankit passes ``z`` and ``labels`` by position.
 
         Keyword-only parameters of ``forward`` are sampling options, such as ``*, truncation: float = 1.0``. Each needs
@@ -35,7 +38,8 @@ class Generator(Protocol):
             labels: int64 [n] in [0, image.classes); None if the run is unconditional.
 
         Returns:
-            Images [n c h w] of the run's `ImageSpec`, in about [-1, 1].
+            Images [n c h w] of the run's `ImageSpec`, in about [-1, 1]; or a mapping with these under ``images``, whose
+            other entries, tensors [n ...], losses and games find in ``turn.generated``.
         """
 
 

@@ -23,14 +23,24 @@ T = TypeVar("T")
 class State(Protocol):
     """The networks, optimizers and counters of a run."""
 
-    generator: torch.nn.Module
-    discriminator: torch.nn.Module
     step: int
     """Completed steps. A step updates G once."""
     images: int
-    """Real images that D has seen."""
+    """Real images that the run has used."""
     turns: dict[Player, int]
     """Turns that each player has taken, which lazy regularizers count."""
+
+    @property
+    def players(self) -> Mapping[Player, torch.nn.Module]:
+        """The network of each player of the game: ``generator`` and, unless it has one player, ``discriminator``."""
+
+    @property
+    def generator(self) -> torch.nn.Module:
+        """The network G."""
+
+    @property
+    def discriminator(self) -> torch.nn.Module:
+        """The network D. Raises: GankitError: the game has no discriminator."""
 
     @property
     def optimizers(self) -> Mapping[Player, torch.optim.Optimizer]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from .networks import DiscriminatorOutput
+from .networks import DiscriminatorOutput, GeneratorOutput
 
 if TYPE_CHECKING:
     import torch
@@ -29,12 +29,20 @@ class Turn(Protocol):
 
     player: Player
     """The player whose turn it is."""
-    generator: torch.nn.Module
-    """G. Calling it directly ignores precision and compilation; use `generate`."""
-    discriminator: torch.nn.Module
-    """D. Calling it directly ignores precision and compilation; use `discriminate`."""
     images_seen: int
-    """The number of real images that D has seen before this step."""
+    """The number of real images that the run has used before this step."""
+
+    @property
+    def generator(self) -> torch.nn.Module:
+        """G. Calling it directly ignores precision and compilation; use `generate` or `run`."""
+
+    @property
+    def discriminator(self) -> torch.nn.Module:
+        """D. Calling it directly ignores precision and compilation; use `discriminate` or `run`.
+
+        Raises:
+            GankitError: the game has no discriminator.
+        """
 
     @property
     def real(self) -> Tensor:
@@ -43,6 +51,10 @@ class Turn(Protocol):
     @property
     def fake(self) -> Tensor:
         """Generated images [n c h w], before augmentation; detached from G in D's turn."""
+
+    @property
+    def generated(self) -> GeneratorOutput:
+        """Everything that G returned with ``fake``, in fp32 or fp64; detached from G in D's turn."""
 
     @property
     def latents(self) -> Tensor:
@@ -117,7 +129,7 @@ class Turn(Protocol):
         """The same as `uniform` with normal numbers: [n *shape]."""
 
     def run(self, network: torch.nn.Module, *inputs: Any) -> Any:
-        """Run a network with the run's precision. Calling it directly computes in fp32.
+        """Run a network with the run's precision, and G compiled if the run is. Calling it directly computes in fp32.
 
         Args:
             network: any module, such as a teacher.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from ..interfaces import PLAYERS, Player
 from ..registry import Selected
 from .located_document import KeyPath
 from .model import Recipe
@@ -29,6 +31,15 @@ class CheckedRecipe:
     def __getitem__(self, path: str | KeyPath) -> Selected:
         """The component at a path such as ``"generator"`` or ``("optimizers", "generator")``."""
         return self.components[(path,) if isinstance(path, str) else path]
+
+    @cached_property
+    def players(self) -> tuple[Player, ...]:
+        """The players of the game; both if the game cannot be built, which `gankit.Runtime.check` reports."""
+        try:
+            known = self.build(("train", "game")).players
+        except Exception:  # a plugin's constructor may raise anything
+            known = PLAYERS
+        return tuple(player for player in PLAYERS if player in known)
 
     def of_section(self, section: str) -> dict[KeyPath, Selected]:
         """The components below a top-level key, such as ``regularizers``."""

@@ -139,11 +139,11 @@ class Optimizers(Section):
 
     Attributes:
         generator: of G.
-        discriminator: of D.
+        discriminator: of D. A game without a discriminator has none.
     """
 
     generator: Component = Component.model_validate(ADAM)
-    discriminator: Component = Component.model_validate(ADAM)
+    discriminator: Component | None = Component.model_validate(ADAM)
 
     @field_validator("generator", "discriminator", mode="before")
     @classmethod
@@ -156,8 +156,8 @@ class Train(Section):
 
     Attributes:
         epochs: passes over the data.
-        steps: updates of G.
-        images: real images that D sees.
+        steps: training steps, which update G once in most games.
+        images: real images that D sees, or that a game without D uses.
         discriminator_steps: turns of D per step.
         precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.
         tf32: on CUDA, run fp32 matrix products and convolutions on tensor cores, in TF32 (10 bits of mantissa instead
@@ -254,7 +254,7 @@ class Recipe(Section):
         dataset: the real images.
         loader: how batches of real images are loaded.
         generator: the network G.
-        discriminator: the network D.
+        discriminator: the network D. A game without a discriminator has none, and no loss.
         loss: of both networks.
         regularizers: terms added to the loss, such as gradient penalties.
         augmentations: applied to all images that D sees.
@@ -278,8 +278,8 @@ class Recipe(Section):
     dataset: Component
     loader: Loader = Loader()
     generator: Component
-    discriminator: Component
-    loss: Component = Component(name="bce")
+    discriminator: Component | None = None
+    loss: Component | None = Component(name="bce")
     regularizers: tuple[Component, ...] = ()
     augmentations: tuple[Component, ...] = ()
     optimizers: Optimizers = Optimizers()
@@ -347,6 +347,10 @@ class Recipe(Section):
         data = self.model_dump(mode="json")
         if not self.segments:
             del data[SEGMENTS]
+        # games without a discriminator refuse these keys, even with the default as their value
+        for holder, section, key in ((self, data, "loss"), (self.optimizers, data["optimizers"], "discriminator")):
+            if key not in holder.model_fields_set:
+                del section[key]
         data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
         return yaml_with_lines.write(data)
 

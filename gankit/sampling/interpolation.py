@@ -26,7 +26,7 @@ def interpolate_latents(latent: Latent, z: Tensor, steps: int) -> Tensor:
     return torch.stack([between(z, following, step / steps) for step in range(steps)], dim=1)
 
 
-def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
+def slerp(start: Tensor, end: Tensor, share: float | Tensor) -> Tensor:
     """Spherical linear interpolation of latents [n d] (arXiv 1609.04468, section 2.1).
 
     Independent normal latents have nearly equal lengths. Linear interpolation between them gives shorter latents,
@@ -35,7 +35,7 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     Args:
         start: latents [n d].
         end: latents [n d].
-        share: 0 gives ``start``, 1 gives ``end``.
+        share: 0 gives ``start``, 1 gives ``end``; a number, or one for each [n 1].
     """
     lengths = start.norm(dim=1, keepdim=True) * end.norm(dim=1, keepdim=True)
     cosine = ((start * end).sum(dim=1, keepdim=True) / lengths).nan_to_num(1.0).clamp(-1, 1)  # NaN for a zero latent

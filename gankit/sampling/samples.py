@@ -5,45 +5,41 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..device.seeding import ITEMS, LABELS, SAMPLE, seeded
-from ..injection import forward_names, select_arguments
+from ..game.game import Game
+from ..game.outputs import images_of
 from ..interfaces import ImageSpec, Latent
 from ..messages import quote
+from .sample_inputs import DeviceInputs, SampleInputs
 
 BATCH_SIZE = 64
 
 
-class Inputs(NamedTuple):
-    """What images are generated from: latents [n d], labels [n] or [n v], and fields of the data [n ...] by name."""
-
-    z: Tensor
-    labels: Tensor | None
-    fields: Mapping[str, Tensor]
-
-
 @dataclass(frozen=True)
-class GeneratorInputs:
-    """Draws the inputs of a generator on the CPU, so that they do not depend on the device.
+class Sampling:
+    """How images are sampled from a generator. Everything is drawn on the CPU, independently of the device.
 
     Attributes:
         latent: the distribution of the latents.
         image: the images of the generator; with ``classes`` it is conditional.
         frequencies: the share of each class in the data, not necessarily normalized. None means uniform.
         items: the fields of real items that the generator asks for, [m ...] by name, and ``labels`` that are vectors.
+        game: generates images with the network.
     """
 
     latent: Latent
     image: ImageSpec
     frequencies: Sequence[float] | None = None
     items: Mapping[str, Tensor] = field(default_factory=dict)
+    game: Game = field(default_factory=Game)
 
-    def draw(self, count: int, seed: int, labels: Sequence[int] | None = None) -> Inputs:
+    def draw(self, count: int, seed: int, labels: Sequence[int] | None = None) -> SampleInputs:
         """Draw latents, labels, which are None for an unconditional generator, and the fields of real items.
 
         Args:
@@ -58,7 +54,29 @@ class GeneratorInputs:
         fields = self._choose_items(count, seed)
         if "labels" in fields:
             chosen = fields.pop("labels")
-        return Inputs(self.latent.sample(count, chosen, torch.Generator().manual_seed(seed)), chosen, fields)
+        latents = self.latent.sample(count, chosen, torch.Generator().manual_seed(seed))
+        return SampleInputs.first(latents, chosen, fields, seed)
+
+    def generate(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
+        """Generate images in eval mode.
+
+        Args:
+            generator: the network.
+            inputs: of `draw`.
+            options: sampling options.
+
+        Returns:
+            fp32 [n c h w], in about [-1, 1], on the CPU.
+        """
+        like = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
+        images = []
+        entropy = np.random.SeedSequence(inputs.seed, spawn_key=(SAMPLE,))
+        # `seeded` comes first: it waits for a step that another thread runs
+        with seeded(entropy, like.device), eval_mode(generator), torch.no_grad():
+            for start in range(0, len(inputs), BATCH_SIZE):
+                part = DeviceInputs(inputs.rows(slice(start, start + BATCH_SIZE)), self.image, like)
+                images.append(images_of(self.game.generate(generator, part, **options)).float().cpu())
+        return torch.cat(images).contiguous()
 
     def _choose_items(self, count: int, seed: int) -> dict[str, Tensor]:
         """The fields of ``count`` items in a random order that repeats after all of them."""
@@ -85,35 +103,6 @@ class GeneratorInputs:
                 f"labels must be {count} integers from 0 to {classes - 1}, one per image; got {quote(labels)}"
             )
         return torch.tensor(list(labels), dtype=torch.int64)
-
-
-def generate_images(generator: nn.Module, inputs: Inputs, seed: int, options: Mapping[str, Any]) -> Tensor:
-    """Generate images in eval mode.
-
-    Args:
-        generator: the network.
-        inputs: latents, labels and fields.
-        seed: of the random numbers that the network draws.
-        options: keyword arguments of its ``forward``.
-
-    Returns:
-        fp32 [n c h w] in [-1, 1] on the CPU.
-    """
-    first = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
-    names = forward_names("generator", generator, [*inputs.fields])
-    images = []
-    entropy = np.random.SeedSequence(seed, spawn_key=(SAMPLE,))
-    # `seeded` comes first: it waits for a step that another thread runs
-    with seeded(entropy, first.device), eval_mode(generator), torch.no_grad():
-        for start in range(0, len(inputs.z), BATCH_SIZE):
-            part = slice(start, start + BATCH_SIZE)
-            values: dict[str, Any] = {name: tensor[part].to(first) for name, tensor in inputs.fields.items()}
-            labels = inputs.labels
-            if labels is not None:
-                values["labels"] = labels[part].to(first if labels.is_floating_point() else first.device)
-            values = {"labels": None, **values, "z": inputs.z[part].to(first)}
-            images.append(generator(*select_arguments(names, values), **options).float().cpu())
-    return torch.cat(images).contiguous()
 
 
 @contextmanager

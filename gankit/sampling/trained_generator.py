@@ -9,11 +9,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
+from ..game.game import has_own_generate
 from ..messages import one_line, quote
 from ..recipe.validation import validate
 from ..registry import Params, signature_schema
-from .interpolation import interpolate_latents
-from .samples import GeneratorInputs, Inputs, generate_images
+from .sample_inputs import SampleInputs
+from .samples import Sampling
 
 MAX_ELEMENTS = 2**31  # in the images of one call: 8 GiB as fp32
 
@@ -23,7 +24,7 @@ class TrainedGenerator:
 
     Attributes:
         module: the network, in eval mode.
-        inputs: draws its latents and labels.
+        sampling: draws its latents and labels, and generates images.
         image: size and channels of its images, and the number of its classes.
         classes: the names of its classes; None for an unconditional generator.
         checkpoint: the folder that it was loaded from.
@@ -31,15 +32,20 @@ class TrainedGenerator:
     """
 
     def __init__(
-        self, module: nn.Module, inputs: GeneratorInputs, classes: tuple[str, ...] | None, checkpoint: Path, ema: bool
+        self, module: nn.Module, sampling: Sampling, classes: tuple[str, ...] | None, checkpoint: Path, ema: bool
     ) -> None:
-        self.module, self.inputs, self.image, self.classes = module, inputs, inputs.image, classes
+        self.module, self.sampling, self.image, self.classes = module, sampling, sampling.image, classes
         self.checkpoint, self.ema = checkpoint, ema
 
     @property
     def options(self) -> type[Params]:
-        """The schema of its sampling options: the keyword-only parameters of ``forward``, such as ``truncation``."""
-        return signature_schema(self.module.forward, ("z",), f"{type(self.module).__name__}.forward")
+        """The schema of its sampling options: the keyword-only parameters of ``forward``, such as ``truncation``.
+
+        If the game has a `Game.generate` of its own, they are the parameters of that.
+        """
+        game = self.sampling.game
+        function, owner = (game.generate, game) if has_own_generate(game) else (self.module.forward, self.module)
+        return signature_schema(function, ("z",), f"{type(owner).__name__}.{function.__name__}")
 
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """Sample images. The same arguments give the same images.
@@ -58,7 +64,7 @@ class TrainedGenerator:
         """
         self._require_in_range(count, 1, seed, labels)
         checked = self._check(options)
-        return self._generate(self.inputs.draw(count, seed, labels), seed, checked)
+        return self._generate(self.sampling.draw(count, seed, labels), checked)
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
@@ -87,19 +93,14 @@ class TrainedGenerator:
             )
         self._require_in_range(count, steps, seed, labels)
         checked = self._check(options)
-        rows = self.inputs.draw(count, seed, labels)
-        inputs = Inputs(
-            interpolate_latents(self.inputs.latent, rows.z, steps).flatten(0, 1),
-            None if rows.labels is None else rows.labels.repeat_interleave(steps, dim=0),
-            {name: values.repeat_interleave(steps, dim=0) for name, values in rows.fields.items()},
-        )
-        images = self._generate(inputs, seed, checked)
+        inputs = self.sampling.draw(count, seed, labels).interpolated(self.sampling.latent, steps)
+        images = self._generate(inputs, checked)
         return images.view(count, steps, *images.shape[1:])
 
-    def _generate(self, inputs: Inputs, seed: int, options: Mapping[str, Any]) -> Tensor:
+    def _generate(self, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
         """Images uint8 [n c h w]. Raises: ValueError: the network fails with these options."""
         try:
-            return to_uint8(generate_images(self.module, inputs, seed, options))
+            return to_uint8(self.sampling.generate(self.module, inputs, options))
         except Exception as error:  # valid as a parameter, but perhaps not for the computation, such as 1e300
             if not options:
                 raise

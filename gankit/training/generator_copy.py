@@ -24,7 +24,7 @@ class GeneratorCopy(TrainedGenerator):
         selected = setup.checked["generator"]
         network = build_again(lambda: selected.build(**setup.context), device)
         network.to(device).eval().requires_grad_(False)
-        super().__init__(network, setup.inputs, setup.classes, directory, ema=ema and setup.state.ema is not None)
+        super().__init__(network, setup.sampling, setup.classes, directory, ema=ema and setup.state.ema is not None)
         self._schedule = ComponentSchedule(network, selected.params)
 
     def update(self) -> None:

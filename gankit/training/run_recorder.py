@@ -184,8 +184,8 @@ class RunRecorder:
         self._records = RunRecords(self.directory, about, self._events_bytes, step)
         if self._setup.data is not None:
             write_skipped_files(self.directory, self._setup.data.skipped)
-        if self._setup.inputs.items:
-            save_items(self.directory, self._setup.inputs.items)
+        if self._setup.sampling.items:
+            save_items(self.directory, self._setup.sampling.items)
         if not self._resumed:
             self._records.write_recipe(self._setup.recipe)
 

@@ -15,7 +15,7 @@ from ..interfaces import DataDescription, ImageSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
-from ..sampling.samples import GeneratorInputs
+from ..sampling.samples import Sampling
 from .callbacks import Callbacks
 from .scheduled_parameters import ComponentSchedule, OptimizerSchedule
 from .train_state import TrainState
@@ -30,7 +30,7 @@ class TrainingSetup:
         context: the values that the constructors of networks may ask for.
         image: size, channels and classes of the run.
         classes: names of the labels; None unless conditional.
-        inputs: draws latents and labels for samples.
+        sampling: how samples are drawn and generated.
         components: the components that may have state, by name.
         about: the entries of ``run.json``: versions, plugins, device.
         manifest: the entries of a checkpoint's manifest that sampling needs.
@@ -43,7 +43,7 @@ class TrainingSetup:
     context: Mapping[str, Any]
     image: ImageSpec
     classes: tuple[str, ...] | None
-    inputs: GeneratorInputs
+    sampling: Sampling
     loader: Loader
     engine: Engine
     processes: Processes

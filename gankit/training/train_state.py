@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError
-from ..interfaces import PLAYERS, Player
+from ..game.step_context import discriminator_of
+from ..interfaces import Player
 from ..messages import one_line
 from .ema import GeneratorEMA
 from .optimizer_state import fitted_state, parameter_names
@@ -25,27 +26,38 @@ class TrainState:
     """Networks, optimizers and counters.
 
     Attributes:
+        players: the network of each player, G first.
         ema: the EMA of G, whose ``module`` is a generator; None without an EMA.
-        step: updates of G.
-        images: real images shown to D.
+        step: completed steps.
+        images: real images that the run has used.
         turns: turns that each player has taken; lazy regularizers count these.
         position: of the next batch in the endless data order.
         skipped: position and length of batches that are not used again, because they led to NaN or infinity.
     """
 
-    generator: nn.Module
-    discriminator: nn.Module
+    players: Mapping[Player, nn.Module]
     optimizers: dict[Player, torch.optim.Optimizer]
     ema: GeneratorEMA | None = None
     step: int = 0
     images: int = 0
-    turns: dict[Player, int] = field(default_factory=lambda: dict.fromkeys(PLAYERS, 0))
+    turns: dict[Player, int] = field(init=False)
     position: int = 0
     skipped: list[tuple[int, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.turns = dict.fromkeys(self.optimizers, 0)
         # most optimizers have no state before their first step
         self._fresh = {player: copy.deepcopy(optimizer.state_dict()) for player, optimizer in self.optimizers.items()}
+
+    @property
+    def generator(self) -> nn.Module:
+        """The network G."""
+        return self.players["generator"]
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """The network D. Raises: GankitError: the game has no discriminator."""
+        return discriminator_of(self.players)
 
     @property
     def sampler(self) -> nn.Module:
@@ -54,13 +66,12 @@ class TrainState:
 
     def networks(self) -> dict[str, nn.Module]:
         """The networks by the names of their files in a checkpoint."""
-        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        networks: dict[str, nn.Module] = dict(self.players.items())
         return networks if self.ema is None else networks | {"generator_ema": self.ema.module}
 
     def _parameter_names(self) -> dict[Player, list[list[str]]]:
         """The names of the parameters that each player's optimizer trains, by group."""
-        networks = self.networks()
-        return {player: parameter_names(optimizer, networks[player]) for player, optimizer in self.optimizers.items()}
+        return {player: parameter_names(self.optimizers[player], network) for player, network in self.players.items()}
 
     def skips(self, position: int, length: int) -> bool:
         """Whether the batch at this position overlaps a skipped batch."""
@@ -90,7 +101,7 @@ class TrainState:
                 optimizer.load_state_dict(state)  # type: ignore[arg-type]
                 _require_parameter_shapes(optimizer)
             self.step, self.images = _count(saved["step"]), _count(saved["images"])
-            self.turns = {player: _count(saved["turns"][player]) for player in PLAYERS}
+            self.turns = {player: _count(saved["turns"][player]) for player in self.players}
             self.position = _count(saved.get("position", saved["images"]))
             self.skipped = [(_count(start), _count(count)) for start, count in saved.get("skipped", ())]
             if self.ema is not None:

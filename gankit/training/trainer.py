@@ -18,7 +18,6 @@ from ..interfaces import NotFinite, Scalars
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import checkpoints
-from ..sampling.samples import generate_images
 from .generator_copy import GeneratorCopy
 from .loop import SEGMENT_END, TrainingLoop
 from .progress import Progress
@@ -211,7 +210,8 @@ class Trainer:
 
     def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """The images of `sample` before quantisation: fp32 [count c h w] on the CPU, not clamped to [-1, 1]."""
-        return generate_images(self.state.sampler, self.setup.inputs.draw(count, seed, labels), seed, options)
+        sampling = self.setup.sampling
+        return sampling.generate(self.state.sampler, sampling.draw(count, seed, labels), options)
 
     def copy_generator(self, device: torch.device, ema: bool = True) -> GeneratorCopy:
         """A copy of G on ``device``, updated by its ``update()``; of the EMA if ``ema`` is set and there is one."""

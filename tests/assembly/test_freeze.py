@@ -363,8 +363,8 @@ def test_what_is_frozen_is_printed_and_recorded(cli, tiny_recipe, tiny_plugin_fi
     said = cli("run", recipe, "--plugin", tiny_plugin_file, "--out", "run")
     assert (said.code, said.err) == (0, "")
     printed = (
-        "frozen: 3,076 of 3,081 parameters of the discriminator (hidden.weight, hidden.bias), 768 of 3,840 parameters of "
-        "the generator (linear.bias)\n"
+        "frozen: 768 of 3,840 parameters of the generator (linear.bias), 3,076 of 3,081 parameters of the discriminator "
+        "(hidden.weight, hidden.bias)\n"
     )
     assert printed in said.out
     [event] = events(tmp_path / "run", "frozen")

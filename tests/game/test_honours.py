@@ -9,6 +9,7 @@ import gankit
 
 SGD = {"name": "sgd", "lr": 0.1}
 SETTINGS = {
+    "loss": {"loss": {"name": "hinge"}},
     "regularizers": {"regularizers": [{"name": "r1", "gamma": 10.0}]},
     "augmentations": {"augmentations": [{"name": "diffaugment"}]},
     "train.discriminator_steps": {"train": {"discriminator_steps": 2}},
@@ -94,14 +95,15 @@ def test_every_key_that_a_game_declares_has_an_effect(weights, game):
             assert not torch.equal(changed, plain), key
 
 
-@pytest.mark.parametrize(("game", "refused"), [("own_turns", gankit.GAME_KEYS), ("shared", gankit.GAME_KEYS[2:4])])
+@pytest.mark.parametrize(("game", "refused"), [("own_turns", gankit.GAME_KEYS), ("shared", gankit.GAME_KEYS[3:5])])
 def test_every_other_key_is_refused_where_it_is_set(weights, tmp_path, game, refused):
-    text = weights.assemble.recipe(train={"game": {"name": game}}).to_yaml()
+    text = weights.assemble.recipe(train={"game": {"name": game}}).to_yaml().replace("loss:\n  name: bce\n", "")
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     load = weights.assemble.runtime.load
     load(path)
     overrides = [
+        "loss=hinge",
         "regularizers=[r1]",
         "augmentations=[diffaugment]",
         *("train.discriminator_steps=2", "train.fresh_fakes=true", "train.microbatch=4", "train.clip_gradient=1.0"),
@@ -119,7 +121,7 @@ def test_every_other_key_is_refused_where_it_is_set(weights, tmp_path, game, ref
 
 @pytest.mark.parametrize(("game", "given"), [("misspelt", "'regularizer'"), ("one_string", "'regularizers'")])
 def test_a_wrong_declaration_is_refused(weights, game, given):
-    with pytest.raises(gankit.RecipeError, match=rf"honours has {given}; it should be a tuple with any of regularizers"):
+    with pytest.raises(gankit.RecipeError, match=rf"honours has {given}; it should be a tuple with any of loss, regularizers"):
         weights(game)
 
 

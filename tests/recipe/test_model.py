@@ -144,7 +144,7 @@ class TestStructure:
     def test_missing_keys(self):
         with pytest.raises(RecipeError) as error:
             Recipe.parse({})
-        names = ("name", "image", "dataset", "generator", "discriminator", "train")
+        names = ("name", "image", "dataset", "generator", "train")
         assert messages(error) == [f"{name}: is missing; it is required" for name in names]
 
     def test_booleans_are_not_numbers(self):

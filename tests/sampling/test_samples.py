@@ -8,12 +8,12 @@ import torch
 
 import gankit
 from gankit.data.resize import to_uint8
-from gankit.sampling.samples import GeneratorInputs, generate_images
+from gankit.sampling.samples import Sampling
 
 
 def sample_images(generator, latent, image, count, seed, labels=None, frequencies=None):
-    inputs = GeneratorInputs(latent, image, frequencies)
-    return to_uint8(generate_images(generator, inputs.draw(count, seed, labels), seed, {}))
+    sampling = Sampling(latent, image, frequencies)
+    return to_uint8(sampling.generate(generator, sampling.draw(count, seed, labels), {}))
 
 
 class LabelEcho(torch.nn.Module):

@@ -122,8 +122,8 @@ class TestSamples:
 
     def test_held_out_items_are_preferred(self, assemble):
         trainer = assemble(dataset="held_out")
-        assert trainer.setup.inputs.items["source"].unique().tolist() == [-1.0]
-        assert trainer.setup.inputs.items["source"].shape == (5, 3, 4, 4)
+        assert trainer.setup.sampling.items["source"].unique().tolist() == [-1.0]
+        assert trainer.setup.sampling.items["source"].shape == (5, 3, 4, 4)
 
     def test_a_checkpoint_without_its_run_is_refused_in_a_sentence(self, run, runtime, tmp_path):
         _, directory = run
@@ -154,7 +154,7 @@ def test_labels_that_are_vectors(assemble, runtime, tmp_path):
     assert torch.equal(seen[0], trainer.setup.loader.at(0, 8).labels)
     generator = runtime.load_generator(tmp_path / "run")
     assert generator.sample(3).shape == (3, 3, 8, 8)
-    assert generator.inputs.draw(3, 0).labels.shape == (3, 3)
+    assert generator.sampling.draw(3, 0).labels.shape == (3, 3)
     with pytest.raises(ValueError, match="takes no labels"):
         generator.sample(1, labels=[0])
 

@@ -103,7 +103,7 @@ def test_conditional_labels_reach_everybody(runtime, recipe):
     assert torch.equal(seen["generator"], expected)
     assert torch.equal(seen["discriminator"], expected)
     assert trainer.classes == ("a", "b", "c", "d")
-    assert trainer.setup.inputs.frequencies == [0.25] * 4
+    assert trainer.setup.sampling.frequencies == [0.25] * 4
 
 
 def test_unconditional_runs_have_no_labels(runtime, recipe):

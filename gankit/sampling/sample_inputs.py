@@ -1,0 +1,137 @@
+"""What samples are generated from. The random numbers of an image depend on the seed and its number alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..device.seeding import NOISE
+from ..injection import forward_names, select_arguments
+from ..interfaces import ImageSpec, Latent
+from ..interfaces.data_spec import IMAGE
+from ..messages import did_you_mean
+from .interpolation import interpolate_latents, slerp
+
+
+@dataclass(frozen=True)
+class SampleInputs:
+    """Inputs on the CPU for ``n`` images.
+
+    Attributes:
+        z: latents [n d].
+        labels: [n], [n v] where they are vectors, or None.
+        fields: of the data, [n ...] by name.
+        seed: of the numbers that a game draws.
+        numbers: the number of each image [n].
+        following: the number of the image that each is interpolated towards [n].
+        shares: how far each is on the way there [n], in [0, 1).
+    """
+
+    z: Tensor
+    labels: Tensor | None
+    fields: Mapping[str, Tensor]
+    seed: int
+    numbers: Tensor
+    following: Tensor
+    shares: Tensor
+
+    @classmethod
+    def first(cls, z: Tensor, labels: Tensor | None, fields: Mapping[str, Tensor], seed: int) -> SampleInputs:
+        """The inputs of the images number 0 to n - 1."""
+        numbers = torch.arange(len(z), device="cpu")
+        return cls(z, labels, fields, seed, numbers, numbers, torch.zeros(len(z), device="cpu"))
+
+    def interpolated(self, latent: Latent, steps: int) -> SampleInputs:
+        """The inputs of ``steps`` images from each image towards the next, [n steps] of them, and from the last to the
+        first. Labels and fields are those of the row's first image.
+        """
+        return replace(
+            self,
+            z=interpolate_latents(latent, self.z, steps).flatten(0, 1),
+            labels=None if self.labels is None else self.labels.repeat_interleave(steps, dim=0),
+            fields={name: values.repeat_interleave(steps, dim=0) for name, values in self.fields.items()},
+            numbers=self.numbers.repeat_interleave(steps),
+            following=self.numbers.roll(-1).repeat_interleave(steps),
+            shares=(torch.arange(steps) / steps).repeat(len(self.z)),
+        )
+
+    def rows(self, rows: slice) -> SampleInputs:
+        """A part of the images."""
+        labels = None if self.labels is None else self.labels[rows]
+        fields = {name: values[rows] for name, values in self.fields.items()}
+        numbers, following, shares = self.numbers[rows], self.following[rows], self.shares[rows]
+        return SampleInputs(self.z[rows], labels, fields, self.seed, numbers, following, shares)
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+
+@dataclass
+class DeviceInputs:
+    """Inputs on the device of a generator. The interface is `gankit.Inputs`.
+
+    Attributes:
+        drawn: the same on the CPU.
+        image: the images of the networks.
+        like: a tensor of the device and dtype.
+    """
+
+    drawn: SampleInputs
+    image: ImageSpec
+    like: Tensor
+    _calls: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        drawn = self.drawn
+        labels = drawn.labels
+        if labels is not None:
+            labels = labels.to(self.like if labels.is_floating_point() else self.like.device)
+        fields = {name: tensor.to(self.like) for name, tensor in drawn.fields.items()}
+        self._values = {"labels": labels, **fields, "z": drawn.z.to(self.like)}
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.image.channels, self.image.height, self.image.width
+
+    def __len__(self) -> int:
+        return len(self.drawn)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._values:
+            raise KeyError(f"samples have no input {name!r}{did_you_mean(name, self._values)}")
+        return self._values[name]
+
+    def normal(self, *shape: int) -> Tensor:
+        start, end = self._draw(torch.randn, shape)
+        share = self.drawn.shares
+        if bool(share.any()):
+            start = slerp(start.flatten(1), end.flatten(1), share[:, None]).view_as(start)
+        return start.to(self.like)
+
+    def uniform(self, *shape: int) -> Tensor:
+        return self._draw(torch.rand, shape)[0].to(self.like)
+
+    def full(self, value: float) -> Tensor:
+        return self.like.new_full((len(self),), value)
+
+    def run(self, network: nn.Module, **options: Any) -> Any:
+        names = forward_names("generator", network, [name for name in self.drawn.fields if name != IMAGE])
+        return network(*select_arguments(names, self._values), **options)
+
+    def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """The numbers [n *shape] of this call of the images, and of those that they are interpolated towards."""
+        self._calls += 1
+        drawn = self.drawn
+        numbers = {*drawn.numbers.tolist(), *drawn.following.tolist()}
+        by_number = {number: draw(*shape, generator=self._generator(number), device="cpu") for number in numbers}
+        start, end = ([by_number[n] for n in chosen.tolist()] for chosen in (drawn.numbers, drawn.following))
+        return torch.stack(start), torch.stack(end)
+
+    def _generator(self, number: int) -> torch.Generator:
+        entropy = np.random.SeedSequence(self.drawn.seed, spawn_key=(NOISE, self._calls, number))
+        return torch.Generator("cpu").manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> 1))
