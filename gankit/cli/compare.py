@@ -106,14 +106,15 @@ def run_tables(
         columns: their scores.
         width: of the terminal, in characters.
     """
+    from ..reports.run_summary import all_loss_names, loss_title
+
     cells = {
         "steps": [f"{run.steps:,}" for run in runs],
         "images": [f"{run.images:,}" for run in runs],
         "images/s": ["-" if (rate := run.images_per_second) is None else f"{rate:,.0f}" for run in runs],
         "time": [format_duration(run.seconds) for run in runs],
         "ended": [run.status for run in runs],
-        "loss D": [_loss(run, "discriminator_loss") for run in runs],
-        "loss G": [_loss(run, "generator_loss") for run in runs],
+        **{loss_title(name): [_loss(run, name) for run in runs] for name in all_loss_names(runs)},
         **{column.title: [_score(column, index, run.steps) for index, run in enumerate(runs)] for column in columns},
     }
     widths = {title: COLUMN_PADDING + max(map(len, (title, *texts))) for title, texts in cells.items()}

@@ -7,7 +7,8 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ..interfaces import Run
+from ..interfaces import Run, Scalars
+from ..reports.run_summary import loss_names, loss_title
 from .console import format_duration, output_console
 
 BAR_SECONDS = 1.0  # between updates of the bar, each of which waits for the device
@@ -31,14 +32,18 @@ class Meter:
         rate = (run.images - self._images) / max(now - self._updated, 1e-9)
         seconds_per_step = (now - self._started) / max(run.state.step - self._first_step, 1)
         self._updated, self._images = now, run.images
-        losses = {name: run.scalars.get(f"{name}_loss") for name in ("discriminator", "generator")}
-        shown = {name: "-" if loss is None else f"{float(loss):.3f}" for name, loss in losses.items()}
         return {
             "step": f"{run.state.step:,}/{run.total_steps:,}",
             "rate": f"{rate:,.0f} images/s",
-            "losses": f"loss D {shown['discriminator']} G {shown['generator']}",
+            "losses": _losses(run.scalars),
             "left": f"{format_duration((run.total_steps - run.state.step) * seconds_per_step)} left",
         }
+
+
+def _losses(scalars: Scalars) -> str:
+    """``loss D 0.887 G 1.328``, or the terms of a game that calls them otherwise."""
+    values = {loss_title(name): f"{float(scalars[name]):.3f}" for name in loss_names(scalars)}
+    return " ".join(f"{title} {value}" for title, value in values.items()).replace(" loss G", " G")
 
 
 class ProgressLines:

@@ -15,7 +15,7 @@ from ..files import output_file
 from ..messages import truncate
 from ..sampling.image_grid import require_image_format
 from .comparison import Column
-from .run_summary import LOSSES, RunSummary
+from .run_summary import RunSummary, all_loss_names
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # of Okabe and Ito
 LINE_STYLES = ("-", "--", ":", "-.")  # for more runs than colors
@@ -44,7 +44,7 @@ def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Seque
     """
     form = require_image_format(path)
     panels: dict[str, Sequence[Curve | None]] = {
-        **{loss.replace("_", " "): [run.curves.get(loss) for run in runs] for loss in LOSSES},
+        **{loss.replace("_", " "): [run.curves.get(loss) for run in runs] for loss in all_loss_names(runs)},
         **{column.title: score_curves(column, runs) for column in columns if column.better is not None},
     }
     panels = {title: curves for title, curves in panels.items() if any(curve and len(curve[0]) > 1 for curve in curves)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from ..runs.run_lock import LockState, lock_state
 MAX_TEXT_LENGTH = 2000  # characters of a message in a file
 MAX_NUMBER = 2**62  # larger counts and seconds are read as 0
 LOSSES = ("discriminator_loss", "generator_loss")
+NOT_LOSSES = ("step", "epoch", "images", "seconds", "images_per_second", "real_logits", "fake_logits")
+MAX_LOSSES = 4  # of a game that reports neither of `LOSSES`
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,10 @@ def read_run(directory: Path) -> RunSummary:
         raise GankitError(f"{directory}: {fault}")
     record = read_record(directory)
     last: Mapping[str, Any] = {}
-    curves = {name: (array("d"), array("d")) for name in LOSSES}  # arrays, since there may be millions of lines
+    curves: dict[str, tuple[array[float], array[float]]] = {}  # arrays, since there may be millions of lines
     for last in read_metrics(directory):
-        for name in LOSSES:
+        curves = curves or {name: (array("d"), array("d")) for name in loss_names(last)}
+        for name in curves:
             if name in last:
                 curves[name][0].append(parse_float(last.get("images")))
                 curves[name][1].append(parse_float(last[name]))
@@ -87,10 +90,27 @@ def read_run(directory: Path) -> RunSummary:
         seconds=_parse_bounded(newest.get("seconds")),
         ending=truncate(str(ended["reason"]), MAX_TEXT_LENGTH) if "reason" in ended else None,
         lock=lock_state(directory),
-        losses={name: parse_float(last[name]) for name in LOSSES if name in last},
-        curves={name: curve for name, curve in curves.items() if curve[0]},
+        losses={name: parse_float(last[name]) for name in curves if name in last},
+        curves=dict(curves),
         evaluations=read_evaluations(directory / EVALUATIONS),
     )
+
+
+def loss_names(scalars: Iterable[str]) -> list[str]:
+    """Those of scalars that are losses: of both players, or the first ones of a game that calls its terms otherwise."""
+    names = list(scalars)
+    others = [name for name in names if name not in NOT_LOSSES]
+    return [name for name in LOSSES if name in names] or others[:MAX_LOSSES]
+
+
+def loss_title(name: str) -> str:
+    """The name of a loss for people."""
+    return {"discriminator_loss": "loss D", "generator_loss": "loss G"}.get(name, name.replace("_", " "))
+
+
+def all_loss_names(runs: Iterable[RunSummary]) -> list[str]:
+    """The names of the losses of several runs, each once."""
+    return list(dict.fromkeys(name for run in runs for name in run.curves))
 
 
 def read_metrics(directory: Path) -> Iterator[dict[str, Any]]:

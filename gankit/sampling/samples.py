@@ -19,6 +19,7 @@ from ..messages import quote
 from .sample_inputs import DeviceInputs, SampleInputs
 
 BATCH_SIZE = 64
+GROUP = 16
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,11 @@ class Sampling:
         fields = self._choose_items(count, seed)
         if "labels" in fields:
             chosen = fields.pop("labels")
-        latents = self.latent.sample(count, chosen, torch.Generator().manual_seed(seed))
-        return SampleInputs.first(latents, chosen, fields, seed)
+        # torch draws normal numbers in groups of 16, the last of which depends on the size of an incomplete one
+        rows = torch.arange(-(-count // GROUP) * GROUP) % count
+        labels_of_rows = None if chosen is None else chosen[rows]
+        latents = self.latent.sample(len(rows), labels_of_rows, torch.Generator().manual_seed(seed))
+        return SampleInputs.first(latents[:count], chosen, fields, seed)
 
     def generate(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
         """Generate images in eval mode.

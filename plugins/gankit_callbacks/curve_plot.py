@@ -39,17 +39,18 @@ FURTHER_COLORS = ("#E69F00", "#56B4E9", "#000000", "#0072B2", "#D55E00", "#009E7
 def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], name: str, step: int, path: Path) -> None:
     """Write the curves of the run ``name`` up to ``step`` as a PNG.
 
-    The losses and D's output have a panel each, and other scalars share a third. Long curves are thinned to 2000
-    points; NaN and infinity leave a gap, and the first of them is marked.
+    The losses and D's output have a panel each if the game reports them, and other scalars share one. Long curves are
+    thinned to 2000 points; NaN and infinity leave a gap, and the first of them is marked.
 
     Args:
         curves: steps and values by the scalar's name.
     """
     further = [name for name in curves if name not in LOSSES | OUTPUTS]
     others = {name: Style(name.replace("_", " "), c) for name, c in zip(further, cycle(FURTHER_COLORS))}
+    judged = any(name in curves for name in ("discriminator_loss", *OUTPUTS))  # not in a game of one player
     panels = [
-        ("loss", LOSSES),
-        ("D's mean output (logit)", OUTPUTS),
+        *([("loss", LOSSES)] if judged or "generator_loss" in curves else []),
+        *([("D's mean output (logit)", OUTPUTS)] if judged else []),
         *([("further scalars", others)] if others else []),
     ]
     figure = Figure(figsize=(9, 0.7 + 2.7 * len(panels)), dpi=DPI, layout="constrained", facecolor="white")
@@ -59,7 +60,9 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], nam
         _draw_panel(axes, quantity, {n: (*curves[n], style) for n, style in styles.items() if n in curves})
         for axes, (quantity, styles) in zip(column, panels, strict=True)
     ]
-    column[1].axhline(0, color=DARK, linewidth=0.8, linestyle="--", zorder=1)  # equal probability of real and fake
+    for axes, (_, styles) in zip(column, panels, strict=True):
+        if styles is OUTPUTS:
+            axes.axhline(0, color=DARK, linewidth=0.8, linestyle="--", zorder=1)  # equal probability of real and fake
     figure.align_ylabels(column)
     column[0].set_title(name, loc="left", fontweight="bold", color=DARK, parse_math=False)
     column[0].set_title(f"step {step:,}", loc="right", fontsize="medium", color=DARK)

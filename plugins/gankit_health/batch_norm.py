@@ -34,8 +34,8 @@ def batch_norm_of_one(recipe: Any, state: gankit.State, world_size: int = 1) -> 
         return []
     layers = [
         f"{player}.{name}"
-        for player in ("generator", "discriminator")
-        for name, module in getattr(state, player).named_modules()
+        for player, network in state.players.items()
+        for name, module in network.named_modules()
         if isinstance(module, NORMS if world_size == 1 else NORMS[:-1])
     ]
     if not layers:

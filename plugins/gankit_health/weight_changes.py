@@ -1,4 +1,4 @@
-"""Checks of how far both networks' weights move between checks: not at all, or too fast."""
+"""Checks of how far the networks' weights move between checks: not at all, or far more than the other network's."""
 
 from __future__ import annotations
 
@@ -104,7 +104,8 @@ class WeightChanges:
         }
         self._norms, self._since = now, state.step
         found = []
-        for player, other in (("discriminator", "generator"), ("generator", "discriminator")):
+        pairs = (("discriminator", "generator"), ("generator", "discriminator")) if len(rates) == 2 else ()
+        for player, other in pairs:
             bounds = (
                 REPORTED if FAST[player] in standing else UNEQUAL_RATES if _unequal(state, player, other) else USUAL
             )
@@ -122,7 +123,7 @@ class WeightChanges:
 
     @staticmethod
     def _measure(state: gankit.State) -> dict[str, TensorSums]:
-        return {player: tensor_sums(getattr(state, player)) for player in ("discriminator", "generator")}
+        return {player: tensor_sums(network) for player, network in state.players.items()}
 
 
 def _frozen(player: str, state: gankit.State) -> Finding:

@@ -13,7 +13,9 @@ from gankit.anomaly.detect import NonFiniteDetector, not_finite_in
 
 @pytest.fixture
 def state():
-    return SimpleNamespace(generator=nn.Linear(2, 3), discriminator=nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1)))
+    discriminator = nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1))
+    players = {"generator": nn.Linear(2, 3), "discriminator": discriminator}
+    return SimpleNamespace(players=players, **players)
 
 
 @pytest.fixture

@@ -40,6 +40,6 @@ def test_the_meter(monkeypatch):
         assert meter.update(run) == {
             "step": f"{step}/40",
             "rate": f"{rate} images/s",
-            "losses": "loss D - G 0.250",
+            "losses": "loss G 0.250",
             "left": f"{left} left",
         }

@@ -183,9 +183,10 @@ def test_one_image_at_a_time_is_fine_without_batch_norm(events):
 )
 def test_batch_norm_of_one_image_of_a_process(batch, part, processes, cause):
     recipe = SimpleNamespace(loader=SimpleNamespace(batch_size=batch), train=SimpleNamespace(microbatch=part))
-    state = SimpleNamespace(generator=nn.Sequential(nn.BatchNorm2d(2)), discriminator=nn.Identity())
+    networks = {"generator": nn.Sequential(nn.BatchNorm2d(2)), "discriminator": nn.Identity()}
+    state = SimpleNamespace(players=networks)
     found = batch_norm_of_one(recipe, state, processes)
     assert [cause in finding.message for finding in found] == ([] if cause is None else [True])
-    state.generator = nn.SyncBatchNorm.convert_sync_batchnorm(state.generator)
+    state.players["generator"] = nn.SyncBatchNorm.convert_sync_batchnorm(state.players["generator"])
     alone = batch_norm_of_one(recipe, state, processes)
     assert alone == (found if processes == 1 else [])

@@ -97,7 +97,7 @@ class TestWeights:
             player: kind(networks[player].parameters(), lr=rate)
             for player, rate, kind in zip(networks, lr, optimizers, strict=True)
         }
-        return SimpleNamespace(step=0, optimizers=built, **networks)
+        return SimpleNamespace(step=0, optimizers=built, players=networks, **networks)
 
     def check(self, state, drifts, standing=(), steps=100):
         """Moves each weight as far, at right angles to it, as the drifts say."""
