@@ -16,11 +16,12 @@ import gankit
 
 WORLD = Path(__file__).parent / "small_world.py"
 PAIRS = Path(__file__).parent.parent / "paired_plugin.py"
+OWN_GAMES = Path(__file__).parent.parent / "own_games" / "plugins"
 
 
 def play(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
     """Weights, buffers, gradients left behind, and figures after ``steps`` steps."""
-    runtime = gankit.Runtime(plugins=[WORLD, PAIRS])
+    runtime = gankit.Runtime(plugins=[WORLD, PAIRS, *sorted(OWN_GAMES.glob("*.py"))])
     parsed = gankit.Recipe.parse(recipe)
     trainer = runtime.assemble(parsed)
     figures = []

@@ -51,5 +51,5 @@ class Beside(nn.Module):
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
     registries.datasets.add("reduced", Reduced)
-    registries.generators.add("enlarge", Enlarge)
+    registries.generators.add("super_resolution", Enlarge)
     registries.discriminators.add("beside", Beside)
