@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .interfaces import Augmentation as Augmentation
     from .interfaces import Batch as Batch
     from .interfaces import Callback as Callback
+    from .interfaces import Codec as Codec
     from .interfaces import DataDescription as DataDescription
     from .interfaces import Dataset as Dataset
     from .interfaces import DataSpec as DataSpec
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from .messages import warn as warn
     from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
+    from .networks.frozen import Frozen as Frozen
     from .networks.image_sizes import ImagePyramid as ImagePyramid
     from .recipe.checked_recipe import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
@@ -111,12 +113,13 @@ _NAMES_BY_MODULE = {
     "game.game": "Adversarial Game",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
-    "interfaces": "Augmentation Batch Callback DataDescription DataSpec Dataset Discriminator Features GAME_KEYS "
+    "interfaces": "Augmentation Batch Callback Codec DataDescription DataSpec Dataset Discriminator Features GAME_KEYS "
     "Generator ImageSpec Inputs Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn VectorSpec "
     "no_report",
     "messages": "did_you_mean truncate warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
+    "networks.frozen": "Frozen",
     "networks.image_sizes": "ImagePyramid",
     "recipe.checked_recipe": "CheckedRecipe",
     "recipe.model": "Recipe",

@@ -239,6 +239,7 @@ class Registries:
         self.losses = Registry("losses")
         self.regularizers = Registry("regularizers")
         self.augmentations = Registry("augmentations", "image", by_name=("data",))
+        self.codecs = Registry("codecs", "image", by_name=("data",))
         self.datasets = Registry("datasets")
         self.latents = Registry("latents", "dim")
         self.optimizers = Registry("optimizers", "parameters")

@@ -106,7 +106,8 @@ def with_batch(report: AnomalyReport, loader: Loader, batch: tuple[int, int], di
     try:
         with output_file(directory / file) as temporary:
             save_file(tensors, temporary)
-        save_grid(to_uint8(tensors["images"]), directory / grid)
+        pictures = images if loader.codec is None else loader.codec.decode(images)
+        save_grid(to_uint8(pictures.cpu()), directory / grid)
     except (SafetensorError, GankitError):  # a full disk must not hide the finding
         return report
     return replace(report, files=(grid, file))

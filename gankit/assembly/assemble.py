@@ -25,6 +25,7 @@ from ..game.game import has_own_generate
 from ..game.step_context import StepContext
 from ..injection import network_context
 from ..interfaces import DataDescription, Dataset, DataSpec, Player, Report, no_report
+from ..networks.frozen import frozen_networks
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
@@ -36,9 +37,11 @@ from ..training.network_copies import BuildNetwork
 from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
+from .codec import build_codec, describe_codec
 from .components import Components, build_components, named_components, of_section, require_checkpointed_and_trained
 from .compute_modes import Modes, NetworkTrials, recorded_modes
 from .data_description import describe_data, items_for_sampling
+from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen_networks
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
@@ -79,14 +82,18 @@ def assemble_setup(
     processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
     description = describe_dataset(dataset)
     spec = _data_of_run(recipe, dataset, description)
-    image, context = spec.image, network_context(spec, recipe.latent.dim)
-    loader = Loader(dataset, spec, recipe.loader, recipe.seed, engine.device, engine.dtype, rank, world_size, report)
+    with engine.build_scope(recipe.seed):
+        codec = build_codec(checked, spec, engine.device, engine.dtype, resumed)
+    image, seen = spec.image, spec if codec is None else spec.with_image(codec.encoded)
+    context = network_context(seen, recipe.latent.dim)
+    settings = recipe.loader, recipe.seed, engine.device, engine.dtype
+    loader = Loader(dataset, spec, *settings, rank, world_size, codec, report)
     data = {"images": len(dataset), "fingerprint": processes.on_rank_zero(lambda: data_fingerprint(dataset))}
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, context, resumed)
         components = build_components(checked, context)
     rules = components["train", "game"]
-    trials, known = NetworkTrials(checked, spec, engine, rules, processes), recorded_modes(resumed)
+    trials, known = NetworkTrials(checked, seen, engine, rules, processes), recorded_modes(resumed)
     players = checked.players
     build: dict[Player, BuildNetwork] = {player: partial(checked.build, player, **context) for player in players}
     networks: dict[Player, nn.Module] = {}
@@ -108,7 +115,11 @@ def assemble_setup(
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
     game = _game(recipe, networks, trials.modes, named, engine, processes, [*spec.fields])
     game.rules.join(game, state)
-    items = items_for_sampling(networks["generator"], spec, loader, rules)
+    items = items_for_sampling(networks["generator"], seen, loader, rules)
+    parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
+    parts |= {} if codec is None else {"codec": codec.part}
+    frozen_parts = frozen_networks(parts)
+    require_same_frozen_networks(frozen_parts, resumed)
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
     described = {"precision": precision, **trials.record(), **_network_description(checked, spec)}
@@ -117,7 +128,7 @@ def assemble_setup(
         context=context,
         image=image,
         classes=classes,
-        sampling=Sampling(components["latent",], image, frequencies, items, rules),
+        sampling=Sampling(components["latent",], image, frequencies, items, rules, codec),
         loader=loader,
         engine=engine,
         processes=processes,
@@ -134,9 +145,18 @@ def assemble_setup(
             **_data_record(description),
             **_initialized_record(initialized),
         },
-        manifest={**about, **described, "data": data, "classes": classes, "frequencies": frequencies},
+        manifest={
+            **about,
+            **described,
+            **describe_codec(checked, codec),
+            **describe_frozen_networks(frozen_parts),
+            "data": data,
+            "classes": classes,
+            "frequencies": frequencies,
+        },
         registries=registries,
         notices=[*trials.notices, *(event for event in (initialized, frozen) if event is not None)],
+        kept={name: frozen for name, frozen in frozen_parts.items() if name.startswith(KEPT)},
         data=description,
     )
 

@@ -24,6 +24,7 @@ from ..recipe.located_document import KeyPath, item_at
 from ..recipe.model import in_order
 from ..registry import Registries, Selected
 from ..training.callbacks import Callbacks
+from .codec import data_of_networks
 from .dry_run import (
     NotTriedError,
     labels_of_two,
@@ -76,6 +77,8 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     count = _count_of_dataset(checked)
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
     data = attempt(("dataset",), lambda: _data_of_run(checked, problems))
+    if data is not None:
+        data = attempt(("codec",), lambda: data_of_networks(checked, data))
     if data is not None:
         image, context = data.image, network_context(data, dim)
         attempt(("latent",), lambda: _try_latent(checked.build("latent", dim=dim), dim, data))

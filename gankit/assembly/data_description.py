@@ -61,10 +61,13 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
     order = loader.order.at(0, min(MAX_ITEMS, loader.count)).indices
     if hasattr(loader.dataset, "held_out"):
         held_out = loader.dataset.held_out()
-        source, order = StreamedSource(held_out, data, loader.settings.fit), order[order < len(held_out)]
+        source, order = StreamedSource(held_out, loader.data, loader.settings.fit), order[order < len(held_out)]
     items = source.read(order, [*wanted.values()])
     found = {name: items[field].cpu() for name, field in wanted.items()}
-    return {name: to_float(values) if values.dim() == 4 else values.float() for name, values in found.items()}
+    floats = {name: to_float(values) if values.dim() == 4 else values.float() for name, values in found.items()}
+    if IMAGE in floats and loader.codec is not None:
+        floats[IMAGE] = loader.codec.encode(floats[IMAGE]).float().cpu()
+    return floats
 
 
 def _describe(spec: ImageSpec | VectorSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from ..injection import network_context
 from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.changes import class_difference
+from .codec import data_of_networks
 from .dry_run import build_on_meta
 from .weight_loading import InitialWeights
 from .weight_sources import EMA
@@ -38,7 +39,7 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
             require_same_classes(weights, known if recipe.conditional else None)
         classes = len(known or ()) or len(checkpoint.manifest.get("classes") or ())
         spec = spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
-        context = network_context(spec, recipe.latent.dim)
+        context = network_context(data_of_networks(checked, spec), recipe.latent.dim)
         tried: list[Player] = [player for player in checked.players if (player,) not in checked.not_tried]
         networks: dict[str, nn.Module] = {
             player: build_on_meta(partial(checked.build, player, **context)) for player in tried

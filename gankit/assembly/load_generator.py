@@ -6,10 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from torch import nn
+
+from ..data.image_codec import ImageCodec
 from ..errors import CheckpointError
 from ..game.game import Game
 from ..injection import network_context
+from ..interfaces import DataSpec, ImageSpec
 from ..messages import one_line, truncate
+from ..networks.frozen import frozen_networks
 from ..recipe.located_document import Document
 from ..registry import Registries, Registry, Selected
 from ..runs.checkpoint import Checkpoint
@@ -20,7 +26,9 @@ from ..sampling.trained_generator import TrainedGenerator
 from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
+from .codec import RECORD
 from .data_description import conditions_of, read_data
+from .frozen_networks import load_kept_networks
 from .selection import select
 
 
@@ -49,20 +57,40 @@ def build_trained_generator(
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         game = _game(registries, manifest)
-        network = build_again(lambda: build_within(lambda: selected.build(**network_context(data, latent_dim)), stored))
+        codec = _codec(registries, manifest, data, torch.device(device))
+        seen = data if codec is None else data.with_image(codec.encoded)
+        network = build_again(lambda: build_within(lambda: selected.build(**network_context(seen, latent_dim)), stored))
         ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
     except UnknownComponentError as error:
         raise UnknownComponentError(f"{folder}: {error}") from None
     except Exception as error:  # the manifest may come from an untrusted file
         fault = f"it lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {one_line(error)}"
         raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {truncate(fault, 400)}") from None
+    parts = {"generator": network, **({} if codec is None else {"codec": codec.part})}
+    load_kept_networks(frozen_networks(parts), checkpoint)
     checkpoint.load_network(name, network)
     network.to(device).eval().requires_grad_(False)
-    wanted = conditions_of(network, data, game)
-    shapes = {name: data.shape_of(field) for name, field in wanted.items()}
+    wanted = conditions_of(network, seen, game)
+    shapes = {name: seen.shape_of(field) for name, field in wanted.items()}
     items = load_items(folder.absolute().parent.parent, shapes) if shapes else {}
-    sampling = Sampling(latent, image, frequencies, items, game)
+    sampling = Sampling(latent, image, frequencies, items, game, codec)
     return TrainedGenerator(network, sampling, classes, checkpoint=folder, ema=name == "generator_ema")
+
+
+def _codec(
+    registries: Registries, manifest: Mapping[str, Any], data: DataSpec, device: torch.device
+) -> ImageCodec | None:
+    """The codec of a checkpoint; None if it has none."""
+    if RECORD not in manifest:
+        return None
+    described = manifest[RECORD]
+    channels, height, width = (int(size) for size in described["encoded"])
+    codec = _select(registries.codecs, described).build(image=data.image, data=data)
+    if isinstance(codec, nn.Module):
+        codec.eval().requires_grad_(False)
+    built = ImageCodec(codec, ImageSpec(height, width, channels, data.image.classes), device, torch.float32)
+    built.read_standardization(described)
+    return built
 
 
 def _game(registries: Registries, manifest: Mapping[str, Any]) -> Game:

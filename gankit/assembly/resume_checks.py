@@ -19,7 +19,7 @@ from ..runs.file_names import CHECKPOINTS, RECIPE, checkpoints
 from ..runs.run_directory import completed_steps
 from ..training.setup import TrainingSetup
 
-SHAPING = ("image", "conditional", "latent", "dataset", "generator", "discriminator", "ema")
+SHAPING = ("image", "conditional", "latent", "dataset", "codec", "generator", "discriminator", "ema")
 """The sections of a recipe that decide which weights the networks have."""
 
 

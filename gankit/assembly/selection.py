@@ -19,6 +19,7 @@ C = TypeVar("C", bound=Component)
 SLOTS: Mapping[KeyPath, str] = {
     ("latent",): "latents",
     ("dataset",): "datasets",
+    ("codec",): "codecs",
     ("generator",): "generators",
     ("discriminator",): "discriminators",
     ("loss",): "losses",
@@ -71,7 +72,7 @@ def with_defaults(recipe: Recipe, components: dict[KeyPath, Selected]) -> Checke
         own = {name: getattr(component, name) for name in type(component).model_fields}
         return type(component)(**own, **components[path].plain_params())
 
-    alone = ("latent", "dataset", "generator", "discriminator", "loss")
+    alone = ("latent", "dataset", "codec", "generator", "discriminator", "loss")
     players: Any = {player: resolved(getattr(recipe.optimizers, player), "optimizers", player) for player in PLAYERS}
     update = {
         **{key: resolved(getattr(recipe, key), key) for key in alone},

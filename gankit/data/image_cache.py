@@ -15,7 +15,7 @@ from ..interfaces import DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL
 from .datasets import classes_of, spec_of
 from .items import Item, read_item, read_tensors
-from .pixel_cache import load_or_decode
+from .pixel_cache import load_or_compute
 from .resize import Fit, Window, resize_together
 from .threads import map_in_threads
 
@@ -150,7 +150,9 @@ def create_source(
     if (native_bytes or resized_bytes) <= resized_bytes and hasattr(dataset, "tensors"):
         return CachedSource(read_tensors(dataset, own), spec, cache_device, settings.fit)
     transform = {"items": repr(spec), "fit": settings.fit}
-    tensors = load_or_decode(dataset, (*spec, LABEL), transform, lambda: _decode_all(streamed, count, report))
+    tensors = load_or_compute(
+        dataset, "pixels", (*spec, LABEL), transform, lambda: _decode_all(streamed, count, report)
+    )
     return CachedSource(tensors, spec, cache_device, settings.fit)
 
 

@@ -17,14 +17,17 @@ from ..interfaces import Batch, DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL, data_spec
 from ..recipe.model import Loader as LoaderSettings
 from .datasets import labels_of, spec_of
+from .encodings import encode_all
 from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source, to_device
 from .image_cache import Settings as ReadSettings
+from .image_codec import BATCH, MAX_MEASURED, ImageCodec
 from .items import read_item
 from .order import Order
 from .prefetch import prefetch
 from .resize import to_float
 from .workers import DataWorkerError, leave_signals_to_trainer, worker_death
 
+ENCODED = "encoded"  # the images' encodings in a raw batch
 FLIPS = "flips"  # in a raw batch, the start of the key for whether each image of an order is mirrored
 
 RawBatch = dict[str, Tensor]
@@ -44,6 +47,7 @@ class Loader:
         dtype: of the images and vectors.
         rank: of this process. It gets the ``rank``-th of ``world_size`` equal parts of each batch.
         world_size: the number of processes that share a batch; it divides the batch size.
+        codec: encodes the images of batches; its encodings are standardized by the first images unless they are.
         report: called with the progress of decoding.
 
     Attributes:
@@ -63,6 +67,7 @@ class Loader:
         dtype: torch.dtype = torch.float32,
         rank: int = 0,
         world_size: int = 1,
+        codec: ImageCodec | None = None,
         report: Report = no_report,
     ) -> None:
         count = len(dataset)
@@ -87,6 +92,12 @@ class Loader:
         ]
         read = ReadSettings(settings.cache, settings.fit, settings.crop)
         self.source: Source = create_source(dataset, self.data, device, read, report)
+        self.codec, self._encodings = codec, None
+        if codec is not None:
+            if codec.mean is None:
+                codec.standardize(to_float(images) for images in self._first(MAX_MEASURED))
+            if isinstance(self.source, CachedSource):
+                self._encodings = encode_all(dataset, self.source, codec, settings.flip, report)
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""
@@ -135,6 +146,11 @@ class Loader:
             known = np.array([int(read_item(self.dataset, i, spec, True)[LABEL]) for i in range(self.count)], np.int64)
         return known
 
+    def _first(self, count: int) -> Iterator[Tensor]:
+        """The first images of the order, up to ``count``, in parts."""
+        indices = self.order.at(0, min(count, self.count)).indices
+        return (self._images(indices[start : start + BATCH]) for start in range(0, len(indices), BATCH))
+
     def _images(self, indices: Indices) -> Tensor:
         return self.source.read(indices, [IMAGE])[IMAGE]
 
@@ -143,7 +159,11 @@ class Loader:
         raw: RawBatch = {}
         for number, (names, order) in enumerate(self._orders):
             drawn = order.at(position, length)
-            raw |= self.source.read(drawn.indices, names, drawn.windows if self.settings.crop == "random" else None)
+            wanted = set(names)
+            if IMAGE in names and self._encodings is not None:
+                raw[ENCODED] = self._encodings.read(drawn)
+                wanted.remove(IMAGE)
+            raw |= self.source.read(drawn.indices, wanted, drawn.windows if self.settings.crop == "random" else None)
             raw[f"{FLIPS} {number}"] = torch.from_numpy(drawn.flips)
         return raw
 
@@ -153,8 +173,12 @@ class Loader:
             name: self._to_floats(raw[name], raw[f"{FLIPS} {number}"])
             for number, (names, _) in enumerate(self._orders)
             for name in names
-            if name in self.data
+            if name in self.data and name in raw
         }
+        if ENCODED in raw:
+            fields[IMAGE] = raw[ENCODED].to(self.dtype)
+        elif self.codec is not None:
+            fields[IMAGE] = self.codec.encode(fields[IMAGE])
         labels = raw[LABEL] if self.data.image.classes else fields.pop(LABEL, None)
         return Batch(fields.pop(IMAGE), labels, fields)
 

@@ -1,4 +1,4 @@
-"""Keeps the decoded and resized images of a dataset on disk if decoding them takes long."""
+"""Keeps the decoded or encoded images of a dataset on disk if computing them takes long."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from .items import Item
 from .tensor_cache import IMAGES, cache_file, load_tensors, save_tensors
 
 FORMAT = 2
-MIN_SECONDS = 5.0  # images that are decoded faster are not kept
+MIN_SECONDS = 5.0  # what is computed faster is not kept
 MAX_BYTES = 2**30  # of the images of a dataset
 MAX_DATASETS = 8  # kept; older ones are deleted
 
 
-def load_or_decode(
-    dataset: Any, names: Sequence[str], transform: Mapping[str, Any], decode: Callable[[], Item]
+def load_or_compute(
+    dataset: Any, prefix: str, names: Sequence[str], transform: Mapping[str, Any], compute: Callable[[], Item]
 ) -> Item:
-    """All items of a dataset, stacked, from the data folder or from ``decode``, whose result is then stored there.
+    """All items of a dataset, stacked, from the data folder or from ``compute``, whose result is then stored there.
 
     The name of the file is a hash of the dataset's ``fingerprint()``, the transform, and everything that the pixels
-    depend on. A damaged file is replaced. Datasets without a fingerprint are always decoded.
+    depend on. A damaged file is replaced. Without a fingerprint, nothing is stored.
 
     Args:
         dataset: prepared.
-        names: of the fields and the label.
-        transform: how its images are resized.
-        decode: decodes all of them.
+        prefix: of the name of the file.
+        names: of the tensors.
+        transform: everything else that they depend on.
+        compute: computes them.
     """
     if not hasattr(dataset, "fingerprint"):
-        return decode()
+        return compute()
     identity = {
         "format": FORMAT,
         "dataset": dataset.fingerprint(),
@@ -44,15 +45,15 @@ def load_or_decode(
         "versions": [PIL.__version__, str(torch.__version__)],
         "machine": [platform.machine(), torch.backends.cpu.get_cpu_capability()],  # which rounding may depend on
     }
-    path = cache_file(IMAGES, "pixels", identity)
+    path = cache_file(IMAGES, prefix, identity)
     if stored := load_tensors(path, names, len(dataset)):
         return stored
     started = time.monotonic()
-    tensors = decode()
+    tensors = compute()
     if time.monotonic() - started > MIN_SECONDS and sum(tensor.nbytes for tensor in tensors.values()) <= MAX_BYTES:
         with suppress(OSError, SafetensorError):  # a disk that is full or read-only only costs the time of decoding
             save_tensors(path, tensors)
-            by_age = sorted(path.parent.glob("pixels-*.safetensors"), key=lambda file: file.stat().st_mtime)
+            by_age = sorted(path.parent.glob(f"{prefix}-*.safetensors"), key=lambda file: file.stat().st_mtime)
             for old in by_age[:-MAX_DATASETS]:
                 old.unlink(missing_ok=True)
     return tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -57,6 +58,7 @@ class PlayerTurn:
         self._generated: dict[str, Any] = {} if fakes is None else {"fakes": fakes}
         self._augmented: dict[Side, Tensor] = {}
         self._head: int | None = None
+        self._over = False
 
     @property
     def generator(self) -> nn.Module:
@@ -159,11 +161,13 @@ class PlayerTurn:
         """The turn of a whole batch from its microbatches, with everything they have computed, detached."""
         first = parts[0]
         if len(parts) == 1:
+            first._over = True
             return first
         labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
         fields = concatenate([dict(part._batch.fields) for part in parts])
         batch = Batch(torch.cat([part.real.detach() for part in parts]), labels, fields)
         whole = cls(first.game, first.player, batch, images_seen=first.images_seen)
+        whole._over = True
         whole._generated = concatenate([part._generated for part in parts])
         whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])
         return whole
@@ -187,18 +191,25 @@ class PlayerTurn:
 
     def _augment(self, side: Side) -> Tensor:
         if side not in self._augmented:
-            self._augmented[side] = self.game.augment(getattr(self, side))
+            with self._with_graph():
+                self._augmented[side] = self.game.augment(getattr(self, side))
         return self._augmented[side]
 
     def _output(self, side: Side) -> DiscriminatorOutput:
         if not self.has_output(side):
-            self._discriminator.judge(self._augment(side), side=side)
+            with self._with_graph():
+                self._discriminator.judge(self._augment(side), side=side)
         return self._discriminator.outputs[side]
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         if name not in self._generated:
-            self._generated[name] = compute()
+            with self._with_graph():
+                self._generated[name] = compute()
         return self._generated[name]  # type: ignore[no-any-return]
+
+    def _with_graph(self) -> AbstractContextManager[None]:
+        """For what a turn keeps: its first use may be under ``no_grad``, and a later one in a term."""
+        return nullcontext() if self._over else torch.enable_grad()
 
     def _logits(self, output: DiscriminatorOutput) -> Tensor:
         return all_logits(output) if self._head is None else heads_of(output)[self._head]

@@ -22,6 +22,7 @@ from .game import DISCRIMINATOR_KEYS as DISCRIMINATOR_KEYS
 from .game import GAME_KEYS as GAME_KEYS
 from .game import Inputs as Inputs
 from .networks import Augmentation as Augmentation
+from .networks import Codec as Codec
 from .networks import Discriminator as Discriminator
 from .networks import DiscriminatorOutput as DiscriminatorOutput
 from .networks import Generator as Generator

@@ -113,6 +113,11 @@ class DataSpec(Mapping[str, FieldSpec]):
         assert isinstance(image, ImageSpec)
         return DataSpec(image=replace(image, classes=classes), independent=self.independent, **specs)
 
+    def with_image(self, image: ImageSpec) -> DataSpec:
+        """The data with other images."""
+        others = {name: spec for name, spec in self._specs.items() if name != IMAGE}
+        return DataSpec(image=image, independent=self.independent, **others)
+
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of a field of one item: ``(c, h, w)`` or ``(v,)``."""
         spec = self[name]

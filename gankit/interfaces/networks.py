@@ -76,6 +76,25 @@ class Augmentation(Protocol):
         """
 
 
+class Codec(Protocol):
+    """A pretrained encoder and decoder of images, for training in the space of its encodings.
+
+    Built as ``factory(image, **params)`` or ``factory(image, data, **params)``, with the run's images. gankit never
+    trains a codec that is an `nn.Module`: it stays in eval mode, in fp32. Both methods depend on their argument alone
+    and treat every image by itself.
+
+    The networks, losses and augmentations of a run with a codec see encodings in place of images. They are
+    standardized: gankit subtracts the mean of each channel and divides by its standard deviation, which it measures on
+    the first images. Samples are decoded.
+    """
+
+    def encode(self, images: Tensor) -> Tensor:
+        """The encodings [n k y x], floating-point, of images [n c h w] in [-1, 1]."""
+
+    def decode(self, encodings: Tensor) -> Tensor:
+        """The images [n c h w] in about [-1, 1] of encodings [n k y x]."""
+
+
 class Latent(Protocol):
     """The distribution of the latents. Built as ``factory(dim, **params)``; ``dim`` is the recipe's ``latent.dim``.
 

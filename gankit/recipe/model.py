@@ -253,6 +253,7 @@ class Recipe(Section):
         latent: the distribution of the latents.
         dataset: the real images.
         loader: how batches of real images are loaded.
+        codec: encodes the images; the networks see the encodings in place of images, and samples are decoded.
         generator: the network G.
         discriminator: the network D. A game without a discriminator has none, and no loss.
         loss: of both networks.
@@ -277,6 +278,7 @@ class Recipe(Section):
     latent: LatentSpec = LatentSpec(name="normal")
     dataset: Component
     loader: Loader = Loader()
+    codec: Component | None = None
     generator: Component
     discriminator: Component | None = None
     loss: Component | None = Component(name="bce")
@@ -351,6 +353,8 @@ class Recipe(Section):
         for holder, section, key in ((self, data, "loss"), (self.optimizers, data["optimizers"], "discriminator")):
             if key not in holder.model_fields_set:
                 del section[key]
+        if self.codec is None:
+            del data["codec"]
         data["train"] = {key: value for key, value in data["train"].items() if key not in LENGTHS or value is not None}
         return yaml_with_lines.write(data)
 

@@ -16,6 +16,7 @@ EVENTS = "events.jsonl"
 METRICS = "metrics.jsonl"
 SKIPPED_FILES = "skipped_files.jsonl"
 INPUTS = "inputs.safetensors"  # fields of real items that samples are generated for
+FROZEN = "frozen.safetensors"  # the frozen networks that sampling needs
 EVALUATIONS = "evaluations.jsonl"
 NOT_FINITE = "not_finite"  # a folder: batches and reports of steps with NaN or infinity
 CHECKPOINTS = "checkpoints"

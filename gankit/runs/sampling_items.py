@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -19,12 +20,12 @@ MAX_ITEMS = 256
 
 
 def save_items(directory: Path, items: Mapping[str, Tensor]) -> None:
-    """Write ``inputs.safetensors`` of a run directory: images as uint8 and vectors as fp32.
+    """Write ``inputs.safetensors`` of a run directory: images as uint8, encodings and vectors as fp32.
 
     Raises:
         GankitError: the file cannot be written.
     """
-    stored = {name: to_uint8(values) if values.dim() == 4 else values for name, values in items.items()}
+    stored = {name: to_uint8(values) if _is_uint8(values) else values for name, values in items.items()}
     try:
         with output_file(directory / INPUTS) as temporary:
             save_file({name: values.contiguous() for name, values in stored.items()}, temporary)
@@ -60,4 +61,9 @@ def load_items(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[s
         raise CheckpointError(read_failure(path, error)) from None
     except SafetensorError as error:
         raise CheckpointError(f"{path}: cannot be read: {one_line(error)}") from None
-    return {name: to_float(values) if values.dim() == 4 else values.float() for name, values in tensors.items()}
+    return {name: to_float(v) if v.dtype == torch.uint8 else v.float() for name, v in tensors.items()}
+
+
+def _is_uint8(values: Tensor) -> bool:
+    """Whether these are images [m c h w] that uint8 holds without loss, as those that a codec has encoded are not."""
+    return values.dim() == 4 and torch.equal(to_float(to_uint8(values)), values)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.image_codec import ImageCodec
 from ..device.seeding import ITEMS, LABELS, SAMPLE, seeded
 from ..game.game import Game
 from ..game.outputs import images_of
@@ -28,10 +29,11 @@ class Sampling:
 
     Attributes:
         latent: the distribution of the latents.
-        image: the images of the generator; with ``classes`` it is conditional.
+        image: the images of the run; with ``classes`` its generator is conditional.
         frequencies: the share of each class in the data, not necessarily normalized. None means uniform.
         items: the fields of real items that the generator asks for, [m ...] by name, and ``labels`` that are vectors.
         game: generates images with the network.
+        codec: decodes what it generates; None without a codec.
     """
 
     latent: Latent
@@ -39,6 +41,11 @@ class Sampling:
     frequencies: Sequence[float] | None = None
     items: Mapping[str, Tensor] = field(default_factory=dict)
     game: Game = field(default_factory=Game)
+    codec: ImageCodec | None = None
+
+    def on(self, device: torch.device) -> Sampling:
+        """The same with the codec on a device."""
+        return self if self.codec is None else replace(self, codec=self.codec.on(device))
 
     def draw(self, count: int, seed: int, labels: Sequence[int] | None = None) -> SampleInputs:
         """Draw latents, labels, which are None for an unconditional generator, and the fields of real items.
@@ -78,8 +85,10 @@ class Sampling:
         # `seeded` comes first: it waits for a step that another thread runs
         with seeded(entropy, like.device), eval_mode(generator), torch.no_grad():
             for start in range(0, len(inputs), BATCH_SIZE):
-                part = DeviceInputs(inputs.rows(slice(start, start + BATCH_SIZE)), self.image, like)
-                images.append(images_of(self.game.generate(generator, part, **options)).float().cpu())
+                image = self.image if self.codec is None else self.codec.encoded
+                part = DeviceInputs(inputs.rows(slice(start, start + BATCH_SIZE)), image, like)
+                generated = images_of(self.game.generate(generator, part, **options))
+                images.append((generated if self.codec is None else self.codec.decode(generated)).float().cpu())
         return torch.cat(images).contiguous()
 
     def _choose_items(self, count: int, seed: int) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from ..networks.frozen import frozen_networks
 from ..sampling.trained_generator import TrainedGenerator
 from .network_copies import build_again
 from .scheduled_parameters import ComponentSchedule
@@ -24,7 +25,12 @@ class GeneratorCopy(TrainedGenerator):
         selected = setup.checked["generator"]
         network = build_again(lambda: selected.build(**setup.context), device)
         network.to(device).eval().requires_grad_(False)
-        super().__init__(network, setup.sampling, setup.classes, directory, ema=ema and setup.state.ema is not None)
+        ours, theirs = (frozen_networks({"generator": part}) for part in (network, setup.state.generator))
+        for name, frozen in ours.items():
+            frozen.load(theirs[name].weights())
+        super().__init__(
+            network, setup.sampling.on(device), setup.classes, directory, ema=ema and setup.state.ema is not None
+        )
         self._schedule = ComponentSchedule(network, selected.params)
 
     def update(self) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..device.seeding import preserved_random_state
+from ..networks.frozen import frozen_networks
 
 BuildNetwork = Callable[[], nn.Module]
 """Builds the network again, with the registered factory and the parameters of the recipe."""
@@ -46,7 +47,9 @@ def copy_network(network: nn.Module, build: BuildNetwork | None = None) -> nn.Mo
 
 @torch.no_grad()
 def _filled(twin: nn.Module, network: nn.Module) -> nn.Module:
-    """``twin`` with the tensors of ``network``, whose layout, type and device they keep."""
+    """``twin`` with the tensors of ``network``, whose layout, type and device they keep, and its frozen networks."""
+    for own_frozen, frozen in zip(*(frozen_networks({"": part}).values() for part in (twin, network)), strict=True):
+        own_frozen.share(frozen)
     for own, source in zip(_tensors(twin), _tensors(network), strict=True):
         own.data = source.detach().clone()
         own.requires_grad_(source.requires_grad)

@@ -12,6 +12,7 @@ from ..events import Event, Notice, NotSaved, Resumed, Started
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, save_checkpoint
 from ..runs.file_names import checkpoints
+from ..runs.frozen_weights import save_frozen
 from ..runs.run_directory import RunRecords, create_run_directory, write_skipped_files
 from ..runs.run_lock import RunLock
 from ..runs.sampling_items import save_items
@@ -186,6 +187,8 @@ class RunRecorder:
             write_skipped_files(self.directory, self._setup.data.skipped)
         if self._setup.sampling.items:
             save_items(self.directory, self._setup.sampling.items)
+        if self._setup.kept:
+            save_frozen(self.directory, self._setup.kept)
         if not self._resumed:
             self._records.write_recipe(self._setup.recipe)
 

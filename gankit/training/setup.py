@@ -12,6 +12,7 @@ from ..distributed.processes import Processes
 from ..events import Event
 from ..game.step_context import PhaseHook, StepContext
 from ..interfaces import DataDescription, ImageSpec
+from ..networks.frozen import Frozen
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registry import Registries
@@ -36,6 +37,7 @@ class TrainingSetup:
         manifest: the entries of a checkpoint's manifest that sampling needs.
         registries: all components of the runtime, for callbacks that build some.
         notices: events of the assembly, which are logged when the run starts.
+        kept: the frozen networks that sampling needs, by name.
         data: what the dataset found; None if it does not describe itself.
     """
 
@@ -56,6 +58,7 @@ class TrainingSetup:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     registries: Registries = field(default_factory=Registries)
     notices: Sequence[Event] = ()
+    kept: Mapping[str, Frozen] = field(default_factory=dict)
     data: DataDescription | None = None
 
     @property

@@ -232,9 +232,11 @@ class Trainer:
     @torch.no_grad()
     def augment(self, images: Tensor, seed: int = 0) -> Tensor:
         """``images`` [n c h w] in [-1, 1] as D would see them now, through the augmentations: fp32 on the CPU."""
-        engine = self.setup.engine
+        engine, codec = self.setup.engine, self.setup.sampling.codec
         with seeded(np.random.SeedSequence(seed, spawn_key=(AUGMENT,)), engine.device):
-            return self.setup.game.augment(images.to(engine.device, engine.dtype)).float().cpu()
+            images = images.to(engine.device, engine.dtype)
+            seen = self.setup.game.augment(images if codec is None else codec.encode(images))
+            return (seen if codec is None else codec.decode(seen)).float().cpu()
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first real images of the run, uint8 [count c h w]; of the given classes if ``labels`` are given."""

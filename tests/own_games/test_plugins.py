@@ -88,7 +88,8 @@ def test_samples_need_neither_dataset_nor_trainer(assemble, plugin, tmp_path):
     generator = gankit.load_generator(tmp_path / "run", plugins=[PLUGINS / f"{plugin}.py"])
     images = generator.sample(5, seed=2)
     assert images.shape == (5, trainer.image.channels, trainer.image.height, trainer.image.width)
-    assert torch.equal(images, trainer.sample(5, seed=2))
+    differences = images.int() - trainer.sample(5, seed=2).int()
+    assert differences.abs().max() <= 1  # of rounding: the run computes in fp64, and the loaded generator in fp32
     assert torch.equal(images[:3], generator.sample(3, seed=2))
     assert not torch.equal(images, generator.sample(5, seed=3))
 
@@ -101,7 +102,7 @@ def test_it_is_scored_while_it_trains_and_afterwards(assemble, runtime, tmp_path
     during = [*gankit.JsonLines.read(tmp_path / "run" / "evaluations.jsonl")]
     assert [line["evaluated"]["step"] for line in during] == [2, 4]
     after = evaluate("run", Request(metrics=["gap"], features="colours", samples=20, device="cpu"), runtime)
-    assert after.scores == during[-1]["scores"]
+    assert after.scores == pytest.approx(during[-1]["scores"], rel=1e-4)  # computed in fp32, and the codec in fp64
 
 
 def test_callbacks_and_bench_know_it(plugin, cli, tmp_path, monkeypatch):
@@ -127,4 +128,4 @@ def test_nan_is_located(assemble, plugin, tmp_path):
     with torch.no_grad():
         next(trainer.state.generator.parameters()).fill_(float("nan"))
     with pytest.raises(gankit.GankitError, match="NaN"):
-        [*steps]
+        list(steps)

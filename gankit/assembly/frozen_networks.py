@@ -1,0 +1,51 @@
+"""Frozen networks of a run: recorded in its checkpoints by their fingerprints, and compared when these are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import CheckpointError
+from ..messages import truncate
+from ..networks.frozen import Frozen
+from ..runs.checkpoint import Checkpoint
+from ..runs.file_names import FROZEN
+from ..runs.frozen_weights import load_frozen
+
+RECORD = "frozen"  # the entry of the manifest
+KEPT = ("generator.", "codec")  # the start of the names of those that sampling needs, which the run directory keeps
+
+
+def describe_frozen_networks(networks: Mapping[str, Frozen]) -> dict[str, Any]:
+    """The entry of a manifest; empty without frozen networks."""
+    return {RECORD: {name: network.fingerprint for name, network in networks.items()}} if networks else {}
+
+
+def require_same_frozen_networks(networks: Mapping[str, Frozen], checkpoint: Checkpoint | None) -> None:
+    """Raises: CheckpointError: a frozen network is another one than that of the checkpoint."""
+    recorded = {} if checkpoint is None else checkpoint.manifest.get(RECORD, {})
+    for name, network in networks.items():
+        known = recorded.get(name) if isinstance(recorded, Mapping) else None
+        if checkpoint is not None and known is not None and known != network.fingerprint:
+            raise CheckpointError(
+                f"{checkpoint.path}: was trained with another frozen network '{truncate(name)}': its SHA-256 was "
+                f"{str(known)[:12]} and is {network.fingerprint[:12]} now; restore its weights"
+            )
+
+
+def load_kept_networks(networks: Mapping[str, Frozen], checkpoint: Checkpoint) -> None:
+    """Give the networks their weights in the run directory of a checkpoint, if it keeps them.
+
+    Raises:
+        CheckpointError: they cannot be read or do not fit, or a network is another one than that of the checkpoint.
+    """
+    stored = load_frozen(checkpoint.path.absolute().parent.parent) if networks else {}
+    for name, network in networks.items():
+        if name in stored:
+            try:
+                network.load(stored[name])
+            except RuntimeError:
+                raise CheckpointError(
+                    f"{checkpoint.path}: the weights of '{name}' in {FROZEN} of its run directory do not fit"
+                ) from None
+    require_same_frozen_networks(networks, checkpoint)

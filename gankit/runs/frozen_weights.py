@@ -1,0 +1,48 @@
+"""The weights of frozen networks that sampling needs, stored once per run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import GankitError
+from ..files import output_file
+from ..messages import one_line
+from ..networks.frozen import Frozen
+from .file_names import FROZEN
+from .weights import read_weights
+
+SEPARATOR = ":"  # between the name of a network and the name of its tensor
+
+
+def save_frozen(directory: Path, networks: Mapping[str, Frozen]) -> None:
+    """Write ``frozen.safetensors`` of a run directory, unless it exists. Raises: GankitError: it cannot be written."""
+    path = directory / FROZEN
+    if path.exists():  # of the run that is resumed, with the same networks
+        return
+    tensors = {
+        f"{name}{SEPARATOR}{key}": tensor.clone()
+        for name, network in networks.items()
+        for key, tensor in network.weights().items()
+    }
+    try:
+        with output_file(path) as temporary:
+            save_file(tensors, temporary)
+    except SafetensorError as error:
+        raise GankitError(f"{path}: cannot be written: {one_line(error)}") from None
+
+
+def load_frozen(directory: Path) -> dict[str, dict[str, Tensor]]:
+    """The weights of each network by name; empty without the file. Raises: CheckpointError: it cannot be read."""
+    path = directory / FROZEN
+    if not path.exists():
+        return {}
+    networks: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in read_weights(path).items():
+        network, _, key = name.partition(SEPARATOR)
+        networks.setdefault(network, {})[key] = tensor
+    return networks
