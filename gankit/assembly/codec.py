@@ -12,6 +12,7 @@ from ..calls import require_methods
 from ..data.image_codec import ImageCodec, encoded_spec
 from ..device.seeding import preserved_random_state
 from ..interfaces import DataSpec
+from ..messages import one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.checkpoint import Checkpoint
 from ..runs.weights import MisfitError
@@ -45,7 +46,7 @@ def data_of_networks(checked: CheckedRecipe, data: DataSpec) -> DataSpec:
 def build_codec(
     checked: CheckedRecipe, data: DataSpec, device: torch.device, dtype: torch.dtype, resumed: Checkpoint | None
 ) -> ImageCodec | None:
-    """The codec of a run that is new or resumed; None if the recipe has none. Raises: MisfitError: it had none."""
+    """The codec of a run that is new or resumed; None if the recipe has none. Raises: MisfitError: it had another."""
     if PATH not in checked.components:
         return None
     codec = frozen_codec(checked, data)
@@ -53,7 +54,10 @@ def build_codec(
     if resumed is not None:
         if RECORD not in resumed.manifest:
             raise MisfitError(f"{resumed.path}: was trained without a codec")
-        built.read_standardization(resumed.manifest[RECORD])
+        try:
+            built.read_standardization(resumed.manifest[RECORD])
+        except (KeyError, TypeError, ValueError) as error:
+            raise MisfitError(f"{resumed.path}: its codec is another one: {one_line(error)}") from None
     return built
 
 

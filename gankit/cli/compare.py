@@ -106,7 +106,8 @@ def run_tables(
         columns: their scores.
         width: of the terminal, in characters.
     """
-    from ..reports.run_summary import all_loss_names, loss_title
+    from ..reports.loss_names import loss_title
+    from ..reports.run_summary import all_loss_names
 
     cells = {
         "steps": [f"{run.steps:,}" for run in runs],

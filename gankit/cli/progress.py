@@ -8,7 +8,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ..interfaces import Run, Scalars
-from ..reports.run_summary import loss_names, loss_title
+from ..reports.loss_names import loss_names, loss_title
 from .console import format_duration, output_console
 
 BAR_SECONDS = 1.0  # between updates of the bar, each of which waits for the device

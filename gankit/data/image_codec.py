@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from ..calls import described
-from ..device.precision import full_precision
 from ..interfaces import ImageSpec
 from ..networks.frozen import Frozen
 
@@ -64,8 +63,7 @@ class ImageCodec:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """The standardized encodings of images, in the dtype of the run."""
-        with full_precision(self.device):
-            encodings: Tensor = self.codec.encode(images.to(self.device, self.dtype))
+        encodings: Tensor = self.codec.encode(images.to(self.device, self.dtype))
         if self.mean is not None and self.std is not None:
             encodings = (encodings - self._of_channels(self.mean)) / self._of_channels(self.std)
         return encodings.to(self.dtype)
@@ -76,8 +74,7 @@ class ImageCodec:
         encodings = encodings.to(self.device, self.dtype)
         if self.mean is not None and self.std is not None:
             encodings = encodings * self._of_channels(self.std) + self._of_channels(self.mean)
-        with full_precision(self.device):
-            images = self.codec.decode(encodings)
+        images = self.codec.decode(encodings)
         require_batch(images, len(encodings), f"{type(self.codec).__name__}.decode")
         return images  # type: ignore[no-any-return]
 

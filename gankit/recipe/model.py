@@ -156,7 +156,7 @@ class Train(Section):
 
     Attributes:
         epochs: passes over the data.
-        steps: training steps, which update G once in most games.
+        steps: updates of G.
         images: real images that D sees, or that a game without D uses.
         discriminator_steps: turns of D per step.
         precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.

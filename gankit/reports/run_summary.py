@@ -17,12 +17,10 @@ from ..runs.file_names import EVALUATIONS, METRICS, RECIPE
 from ..runs.json_lines import read_log
 from ..runs.run_directory import MAX_METRICS_BYTES, read_record
 from ..runs.run_lock import LockState, lock_state
+from .loss_names import LOSSES, loss_names
 
 MAX_TEXT_LENGTH = 2000  # characters of a message in a file
 MAX_NUMBER = 2**62  # larger counts and seconds are read as 0
-LOSSES = ("discriminator_loss", "generator_loss")
-NOT_LOSSES = ("step", "epoch", "images", "seconds", "images_per_second", "real_logits", "fake_logits")
-MAX_LOSSES = 4  # of a game that reports neither of `LOSSES`
 
 
 @dataclass(frozen=True)
@@ -96,21 +94,9 @@ def read_run(directory: Path) -> RunSummary:
     )
 
 
-def loss_names(scalars: Iterable[str]) -> list[str]:
-    """Those of scalars that are losses: of both players, or the first ones of a game that calls its terms otherwise."""
-    names = list(scalars)
-    others = [name for name in names if name not in NOT_LOSSES]
-    return [name for name in LOSSES if name in names] or others[:MAX_LOSSES]
-
-
-def loss_title(name: str) -> str:
-    """The name of a loss for people."""
-    return {"discriminator_loss": "loss D", "generator_loss": "loss G"}.get(name, name.replace("_", " "))
-
-
 def all_loss_names(runs: Iterable[RunSummary]) -> list[str]:
-    """The names of the losses of several runs, each once."""
-    return list(dict.fromkeys(name for run in runs for name in run.curves))
+    """The names of the losses of several runs, each once; those of both players if no run has logged any."""
+    return list(dict.fromkeys(name for run in runs for name in run.curves)) or list(LOSSES)
 
 
 def read_metrics(directory: Path) -> Iterator[dict[str, Any]]:
