@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import gankit
-from gankit.testing import check_dataset, check_discriminator, check_generator
+from gankit.testing import check_codec, check_dataset, check_discriminator, check_generator
 
 ROOT = Path(__file__).parents[1]
 
@@ -140,7 +141,7 @@ def test_a_paired_dataset_with_its_networks(checkout):
 
 def test_a_game_of_ones_own(plugins, checkout):
     """The documented game trains, in one piece and in microbatches to the same weights; its term needs labels."""
-    (source,) = python_blocks("games.md")
+    (source,) = (block for block in python_blocks("games.md") if "class MatchingAware" in block)
     (checkout / "my_game.py").write_text(source)
     runtime = gankit.Runtime(plugins=[*plugins, "my_game.py"])
     small = [*SMALL, "callbacks=[]", "train.game=matching_aware", "train.precision=fp32"]
@@ -154,6 +155,43 @@ def test_a_game_of_ones_own(plugins, checkout):
         torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-4)
     with pytest.raises(gankit.GankitError, match="needs labels: set conditional: true"):
         runtime.assemble(runtime.load("recipes/quickstart.yaml", small)).step()
+
+
+def test_a_game_of_one_player(checkout):
+    """The documented plugin and recipe train, and samples take the documented option."""
+    text = (ROOT / "docs/games.md").read_text(encoding="utf-8")
+    (source,) = (block for block in python_blocks("games.md") if "class FlowMatching" in block)
+    (checkout / "flow.py").write_text(source)
+    (recipe,) = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.S | re.M)
+    (checkout / "flow.yaml").write_text(recipe)
+    runtime = gankit.Runtime(plugins=["flow.py"])
+    small = ["image.size=8", "dataset.size=8", "dataset.count=32", "train.steps=3", "loader.batch_size=8"]
+    trainer = runtime.assemble(runtime.load_checked("flow.yaml", [*small, "callbacks=[checkpoint]"]), "results/flow")
+    trainer.fit()
+    assert set(trainer.scalars) == {"velocity_error"}
+    generator = runtime.load_generator("results/flow")
+    assert generator.sample(3, steps=2).shape == (3, 3, 8, 8)
+    assert not torch.equal(generator.sample(3, steps=2), generator.sample(3, steps=20))
+
+
+def test_a_codec_of_ones_own(checkout):
+    """The documented codec passes its check, and a run in its space yields images."""
+    (source,) = (block for block in python_blocks("data.md") if "class Autoencoder" in block)
+    (checkout / "my_codec.py").write_text(source)
+    runtime = gankit.Runtime(plugins=["my_codec.py"])
+    names: dict[str, Any] = {}
+    exec(source.replace("self.load_state_dict(load_file(weights))", ""), names)
+    untrained = names["Autoencoder"](gankit.ImageSpec(16, 16, 3), weights=None)
+    save_file(untrained.state_dict(), "autoencoder.safetensors")
+    codec = "codec={name: my_autoencoder, weights: autoencoder.safetensors}"
+    small = ["image.size=16", "callbacks=[checkpoint]", "dataset.count=64", "loader.batch_size=8", "train.steps=2"]
+    small += ["generator={name: r3gan, width: 8, blocks: 1}", "discriminator={name: r3gan, width: 8, blocks: 1}"]
+    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", [*small, codec, "train.precision=fp32"]), "results/run")
+    trainer.fit()
+    assert trainer.setup.loader.at(0, 8).images.shape == (8, 4, 4, 4)
+    assert runtime.load_generator("results/run").sample(2).shape == (2, 3, 16, 16)
+    factory = runtime.registries.codecs.get("my_autoencoder").factory
+    check_codec(factory, gankit.ImageSpec(32, 32, 3), weights=Path("autoencoder.safetensors"))
 
 
 def test_all_that_a_game_may_use_is_documented():

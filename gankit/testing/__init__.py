@@ -1,0 +1,15 @@
+"""Test utilities for plugin authors: a turn outside of a run, and checks of components.
+
+Each ``check_*`` function raises AssertionError with a message if the component violates its protocol in
+`gankit.interfaces`, and TypeError if the function itself is called wrongly. ``image`` is the `ImageSpec` to build a
+component with, or the `DataSpec` for networks that ask for further fields, and ``params`` its parameters.
+"""
+
+from .component_checks import check_augmentation as check_augmentation
+from .component_checks import check_callback as check_callback
+from .component_checks import check_codec as check_codec
+from .component_checks import check_dataset as check_dataset
+from .component_checks import check_discriminator as check_discriminator
+from .component_checks import check_generator as check_generator
+from .game_check import check_game as check_game
+from .turn import make_turn as make_turn

@@ -1,0 +1,150 @@
+"""A check of a game, which plays a few steps outside of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..device.engine import Engine
+from ..distributed.processes import Processes
+from ..game.game import Game
+from ..game.outputs import images_of
+from ..game.step_context import StepContext
+from ..interfaces import Batch, DataSpec, ImageSpec, Player
+from ..interfaces.data_spec import IMAGE, data_spec
+from ..sampling.sample_inputs import DeviceInputs, SampleInputs
+from ..training.train_state import TrainState
+from .component_checks import build_network, random_batch
+from .turn import require_argument
+
+COUNT, STEPS = 6, 2
+
+
+class _NonSaturating:
+    """The loss of arXiv 1406.2661 with G's logits reversed."""
+
+    def discriminator(self, turn: Any) -> Tensor:
+        return F.softplus(-turn.real_logits).mean() + F.softplus(turn.fake_logits).mean()
+
+    def generator(self, turn: Any) -> Tensor:
+        return F.softplus(-turn.fake_logits).mean()
+
+
+def check_game(
+    factory: type[Game],
+    image: ImageSpec | DataSpec,
+    generator: Callable[..., nn.Module],
+    discriminator: Callable[..., nn.Module] | None = None,
+    *,
+    latent_dim: int = 16,
+    microbatches: bool = True,
+    **params: Any,
+) -> None:
+    """Check that a game trains every player, in microbatches too, and generates images.
+
+    It plays two steps on random data with SGD, in fp64 on the CPU.
+
+    Args:
+        factory: the game's class.
+        image: of the networks; the `DataSpec` of data with further fields.
+        generator: the class of G.
+        discriminator: the class of D; None for a game of one player.
+        latent_dim: dimensions of the latents.
+        microbatches: whether microbatches should lead to the same weights as the whole batch; False for a game whose
+            terms compare images with each other, or networks that draw random numbers.
+        params: of the game.
+    """
+    require_argument(isinstance(factory, type) and issubclass(factory, Game), f"{factory!r} is not a class of games")
+    missing = "discriminator" in factory.players and discriminator is None
+    require_argument(not missing, f"{factory.__name__} has a discriminator: pass its class")
+    factories: dict[Player, Any] = {"generator": generator}
+    if "discriminator" in factory.players:
+        factories["discriminator"] = discriminator
+    data = data_spec(image)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        batches = [_in_fp64(random_batch(data, COUNT)) for _ in range(4 * STEPS)]
+
+        def play(microbatch: int | None) -> tuple[Game, TrainState, TrainState]:
+            torch.manual_seed(1)
+            before, state = (_state(factories, data, latent_dim) for _ in range(2))
+            for player, network in state.players.items():
+                before.players[player].load_state_dict(network.state_dict())
+            game = factory(**params)
+            game.join(_context(state, latent_dim, [*data.fields], game, microbatch), state)
+            stream = iter(batches)
+            for step in range(STEPS):
+                with game.context.step_scope(0, step):
+                    scalars = game.play(stream)
+                assert scalars, "step() returns no scalars"
+                for name, value in scalars.items():
+                    assert bool(torch.as_tensor(value).isfinite()), f"{name} is {float(value)} in step {step}"
+                state.step += 1
+            return game, before, state
+
+        game, before, state = play(None)
+        for player, network in state.players.items():
+            trained = not _equal(network, before.players[player], 0.0)
+            assert trained, f"step() does not train the {player}"
+        if microbatches and "train.microbatch" in game.honours:
+            _, _, parts = play(COUNT // 2)
+            for player, network in state.players.items():
+                same = _equal(network, parts.players[player], 1e-6)
+                assert same, f"microbatches lead to other weights of the {player} than the whole batch"
+        _check_samples(game, state.generator.eval(), batches[0], data.image, latent_dim)
+
+
+def _equal(one: nn.Module, other: nn.Module, tolerance: float) -> bool:
+    pairs = zip(one.parameters(), other.parameters(), strict=True)
+    return all(torch.allclose(first, second, rtol=tolerance, atol=tolerance) for first, second in pairs)
+
+
+def _check_samples(game: Game, generator: nn.Module, batch: Batch, image: ImageSpec, latent_dim: int) -> None:
+    results = []
+    for _ in range(2):
+        z = torch.zeros(COUNT, latent_dim)
+        inputs = SampleInputs.first(z, batch.labels, {IMAGE: batch.images, **batch.fields}, seed=0)
+        torch.manual_seed(2)
+        with torch.no_grad():
+            results.append(images_of(game.generate(generator, DeviceInputs(inputs, image, batch.images))))
+    shape = (COUNT, image.channels, image.height, image.width)
+    images = results[0]
+    assert isinstance(images, Tensor), f"generate() returns {type(images).__name__}; expected images"
+    assert tuple(images.shape) == shape, f"generate() returns images {list(images.shape)}; expected {list(shape)}"
+    assert bool(images.isfinite().all()), "generate() returns NaN or infinity"
+    assert torch.equal(*results), "generate() returns other images for the same inputs"
+
+
+def _state(factories: dict[Player, Any], data: DataSpec, latent_dim: int) -> TrainState:
+    more: dict[Player, dict[str, int]] = {"generator": {"latent_dim": latent_dim}}
+    networks = {p: build_network(f, {}, data, **more.get(p, {}))[0].double().train() for p, f in factories.items()}
+    return TrainState(networks, {p: torch.optim.SGD(network.parameters(), 0.01) for p, network in networks.items()})
+
+
+def _context(state: TrainState, latent_dim: int, fields: list[str], game: Game, microbatch: int | None) -> StepContext:
+    latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.randn(n, latent_dim, generator=generator))
+    return StepContext(
+        players=state.players,
+        latent=latent,
+        loss=_NonSaturating() if "discriminator" in state.players else None,
+        regularizers={},
+        augmentations=[],
+        engine=Engine(torch.device("cpu"), "fp64"),
+        random=torch.Generator(),
+        processes=Processes(),
+        fresh_fakes=True,
+        microbatch=microbatch,
+        rules=game,
+        fields=fields,
+    )
+
+
+def _in_fp64(batch: Batch) -> Batch:
+    labels = batch.labels
+    labels = labels.double() if labels is not None and labels.is_floating_point() else labels
+    return Batch(batch.images.double(), labels, {name: tensor.double() for name, tensor in batch.fields.items()})
