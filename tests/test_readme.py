@@ -189,7 +189,7 @@ def plugins_in(page):
 @pytest.mark.parametrize(("page", "example"), YAML_BLOCKS)
 def test_yaml_examples(page, example, tmp_path):
     """Each example is a whole recipe, or keys that fit into one. It may use the plugins on its page."""
-    runtime = gankit.Runtime(plugins_in(page) if page.name == "data.md" else ())
+    runtime = gankit.Runtime(plugins_in(page) if page.name in ("data.md", "games.md") else ())
     if "extends" in example:
         (tmp_path / "recipes").symlink_to(ROOT / "recipes")
         (tmp_path / "example.yaml").write_text(yaml.safe_dump(example))
