@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -182,7 +183,9 @@ def build_on_meta(build: Build) -> nn.Module:
 @contextmanager
 def meta_device() -> Iterator[None]:
     """Build and run networks on the meta device, without gradients, random numbers and slow kernels."""
-    with preserved_random_state(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels():
+    with preserved_random_state(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels(), warnings.catch_warnings():
+        # of torch, for a constructor that loads weights
+        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter", UserWarning)
         yield
 
 
