@@ -12,17 +12,17 @@ from ..calls import described, require_attributes, require_call, require_methods
 from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..device.seeding import preserved_random_state
 from ..errors import GankitError, Problem, RecipeError
-from ..game.game import Game
+from ..game.game import Game, has_own_generate
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
 from ..injection import network_context
-from ..interfaces import GAME_KEYS, PLAYERS, DataSpec, ImageSpec, Player
+from ..interfaces import DISCRIMINATOR_KEYS, GAME_KEYS, PLAYERS, DataSpec, ImageSpec, Player
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, item_at
 from ..recipe.model import in_order
-from ..registry import Registries, Selected
+from ..registry import Registries, Selected, signature_schema
 from ..training.callbacks import Callbacks
 from .codec import data_of_networks
 from .dry_run import (
@@ -135,18 +135,21 @@ def _check_callback(selected: Selected, registries: Registries, images: int | No
             raise NotTriedError("the number of real images is not known")
 
 
+def _no_effect(checked: CheckedRecipe, why: str) -> str:
+    game = checked.recipe.train.game.name
+    return f"has no effect, because the game '{game}' {why}; remove it or use another game"
+
+
 def _problems_of_players(checked: CheckedRecipe) -> Iterator[Problem]:
     """The components that the recipe lacks, or has although its game does not."""
     recipe, document, absent = checked.recipe, checked.recipe.document, absent_paths(checked)
-    name = recipe.train.game.name
     for path in (*OF_DISCRIMINATOR, ("loss",)):
         if path in absent:
             if reduce(item_at, path, document.data) is not None:
                 why = "does not use it" if "discriminator" in checked.players else "has no discriminator"
-                message = f"has no effect, because the game '{name}' {why}; remove it or use another game"
-                yield document.problem(path, message)
+                yield document.problem(path, _no_effect(checked, why))
         elif path not in checked.components:
-            yield document.problem(path, f"is missing; the game '{name}' requires it")
+            yield document.problem(path, f"is missing; the game '{recipe.train.game.name}' requires it")
 
 
 def _checked_game(checked: CheckedRecipe, problems: list[Problem]) -> Game:
@@ -167,6 +170,8 @@ def _checked_game(checked: CheckedRecipe, problems: list[Problem]) -> Game:
             f"{type(game).__name__}.players is {game.players!r}; it should be ('generator', 'discriminator'), or "
             "('generator',) for a game without a discriminator"
         )
+    if has_own_generate(game):
+        signature_schema(game.generate, ("generator", "inputs"), f"{type(game).__name__}.generate")
     honours = getattr(game, "honours", ())
     unknown = [key for key in honours if key not in GAME_KEYS] if isinstance(honours, (tuple, list)) else [honours]
     if unknown:
@@ -180,10 +185,10 @@ def _checked_game(checked: CheckedRecipe, problems: list[Problem]) -> Game:
         if key in used or key == "loss":
             continue
         if getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
-            message = (
-                f"has no effect, because the game '{recipe.train.game.name}' does not use it; remove it or use another "
-                f"game. If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
-            )
+            lacks = key in DISCRIMINATOR_KEYS and "discriminator" not in checked.players
+            message = _no_effect(checked, "has no discriminator" if lacks else "does not use it")
+            if not lacks:
+                message += f". If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
             problems.append(recipe.document.problem(path, message))
     return game
 

@@ -43,7 +43,8 @@ def try_generator(build: Build, data: DataSpec, latent_dim: int, game: Game | No
     generator, game = build_on_meta(build), game or Game()
     ComputeMode.declared_by(generator)
     names = () if has_own_generate(game) else forward_names("generator", generator, [*data.fields])
-    with _hinting(generator, names, data):
+    called_by = f"called by {type(game).__name__}.generate" if has_own_generate(game) else None
+    with _hinting(generator, names, data, called_by):
         output = _run(lambda: game.generate(generator, inputs_of_two(data, latent_dim)))
     require_images(images_of(output), data.image)
     return generator
@@ -133,12 +134,12 @@ def labels_of_two(
 
 
 @contextmanager
-def _hinting(network: nn.Module, names: Sequence[str], data: DataSpec) -> Iterator[None]:
-    """A block whose errors get a note if the network received values under other names than its own."""
+def _hinting(network: nn.Module, names: Sequence[str], data: DataSpec, hint: str | None = None) -> Iterator[None]:
+    """A block whose errors get a note: ``hint``, or that the network received values under other names than its own."""
     try:
         yield
     except Exception as error:
-        if hint := position_hint(network, names, [*data.fields]):
+        if hint := hint or position_hint(network, names, [*data.fields]):
             error.add_note(hint)
         raise
 
