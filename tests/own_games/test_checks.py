@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from gankit.testing import check_codec, check_game
 
 PLUGINS = Path(__file__).parent / "plugins"
 IMAGE = gankit.ImageSpec(16, 16, 3)
+SMALL = gankit.ImageSpec(8, 8, 3)
 
 
 def plugin(name):
@@ -47,10 +49,10 @@ def test_the_plugins_pass():
     check_game(gankit.Adversarial, IMAGE, Generator, Discriminator)
     check_game(gankit.Adversarial, gankit.ImageSpec(8, 8, 1, classes=3), Generator, Discriminator, latent_dim=3)
     flow, cycle, vq, dmd = map(plugin, ("flow_matching", "unpaired", "codebook", "distillation"))
-    check_game(flow.FlowMatching, IMAGE, flow.Velocity)
+    check_game(flow.FlowMatching, SMALL, partial(flow.Velocity, width=4))
     check_game(cycle.Cycle, cycle.TwoDomains.spec, cycle.Translators, cycle.Judges)
-    check_game(vq.AdaptiveWeight, IMAGE, vq.Autoencoder, Discriminator, microbatches=False)
-    check_game(dmd.Distillation, IMAGE, Generator, dmd.JudgeAndScores)
+    check_game(vq.AdaptiveWeight, SMALL, vq.Autoencoder, Discriminator, microbatches=False)
+    check_game(dmd.Distillation, SMALL, Generator, dmd.JudgeAndScores)
     check_codec(plugin("latent_space").Patches, IMAGE, seed=1)
 
 

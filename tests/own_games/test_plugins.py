@@ -14,6 +14,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 NAMES = sorted(path.stem for path in PLUGINS.glob("*.py"))
 SCORERS = Path(__file__).parent.parent / "evaluation" / "scorers_plugin.py"
 MAX_LINES = 60
+KINDS = ("codebook", "flow_matching", "latent_space")  # further outputs and other terms, one player, a codec
 
 
 def weights(trainer):
@@ -24,6 +25,12 @@ def weights(trainer):
 @pytest.fixture(params=NAMES)
 def plugin(request):
     return request.param
+
+
+def plugins_of_each_kind(test):
+    """Parametrize a test that takes long: in the default suite, it runs for one plugin of each kind."""
+    slow = [pytest.param(name, marks=[] if name in KINDS else pytest.mark.slow) for name in NAMES]
+    return pytest.mark.parametrize("plugin", slow)(test)
 
 
 @pytest.fixture
@@ -105,15 +112,18 @@ def test_it_is_scored_while_it_trains_and_afterwards(assemble, runtime, tmp_path
     assert after.scores == pytest.approx(during[-1]["scores"], rel=1e-4)  # computed in fp32, and the codec in fp64
 
 
+@plugins_of_each_kind
 def test_callbacks_and_bench_know_it(plugin, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gankit.profiling.flops.MATRIX_SECONDS", 0.01)
+    monkeypatch.setattr("gankit.profiling.flops.MATRIX_SIDES", {"cpu": (64,)})
     files = (PLUGINS / f"{plugin}.yaml", "--plugin", PLUGINS / f"{plugin}.py")
-    callbacks = "callbacks=[{name: health, every: 2, samples: 32}, loss_curves, sample_images, {name: metrics_log, every: 1}]"
-    said = cli("run", *files, callbacks, "train.steps=6", "--out", "run")
+    callbacks = "callbacks=[{name: health, every: 3, samples: 32}, loss_curves, sample_images, {name: metrics_log, every: 1}]"
+    said = cli("run", *files, callbacks, "train.steps=3", "--out", "run")
     assert said.code == 0, said.err
     assert "no longer checks" not in said.err
     assert {"loss_curves.png", "metrics.jsonl", "real_samples.png"} <= {path.name for path in Path("run").iterdir()}
-    for words in (("compare", "run", "run", *files[1:]), ("sample", "run", *files[1:]), ("doctor", "run")):
+    for words in (("compare", "run", "run", "--count", 2, *files[1:]), ("sample", "run", *files[1:]), ("doctor", "run")):
         said = cli(*words)
         assert said.code == 0, said.err
     said = cli("bench", *files, "--steps", 1)
@@ -121,6 +131,7 @@ def test_callbacks_and_bench_know_it(plugin, cli, tmp_path, monkeypatch):
     assert "images/s" in said.out
 
 
+@plugins_of_each_kind
 def test_nan_is_located(assemble, plugin, tmp_path):
     trainer = assemble("run", "callbacks=[{name: health, every: 1}]")
     steps = iter(trainer)
