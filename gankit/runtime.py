@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ class Runtime:
         problems, not_tried = check_components(checked, self.registries)
         if problems:
             raise RecipeError(problems)
-        return CheckedRecipe(checked.recipe, components, not_tried)
+        return replace(checked, not_tried=not_tried)
 
     def assemble(
         self, recipe: Recipe | CheckedRecipe, run_dir: str | Path | None = None, *, report: Report = no_report

@@ -25,6 +25,7 @@ from ..recipe.model import in_order
 from ..registry import Registries, Selected
 from ..training.callbacks import Callbacks
 from .codec import data_of_networks
+from .components import require_trained
 from .dry_run import (
     NotTriedError,
     labels_of_two,
@@ -70,7 +71,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
 
     dim = recipe.latent.dim
     if ("loss",) in checked.components:
-        attempt(("loss",), lambda: _with_optional(checked.build("loss"), dict.fromkeys(PLAYERS, TURN), "loss"))
+        attempt(("loss",), lambda: _check_loss(checked.build("loss"), checked.players))
     game = attempt(("train", "game"), lambda: _checked_game(checked, problems)) or Game()
     players = checked.players
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build(), players))
@@ -213,8 +214,14 @@ def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:
         )
 
 
+def _check_loss(loss: Any, players: Sequence[Player]) -> None:
+    """Raises: ValueError or GankitError: it lacks a term, or has parameters that no player trains."""
+    _with_optional(loss, dict.fromkeys(PLAYERS, TURN), "loss")
+    require_trained(loss, players)
+
+
 def _checked_regularizer(regularizer: Any, players: Sequence[Player]) -> Any:
-    """The regularizer. Raises: ValueError: it has a term for no player of the game, or an invalid interval."""
+    """The regularizer. Raises: ValueError or GankitError: it does not fit the game, or has an invalid interval."""
     interval = interval_of(regularizer)
     if hasattr(regularizer, "discriminator") and not any(hasattr(regularizer, player) for player in players):
         raise ValueError(f"{type(regularizer).__name__} acts on the discriminator alone, which this game does not have")
@@ -227,4 +234,5 @@ def _checked_regularizer(regularizer: Any, players: Sequence[Player]) -> Any:
     _with_optional(regularizer, dict.fromkeys(methods, TURN), "regularizer", "fits", *PLAYERS)
     if hasattr(regularizer, "fits"):
         require_call(regularizer, "fits", ("generator", "output", "image"))
+    require_trained(regularizer, players)
     return regularizer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -109,7 +108,7 @@ class Game:
         This applies microbatches, precision, augmentations, clipping, averaging over processes and ``after(turn)``.
 
         Args:
-            player: ``generator`` or ``discriminator``. The parameters of D are frozen in a turn of G.
+            player: ``generator`` or ``discriminator``. In a turn of G, what D's optimizer trains is frozen.
             batch: of real images.
             terms: called with the turn in place of `terms`.
             fakes: images of `draw_fakes` for this batch; None generates new ones for the turn.
@@ -121,8 +120,8 @@ class Game:
         joint, lazy = due_regularizers(context.regularizers, player, state.turns[player])
         own = terms or self.terms
         penalties = bool(joint) or terms is not None or type(self).terms is not Game.terms
-        opponent = context.players.get("discriminator") if player == "generator" else None
-        with nullcontext() if opponent is None else frozen(opponent):
+        opponent = state.trained.get("discriminator", {}) if player == "generator" else {}
+        with frozen(nn.ModuleList(opponent.values())):
             scalars = update(context, state, player, batch, own, fakes=fakes, penalties=penalties)
             reusable = fakes if player == "discriminator" else None  # G's first update has freed the graph of its fakes
             for name, regularizer in lazy.items():

@@ -43,6 +43,11 @@ class State(Protocol):
         """The network D. Raises: GankitError: the game has no discriminator."""
 
     @property
+    def trained(self) -> Mapping[Player, Mapping[str, torch.nn.Module]]:
+        """What each player's optimizer trains, by name: its network under the player's name, then the trainable losses
+        and regularizers of this player."""
+
+    @property
     def optimizers(self) -> Mapping[Player, torch.optim.Optimizer]:
         """Each player's optimizer. Its hooks (``register_step_pre_hook``) see the gradients of every update."""
 

@@ -166,6 +166,20 @@ class LogitsMean:
         return -turn.fake_logits.mean()
 
 
+class Normalised(nn.Module):
+    """A regularizer with a trained layer, which begins otherwise in each process, and with BatchNorm."""
+
+    player = "generator"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection, self.norm = nn.Linear(4, 3), nn.BatchNorm1d(3)
+        nn.init.constant_(self.projection.weight, 1.0 + rank())
+
+    def generator(self, turn: gankit.Turn) -> Tensor:
+        return self.norm(self.projection(turn.fake.flatten(1)[:, :4])).square().mean() + self.projection.bias.sum()
+
+
 class Doomed(torch.optim.SGD):
     """Plain gradient descent, until ``$DIE`` says that this process ends: ``rank:step:kill|error|TERM``; once.
 
@@ -248,6 +262,7 @@ def register(registries: gankit.Registries) -> None:
     registries.losses.add("logits_mean", LogitsMean)
     registries.regularizers.add("own_direction", OwnDirection)
     registries.regularizers.add("own_direction_alone", Alone)
+    registries.regularizers.add("normalised", Normalised)
     registries.optimizers.add("doomed", Doomed)
     registries.optimizers.add("slow", Slow)
     registries.callbacks.add("tells", Tells)

@@ -17,8 +17,9 @@ MAX_LINES = 60
 
 
 def weights(trainer):
-    named = [(name, *item) for name, network in trainer.state.networks().items() for item in network.named_parameters()]
-    return {f"{network}.{name}": parameter.detach().clone() for network, name, parameter in named}
+    modules = trainer.state.networks() | {name: part for own in trainer.state.trained.values() for name, part in own.items()}
+    named = [(module, *item) for module, part in modules.items() for item in part.named_parameters()]
+    return {f"{module}.{name}": parameter.detach().clone() for module, name, parameter in named}
 
 
 @pytest.fixture(params=NAMES)
