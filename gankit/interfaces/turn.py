@@ -153,6 +153,13 @@ class Turn(Protocol):
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over all processes, differentiable."""
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows of a tensor [n ...] of all processes, in the order of a single process, without gradient.
+
+        Games that keep state, such as a queue, need the same rows on every process, and each process must call this
+        method. In ``after``, they are those of the whole batch. A loss or another term sees those of one microbatch.
+        """
+
 
 class Loss(Protocol):
     """The loss of both players. Built as ``factory(**params)``.
