@@ -34,7 +34,7 @@ from .dry_run import (
     try_generator,
 )
 from .frozen_parameters import check_frozen_parameters
-from .selection import OF_DISCRIMINATOR, absent_paths, honoured_keys
+from .selection import MICROBATCH, OF_DISCRIMINATOR, absent_paths, honoured_keys
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 MAX_SENTENCE = 500
@@ -181,10 +181,13 @@ def _checked_game(checked: CheckedRecipe, problems: list[Problem]) -> Game:
         if key in used or key == "loss":
             continue
         if getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
+            name = f"the game '{recipe.train.game.name}'"
             message = (
-                f"has no effect, because the game '{recipe.train.game.name}' does not use it; remove it or use another "
-                f"game. If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
+                f"has no effect, because {name} does not use it; remove it or use another game. If the code of "
+                f"{type(game).__name__} does use it, add {key!r} to its attribute `honours`"
             )
+            if key == MICROBATCH and game.whole_batch:
+                message = f"cannot be used, because {name} needs the whole batch at once; remove it or use another game"
             problems.append(recipe.document.problem(path, message))
     return game
 

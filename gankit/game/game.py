@@ -37,6 +37,8 @@ class Game:
             `update`.
         honours: the keys of `GAME_KEYS` that have an effect in this game. ``gankit check`` refuses a recipe that sets
             another one. `update` and `terms` apply the first five.
+        whole_batch: whether the terms of the game need the whole batch, such as a contrastive loss that compares its
+            images with each other. ``gankit check`` then refuses ``train.microbatch``.
     """
 
     players: ClassVar[Sequence[Player]] = ("generator", "discriminator")
@@ -47,6 +49,8 @@ class Game:
         "train.microbatch",
         "train.clip_gradient",
     )
+
+    whole_batch: ClassVar[bool] = False
 
     _context: StepContext | None = None
     _state: State | None = None
