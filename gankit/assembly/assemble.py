@@ -113,9 +113,7 @@ def assemble_setup(
             part.to(engine.device, engine.dtype)
     require_checkpointed_and_trained(components, checked)
     named = named_components(components, checked)
-    trainable = trainable_components(named)
-    for part in trainable.values():
-        processes.convert_batchnorm(part)  # replaces the layers in the component
+    trainable = trainable_components(named, processes)
     frozen = freeze_parameters(recipe, networks)
     optimizers, optimizer_schedules = build_optimizers(checked, networks, trainable.values())
     state = TrainState(networks, optimizers, components=trainable)
@@ -127,8 +125,7 @@ def assemble_setup(
     game.rules.join(game, state)
     items = items_for_sampling(networks["generator"], seen, loader, rules)
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
-    parts |= {} if codec is None else {"codec": codec.part}
-    frozen_parts = frozen_networks(parts)
+    frozen_parts = frozen_networks(parts if codec is None else parts | {"codec": codec.part})
     require_same_frozen_networks(frozen_parts, resumed)
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}

@@ -23,7 +23,7 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, item_at
 from ..recipe.model import in_order
 from ..registry import Registries, Selected
-from ..training.callbacks import Callbacks
+from ..training.callbacks import STATE_METHODS, Callbacks
 from .codec import data_of_networks
 from .components import require_trained
 from .dry_run import (
@@ -201,7 +201,7 @@ def _sentence(error: Exception) -> str:
 def _with_optional(component: Any, methods: Mapping[str, Sequence[str]], kind: str, *optional: str) -> None:
     """The same as `require_methods`, with ``after`` where the component has it, and no misspelt optional methods."""
     require_methods(component, {**methods, **({"after": TURN} if hasattr(component, "after") else {})}, kind)
-    require_no_misspelling(component, (*methods, "after", "state_dict", "load_state_dict", *optional))
+    require_no_misspelling(component, (*methods, "after", *STATE_METHODS, *optional))
 
 
 def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from ..distributed.processes import Processes
 from ..errors import GankitError, RecipeError
 from ..interfaces import PLAYERS, Player
 from ..recipe.checked_recipe import CheckedRecipe
@@ -53,9 +54,10 @@ def require_checkpointed_and_trained(components: Components, checked: CheckedRec
             raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
 
 
-def trainable_components(named: Mapping[str, Any]) -> dict[str, Any]:
-    """The components with parameters that require gradients, by name."""
-    return {name: part for name, part in named.items() if _trainable_parameter(part) is not None}
+def trainable_components(named: Mapping[str, Any], processes: Processes) -> dict[str, Any]:
+    """The components with parameters that require gradients, by name; with BatchNorm as in networks."""
+    trainable = {name: part for name, part in named.items() if _trainable_parameter(part) is not None}
+    return {name: processes.convert_batchnorm(part) for name, part in trainable.items()}  # in place
 
 
 def require_trained(part: Any, players: Sequence[Player], *, may_have_player: bool = True) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -29,7 +29,7 @@ class Game:
         ...             scalars |= self.update("generator", self.next_batch())
         ...         return scalars
 
-    Optional: ``after(turn)``, as for a `Regularizer`; ``state_dict`` and ``load_state_dict``, for checkpoints.
+    Optional: ``after(turn)``; ``state_dict`` and ``load_state_dict``, for checkpoints.
 
     Attributes:
         players: the players, each with a network and an optimizer. A game of ``("generator",)`` alone, such as the
@@ -87,6 +87,11 @@ class Game:
             Images [n c h w] in about [-1, 1], or a mapping with these under ``images``.
         """
         return inputs.run(generator, **options)
+
+    if TYPE_CHECKING:
+
+        def after(self, turn: Turn, /) -> Mapping[str, Tensor] | None:
+            """Called after each turn, as for a `Regularizer`."""
 
     def next_batch(self) -> Batch:
         """The next batch of real images. Each batch counts towards ``state.images``."""

@@ -49,7 +49,7 @@ def test_the_plugins_pass():
     flow, cycle, vq, dmd = map(plugin, ("flow_matching", "unpaired", "codebook", "distillation"))
     check_game(flow.FlowMatching, IMAGE, flow.Velocity)
     check_game(cycle.Cycle, cycle.TwoDomains.spec, cycle.Translators, cycle.Judges)
-    check_game(vq.AdaptiveWeight, IMAGE, vq.Autoencoder, Discriminator, microbatches=False)
+    check_game(vq.AdaptiveWeight, IMAGE, vq.Autoencoder, Discriminator)
     check_game(dmd.Distillation, IMAGE, Generator, dmd.JudgeAndScores)
     check_codec(plugin("latent_space").Patches, IMAGE, seed=1)
 

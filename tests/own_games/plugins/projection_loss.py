@@ -35,7 +35,7 @@ class Translator(nn.Module):
         return {"images": self.last(F.silu(features)).tanh(), "features": features}
 
 
-class PatchContrast(nn.Module):
+class PatchContrast(gankit.Loss, nn.Module):
     """Least squares, and a patch of a translation is closer to its source than other patches (equations 2 and 3)."""
 
     player = "generator"
