@@ -158,6 +158,32 @@ def test_a_game_of_ones_own(plugins, checkout):
         runtime.assemble(runtime.load("recipes/quickstart.yaml", small)).step()
 
 
+def test_a_game_with_state(plugins, checkout):
+    """The documented pool is full after some steps, part of a checkpoint, and used."""
+    (source,) = (block for block in python_blocks("games.md") if "class OldFakes" in block)
+    (checkout / "pool.py").write_text(source)
+    runtime = gankit.Runtime(plugins=[*plugins, "pool.py"])
+    small = [*SMALL, "callbacks=[]", "train.game={name: old_fakes, size: 6}", "train.precision=fp32", "train.steps=2"]
+    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", small), "results/pool")
+    trainer.fit()
+    assert "old_fakes" in trainer.scalars
+    pool = trainer.game.rules.pool
+    assert len(pool) == 6
+    assert torch.equal(runtime.resume("results/pool", ["train.steps=3"]).game.rules.pool, pool)
+
+
+def test_a_trainable_regularizer(plugins, checkout):
+    (source,) = (block for block in python_blocks("plugins.md") if "class RecoverLatents" in block)
+    (checkout / "my_latents.py").write_text(source)
+    runtime = gankit.Runtime(plugins=[*plugins, "my_latents.py"])
+    small = [*SMALL, "callbacks=[]", "train.precision=fp32", "regularizers=[{name: recover_latents, latent_dim: 6}]", "latent.dim=6"]
+    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", small))
+    last = trainer.state.trained["generator"]["regularizers.recover_latents"].last.weight
+    before = last.detach().clone()
+    assert "recover_latents" in trainer.step()
+    assert not torch.equal(last, before)
+
+
 def test_a_game_of_one_player(checkout):
     """The documented plugin and recipe train, and samples take the documented option."""
     text = (ROOT / "docs/games.md").read_text(encoding="utf-8")
