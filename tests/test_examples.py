@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import gankit
+from gankit.interfaces import CALLBACK_METHODS
 from gankit.testing import check_codec, check_dataset, check_discriminator, check_generator
 
 ROOT = Path(__file__).parents[1]
@@ -157,6 +158,32 @@ def test_a_game_of_ones_own(plugins, checkout):
         runtime.assemble(runtime.load("recipes/quickstart.yaml", small)).step()
 
 
+def test_a_game_with_state(plugins, checkout):
+    """The documented pool is full after some steps, part of a checkpoint, and used."""
+    (source,) = (block for block in python_blocks("games.md") if "class OldFakes" in block)
+    (checkout / "pool.py").write_text(source)
+    runtime = gankit.Runtime(plugins=[*plugins, "pool.py"])
+    small = [*SMALL, "callbacks=[]", "train.game={name: old_fakes, size: 6}", "train.precision=fp32", "train.steps=2"]
+    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", small), "results/pool")
+    trainer.fit()
+    assert "old_fakes" in trainer.scalars
+    pool = trainer.game.rules.pool
+    assert len(pool) == 6
+    assert torch.equal(runtime.resume("results/pool", ["train.steps=3"]).game.rules.pool, pool)
+
+
+def test_a_trainable_regularizer(plugins, checkout):
+    (source,) = (block for block in python_blocks("plugins.md") if "class RecoverLatents" in block)
+    (checkout / "my_latents.py").write_text(source)
+    runtime = gankit.Runtime(plugins=[*plugins, "my_latents.py"])
+    small = [*SMALL, "callbacks=[]", "train.precision=fp32", "regularizers=[{name: recover_latents, latent_dim: 6}]", "latent.dim=6"]
+    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", small))
+    last = trainer.state.trained["generator"]["regularizers.recover_latents"].last.weight
+    before = last.detach().clone()
+    assert "recover_latents" in trainer.step()
+    assert not torch.equal(last, before)
+
+
 def test_a_game_of_one_player(checkout):
     """The documented plugin and recipe train, and samples take the documented option."""
     text = (ROOT / "docs/games.md").read_text(encoding="utf-8")
@@ -226,7 +253,7 @@ def documented(rows: str) -> set[str]:
 def test_all_that_a_callback_may_use_is_documented():
     text = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
     section = re.findall(r"^## What a callback may call\n(.*?)^## ", text, flags=re.S | re.M)[0]
-    public = {name for owner in (gankit.Run, gankit.Callback) for name in vars(owner) if not name.startswith("_")}
+    public = {name for name in vars(gankit.Run) if not name.startswith("_")} | {*CALLBACK_METHODS}
     assert documented(section) == public
 
 

@@ -18,7 +18,7 @@ class NonFiniteDetector:
     """Checks the weights before each step and the scalars after it.
 
     On a CPU each weight tensor is checked by itself. On an accelerator, where many small kernels take longer than a
-    large one, each network is checked as a whole; `locate_layer` finds the layer later.
+    large one, each module is checked as a whole; `locate_layer` finds the layer later.
     """
 
     def __init__(self, state: State, device: torch.device) -> None:
@@ -62,13 +62,13 @@ class NonFiniteDetector:
         first_steps.masked_fill_(~values.isfinite() & (first_steps == NEVER), step)
 
 
-def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:
+def not_finite_in(modules: Mapping[str, nn.Module]) -> str | None:
     """The first parameter or BatchNorm statistic that is NaN or infinite; other buffers may hold any values."""
-    for name, network in networks.items():
-        tensors: dict[str, Tensor] = dict(network.named_parameters())
-        for layer, module in network.named_modules():
-            if isinstance(module, _BatchNorm):
-                tensors |= {f"{layer}.{key}": buffer for key, buffer in module.named_buffers(recurse=False)}
+    for name, module in modules.items():
+        tensors: dict[str, Tensor] = dict(module.named_parameters())
+        for layer, part in module.named_modules():
+            if isinstance(part, _BatchNorm):
+                tensors |= {f"{layer}.{key}": buffer for key, buffer in part.named_buffers(recurse=False)}
         for key, tensor in tensors.items():
             if not bool(tensor.isfinite().all()):
                 return f"{name} {key}"
@@ -77,12 +77,12 @@ def not_finite_in(networks: Mapping[str, nn.Module]) -> str | None:
 
 def _weight_groups(state: State, by_layer: bool) -> list[tuple[str, list[Tensor]]]:
     groups: list[tuple[str, list[Tensor]]] = []
-    for player, network in state.players.items():
-        parameters: dict[str, Tensor] = dict(network.named_parameters())
+    for name, module in (item for modules in state.trained.values() for item in modules.items()):
+        parameters: dict[str, Tensor] = dict(module.named_parameters())
         if by_layer:
-            groups += [(f"{player} {name}", [parameter]) for name, parameter in parameters.items()]
+            groups += [(f"{name} {key}", [parameter]) for key, parameter in parameters.items()]
         elif parameters:
-            groups.append((player, [*parameters.values()]))
+            groups.append((name, [*parameters.values()]))
     return groups
 
 

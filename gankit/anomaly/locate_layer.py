@@ -22,7 +22,8 @@ class NonFiniteValue:
     """The first tensor with NaN or infinity.
 
     Attributes:
-        network: ``generator`` or ``discriminator``; empty for a scalar of the step.
+        network: ``generator``, ``discriminator``, or the name of a trained loss or regularizer; empty for a scalar of
+            the step.
         layer: the layer's dotted name and its class, or the name of a parameter or scalar.
         what: ``output``, ``gradient of the output``, ``gradient``, ``weight`` or ``figure``.
         bad: the number of values that are NaN or infinite.
@@ -63,14 +64,15 @@ def checking_every_layer(game: StepContext, state: State) -> Iterator[Callable[[
     check = LayerCheck(game.processes)
     with ExitStack() as stack:
         stack.enter_context(game.uncompiled())
-        for player, network in state.players.items():
+        for player, modules in state.trained.items():
             optimizer = state.optimizers[player]
-            check.weights(player, network)
-            for name, module in network.named_modules():
-                layer = f"{name} ({type(module).__name__})" if name else type(module).__name__
-                stack.callback(module.register_forward_hook(partial(check.output, player, layer)).remove)
-            stack.callback(optimizer.register_step_pre_hook(partial(check.gradients, player, network)).remove)
-            stack.callback(optimizer.register_step_post_hook(partial(check.weights, player, network)).remove)
+            for name, module in modules.items():
+                check.weights(name, module)
+                for path, part in module.named_modules():
+                    layer = f"{path} ({type(part).__name__})" if path else type(part).__name__
+                    stack.callback(part.register_forward_hook(partial(check.output, name, layer)).remove)
+                stack.callback(optimizer.register_step_pre_hook(partial(check.gradients, name, module)).remove)
+                stack.callback(optimizer.register_step_post_hook(partial(check.weights, name, module)).remove)
         yield check.scalars
 
 
@@ -87,36 +89,36 @@ class LayerCheck:
         self._checks = 0
         self._found: tuple[int, NonFiniteValue] | None = None
 
-    def tensor(self, tensor: Tensor, player: str, layer: str, what: str) -> None:
+    def tensor(self, tensor: Tensor, network: str, layer: str, what: str) -> None:
         """Check a tensor, at any point of a step."""
         self._checks += 1
         if self._found is not None:
             return
         bad = int((~tensor.detach().isfinite()).sum())
         if bad:
-            self._found = self._checks, NonFiniteValue(player, layer, what, bad, tensor.numel())
+            self._found = self._checks, NonFiniteValue(network, layer, what, bad, tensor.numel())
             if self._processes.world_size == 1:
                 self._raise_if_found()
 
-    def output(self, player: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
+    def output(self, network: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
         """Check the output of a layer now, and the gradient of the output in the backward: a forward hook."""
         for tensor in _float_tensors(output):
-            self.tensor(tensor, player, layer, "output")
+            self.tensor(tensor, network, layer, "output")
             if tensor.requires_grad:
-                tensor.register_hook(lambda gradient: self.tensor(gradient, player, layer, "gradient of the output"))
+                tensor.register_hook(lambda gradient: self.tensor(gradient, network, layer, "gradient of the output"))
 
-    def gradients(self, player: str, network: nn.Module, *hook_arguments: Any) -> None:
-        """Check all gradients of a network; every process must call it."""
+    def gradients(self, network: str, module: nn.Module, *hook_arguments: Any) -> None:
+        """Check all gradients of a module; every process must call it."""
         self._raise_if_found()  # a value found on one rank before gradients were averaged is closer to the cause
-        for name, parameter in network.named_parameters():
+        for name, parameter in module.named_parameters():
             if parameter.grad is not None:
-                self.tensor(parameter.grad, player, name, "gradient")
+                self.tensor(parameter.grad, network, name, "gradient")
         self._raise_if_found()
 
-    def weights(self, player: str, network: nn.Module, *hook_arguments: Any) -> None:
-        """Check all parameters of a network; every process must call it."""
-        for name, parameter in network.named_parameters():
-            self.tensor(parameter, player, name, "weight")
+    def weights(self, network: str, module: nn.Module, *hook_arguments: Any) -> None:
+        """Check all parameters of a module; every process must call it."""
+        for name, parameter in module.named_parameters():
+            self.tensor(parameter, network, name, "weight")
         self._raise_if_found()
 
     def scalars(self, scalars: Scalars) -> None:

@@ -38,7 +38,14 @@ from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
 from .codec import build_codec, describe_codec
-from .components import Components, build_components, named_components, of_section, require_checkpointed_and_trained
+from .components import (
+    Components,
+    build_components,
+    named_components,
+    of_section,
+    require_checkpointed_and_trained,
+    trainable_components,
+)
 from .compute_modes import Modes, NetworkTrials, recorded_modes
 from .data_description import describe_data, items_for_sampling
 from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen_networks
@@ -104,11 +111,12 @@ def assemble_setup(
     for part in components.values():
         if isinstance(part, nn.Module):
             part.to(engine.device, engine.dtype)
-    require_checkpointed_and_trained(components, recipe)
+    require_checkpointed_and_trained(components, checked)
     named = named_components(components, checked)
+    trainable = trainable_components(named, processes)
     frozen = freeze_parameters(recipe, networks)
-    optimizers, optimizer_schedules = build_optimizers(checked, networks)
-    state = TrainState(networks, optimizers)
+    optimizers, optimizer_schedules = build_optimizers(checked, networks, trainable.values())
+    state = TrainState(networks, optimizers, components=trainable)
     classes = (classes_of(dataset) or ()) if image.classes else None
     initialized = set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
@@ -117,8 +125,7 @@ def assemble_setup(
     game.rules.join(game, state)
     items = items_for_sampling(networks["generator"], seen, loader, rules)
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
-    parts |= {} if codec is None else {"codec": codec.part}
-    frozen_parts = frozen_networks(parts)
+    frozen_parts = frozen_networks(parts if codec is None else parts | {"codec": codec.part})
     require_same_frozen_networks(frozen_parts, resumed)
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}

@@ -23,8 +23,9 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, item_at
 from ..recipe.model import in_order
 from ..registry import Registries, Selected, signature_schema
-from ..training.callbacks import Callbacks
+from ..training.callbacks import STATE_METHODS, Callbacks
 from .codec import data_of_networks
+from .components import require_trained
 from .dry_run import (
     NotTriedError,
     labels_of_two,
@@ -33,7 +34,7 @@ from .dry_run import (
     try_generator,
 )
 from .frozen_parameters import check_frozen_parameters
-from .selection import OF_DISCRIMINATOR, absent_paths, honoured_keys
+from .selection import MICROBATCH, OF_DISCRIMINATOR, absent_paths, honoured_keys
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 MAX_SENTENCE = 500
@@ -70,7 +71,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
 
     dim = recipe.latent.dim
     if ("loss",) in checked.components:
-        attempt(("loss",), lambda: _with_optional(checked.build("loss"), dict.fromkeys(PLAYERS, TURN), "loss"))
+        attempt(("loss",), lambda: _check_loss(checked.build("loss"), checked.players))
     game = attempt(("train", "game"), lambda: _checked_game(checked, problems)) or Game()
     players = checked.players
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build(), players))
@@ -187,7 +188,12 @@ def _checked_game(checked: CheckedRecipe, problems: list[Problem]) -> Game:
         if getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
             lacks = key in DISCRIMINATOR_KEYS and "discriminator" not in checked.players
             message = _no_effect(checked, "has no discriminator" if lacks else "does not use it")
-            if not lacks:
+            if key == MICROBATCH and game.whole_batch:
+                name = recipe.train.game.name
+                message = (
+                    f"cannot be used, because the game '{name}' needs the whole batch; remove it or use another game"
+                )
+            elif not lacks:
                 message += f". If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
             problems.append(recipe.document.problem(path, message))
     return game
@@ -202,7 +208,7 @@ def _sentence(error: Exception) -> str:
 def _with_optional(component: Any, methods: Mapping[str, Sequence[str]], kind: str, *optional: str) -> None:
     """The same as `require_methods`, with ``after`` where the component has it, and no misspelt optional methods."""
     require_methods(component, {**methods, **({"after": TURN} if hasattr(component, "after") else {})}, kind)
-    require_no_misspelling(component, (*methods, "after", "state_dict", "load_state_dict", *optional))
+    require_no_misspelling(component, (*methods, "after", *STATE_METHODS, *optional))
 
 
 def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:
@@ -218,8 +224,14 @@ def _try_latent(latent: Any, dim: int, data: DataSpec) -> None:
         )
 
 
+def _check_loss(loss: Any, players: Sequence[Player]) -> None:
+    """Raises: ValueError or GankitError: it lacks a term, or has parameters that no player trains."""
+    _with_optional(loss, dict.fromkeys(PLAYERS, TURN), "loss")
+    require_trained(loss, players)
+
+
 def _checked_regularizer(regularizer: Any, players: Sequence[Player]) -> Any:
-    """The regularizer. Raises: ValueError: it has a term for no player of the game, or an invalid interval."""
+    """The regularizer. Raises: ValueError or GankitError: it does not fit the game, or has an invalid interval."""
     interval = interval_of(regularizer)
     if hasattr(regularizer, "discriminator") and not any(hasattr(regularizer, player) for player in players):
         raise ValueError(f"{type(regularizer).__name__} acts on the discriminator alone, which this game does not have")
@@ -232,4 +244,5 @@ def _checked_regularizer(regularizer: Any, players: Sequence[Player]) -> Any:
     _with_optional(regularizer, dict.fromkeys(methods, TURN), "regularizer", "fits", *PLAYERS)
     if hasattr(regularizer, "fits"):
         require_call(regularizer, "fits", ("generator", "output", "image"))
+    require_trained(regularizer, players)
     return regularizer

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
+from ..distributed.processes import Processes
 from ..errors import GankitError, RecipeError
+from ..interfaces import PLAYERS, Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, dotted
-from ..recipe.model import Recipe
 from ..training.callbacks import require_state_dict_pair
 
 Components = Mapping[KeyPath, Any]
+
+WITH_PLAYER = ("loss", "regularizers")  # the components that a player's optimizer can train
 
 
 def build_components(checked: CheckedRecipe, context: Mapping[str, Any]) -> Components:
@@ -40,21 +44,52 @@ def of_section(named: Mapping[str, Any], section: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): part for name, part in named.items() if name.startswith(prefix)}
 
 
-def require_checkpointed_and_trained(components: Components, recipe: Recipe) -> None:
+def require_checkpointed_and_trained(components: Components, checked: CheckedRecipe) -> None:
     """Raises: RecipeError: a component has a state that no checkpoint could hold, or parameters that nothing trains."""
     for path, part in components.items():
         try:
             require_state_dict_pair(part, type(part).__name__)
-            if isinstance(part, nn.Module):
-                _require_no_trainable_parameters(part)
+            require_trained(part, checked.players, may_have_player=path[0] in WITH_PLAYER)
         except GankitError as error:
-            raise RecipeError([recipe.document.problem(path, str(error))]) from None
+            raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
 
 
-def _require_no_trainable_parameters(part: nn.Module) -> None:
-    """Raises: GankitError: no optimizer would update a parameter of this component."""
-    if trainable := [name for name, p in part.named_parameters() if p.requires_grad]:
+def trainable_components(named: Mapping[str, Any], processes: Processes) -> dict[str, Any]:
+    """The components with parameters that require gradients, by name; with BatchNorm as in networks."""
+    trainable = {name: part for name, part in named.items() if _trainable_parameter(part) is not None}
+    return {name: processes.convert_batchnorm(part) for name, part in trainable.items()}  # in place
+
+
+def require_trained(part: Any, players: Sequence[Player], *, may_have_player: bool = True) -> None:
+    """Check that a component without parameters to train has none, or names the player that trains them.
+
+    Args:
+        part: a component other than a network.
+        players: of the game.
+        may_have_player: whether the component is a loss or a regularizer, which a player's optimizer can train.
+
+    Raises:
+        GankitError: no optimizer would update a parameter of this component.
+    """
+    parameter = _trainable_parameter(part)
+    if parameter is None:
+        return
+    kind, player = type(part).__name__, getattr(part, "player", None)
+    if player is None or not may_have_player:
+        own = ", name the player that trains it (player = 'generator')" if may_have_player else ""
         raise GankitError(
-            f"{type(part).__name__}: no optimizer would train its parameter '{trainable[0]}': "
-            "move it into the generator or the discriminator, or freeze it (requires_grad_(False))"
+            f"{kind}: no optimizer would train its parameter '{parameter}': move it into the generator or the "
+            f"discriminator{own}, or freeze it (requires_grad_(False))"
         )
+    if player not in players:
+        lacking = " alone, because this game has no discriminator" if player in PLAYERS else ""
+        known = " or ".join(map(repr, reversed(players)))
+        raise GankitError(f"{kind}.player, which trains its parameters, is {player!r}; it can be {known}{lacking}")
+    if is_lazy(part.get_parameter(parameter)):
+        raise GankitError(f"{kind}: its parameter '{parameter}' has no shape yet: give its layer a size")
+
+
+def _trainable_parameter(part: Any) -> str | None:
+    """The name of the first parameter that requires gradients; None if there is none."""
+    named = part.named_parameters() if isinstance(part, nn.Module) else ()
+    return next((name for name, parameter in named if parameter.requires_grad), None)

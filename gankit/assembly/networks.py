@@ -72,7 +72,7 @@ def set_initial_weights(
         names = {name: network.state_dict() for name, network in state.networks().items()}
         weights.require_matches(names | ({} if recipe.ema is None else {EMA: names["generator"]}))
         weights.load(state.networks())
-    processes.broadcast_parameters([*state.players.values()])
+    processes.broadcast_parameters(state.modules().values())
     if recipe.ema is not None:
         state.ema = GeneratorEMA(state.generator, build, frozen_names(recipe, "generator", state.generator))
         if weights is not None and weights.load({EMA: state.ema.module}):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,12 +17,22 @@ from ..training.scheduled_parameters import OptimizerSchedule, parameter_groups
 
 
 def build_optimizers(
-    checked: CheckedRecipe, networks: Mapping[Player, nn.Module]
+    checked: CheckedRecipe, networks: Mapping[Player, nn.Module], components: Iterable[Any] = ()
 ) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
-    """Each player's optimizer with its schedule. Raises: RecipeError: an optimizer refuses its parameters."""
+    """Each player's optimizer with its schedule.
+
+    Args:
+        checked: the recipe with its components.
+        networks: of the players.
+        components: losses and regularizers, each of which the optimizer of its ``player`` trains.
+
+    Raises:
+        RecipeError: an optimizer refuses its parameters.
+    """
     optimizers, schedules = {}, []
     for player in checked.players:
-        groups = parameter_groups(networks[player])
+        modules = [networks[player], *(part for part in components if part.player == player)]
+        groups = [group for module in modules for group in parameter_groups(module)]
         own_settings = [set(group) - {"params"} for group in groups]
         path = ("optimizers", player)
         try:

@@ -28,6 +28,7 @@ SLOTS: Mapping[KeyPath, str] = {
     ("train", "game"): "games",
 }
 LISTS = ("regularizers", "augmentations", "callbacks")
+MICROBATCH = "train.microbatch"
 OF_DISCRIMINATOR: tuple[KeyPath, ...] = (("discriminator",), ("optimizers", "discriminator"))
 
 
@@ -93,7 +94,8 @@ def absent_paths(checked: CheckedRecipe) -> tuple[KeyPath, ...]:
 def honoured_keys(checked: CheckedRecipe) -> tuple[str, ...]:
     """Those of `GAME_KEYS` that the recipe's game uses; all if the game cannot be built."""
     try:
-        honours = [*checked.build(("train", "game")).honours]
+        game = checked.build(("train", "game"))
+        honours = [key for key in game.honours if not (key == MICROBATCH and game.whole_batch)]
     except Exception:  # a plugin's constructor may raise anything
         honours = [*GAME_KEYS]
     without = () if "discriminator" in checked.players else DISCRIMINATOR_KEYS

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from torch import Tensor
 
-from ..calls import described, require_methods
+from ..calls import described, require_methods, require_no_misspelling
 from ..errors import GankitError
 from ..interfaces import Metric
 from .extractor import BATCH, Extractor, call_component
@@ -33,10 +33,7 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
             extractor has none.
     """
     for name, metric in metrics.items():
-        try:
-            require_methods(metric, {"update": ("values", "real"), "compute": ()}, "metric")
-        except ValueError as error:
-            raise GankitError(f"metric '{name}': {error}") from None
+        check_methods(name, metric)
         if (uses := getattr(metric, "uses", None)) not in USES:
             raise GankitError(f"metric '{name}': 'uses' should be {' or '.join(USES)}; got {uses!r}")
         better: Any = getattr(metric, "better", {})
@@ -51,9 +48,20 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
             )
 
 
+def check_methods(name: str, metric: Metric) -> None:
+    """Raises: GankitError: the metric lacks a method, or has a misspelt one."""
+    required = {"update": ("values", "real"), "compute": ()}
+    try:
+        require_methods(metric, required, "metric")
+        require_no_misspelling(metric, (*required, "require", "caution"))
+    except ValueError as error:
+        raise GankitError(f"metric '{name}': {error}") from None
+
+
 def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> None:
     """Call each metric's ``require``, if it has one. Raises: GankitError: a metric needs more images."""
     for name, metric in metrics.items():
+        check_methods(name, metric)
         if (require := getattr(metric, "require", None)) is not None:
             call_component(f"metric '{name}'", require, real, generated)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -30,7 +29,7 @@ class Game:
         ...             scalars |= self.update("generator", self.next_batch())
         ...         return scalars
 
-    Optional: ``after(turn)``, as for a `Regularizer`; ``state_dict`` and ``load_state_dict``, for checkpoints.
+    Optional: ``after(turn)``; ``state_dict`` and ``load_state_dict``, for checkpoints.
 
     Attributes:
         players: the players, each with a network and an optimizer. A game of ``("generator",)`` alone, such as the
@@ -38,6 +37,8 @@ class Game:
             `update`.
         honours: the keys of `GAME_KEYS` that have an effect in this game. ``gankit check`` refuses a recipe that sets
             another one. `update` and `terms` apply the first five.
+        whole_batch: whether the terms of the game need the whole batch, such as a contrastive loss that compares its
+            images with each other. ``gankit check`` then refuses ``train.microbatch``.
     """
 
     players: ClassVar[Sequence[Player]] = ("generator", "discriminator")
@@ -48,6 +49,8 @@ class Game:
         "train.microbatch",
         "train.clip_gradient",
     )
+
+    whole_batch: ClassVar[bool] = False
 
     _context: StepContext | None = None
     _state: State | None = None
@@ -85,6 +88,11 @@ class Game:
         """
         return inputs.run(generator, **options)
 
+    if TYPE_CHECKING:
+
+        def after(self, turn: Turn, /) -> Mapping[str, Tensor] | None:
+            """Called after each turn, as for a `Regularizer`."""
+
     def next_batch(self) -> Batch:
         """The next batch of real images. Each batch counts towards ``state.images``."""
         if self._batches is None:
@@ -109,7 +117,7 @@ class Game:
         This applies microbatches, precision, augmentations, clipping, averaging over processes and ``after(turn)``.
 
         Args:
-            player: ``generator`` or ``discriminator``. The parameters of D are frozen in a turn of G.
+            player: ``generator`` or ``discriminator``. In a turn of G, what D's optimizer trains is frozen.
             batch: of real images.
             terms: called with the turn in place of `terms`.
             fakes: images of `draw_fakes` for this batch; None generates new ones for the turn.
@@ -121,8 +129,8 @@ class Game:
         joint, lazy = due_regularizers(context.regularizers, player, state.turns[player])
         own = terms or self.terms
         penalties = bool(joint) or terms is not None or type(self).terms is not Game.terms
-        opponent = context.players.get("discriminator") if player == "generator" else None
-        with nullcontext() if opponent is None else frozen(opponent):
+        opponent = state.trained.get("discriminator", {}) if player == "generator" else {}
+        with frozen(nn.ModuleList(opponent.values())):
             scalars = update(context, state, player, batch, own, fakes=fakes, penalties=penalties)
             reusable = fakes if player == "discriminator" else None  # G's first update has freed the graph of its fakes
             for name, regularizer in lazy.items():

@@ -50,7 +50,7 @@ class StepContext:
         discriminator_steps: D's turns per step.
         fresh_fakes: generate new fakes for G's turn instead of using the last ones that D saw.
         microbatch: the largest part of a batch that is computed at once; None for the whole batch.
-        clip_gradient: the maximum norm of a network's gradient; None for no clipping.
+        clip_gradient: the maximum norm of a player's gradient; None for no clipping.
         compiled: compiled networks, with ``train.compile``.
         modes: how each network computes; a missing one computes in the fastest way.
         rules: the registered `gankit.Game`; outside of a run, None.

@@ -141,6 +141,11 @@ class PlayerTurn:
     def mean(self, value: Tensor) -> Tensor:
         return self.game.processes.mean(value)
 
+    def gather(self, rows: Tensor) -> Tensor:
+        gathered = self.game.processes.all_gather(rows.detach())
+        assert gathered is not None  # rows were given
+        return gathered
+
     def each_head(self) -> list[PlayerTurn]:
         """Views of this turn whose logits are those of a single head of D."""
         # D's turn asks for the reals first, as the reference does: BatchNorm's running statistics depend on the order

@@ -54,8 +54,8 @@ def update(
     Raises:
         GankitError: the batch is split into microbatches, and there is not one fake for each image.
     """
-    network, optimizer = game.players[player], state.optimizers[player]
-    parameters = [p for p in network.parameters() if p.requires_grad]
+    optimizer = state.optimizers[player]
+    parameters = [p for module in state.trained[player].values() for p in module.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
     is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
     sums: Scalars = {}

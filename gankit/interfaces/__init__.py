@@ -4,10 +4,12 @@ Shapes: ``n`` images of a batch, ``c`` channels, ``h`` height, ``w`` width, ``d`
 any number of further dimensions. Networks, losses and augmentations see float images in [-1, 1]; datasets, samples and
 feature extractors use uint8 images in [0, 255]. Labels are int64 in [0, classes).
 
-Components need not inherit from these protocols. Every component is built as ``factory(<positional>, **params)``:
+Components need not inherit from these classes. Every component is built as ``factory(<positional>, **params)``:
 gankit passes the positional arguments that its protocol lists, and the recipe sets the keyword-only parameters.
 """
 
+from .callback import CALLBACK_METHODS as CALLBACK_METHODS
+from .callback import Callback as Callback
 from .data import Batch as Batch
 from .data import DataDescription as DataDescription
 from .data import Dataset as Dataset
@@ -21,6 +23,8 @@ from .evaluation import Metric as Metric
 from .game import DISCRIMINATOR_KEYS as DISCRIMINATOR_KEYS
 from .game import GAME_KEYS as GAME_KEYS
 from .game import Inputs as Inputs
+from .losses import Loss as Loss
+from .losses import Regularizer as Regularizer
 from .networks import Augmentation as Augmentation
 from .networks import Codec as Codec
 from .networks import Discriminator as Discriminator
@@ -28,14 +32,10 @@ from .networks import DiscriminatorOutput as DiscriminatorOutput
 from .networks import Generator as Generator
 from .networks import GeneratorOutput as GeneratorOutput
 from .networks import Latent as Latent
-from .run import CALLBACK_METHODS as CALLBACK_METHODS
-from .run import Callback as Callback
 from .run import NotFinite as NotFinite
 from .run import Run as Run
 from .run import State as State
 from .turn import PLAYERS as PLAYERS
-from .turn import Loss as Loss
 from .turn import Player as Player
-from .turn import Regularizer as Regularizer
 from .turn import Scalars as Scalars
 from .turn import Turn as Turn

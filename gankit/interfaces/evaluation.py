@@ -31,30 +31,38 @@ class Features(Protocol):
         """Compute features fp32 [n f] of images uint8 [n c h w]. Raises: ValueError: it does not support the images."""
 
 
-class Metric(Protocol):
+class Metric:
     """A score of generated images. Built anew for each evaluation as ``factory(**params)``.
 
-    Optional:
-
-    - ``better`` maps its scores to ``"lower"`` or ``"higher"``. A score that is missing in it does not rank runs.
-      Without the attribute, lower is better for all scores.
-    - ``require(real, generated)`` is called with the numbers of images before any is processed. Raises: ValueError:
-      they are too few.
-    - ``needs_real = False`` if the metric does not use real images.
-    - ``caution()`` is called after `compute`. It returns a sentence if the scores are less reliable than usual, else
-      None. The sentence is printed and recorded.
+    It has ``uses``, ``update`` and ``compute``; the rest is optional. The methods are declared for type checkers alone.
     """
 
     uses: Literal["features", "logits"]
     """The values passed to `update`."""
 
-    def update(self, values: Tensor, real: bool) -> None:
-        """Add a batch.
+    needs_real: bool
+    """False if the metric does not use real images."""
 
-        Args:
-            values: features [n f] or class logits [n k], fp32 on the CPU. Real images come first.
-            real: whether the images are real.
-        """
+    better: Mapping[str, Literal["lower", "higher"]]
+    """Which values of each score are better. A score that is missing here does not rank runs. Without the attribute,
+    lower is better for all scores."""
 
-    def compute(self) -> Mapping[str, float]:
-        """The scores by name. Raises: ValueError: there are too few images."""
+    if TYPE_CHECKING:
+
+        def update(self, values: Tensor, real: bool, /) -> None:
+            """Add a batch.
+
+            Args:
+                values: features [n f] or class logits [n k], fp32 on the CPU. Real images come first.
+                real: whether the images are real.
+            """
+
+        def compute(self) -> Mapping[str, float]:
+            """The scores by name. Raises: ValueError: there are too few images."""
+
+        def require(self, real: int, generated: int, /) -> None:
+            """Called with the numbers of images before any is processed. Raises: ValueError: they are too few."""
+
+        def caution(self) -> str | None:
+            """Called after `compute`. Returns: a sentence if the scores are less reliable than usual, which is printed
+            and recorded."""

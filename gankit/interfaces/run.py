@@ -43,6 +43,11 @@ class State(Protocol):
         """The network D. Raises: GankitError: the game has no discriminator."""
 
     @property
+    def trained(self) -> Mapping[Player, Mapping[str, torch.nn.Module]]:
+        """What each player's optimizer trains, by name: its network under the player's name, then the trainable losses
+        and regularizers of this player."""
+
+    @property
     def optimizers(self) -> Mapping[Player, torch.optim.Optimizer]:
         """Each player's optimizer. Its hooks (``register_step_pre_hook``) see the gradients of every update."""
 
@@ -215,38 +220,3 @@ class Run(Protocol):
 
     def stop(self, reason: str) -> None:
         """Request the end of the run, after this step. The first reason is recorded."""
-
-
-class Callback(Protocol):
-    """An observer of a run, called on rank 0. Built as ``factory(**params)``.
-
-    It has one or more of the methods below; gankit refuses unknown ``on_*`` methods. An exception in a callback ends
-    the run.
-
-    A callback with ``state_dict`` and ``load_state_dict`` is saved in checkpoints and restored before ``on_run_start``.
-    When a run returns to a checkpoint (`Run.recover`), its state is restored and ``on_run_start`` is called again.
-
-    Optional: ``fits(registries, images)`` is called by ``gankit check`` with all components and the number of real
-    images, None if that is not known yet. Raises: GankitError: the callback cannot work.
-    """
-
-    def on_run_start(self, run: Run) -> None:
-        """Called before the first step of a new or resumed run."""
-
-    def on_step_end(self, run: Run) -> None:
-        """Called after each step. Reading values of ``run.scalars`` in every step slows training on a GPU."""
-
-    def on_epoch_end(self, run: Run) -> None:
-        """Called after ``on_step_end`` of the last step that began in an epoch."""
-
-    def on_checkpoint(self, run: Run) -> None:
-        """Called after a checkpoint has been written; ``run.checkpoint`` is its path."""
-
-    def on_exception(self, run: Run) -> None:
-        """Called when an exception ends the run."""
-
-    def on_run_end(self, run: Run) -> None:
-        """Called after the last step, before the final checkpoint."""
-
-
-CALLBACK_METHODS = ("on_run_start", "on_step_end", "on_epoch_end", "on_checkpoint", "on_exception", "on_run_end")

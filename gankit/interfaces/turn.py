@@ -1,4 +1,4 @@
-"""A turn of a player, and the components that are called with it: losses and regularizers."""
+"""A turn of a player, as losses, regularizers and games see it."""
 
 from __future__ import annotations
 
@@ -153,38 +153,9 @@ class Turn(Protocol):
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over all processes, differentiable."""
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows of a tensor [n ...] of all processes, in the order of a single process, without gradient.
 
-class Loss(Protocol):
-    """The loss of both players. Built as ``factory(**params)``.
-
-    It is evaluated once for each head of D, and the results are summed. Optional: ``after(turn)``, as for a
-    `Regularizer`.
-    """
-
-    def discriminator(self, turn: Turn) -> Tensor:
-        """D's loss, a scalar to minimize."""
-
-    def generator(self, turn: Turn) -> Tensor:
-        """G's loss, a scalar to minimize."""
-
-
-class Regularizer(Protocol):
-    """A term added to a player's loss. Built as ``factory(**params)``.
-
-    It has ``discriminator(turn)``, ``generator(turn)`` or both, which return a scalar.
-
-    Optional methods:
-
-    - ``after(turn)`` is called after each turn of either player, once the optimizer step on its loss is done and before
-      lazy regularizers run. It may return a mapping of names to 0-d tensors, which are added to the step's scalars.
-    - ``fits(generator, output, image)`` is called before a run, with untrained networks that may be on the meta device.
-      ``output`` is D's output for two images and ``image`` the run's `ImageSpec`. Raises: ValueError or GankitError: D
-      or G lacks something that the regularizer needs.
-    """
-
-    interval: int
-    """The regularizer runs in every ``interval``-th turn of a player; 1 if it lacks this attribute.
-
-    With 1 it is part of the player's loss. Above 1 it takes a separate optimizer step, with its gradient multiplied by
-    the interval (lazy regularization, arXiv 1912.04958).
-    """
+        Games that keep state, such as a queue, need the same rows on every process, and each process must call this
+        method. In ``after``, they are those of the whole batch. A loss or another term sees those of one microbatch.
+        """

@@ -15,7 +15,7 @@ from ..distributed.processes import Processes
 from ..game.game import Game
 from ..game.outputs import images_of
 from ..game.step_context import StepContext
-from ..interfaces import Batch, DataSpec, ImageSpec, Player
+from ..interfaces import Batch, DataSpec, ImageSpec, Loss, Player
 from ..interfaces.data_spec import IMAGE, data_spec
 from ..sampling.sample_inputs import DeviceInputs, SampleInputs
 from ..training.train_state import TrainState
@@ -25,7 +25,7 @@ from .turn import require_argument
 COUNT, STEPS = 6, 2
 
 
-class _NonSaturating:
+class _NonSaturating(Loss):
     """The loss of arXiv 1406.2661 with G's logits reversed."""
 
     def discriminator(self, turn: Any) -> Tensor:
@@ -55,8 +55,8 @@ def check_game(
         generator: the class of G.
         discriminator: the class of D; None for a game of one player.
         latent_dim: dimensions of the latents.
-        microbatches: whether microbatches should lead to the same weights as the whole batch; False for a game whose
-            terms compare images with each other, or networks that draw random numbers.
+        microbatches: whether microbatches should lead to the same weights as the whole batch; False for
+            networks that draw random numbers. A game with ``whole_batch`` is never played in microbatches.
         params: of the game.
     """
     require_argument(isinstance(factory, type) and issubclass(factory, Game), f"{factory!r} is not a class of games")
@@ -91,7 +91,7 @@ def check_game(
         for player, network in state.players.items():
             trained = not _equal(network, before.players[player], 0.0)
             assert trained, f"step() does not train the {player}"
-        if microbatches and "train.microbatch" in game.honours:
+        if microbatches and "train.microbatch" in game.honours and not game.whole_batch:
             _, _, parts = play(COUNT // 2)
             for player, network in state.players.items():
                 same = _equal(network, parts.players[player], 1e-6)

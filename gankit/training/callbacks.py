@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ..calls import require_call
+from ..calls import require_call, require_no_misspelling
 from ..errors import GankitError
 from ..interfaces import CALLBACK_METHODS, Run
 
+STATE_METHODS = ("state_dict", "load_state_dict")
 CALLBACKS, CHECKPOINTS = "callbacks", "writing checkpoints"
 
 
@@ -27,14 +28,18 @@ class Callbacks:
             self.add(name, callback)
 
     def add(self, name: str, callback: Any) -> None:
-        """Append a callback. Raises: GankitError: it has no ``on_*`` method, or one that is unknown
-        or does not take a run."""
+        """Append a callback.
+
+        Raises:
+            GankitError: it has no ``on_*`` method, one that does not take a run, or one that is unknown or misspelt.
+        """
         methods = [method for method in dir(callback) if method.startswith("on_")]
         unknown = sorted(set(methods) - set(CALLBACK_METHODS))
-        if unknown or not methods:
-            fault = f"unknown method '{unknown[0]}'" if unknown else "no on_* method"
-            raise GankitError(f"callback '{name}': {fault}; a callback has any of {', '.join(CALLBACK_METHODS)}")
         try:
+            require_no_misspelling(callback, (*CALLBACK_METHODS, "fits", *STATE_METHODS))
+            if unknown or not methods:
+                fault = f"unknown method '{unknown[0]}'" if unknown else "no on_* method"
+                raise ValueError(f"{fault}; a callback has any of {', '.join(CALLBACK_METHODS)}")
             for method in methods:
                 require_call(callback, method, ("run",))
         except ValueError as error:
@@ -92,7 +97,6 @@ def _call(name: str, callback: Any, method: str, run: Run) -> None:
 
 def require_state_dict_pair(component: Any, name: str) -> None:
     """Raises: GankitError: it has only one of ``state_dict`` and ``load_state_dict``."""
-    pair = ("state_dict", "load_state_dict")
-    present = [method for method in pair if hasattr(component, method)]
+    present = [method for method in STATE_METHODS if hasattr(component, method)]
     if len(present) == 1:
-        raise GankitError(f"{name}: has only {present[0]}; a state in checkpoints needs {' and '.join(pair)}")
+        raise GankitError(f"{name}: has only {present[0]}; a state in checkpoints needs {' and '.join(STATE_METHODS)}")

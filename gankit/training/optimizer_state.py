@@ -13,9 +13,18 @@ Names = Sequence[Sequence[str]]
 """The names of the parameters in each group of an optimizer."""
 
 
-def parameter_names(optimizer: torch.optim.Optimizer, network: nn.Module) -> list[list[str]]:
-    """The names of the optimizer's parameters. Those that are not in the network are numbered."""
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
+def parameter_names(optimizer: torch.optim.Optimizer, modules: Mapping[str, nn.Module]) -> list[list[str]]:
+    """The names of the optimizer's parameters. Those that are in none of the modules are numbered.
+
+    Args:
+        optimizer: of a player.
+        modules: the player's network first. The names of parameters of the others begin with those of their modules.
+    """
+    (_, network), *others = modules.items()
+    named = [*network.named_parameters()]
+    for prefix, module in others:
+        named += module.named_parameters(prefix)
+    names = {id(parameter): name for name, parameter in named}
     numbers = count()
     return [
         [names.get(id(parameter)) or f"#{next(numbers)}" for parameter in group["params"]]

@@ -195,7 +195,7 @@ class RunRecorder:
     def _save(self) -> Path | None:
         """The path of a new checkpoint, or None if a weight is NaN or infinite."""
         networks = self._state.networks()
-        if (weight := not_finite_in(networks)) is not None:
+        if (weight := not_finite_in(networks | self._state.modules())) is not None:
             self.log(NotSaved(f"{weight} is NaN or infinite: the last checkpoint stays the newest"))
             return None
         assert self._records is not None  # on rank 0, while the run lasts

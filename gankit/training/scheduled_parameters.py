@@ -29,7 +29,7 @@ class OptimizerSchedule:
     Args:
         optimizer: a group's ``lr_scale`` multiplies the recipe's ``lr``.
         params: from the recipe.
-        own: for each group, the keys that the network set itself, which stay as they are.
+        own: for each group, the keys that the module set itself, which stay as they are.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, params: Params, own: Iterable[Collection[str]]) -> None:
@@ -53,12 +53,12 @@ class OptimizerSchedule:
                     group[name] = values[name] * group.get("lr_scale", 1.0) if name == "lr" else values[name]
 
 
-def parameter_groups(network: nn.Module) -> list[dict[str, Any]]:
-    """The parameter groups for an optimizer: the network's ``parameter_groups()``, or one group of all parameters.
+def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
+    """The parameter groups for an optimizer: the module's ``parameter_groups()``, or one group of all parameters.
 
     Parameters that do not require gradients are left out.
     """
-    own: Callable[[], Iterable[dict[str, Any]]] | None = getattr(network, "parameter_groups", None)
-    groups = [{"params": network.parameters()}] if own is None else own()
+    own: Callable[[], Iterable[dict[str, Any]]] | None = getattr(module, "parameter_groups", None)
+    groups = [{"params": module.parameters()}] if own is None else own()
     chosen = [group | {"params": [p for p in group["params"] if p.requires_grad]} for group in groups]
     return [group for group in chosen if group["params"]]

@@ -76,7 +76,7 @@ class StepRunner:
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise
-        setup.processes.average_buffers([*state.players.values()])
+        setup.processes.average_buffers(state.modules().values())
         state.step += 1
         state.images += images
         state.position = position

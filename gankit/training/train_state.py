@@ -28,6 +28,8 @@ class TrainState:
     Attributes:
         players: the network of each player, G first.
         ema: the EMA of G, whose ``module`` is a generator; None without an EMA.
+        components: the losses and regularizers that an optimizer trains, by name. Their ``player`` says which one.
+        trained: what each player's optimizer trains, by name: its network first, under the player's name.
         step: completed steps.
         images: real images that the run has used.
         turns: turns that each player has taken; lazy regularizers count these.
@@ -38,6 +40,8 @@ class TrainState:
     players: Mapping[Player, nn.Module]
     optimizers: dict[Player, torch.optim.Optimizer]
     ema: GeneratorEMA | None = None
+    components: Mapping[str, Any] = field(default_factory=dict)
+    trained: Mapping[Player, Mapping[str, nn.Module]] = field(init=False)
     step: int = 0
     images: int = 0
     turns: dict[Player, int] = field(init=False)
@@ -46,6 +50,10 @@ class TrainState:
 
     def __post_init__(self) -> None:
         self.turns = dict.fromkeys(self.optimizers, 0)
+        self.trained = {
+            player: {player: network, **{name: part for name, part in self.components.items() if part.player == player}}
+            for player, network in self.players.items()
+        }
         # most optimizers have no state before their first step
         self._fresh = {player: copy.deepcopy(optimizer.state_dict()) for player, optimizer in self.optimizers.items()}
 
@@ -69,9 +77,13 @@ class TrainState:
         networks: dict[str, nn.Module] = dict(self.players.items())
         return networks if self.ema is None else networks | {"generator_ema": self.ema.module}
 
+    def modules(self) -> dict[str, nn.Module]:
+        """Everything that the optimizers train, by name."""
+        return {name: module for modules in self.trained.values() for name, module in modules.items()}
+
     def _parameter_names(self) -> dict[Player, list[list[str]]]:
         """The names of the parameters that each player's optimizer trains, by group."""
-        return {player: parameter_names(self.optimizers[player], network) for player, network in self.players.items()}
+        return {player: parameter_names(self.optimizers[player], modules) for player, modules in self.trained.items()}
 
     def skips(self, position: int, length: int) -> bool:
         """Whether the batch at this position overlaps a skipped batch."""

@@ -15,7 +15,8 @@ from gankit.anomaly.detect import NonFiniteDetector, not_finite_in
 def state():
     discriminator = nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1))
     players = {"generator": nn.Linear(2, 3), "discriminator": discriminator}
-    return SimpleNamespace(players=players, **players)
+    trained = {player: {player: network} for player, network in players.items()}
+    return SimpleNamespace(trained=trained, **players)
 
 
 @pytest.fixture

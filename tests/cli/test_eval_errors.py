@@ -41,6 +41,7 @@ class TestErrors:
             (["power"], r"command line: power: an override is KEY=VALUE.*"),
             (["--metrics", "sureness"], r"metric 'sureness' is computed from class logits.*\(.*classes.*\)"),
             (["--metrics", "hungry"], r"metric 'hungry': 'uses' should be .*"),
+            (["--metrics", "misspelt"], r"metric 'misspelt': Misspelt has a method 'cautoin'; did you mean 'caution'\?"),
             (["--metrics", "picky"], r"metrics: 'picky': power and nothing else is too little; give more"),
             (["--features", "needs_extra"], r"features 'needs_extra' needs .*; run: pip install 'gankit\[nowhere\]'"),
             (["--features", "broken"], r"features 'broken': features of 40 images should be \[40 f\]; got .*"),

@@ -20,7 +20,7 @@ OWN_GAMES = Path(__file__).parent.parent / "own_games" / "plugins"
 
 
 def play(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
-    """Weights, buffers, gradients left behind, and figures after ``steps`` steps."""
+    """Weights and buffers of networks and trained components, and figures after ``steps`` steps."""
     runtime = gankit.Runtime(plugins=[WORLD, PAIRS, *sorted(OWN_GAMES.glob("*.py"))])
     parsed = gankit.Recipe.parse(recipe)
     trainer = runtime.assemble(parsed)
@@ -28,10 +28,11 @@ def play(recipe: dict[str, Any], steps: int) -> dict[str, Any]:
     for _ in range(steps):
         scalars = trainer.step()
         figures.append({name: value.double() for name, value in scalars.items()})
-    networks = {name: network.state_dict() for name, network in trainer.state.networks().items()}
+    modules = trainer.state.networks() | {name: part for own in trainer.state.trained.values() for name, part in own.items()}
+    states = {name: module.state_dict() for name, module in modules.items()}
     counters = {"step": trainer.state.step, "images": trainer.images, "position": trainer.state.position}
     everyone = trainer.processes.all_gather_object(
-        {f"{side}.{name}": value for side, state in networks.items() for name, value in state.items()}
+        {f"{side}.{name}": value for side, state in states.items() for name, value in state.items()}
     )
     return {"by_rank": everyone, "figures": figures, "counters": counters}
 

@@ -166,6 +166,46 @@ class LogitsMean:
         return -turn.fake_logits.mean()
 
 
+class Normalised(nn.Module):
+    """A regularizer with a trained layer, which begins otherwise in each process, and with BatchNorm."""
+
+    player = "generator"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.projection, self.norm = nn.Linear(4, 3), nn.BatchNorm1d(3)
+        nn.init.constant_(self.projection.weight, 1.0 + rank())
+
+    def generator(self, turn: gankit.Turn) -> Tensor:
+        return self.norm(self.projection(turn.fake.flatten(1)[:, :4])).square().mean() + self.projection.bias.sum()
+
+
+class Queue(gankit.Game):
+    """G's fakes keep away from the last means of D's fakes, which every process keeps in the same order."""
+
+    def __init__(self, *, size: PositiveInt = 12) -> None:
+        self.size, self.rows = size, torch.zeros(0, 8, dtype=torch.float64)
+
+    def step(self) -> gankit.Scalars:
+        batch = self.next_batch()
+        return self.update("discriminator", batch) | self.update("generator", batch, self.distance)
+
+    def distance(self, turn: gankit.Turn) -> dict[str, Tensor]:
+        order = torch.arange(1.0, 1 + len(self.rows), dtype=torch.float64)  # so that the order of the rows counts
+        distances = (turn.fake.mean((1, 2))[:, None] - self.rows).square().mean(2)  # [n q]
+        return {**self.terms(turn), "distance": -(distances @ order).mean()}
+
+    def after(self, turn: gankit.Turn) -> None:
+        if turn.player == "discriminator":
+            self.rows = torch.cat([self.rows, turn.gather(turn.fake.mean((1, 2)))])[-self.size :]
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.rows = state["rows"]
+
+
 class Doomed(torch.optim.SGD):
     """Plain gradient descent, until ``$DIE`` says that this process ends: ``rank:step:kill|error|TERM``; once.
 
@@ -248,6 +288,8 @@ def register(registries: gankit.Registries) -> None:
     registries.losses.add("logits_mean", LogitsMean)
     registries.regularizers.add("own_direction", OwnDirection)
     registries.regularizers.add("own_direction_alone", Alone)
+    registries.regularizers.add("normalised", Normalised)
+    registries.games.add("queue", Queue)
     registries.optimizers.add("doomed", Doomed)
     registries.optimizers.add("slow", Slow)
     registries.callbacks.add("tells", Tells)

@@ -59,6 +59,7 @@ GAMES: dict[str, dict[str, Any]] = {
         "regularizers": ["l1", {"name": "r1", "interval": 2}],
         "train": BASE["train"] | {"microbatch": 3},
     },
+    "a queue of fakes": {"train": BASE["train"] | {"game": "queue", "microbatch": 3}},
     "adaptive": {
         # p moves and is compared, but stays so small that nothing is cut out, which each process draws for itself
         "augmentations": [{"name": "ada", "policy": ["cutout"], "target": -0.9, "speed": 1e9, "interval": 2}],

@@ -32,6 +32,7 @@ GAMES: dict[str, tuple[dict[str, Any], int]] = {
         {"regularizers": [{"name": "r1"}], "train": BASE["train"] | {"microbatch": 3, "clip_gradient": 1.0}},
         3,
     ),
+    "a trained component": ({"regularizers": [{"name": "normalised"}]}, 2),
     "augmented": ({"augmentations": [{"name": "diffaugment"}]}, 2),
 }
 
@@ -58,6 +59,14 @@ def test_statistics_are_averaged_and_not_one_process_s(together, play):
     assert not torch.equal(several[name], alone[name])
     first_step = play(BASE | recipe, 1)["by_rank"][0]
     assert (several[name] - alone[name]).abs().max() < 0.2 * first_step[name].abs().max()
+
+
+def test_trained_components_begin_as_on_the_first_process(together, play):
+    both, alone = together["a trained component"]["by_rank"][1], play(BASE | GAMES["a trained component"][0], 0)["by_rank"][0]
+    name = "regularizers.normalised.projection.weight"
+    assert (both[name] - alone[name]).abs().max() < 0.5
+    assert not torch.equal(both[name], alone[name])
+    assert both["regularizers.normalised.norm.running_mean"].abs().max() > 0
 
 
 def test_a_gradient_that_one_process_lacks_is_zero_there(together, play):

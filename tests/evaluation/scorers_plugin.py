@@ -128,6 +128,13 @@ class Hungry(Gap):
     uses = "pixels"  # type: ignore[assignment]
 
 
+class Misspelt(Gap):
+    """Has an optional method under another name."""
+
+    def cautoin(self) -> str:
+        return "few images"
+
+
 def picky(*, power: PositiveInt = 1) -> Gap:
     """Refuses its parameters."""
     raise ValueError("power and nothing else is too little; give more")
@@ -141,5 +148,6 @@ def register(registries: gankit.Registries) -> None:
         registries.features.add(name, features)
     for name, metric in {
         "gap": Gap, "sureness": Sureness, "same": SameScore, "hungry": Hungry, "fakes": Fakes, "unsaid": Unsaid, "picky": picky,
+        "misspelt": Misspelt,
     }.items():  # fmt: skip
         registries.metrics.add(name, metric)

@@ -47,6 +47,10 @@ class TooMany(Shared):
     extra = 1
 
 
+class WholeBatch(Shared):
+    whole_batch = True
+
+
 class Misspelt(Shared):
     honours = ("regularizer",)
 
@@ -59,6 +63,7 @@ GAMES = {
     "own_turns": OwnTurns,
     "shared": Shared,
     "too_many": TooMany,
+    "whole_batch": WholeBatch,
     "misspelt": Misspelt,
     "one_string": OneString,
 }
@@ -124,6 +129,14 @@ def test_every_other_key_is_refused_where_it_is_set(weights, tmp_path, game, ref
 def test_a_wrong_declaration_is_refused(weights, game, given):
     with pytest.raises(gankit.RecipeError, match=rf"honours has {given}; it should be a tuple with any of loss, regularizers"):
         weights(game)
+
+
+def test_a_game_of_whole_batches_refuses_microbatches_alone(weights):
+    message = "train.microbatch: cannot be used, because the game 'whole_batch' needs the whole batch at once; remove it"
+    with pytest.raises(gankit.RecipeError, match=message) as caught:
+        weights("whole_batch", train={"microbatch": 3})
+    assert len(caught.value.problems) == 1
+    assert torch.equal(weights("whole_batch", train={"clip_gradient": 1e-3}), weights("shared", train={"clip_gradient": 1e-3}))
 
 
 def test_microbatches_of_fakes_need_one_for_each_image(weights):

@@ -35,6 +35,14 @@ def test_uniform_draws_new_numbers_in_every_call():
     assert not torch.equal(first, second)
 
 
+def test_one_process_gathers_its_own_rows_without_gradient():
+    turn = make_turn("generator", lambda z: z[:, :3, None, None], lambda images: images.mean(), torch.zeros(5, 3, 1, 1))
+    rows = torch.randn(5, 2, requires_grad=True)
+    gathered = turn.gather(rows)
+    assert torch.equal(gathered, rows)
+    assert not gathered.requires_grad
+
+
 def test_more_images_than_a_batch_can_be_generated(assemble):
     class Many:
         interval = 1

@@ -83,5 +83,5 @@ def test_an_unknown_callback_method_is_refused(runtime, recipe):
         def on_step_ends(self, run): ...
 
     trainer = runtime.assemble(recipe())
-    with pytest.raises(gankit.GankitError, match="unknown method 'on_step_ends'; a callback has any of on_run_start"):
+    with pytest.raises(gankit.GankitError, match="callback 'misspelt': .* has a method 'on_step_ends'; did you mean 'on_step_end'"):
         trainer.callbacks.add("misspelt", Misspelt())

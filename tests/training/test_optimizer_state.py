@@ -41,10 +41,10 @@ def test_each_parameter_keeps_its_own_state_and_new_ones_have_that_of_a_new_run(
     old = optimizer_of(kind, network, before, lr=0.5)
     for _ in range(3):
         step(old, network)
-    old_names, saved = parameter_names(old, network), copy.deepcopy(old.state_dict())
+    old_names, saved = parameter_names(old, {"generator": network}), copy.deepcopy(old.state_dict())
     new = optimizer_of(kind, network, now, lr=0.7)
     fresh = copy.deepcopy(new.state_dict())
-    new.load_state_dict(fitted_state(saved, old_names, fresh, parameter_names(new, network)))
+    new.load_state_dict(fitted_state(saved, old_names, fresh, parameter_names(new, {"generator": network})))
     untouched = optimizer_of(kind, network, now, lr=0.7)
     for name in now:
         expected = (old if name in before else untouched).state.get(network[name], {})
@@ -62,7 +62,7 @@ def test_each_parameter_keeps_its_own_state_and_new_ones_have_that_of_a_new_run(
 def test_the_same_parameters_get_the_saved_state_itself():
     network = nn.ParameterDict({name: torch.zeros(2) for name in NAMES})
     optimizer = optimizer_of("adam", network, NAMES, lr=0.5)
-    saved, names = optimizer.state_dict(), parameter_names(optimizer, network)
+    saved, names = optimizer.state_dict(), parameter_names(optimizer, {"generator": network})
     assert fitted_state(saved, names, {}, names) is saved
     assert fitted_state(saved, None, {}, names) is saved
 
@@ -71,10 +71,10 @@ def test_names_that_were_not_recorded():
     network = nn.ParameterDict({name: torch.zeros(2) for name in NAMES})
     old, new = (optimizer_of("adam", network, names, lr=0.5) for names in (NAMES, NAMES[:3]))
     with pytest.raises(ValueError, match="saved by an earlier version, which did not record which parameters"):
-        fitted_state(old.state_dict(), None, new.state_dict(), parameter_names(new, network))
+        fitted_state(old.state_dict(), None, new.state_dict(), parameter_names(new, {"generator": network}))
 
 
 def test_parameters_that_are_not_the_network_s():
     network, other = nn.ParameterDict({"a": torch.zeros(2)}), nn.Parameter(torch.zeros(3))
     optimizer = torch.optim.SGD([{"params": [other, network["a"]]}, {"params": [nn.Parameter(torch.zeros(1))]}])
-    assert parameter_names(optimizer, network) == [["#0", "a"], ["#1"]]
+    assert parameter_names(optimizer, {"generator": network}) == [["#0", "a"], ["#1"]]

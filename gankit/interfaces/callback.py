@@ -1,0 +1,63 @@
+"""The interface of callbacks.
+
+Its methods are declared for type checkers alone: at run time, a subclass has the methods that it defines.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .run import Run
+
+if TYPE_CHECKING:
+    from ..registry import Registries
+
+
+class Callback:
+    """An observer of a run, called on rank 0. Built as ``factory(**params)``.
+
+    It has one or more ``on_*`` methods, and optionally the others. An exception in a callback ends the run.
+
+    A callback with ``state_dict`` and ``load_state_dict`` is saved in checkpoints and restored before ``on_run_start``.
+    When a run returns to a checkpoint (`Run.recover`), its state is restored and ``on_run_start`` is called again.
+    """
+
+    if TYPE_CHECKING:
+
+        def on_run_start(self, run: Run, /) -> None:
+            """Called before the first step of a new or resumed run."""
+
+        def on_step_end(self, run: Run, /) -> None:
+            """Called after each step. Reading values of ``run.scalars`` in every step slows training on a GPU."""
+
+        def on_epoch_end(self, run: Run, /) -> None:
+            """Called after ``on_step_end`` of the last step that began in an epoch."""
+
+        def on_checkpoint(self, run: Run, /) -> None:
+            """Called after a checkpoint has been written; ``run.checkpoint`` is its path."""
+
+        def on_exception(self, run: Run, /) -> None:
+            """Called when an exception ends the run."""
+
+        def on_run_end(self, run: Run, /) -> None:
+            """Called after the last step, before the final checkpoint."""
+
+        def state_dict(self) -> dict[str, Any]:
+            """The state for checkpoints."""
+
+        def load_state_dict(self, state: dict[str, Any], /) -> None:
+            """Restore the result of `state_dict`."""
+
+        def fits(self, registries: Registries, images: int | None, /) -> None:
+            """Called by ``gankit check``.
+
+            Args:
+                registries: all components.
+                images: the number of real images; None if it is not known yet.
+
+            Raises:
+                GankitError: the callback cannot work.
+            """
+
+
+CALLBACK_METHODS = ("on_run_start", "on_step_end", "on_epoch_end", "on_checkpoint", "on_exception", "on_run_end")
