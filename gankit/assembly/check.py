@@ -190,9 +190,7 @@ def _checked_game(checked: CheckedRecipe, problems: list[Problem]) -> Game:
             message = _no_effect(checked, "has no discriminator" if lacks else "does not use it")
             if key == MICROBATCH and game.whole_batch:
                 name = recipe.train.game.name
-                message = (
-                    f"cannot be used, because the game '{name}' needs the whole batch; remove it or use another game"
-                )
+                message = f"cannot be used, because the game '{name}' needs the whole batch at once; remove it"
             elif not lacks:
                 message += f". If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
             problems.append(recipe.document.problem(path, message))
