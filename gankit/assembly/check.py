@@ -22,7 +22,8 @@ from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import in_order
-from ..registry import Registries, Selected
+from ..registered_component import Selected
+from ..registry import Registries
 from ..training.callbacks import Callbacks
 from .dry_run import (
     NotTriedError,
@@ -72,7 +73,10 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
     count = _count_of_dataset(checked)
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
-    data = attempt(("dataset",), lambda: _data_of_run(checked, problems))
+    # datasets inside the dataset first, so that each problem is reported at its own place
+    inner = [*checked["dataset"].with_nested(("dataset",))][:-1]
+    built = all(attempt(path, partial(_built_dataset, selected)) is not None for path, selected in inner)
+    data = attempt(("dataset",), lambda: _data_of_run(checked, problems)) if built else None
     if data is not None:
         image, context = data.image, network_context(data, dim)
         attempt(("latent",), lambda: _try_latent(checked.build("latent", dim=dim), dim, data))
@@ -93,8 +97,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
 
 def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
     """The data as the networks see it, as far as the dataset knows it before it is prepared."""
-    recipe, dataset = checked.recipe, checked.build("dataset")
-    require_attributes(dataset, ("__len__", "__getitem__"), "dataset")
+    recipe, dataset = checked.recipe, _built_dataset(checked["dataset"])
     given = getattr(dataset, "spec", None)
     if given is not None and not isinstance(given, (ImageSpec, DataSpec)):
         raise ValueError(f"its `spec` is {described(given)}; gankit takes an ImageSpec or a DataSpec")
@@ -107,6 +110,13 @@ def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
         message = f"is true, but dataset '{recipe.dataset.name}' has no labels; use labelled data or conditional: false"
         problems.append(recipe.document.problem(("conditional",), message))
     return spec_of_run(dataset, recipe.image.size, recipe.conditional, len(classes or ()) or PLACEHOLDER_CLASSES)
+
+
+def _built_dataset(selected: Selected) -> Any:
+    """The dataset. Raises: ValueError: it is not one; or what its constructor raises."""
+    dataset = selected.build()
+    require_attributes(dataset, ("__len__", "__getitem__"), "dataset")
+    return dataset
 
 
 def _count_of_dataset(checked: CheckedRecipe) -> int | None:

@@ -10,7 +10,8 @@ from ..errors import CheckpointError
 from ..injection import network_context
 from ..messages import one_line, truncate
 from ..recipe.located_document import Document
-from ..registry import Registries, Registry, Selected
+from ..registered_component import Selected
+from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
 from ..runs.sampling_items import load_items
@@ -43,8 +44,8 @@ def build_trained_generator(
         latent_dim = int(manifest["latent"]["dim"])
         classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
         frequencies = _frequencies(manifest["frequencies"], image.classes) if image.classes else None
-        latent = _select(registries.latents, manifest["latent"]).build(dim=latent_dim)
-        selected = _select(registries.generators, manifest["generator"])
+        latent = _select(registries, "latents", manifest["latent"]).build(dim=latent_dim)
+        selected = _select(registries, "generators", manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         network = build_again(lambda: build_within(lambda: selected.build(**network_context(data, latent_dim)), stored))
@@ -70,9 +71,9 @@ def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:
     return frequencies
 
 
-def _select(registry: Registry, description: Mapping[str, Any]) -> Selected:
-    name = str(description["name"])
-    selected, problems = select(registry, name, description.get("params", {}), Document({}), ())
+def _select(registries: Registries, kind: str, description: Mapping[str, Any]) -> Selected:
+    name, registry = str(description["name"]), getattr(registries, kind)
+    selected, problems = select(registries, kind, name, description.get("params", {}), Document({}), ())
     if selected is None:
         faults = "; ".join(problem.message if name not in registry else str(problem) for problem in problems)
         prefix = f"{registry.singular} '{name}': " if name in registry else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..registry import Selected
+from ..registered_component import Selected
 from .located_document import KeyPath
 from .model import Recipe
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from ..data.resize import to_uint8
 from ..messages import one_line, quote
 from ..recipe.validation import validate
-from ..registry import Params, signature_schema
+from ..registered_component import Params
+from ..registry import signature_schema
 from .interpolation import interpolate_latents
 from .samples import GeneratorInputs, Inputs, generate_images
 
