@@ -73,9 +73,8 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build()))
     count = _count_of_dataset(checked)
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
-    # datasets inside the dataset first, so that each problem is reported at its own place
-    inner = [*checked["dataset"].with_nested(("dataset",))][:-1]
-    built = all(attempt(path, partial(_built_dataset, selected)) is not None for path, selected in inner)
+    datasets = checked["dataset"].with_nested(("dataset",))  # the innermost first: problems get their own places
+    built = all(attempt(path, partial(_built_dataset, selected)) is not None for path, selected in datasets)
     data = attempt(("dataset",), lambda: _data_of_run(checked, problems)) if built else None
     if data is not None:
         image, context = data.image, network_context(data, dim)
@@ -97,7 +96,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
 
 def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
     """The data as the networks see it, as far as the dataset knows it before it is prepared."""
-    recipe, dataset = checked.recipe, _built_dataset(checked["dataset"])
+    recipe, dataset = checked.recipe, checked.build("dataset")
     given = getattr(dataset, "spec", None)
     if given is not None and not isinstance(given, (ImageSpec, DataSpec)):
         raise ValueError(f"its `spec` is {described(given)}; gankit takes an ImageSpec or a DataSpec")
