@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cli.progress import make_progress as make_progress
     from .data.datasets import classes_of as classes_of
+    from .data.datasets import describe_dataset as describe_dataset
     from .data.datasets import labels_of as labels_of
+    from .data.datasets import prepare_dataset as prepare_dataset
     from .data.datasets import spec_of as spec_of
     from .data.decoding import DecodeError as DecodeError
     from .data.decoding import decode_image as decode_image
     from .data.decoding import open_image as open_image
+    from .data.fingerprint import data_fingerprint as data_fingerprint
     from .data.image_files import ImageFiles as ImageFiles
     from .data.image_files import open_image_files as open_image_files
     from .data.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
     from .data.image_scan import ImageScan as ImageScan
     from .data.image_scan import scan_images as scan_images
+    from .data.items import read_item as read_item
     from .data.safe_zip import open_zip as open_zip
     from .device.precision import full_precision as full_precision
     from .device.seeding import preserved_random_state as preserved_random_state
@@ -95,11 +99,13 @@ __version__ = "0.1.0"
 
 _NAMES_BY_MODULE = {
     "cli.progress": "make_progress",
-    "data.datasets": "classes_of labels_of spec_of",
+    "data.datasets": "classes_of describe_dataset labels_of prepare_dataset spec_of",
     "data.decoding": "DecodeError decode_image open_image",
+    "data.fingerprint": "data_fingerprint",
     "data.image_files": "ImageFiles open_image_files",
     "data.image_formats": "IMAGE_SUFFIXES",
     "data.image_scan": "ImageScan scan_images",
+    "data.items": "read_item",
     "data.safe_zip": "open_zip",
     "device.precision": "full_precision",
     "device.seeding": "preserved_random_state",

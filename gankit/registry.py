@@ -10,87 +10,19 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model, field_validator
+from pydantic import ValidationError, create_model
 
 from .errors import RegistrationError
-from .files import expand_user_paths
-from .injection import argument_names, select_arguments
+from .injection import argument_names
 from .messages import did_you_mean, quote
-from .schedule import at_images, has_schedule
+from .nested_components import for_recipe
+from .registered_component import Entry, Params
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 RESERVED = ("name", "at", "scheduled")  # the recipe's key for the component, and the attributes of `Params`
-
-
-class Params(BaseModel):
-    """The base class of all schemas: a component's parameters from the recipe."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
-
-    @field_validator("*")
-    @classmethod
-    def _expand_paths(cls, value: Any) -> Any:
-        return expand_user_paths(value)
-
-    def at(self, images: int) -> dict[str, Any]:
-        """Keyword arguments for the factory, with schedules at their value after ``images`` real images."""
-        return {name: at_images(getattr(self, name), images) for name in type(self).model_fields}
-
-    @cached_property
-    def scheduled(self) -> tuple[str, ...]:
-        """Names of the parameters that are or contain a schedule."""
-        return tuple(name for name in type(self).model_fields if has_schedule(getattr(self, name)))
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A registered component.
-
-    Attributes:
-        kind: the plural of its kind, such as ``generators``.
-        name: in recipes.
-        plugin: the name of the plugin that registered it.
-        factory: the class or function that builds it.
-        arguments: the names of the values that its positional parameters receive.
-        schema: of the factory's keyword-only parameters.
-    """
-
-    kind: str
-    name: str
-    plugin: str
-    factory: Callable[..., Any]
-    arguments: tuple[str, ...]
-    schema: type[Params]
-
-    @property
-    def summary(self) -> str:
-        """The first line of the factory's docstring."""
-        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
-
-    def build(self, params: Params, **context: Any) -> Any:
-        """Build the component from values of gankit and parameters of the recipe, with schedules at their start."""
-        return self.factory(*select_arguments(self.arguments, context), **params.at(0))
-
-
-@dataclass(frozen=True)
-class Selected:
-    """A registered component that a recipe or checkpoint uses, with validated parameters."""
-
-    entry: Entry
-    params: Params
-
-    def build(self, **context: Any) -> Any:
-        """Build the component with those of the values ``context`` that it asks for."""
-        return self.entry.build(self.params, **context)
-
-    def plain_params(self) -> dict[str, Any]:
-        """The parameters as JSON data."""
-        return self.params.model_dump(mode="json")
 
 
 class Registry:
@@ -187,7 +119,7 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
         name = parameter.name
         if name in RESERVED or name.startswith("_") or (name.startswith("model_") and hasattr(Params, name)):
             raise RegistrationError(f"{where}: the parameter name '{name}' is reserved")
-        types[name] = (hints[name], ... if parameter.default is parameter.empty else parameter.default)
+        types[name] = (for_recipe(hints[name]), ... if parameter.default is parameter.empty else parameter.default)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a parameter such as 'copy' hides a method of BaseModel

@@ -254,7 +254,7 @@ class Runtime:
 
     def _about(self, checked: CheckedRecipe) -> dict[str, Any]:
         """Versions, and the plugins whose components the run uses."""
-        used = {selected.entry.plugin for selected in checked.components.values()}
+        used = {part.entry.plugin for whole in checked.components.values() for _, part in whole.with_nested()}
         plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}
         versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {"versions": versions, "plugins": plugins}

@@ -124,7 +124,7 @@ def test_a_paired_dataset_with_its_networks(checkout):
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
     (source,) = (block for block in python_blocks("data.md") if "class Colorize" in block)
     (checkout / "my_pairs.py").write_text(source)
-    (recipe,) = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.S | re.M)
+    (recipe,) = (block for block in re.findall(r"^```yaml\n(.*?)^```", text, flags=re.S | re.M) if "colorize" in block)
     (checkout / "colorize.yaml").write_text(recipe)
     pictures = checkout / "data/pictures"
     pictures.mkdir(parents=True)
@@ -138,6 +138,35 @@ def test_a_paired_dataset_with_its_networks(checkout):
     assert trainer.ending == "done"
     assert runtime.load_generator("results/colorize").sample(3).shape == (3, 3, 16, 16)
     check_dataset(runtime.registries.datasets.get("gray").factory(path=pictures))
+
+
+@pytest.mark.parametrize("conditional", ["true", "false"])
+def test_a_dataset_that_wraps_another(checkout, conditional):
+    """The documented wrapper with the documented section of a recipe: a run trains on its fields."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (source,) = (block for block in python_blocks("data.md") if "class LowResolution" in block)
+    (checkout / "my_low_resolution.py").write_text(source)
+    (section,) = (block for block in re.findall(r"^```yaml\n(.*?)^```", text, flags=re.S | re.M) if "low_res" in block)
+    (checkout / "recipe.yaml").write_text("extends: recipes/quickstart.yaml\n" + section)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 20, 28, 3), dtype=np.uint8)
+    for number, photo in enumerate(pixels):
+        folder = checkout / f"photos/{'ab'[number % 2]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photo).save(folder / f"{number}.png")
+    runtime = gankit.Runtime(plugins=["my_low_resolution.py"])
+    small = ["image.size=16", "train.steps=2", "loader.batch_size=4", "callbacks=[]", "generator.width=4"]
+    checked = runtime.load_checked("recipe.yaml", [*small, f"conditional={conditional}"])
+    trainer = runtime.assemble(checked)
+    trainer.fit()
+    assert trainer.ending == "done"
+    batch = next(trainer.setup.loader.stream(0))
+    assert batch["low"].shape == (4, 3, 8, 8)
+    assert (torch.nn.functional.avg_pool2d(batch.images, 2) - batch["low"]).abs().mean() < 0.1  # of the same images
+    assert trainer.setup.data.summary.startswith("8 images")
+    dataset = checked.build("dataset")
+    dataset.prepare()
+    check_dataset(dataset)
+    assert dataset.classes == ("a", "b")
 
 
 def test_a_game_of_ones_own(plugins, checkout):

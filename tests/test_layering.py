@@ -19,7 +19,8 @@ PLUGINS = ROOT / "plugins"
 
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
-    ("errors", "messages", "calls", "injection", "schedule", "registry", "events", "interfaces", "files"),
+    ("errors", "messages", "calls", "injection", "schedule", "registered_component", "nested_components",
+     "registry", "events", "interfaces", "files"),
     ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),

@@ -29,7 +29,8 @@ from ..networks.frozen import frozen_networks
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
-from ..registry import Registries, Selected
+from ..registered_component import Selected
+from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
 from ..sampling.samples import Sampling
 from ..training.callbacks import Callbacks

@@ -22,7 +22,8 @@ from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, item_at
 from ..recipe.model import in_order
-from ..registry import Registries, Selected, signature_schema
+from ..registered_component import Selected
+from ..registry import Registries, signature_schema
 from ..training.callbacks import STATE_METHODS, Callbacks
 from .codec import data_of_networks
 from .components import require_trained
@@ -77,9 +78,10 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     regularizers = attempt_each("regularizers", lambda selected: _checked_regularizer(selected.build(), players))
     count = _count_of_dataset(checked)
     attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
-    data = attempt(("dataset",), lambda: _data_of_run(checked, problems))
-    if data is not None:
-        data = attempt(("codec",), lambda: data_of_networks(checked, data))
+    datasets = checked["dataset"].with_nested(("dataset",))  # the innermost first: problems get their own places
+    built = all(attempt(path, partial(_built_dataset, selected)) is not None for path, selected in datasets)
+    data = attempt(("dataset",), lambda: _data_of_run(checked, problems)) if built else None
+    data = None if data is None else attempt(("codec",), partial(data_of_networks, checked, data))
     if data is not None:
         image, context = data.image, network_context(data, dim)
         attempt(("latent",), lambda: _try_latent(checked.build("latent", dim=dim), dim, data))
@@ -103,7 +105,6 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
 def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
     """The data as the networks see it, as far as the dataset knows it before it is prepared."""
     recipe, dataset = checked.recipe, checked.build("dataset")
-    require_attributes(dataset, ("__len__", "__getitem__"), "dataset")
     given = getattr(dataset, "spec", None)
     if given is not None and not isinstance(given, (ImageSpec, DataSpec)):
         raise ValueError(f"its `spec` is {described(given)}; gankit takes an ImageSpec or a DataSpec")
@@ -116,6 +117,13 @@ def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
         message = f"is true, but dataset '{recipe.dataset.name}' has no labels; use labelled data or conditional: false"
         problems.append(recipe.document.problem(("conditional",), message))
     return spec_of_run(dataset, recipe.image.size, recipe.conditional, len(classes or ()) or PLACEHOLDER_CLASSES)
+
+
+def _built_dataset(selected: Selected) -> Any:
+    """The dataset. Raises: ValueError: it is not one; or what its constructor raises."""
+    dataset = selected.build()
+    require_attributes(dataset, ("__len__", "__getitem__"), "dataset")
+    return dataset
 
 
 def _count_of_dataset(checked: CheckedRecipe) -> int | None:

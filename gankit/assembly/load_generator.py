@@ -17,7 +17,8 @@ from ..interfaces import DataSpec, ImageSpec
 from ..messages import one_line, truncate
 from ..networks.frozen import frozen_networks
 from ..recipe.located_document import Document
-from ..registry import Registries, Registry, Selected
+from ..registered_component import Selected
+from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
 from ..runs.sampling_items import load_items
@@ -52,8 +53,8 @@ def build_trained_generator(
         latent_dim = int(manifest["latent"]["dim"])
         classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
         frequencies = _frequencies(manifest["frequencies"], image.classes) if image.classes else None
-        latent = _select(registries.latents, manifest["latent"]).build(dim=latent_dim)
-        selected = _select(registries.generators, manifest["generator"])
+        latent = _select(registries, "latents", manifest["latent"]).build(dim=latent_dim)
+        selected = _select(registries, "generators", manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         game = _game(registries, manifest)
@@ -85,7 +86,7 @@ def _codec(
         return None
     described = manifest[RECORD]
     channels, height, width = (int(size) for size in described["encoded"])
-    codec = _select(registries.codecs, described).build(image=data.image, data=data)
+    codec = _select(registries, "codecs", described).build(image=data.image, data=data)
     if isinstance(codec, nn.Module):
         codec.eval().requires_grad_(False)
     built = ImageCodec(codec, ImageSpec(height, width, channels, data.image.classes), device, torch.float32)
@@ -96,7 +97,7 @@ def _codec(
 def _game(registries: Registries, manifest: Mapping[str, Any]) -> Game:
     """The game that generates the images of a checkpoint. Most games leave that to G, as all of 0.1.0 do."""
     described = manifest.get("game", {})
-    return _select(registries.games, described).build() if described.get("generates") else Game()
+    return _select(registries, "games", described).build() if described.get("generates") else Game()
 
 
 def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:
@@ -106,9 +107,9 @@ def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:
     return frequencies
 
 
-def _select(registry: Registry, description: Mapping[str, Any]) -> Selected:
-    name = str(description["name"])
-    selected, problems = select(registry, name, description.get("params", {}), Document({}), ())
+def _select(registries: Registries, kind: str, description: Mapping[str, Any]) -> Selected:
+    name, registry = str(description["name"]), getattr(registries, kind)
+    selected, problems = select(registries, kind, name, description.get("params", {}), Document({}), ())
     if selected is None:
         faults = "; ".join(problem.message if name not in registry else str(problem) for problem in problems)
         prefix = f"{registry.singular} '{name}': " if name in registry else ""

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from ..errors import Problem
 from ..interfaces import DISCRIMINATOR_KEYS, GAME_KEYS, PLAYERS
+from ..nested_components import select_nested
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import Document, KeyPath, item_at
 from ..recipe.model import Component, Optimizers, Recipe
 from ..recipe.validation import validate
-from ..registry import Registries, Registry, Selected
+from ..registered_component import Params, Selected
+from ..registry import Registries
 
 C = TypeVar("C", bound=Component)
 
@@ -33,15 +35,29 @@ OF_DISCRIMINATOR: tuple[KeyPath, ...] = (("discriminator",), ("optimizers", "dis
 
 
 def select(
-    registry: Registry, name: str, params: Any, document: Document, path: KeyPath
+    registries: Registries, kind: str, name: str, params: Any, document: Document, path: KeyPath
 ) -> tuple[Selected | None, list[Problem]]:
-    """A component of a registry with these parameters, or None and every problem; ``path`` locates them."""
+    """A registered component with these parameters, or None and every problem; ``path`` locates them."""
     try:
-        entry = registry.get(name)
+        entry = getattr(registries, kind).get(name)
     except KeyError as error:
         return None, [document.problem((*path, "name"), str(error.args[0]))]
-    checked, problems = validate(entry.schema, params, document, path)
-    return (None if checked is None else Selected(entry, checked)), problems
+    problems: list[Problem] = []
+
+    def select_inner(kind: str, value: Any, below: KeyPath) -> Selected:
+        component, faults = validate(Component, value, document, (*path, *below))
+        found = None
+        if component is not None:
+            found, faults = select(registries, kind, component.name, component.params, document, (*path, *below))
+        problems.extend(faults)
+        return found or Selected(entry, Params())  # a stand-in, so that its problems are reported once
+
+    checked, faults = validate(entry.schema, select_nested(entry.schema, params, select_inner), document, path)
+    problems += faults
+    if checked is not None and kind == "datasets":
+        message = "a schedule has no effect in a dataset, which is built once; give a number"
+        problems += [document.problem((*path, name), message) for name in checked.scheduled]
+    return (None if checked is None or problems else Selected(entry, checked)), problems
 
 
 def select_all(data: Any, document: Document, registries: Registries) -> tuple[dict[KeyPath, Selected], list[Problem]]:
@@ -55,7 +71,7 @@ def select_all(data: Any, document: Document, registries: Registries) -> tuple[d
     selected: dict[KeyPath, Selected] = {}
     problems: list[Problem] = []
     for path, kind, name, params in _components(data):
-        found, faults = select(getattr(registries, kind), name, params, document, path)
+        found, faults = select(registries, kind, name, params, document, path)
         problems += faults
         if found is not None:
             selected[path] = found

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..interfaces import DataDescription, DataSpec, ImageSpec, Report
+from ..interfaces import DataDescription, DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import LABEL, data_spec
 from .items import channels_of, image_of, read_tensors
 
 
-def prepare_dataset(dataset: Any, report: Report) -> None:
+def prepare_dataset(dataset: Any, report: Report = no_report) -> None:
     """Prepare a dataset, which receives ``report`` if its ``prepare`` has such a parameter. Raises: DataError."""
     if not hasattr(dataset, "prepare"):
         return

@@ -20,7 +20,8 @@ from ..recipe.located_document import Document
 from ..recipe.model import Component, Recipe
 from ..recipe.overrides import apply_overrides
 from ..recipe.validation import validate
-from ..registry import Registries, Selected
+from ..registered_component import Selected
+from ..registry import Registries
 from ..runs.file_names import RECIPE
 from .extractor import call_component
 from .metrics import check_counts
@@ -151,7 +152,7 @@ def select_metrics(registries: Registries, request: Request) -> SelectedMetrics:
         if name not in registry:
             problems.append(Problem("", registry.kind, registry.unknown(name)))
             continue
-        selected, faults = select(registry, name, document.data.get(name, {}), document, (name,))
+        selected, faults = select(registries, registry.kind, name, document.data.get(name, {}), document, (name,))
         problems += faults
         if selected is not None:
             chosen.append(selected)
@@ -191,7 +192,7 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
         )
     selected = None
     if component is not None and not problems:
-        selected, problems = select(registries.datasets, component.name, component.params, document, path)
+        selected, problems = select(registries, "datasets", component.name, component.params, document, path)
     if selected is None:
         raise RecipeError(problems)
     fit = recipe.loader.fit if recipe is not None else "crop"

@@ -18,7 +18,7 @@ from .. import __version__, messages
 from ..data.datasets import spec_of
 from ..device.seeding import EVALUATE, seeded
 from ..interfaces import ImageSpec, Metric, Report, no_report
-from ..registry import Selected
+from ..registered_component import Selected
 from .extractor import BATCH, Extractor
 from .generated_images import EvaluatedImages
 from .metrics import ScoreDirections, check_counts, check_metrics, compute_scores

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from ..interfaces import PLAYERS, Player
-from ..registry import Selected
+from ..registered_component import Selected
 from .located_document import KeyPath
 from .model import Recipe
 

@@ -12,7 +12,8 @@ from ..data.resize import to_uint8
 from ..game.game import has_own_generate
 from ..messages import one_line, quote
 from ..recipe.validation import validate
-from ..registry import Params, signature_schema
+from ..registered_component import Params
+from ..registry import signature_schema
 from .sample_inputs import SampleInputs
 from .samples import Sampling
 

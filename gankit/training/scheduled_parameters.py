@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..registry import Params
+from ..registered_component import Params
 
 
 class ComponentSchedule:

@@ -1,0 +1,108 @@
+"""A registered component, and one that a recipe selects with checked parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from .files import expand_user_paths
+from .injection import select_arguments
+from .schedule import at_images, has_schedule
+
+
+class Params(BaseModel):
+    """The base class of all schemas: a component's parameters from the recipe."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _expand_paths(cls, value: Any) -> Any:
+        return expand_user_paths(value)
+
+    def at(self, images: int) -> dict[str, Any]:
+        """Keyword arguments for the factory, with schedules at their value after ``images`` real images."""
+        return {name: at_images(getattr(self, name), images) for name in type(self).model_fields}
+
+    @cached_property
+    def scheduled(self) -> tuple[str, ...]:
+        """Names of the parameters that are or contain a schedule."""
+        return tuple(name for name in type(self).model_fields if has_schedule(getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered component.
+
+    Attributes:
+        kind: the plural of its kind, such as ``generators``.
+        name: in recipes.
+        plugin: the name of the plugin that registered it.
+        factory: the class or function that builds it.
+        arguments: the names of the values that its positional parameters receive.
+        schema: of the factory's keyword-only parameters.
+    """
+
+    kind: str
+    name: str
+    plugin: str
+    factory: Callable[..., Any]
+    arguments: tuple[str, ...]
+    schema: type[Params]
+
+    @property
+    def summary(self) -> str:
+        """The first line of the factory's docstring."""
+        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+
+    def build(self, params: Params, **context: Any) -> Any:
+        """Build the component from values of gankit and parameters of the recipe, with schedules at their start."""
+        values = {name: _built(value, context) for name, value in params.at(0).items()}
+        return self.factory(*select_arguments(self.arguments, context), **values)
+
+
+@dataclass(frozen=True, repr=False)
+class Selected:
+    """A registered component that a recipe or checkpoint uses, with validated parameters.
+
+    A parameter that takes a component, such as the dataset that a dataset wraps, is itself a `Selected`.
+    """
+
+    entry: Entry
+    params: Params
+
+    def build(self, **context: Any) -> Any:
+        """Build the component with those of the values ``context`` that it asks for."""
+        return self.entry.build(self.params, **context)
+
+    def plain_params(self) -> dict[str, Any]:
+        """The parameters as JSON data."""
+        return self.params.model_dump(mode="json")
+
+    def as_data(self) -> dict[str, Any]:
+        """The component as in a recipe, with all of its parameters, as JSON data."""
+        return {"name": self.entry.name, **self.plain_params()}
+
+    def __repr__(self) -> str:
+        return repr(self.as_data())
+
+    def with_nested(self, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Selected]]:
+        """This component at ``path``, after those inside its parameters, each with its path."""
+        for name in type(self.params).model_fields:
+            value = getattr(self.params, name)
+            for key, item in enumerate(value) if isinstance(value, (list, tuple)) else [(None, value)]:
+                if isinstance(item, Selected):
+                    yield from item.with_nested((*path, name) if key is None else (*path, name, key))
+        yield path, self
+
+
+def _built(value: Any, context: Mapping[str, Any]) -> Any:
+    """The value of a parameter, with each component in it built."""
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Selected) for item in value):
+        return type(value)(_built(item, context) for item in value)
+    return value.build(**context) if isinstance(value, Selected) else value
