@@ -19,9 +19,7 @@ from ..device.find_device import find_device
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
-from ..events import Initialized
 from ..game.compiled_networks import CompiledNetworks
-from ..game.game import has_own_generate
 from ..game.step_context import StepContext
 from ..injection import network_context
 from ..interfaces import DataDescription, Dataset, DataSpec, Player, Report, no_report
@@ -29,7 +27,6 @@ from ..networks.frozen import frozen_networks
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
-from ..registered_component import Selected
 from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
 from ..sampling.samples import Sampling
@@ -48,11 +45,12 @@ from .components import (
     trainable_components,
 )
 from .compute_modes import Modes, NetworkTrials, recorded_modes
-from .data_description import describe_data, items_for_sampling
+from .data_description import items_for_sampling
 from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen_networks
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
+from .run_description import data_record, initialized_record, network_description
 
 
 def assemble_setup(
@@ -130,7 +128,7 @@ def assemble_setup(
     require_same_frozen_networks(frozen_parts, resumed)
     precision, seed = engine.precision, recipe.seed
     machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
-    described = {"precision": precision, **trials.record(), **_network_description(checked, spec)}
+    described = {"precision": precision, **trials.record(), **network_description(checked, spec)}
     return TrainingSetup(
         checked=checked,
         context=context,
@@ -150,8 +148,8 @@ def assemble_setup(
             **machine,
             **trials.record(),
             "threads": torch.get_num_threads(),
-            **_data_record(description),
-            **_initialized_record(initialized),
+            **data_record(description),
+            **initialized_record(initialized),
         },
         manifest={
             **about,
@@ -167,17 +165,6 @@ def assemble_setup(
         kept={name: frozen for name, frozen in frozen_parts.items() if name.startswith(KEPT)},
         data=description,
     )
-
-
-def _data_record(description: DataDescription | None) -> dict[str, Any]:
-    """The entry of ``run.json`` about the data."""
-    return {"data": {"summary": description.summary, "warnings": [*description.warnings]}} if description else {}
-
-
-def _initialized_record(initialized: Initialized | None) -> dict[str, Any]:
-    """The entry of ``run.json`` about the weights that the run began with."""
-    record = {} if initialized is None else initialized.record()
-    return {str(record.pop("event")): record} if record else {}
 
 
 def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
@@ -252,15 +239,3 @@ def _class_frequencies(loader: Loader, classes: int) -> list[float]:
     if labels.min() < 0 or labels.max() >= classes:
         raise DataError(f"the dataset has labels from {labels.min()} to {labels.max()}, but names {classes} classes")
     return [float(share) for share in np.bincount(labels, minlength=classes) / len(labels)]
-
-
-def _network_description(checked: CheckedRecipe, data: DataSpec) -> dict[str, Any]:
-    """Everything that the networks and the latent distribution can be built from again."""
-    described = {name: _describe(checked[name]) for name in ("latent", *reversed(checked.players))}
-    latent = {"dim": checked.recipe.latent.dim, **described["latent"]}
-    game = {**_describe(checked["train", "game"]), "generates": has_own_generate(checked.build(("train", "game")))}
-    return {**describe_data(data), **described, "latent": latent, "game": game}
-
-
-def _describe(selected: Selected) -> dict[str, Any]:
-    return {"name": selected.entry.name, "params": selected.plain_params()}
