@@ -89,7 +89,7 @@ def sample(
     require_image_format(path, animated)
     generator = make_runtime(plugin).load_generator(source)
     count = count or (DEFAULT_IMAGES if interpolate is None else DEFAULT_LATENTS)
-    selected, columns = _select_options(options or [], classes, generator, count)
+    selected, columns = _select_options(options or [], classes, generator, count, interpolate is not None)
     try:
         if interpolate is None:
             _save(generator.sample(count, seed, **selected), path, columns)
@@ -103,7 +103,7 @@ def sample(
 
 
 def _select_options(
-    words: list[str], classes: list[str] | None, generator: TrainedGenerator, count: int
+    words: list[str], classes: list[str] | None, generator: TrainedGenerator, count: int, interpolates: bool
 ) -> tuple[dict[str, Any], int | None]:
     """The generator's options, and the number of columns that puts each class on rows of its own.
 
@@ -112,6 +112,7 @@ def _select_options(
         classes: values of ``--classes``.
         generator: has the options and classes.
         count: number of images or latents.
+        interpolates: whether the images are those of an interpolation, which has ``steps`` of its own.
 
     Returns:
         The options with labels, and the columns; None where the grid has its usual shape.
@@ -119,7 +120,8 @@ def _select_options(
     from ..recipe.overrides import read_options
 
     selected = read_options(words)
-    if taken := sorted({"count", "seed", "steps"} & set(selected)):
+    own_steps = "steps" in generator.options.model_fields and not interpolates
+    if taken := sorted({"count", "seed", *(() if own_steps else ("steps",))} & set(selected)):
         instead = "--interpolate" if taken[0] == "steps" else f"--{taken[0]}"
         raise GankitError(f"command line: {taken[0]}: is not a sampling option; use {instead}")
     if not classes:

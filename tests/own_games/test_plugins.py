@@ -144,3 +144,16 @@ def test_nan_is_located(assemble, plugin, tmp_path):
         next(trainer.state.generator.parameters()).fill_(float("nan"))
     with pytest.raises(gankit.GankitError, match="NaN"):
         list(steps)
+
+
+@pytest.mark.parametrize("plugin", ["flow_matching"])
+def test_sampling_options_are_those_of_the_game(assemble, plugin, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assemble().fit()
+    words = ("sample", "run", "--plugin", PLUGINS / f"{plugin}.py", "--count", 2)
+    for steps in (1, 3):
+        assert cli(*words, f"steps={steps}", "--out", f"{steps}.png").code == 0
+    assert Path("1.png").read_bytes() != Path("3.png").read_bytes()
+    assert "sampling option 'stepz': unknown key; did you mean 'steps'?" in cli(*words, "stepz=1").err
+    assert "sampling option 'steps': should be greater than 0" in cli(*words, "steps=0").err
+    assert "steps: is not a sampling option; use --interpolate" in cli(*words, "steps=2", "--interpolate", 2).err
