@@ -91,6 +91,14 @@ def forward_names(player: str, network: Any, fields: Sequence[str] = ()) -> tupl
     return argument_names(network.forward, known, by_position, what, None if first == "z" else first, bool(fields))
 
 
+def positional_names(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's positional parameters; none if its signature cannot be read."""
+    try:
+        return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in POSITIONAL)
+    except (TypeError, ValueError):
+        return ()
+
+
 def position_hint(network: Any, names: Sequence[str], fields: Sequence[str] = ()) -> str | None:
     """A phrase for a network that fails: which parameters with other names received values by position.
 
@@ -99,11 +107,7 @@ def position_hint(network: Any, names: Sequence[str], fields: Sequence[str] = ()
         names: of the values that it received.
         fields: the names of the further fields of the data.
     """
-    try:
-        own = [p.name for p in inspect.signature(network.forward).parameters.values() if p.kind in POSITIONAL]
-    except (TypeError, ValueError):
-        return None
-    for name, value in zip(own[1:], names[1:], strict=False):
+    for name, value in zip(positional_names(network.forward)[1:], names[1:], strict=False):
         if name != value:
             known = ", ".join((names[0], "labels", "image", *fields))
             return f"its parameter '{name}' received '{value}', by position: it is none of {known}"

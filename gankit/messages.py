@@ -45,7 +45,9 @@ def truncate(text: str, length: int = MAX_WORD) -> str:
 
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, or the name of its class where it has no message."""
-    return " ".join(str(error).split()) or type(error).__name__
+    is_sentence = isinstance(error, KeyError) and len(error.args) == 1 and " " in str(error.args[0])
+    message = str(error.args[0] if is_sentence else error)  # str() of a KeyError quotes its message
+    return " ".join(message.split()) or type(error).__name__
 
 
 def failing_line(error: BaseException, *libraries: str, show_code: bool = False) -> str:

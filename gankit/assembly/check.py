@@ -52,7 +52,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         try:
             return build()
         except NotTriedError as reason:
-            not_tried[path] = str(reason)
+            not_tried[path] = "; ".join((str(reason), *getattr(reason, "__notes__", ())))
         except RecipeError as error:
             problems.extend(recipe.document.problem(path, str(problem)) for problem in error.problems)
         except Exception as error:  # a plugin's constructor may raise anything

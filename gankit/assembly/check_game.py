@@ -20,14 +20,20 @@ def _no_effect(checked: CheckedRecipe, why: str) -> str:
     return f"has no effect, because the game '{game}' {why}; remove it or use another game"
 
 
+def _hint(checked: CheckedRecipe, key: str) -> str:
+    game = type(checked.build(("train", "game"))).__name__
+    return f". If the code of {game} does use it, add {key!r} to its attribute `honours`"
+
+
 def problems_of_players(checked: CheckedRecipe) -> Iterator[Problem]:
     """The components that the recipe lacks, or has although its game does not."""
     recipe, document, absent = checked.recipe, checked.recipe.document, absent_paths(checked)
     for path in (*OF_DISCRIMINATOR, ("loss",)):
         if path in absent:
             if reduce(item_at, path, document.data) is not None:
-                why = "does not use it" if "discriminator" in checked.players else "has no discriminator"
-                yield document.problem(path, _no_effect(checked, why))
+                lacks = "discriminator" not in checked.players
+                message = _no_effect(checked, "has no discriminator" if lacks else "does not use it")
+                yield document.problem(path, message if lacks else message + _hint(checked, "loss"))
         elif path not in checked.components:
             yield document.problem(path, f"is missing; the game '{recipe.train.game.name}' requires it")
 
@@ -72,5 +78,5 @@ def problems_of_keys(checked: CheckedRecipe, game: Game) -> Iterator[Problem]:
                 name = recipe.train.game.name
                 message = f"cannot be used, because the game '{name}' needs the whole batch at once; remove it"
             elif not lacks:
-                message += f". If the code of {type(game).__name__} does use it, add {key!r} to its attribute `honours`"
+                message += _hint(checked, key)
             yield recipe.document.problem(path, message)

@@ -14,7 +14,7 @@ from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..device.out_of_memory import is_out_of_memory
 from ..distributed.processes import Processes
-from ..errors import CheckpointError, GankitError, RecipeError
+from ..errors import CheckpointError, RecipeError
 from ..events import Notice
 from ..game.game import Game, has_own_generate
 from ..game.outputs import images_of, total_of_logits, total_of_tensors
@@ -24,6 +24,7 @@ from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.checkpoint import Checkpoint
 from ..training.network_copies import BuildNetwork, copy_network
+from .data_description import conditions_of
 from .dry_run import batch_of_two, inputs_of_two, require_images, require_logits
 from .networks import use_mode
 
@@ -115,8 +116,8 @@ class NetworkTrials:
         return None
 
     def _run_generator(self, generator: nn.Module, mode: ComputeMode) -> None:
-        if has_own_generate(self._game):
-            arguments, options = self._first_call(generator)
+        if has_own_generate(self._game) and (call := self._first_call(generator)) is not None:
+            arguments, options = call
             with self._engine.autocast(mode):
                 _backward(total_of_tensors(generator(*arguments, **options)))
             return
@@ -127,8 +128,11 @@ class NetworkTrials:
         _backward(images.float().square().mean())
         self._fake = images.detach().to(self._engine.dtype)
 
-    def _first_call(self, generator: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments with which the game first calls G to generate images, which is then not run."""
+    def _first_call(self, generator: nn.Module) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """The arguments of the game's first call of G when it generates images, which is then not run.
+
+        None if it calls parts of G only.
+        """
 
         def stop(module: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
             raise _FirstCall(arguments, options)
@@ -136,12 +140,14 @@ class NetworkTrials:
         hook = generator.register_forward_pre_hook(stop, with_kwargs=True)
         try:
             with torch.no_grad():
-                self._game.generate(generator, inputs_of_two(self._data, self._latents.shape[1], self._latents))
+                fields = conditions_of(generator, self._data, self._game)
+                inputs = inputs_of_two(self._data, self._latents.shape[1], fields, self._latents)
+                self._game.generate(generator, inputs)
         except _FirstCall as call:
             return call.args
         finally:
             hook.remove()
-        raise GankitError(f"{type(self._game).__name__}.generate does not call the generator")
+        return None
 
     def _run_discriminator(self, discriminator: nn.Module, mode: ComputeMode) -> None:
         fake = self._fake.clone().requires_grad_()

@@ -12,7 +12,7 @@ from ..data.image_cache import StreamedSource
 from ..data.loader import Loader
 from ..data.resize import to_float
 from ..game.game import Game, has_own_generate
-from ..injection import forward_names
+from ..injection import forward_names, positional_names
 from ..interfaces import DataSpec, ImageSpec, VectorSpec
 from ..interfaces.data_spec import IMAGE, LABEL
 from ..runs.sampling_items import MAX_ITEMS
@@ -42,9 +42,12 @@ def read_data(manifest: Mapping[str, Any]) -> DataSpec:
 def conditions_of(generator: nn.Module, data: DataSpec, game: Game) -> dict[str, str]:
     """The fields of real items that a sample needs: their names in the data, by the generator's own names for them.
 
-    A game that generates images in its own way may ask for any field, but not for the real image.
+    A game that generates images in its own way may ask for any field, and for the real image if G's ``forward`` does.
     """
-    names = data.fields if has_own_generate(game) else forward_names("generator", generator, [*data.fields])
+    if has_own_generate(game):
+        names = (*data.fields, *(name for name in positional_names(generator.forward) if name == IMAGE))
+    else:
+        names = forward_names("generator", generator, [*data.fields])
     wanted = {name: name for name in names if name in data.fields or name == IMAGE}
     return wanted | ({"labels": LABEL} if data.label is not None else {})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -22,6 +22,7 @@ from ..interfaces import Batch, DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..sampling.sample_inputs import DeviceInputs, SampleInputs
+from .data_description import conditions_of
 
 MAX_PARAMETERS = 100_000_000_000
 
@@ -45,18 +46,27 @@ def try_generator(build: Build, data: DataSpec, latent_dim: int, game: Game | No
     names = () if has_own_generate(game) else forward_names("generator", generator, [*data.fields])
     called_by = f"called by {type(game).__name__}.generate" if has_own_generate(game) else None
     with _hinting(generator, names, data, called_by):
-        output = _run(lambda: game.generate(generator, inputs_of_two(data, latent_dim)))
+        output = _run(
+            lambda: game.generate(generator, inputs_of_two(data, latent_dim, conditions_of(generator, data, game)))
+        )
     require_images(images_of(output), data.image)
     return generator
 
 
-def inputs_of_two(data: DataSpec, latent_dim: int, like: Tensor | None = None) -> DeviceInputs:
-    """Two samples' inputs, of zeros, on the device and of the dtype of ``like``; without it, on the meta device."""
+def inputs_of_two(data: DataSpec, latent_dim: int, fields: Collection[str], like: Tensor | None = None) -> DeviceInputs:
+    """What two samples are generated from, of zeros.
+
+    Args:
+        data: as the networks see it.
+        latent_dim: dimensions of the latents.
+        fields: the names of the fields that samples have.
+        like: a tensor of the device and dtype; None for the meta device.
+    """
     like = torch.zeros((), device="meta") if like is None else like
     batch = batch_of_two(data, like.device, like.dtype)
     z = torch.zeros(2, latent_dim, device=like.device, dtype=like.dtype)
-    inputs = SampleInputs.first(z, batch.labels, {IMAGE: batch.images, **batch.fields}, seed=0)
-    return DeviceInputs(inputs, data.image, like)
+    values = {name: value for name, value in {IMAGE: batch.images, **batch.fields}.items() if name in fields}
+    return DeviceInputs(SampleInputs.first(z, batch.labels, values, seed=0), data.image, like)
 
 
 def try_discriminator(build: Build, data: DataSpec) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..assembly.data_description import conditions_of
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..game.game import Game
@@ -43,6 +44,7 @@ def check_game(
     *,
     latent_dim: int = 16,
     microbatches: bool = True,
+    sampling: Mapping[str, Any] | None = None,
     **params: Any,
 ) -> None:
     """Check that a game trains every player, in microbatches too, and generates images.
@@ -52,11 +54,12 @@ def check_game(
     Args:
         factory: the game's class.
         image: of the networks; the `DataSpec` of data with further fields.
-        generator: the class of G.
-        discriminator: the class of D; None for a game of one player.
+        generator: the class of G, or a function such as ``functools.partial(MyGenerator, width=8)``.
+        discriminator: that of D; None for a game of one player.
         latent_dim: dimensions of the latents.
         microbatches: whether microbatches should lead to the same weights as the whole batch; False for
             networks that draw random numbers. A game with ``whole_batch`` is never played in microbatches.
+        sampling: sampling options, by name.
         params: of the game.
     """
     require_argument(isinstance(factory, type) and issubclass(factory, Game), f"{factory!r} is not a class of games")
@@ -80,6 +83,8 @@ def check_game(
             stream = iter(batches)
             for step in range(STEPS):
                 with game.context.step_scope(0, step):
+                    if microbatch is not None:  # numbers of torch's global generator then differ from the whole batch's
+                        torch.manual_seed(step)
                     scalars = game.play(stream)
                 assert scalars, "step() returns no scalars"
                 for name, value in scalars.items():
@@ -95,8 +100,11 @@ def check_game(
             _, _, parts = play(COUNT // 2)
             for player, network in state.players.items():
                 same = _equal(network, parts.players[player], 1e-6)
-                assert same, f"microbatches lead to other weights of the {player} than the whole batch"
-        _check_samples(game, state.generator.eval(), batches[0], data.image, latent_dim)
+                assert same, (
+                    f"microbatches lead to other weights of the {player} than the whole batch: draw numbers by "
+                    "turn.normal or turn.uniform, and compare no images with each other (or set whole_batch)"
+                )
+        _check_samples(game, state.generator.eval(), batches[0], data, latent_dim, sampling or {})
 
 
 def _equal(one: nn.Module, other: nn.Module, tolerance: float) -> bool:
@@ -104,14 +112,18 @@ def _equal(one: nn.Module, other: nn.Module, tolerance: float) -> bool:
     return all(torch.allclose(first, second, rtol=tolerance, atol=tolerance) for first, second in pairs)
 
 
-def _check_samples(game: Game, generator: nn.Module, batch: Batch, image: ImageSpec, latent_dim: int) -> None:
-    results = []
+def _check_samples(
+    game: Game, generator: nn.Module, batch: Batch, data: DataSpec, latent_dim: int, options: Mapping[str, Any]
+) -> None:
+    results, image = [], data.image
+    values = {IMAGE: batch.images, **batch.fields}
+    fields = {name: value for name, value in values.items() if name in conditions_of(generator, data, game)}
     for _ in range(2):
         z = torch.zeros(COUNT, latent_dim)
-        inputs = SampleInputs.first(z, batch.labels, {IMAGE: batch.images, **batch.fields}, seed=0)
+        inputs = SampleInputs.first(z, batch.labels, fields, seed=0)
         torch.manual_seed(2)
         with torch.no_grad():
-            results.append(images_of(game.generate(generator, DeviceInputs(inputs, image, batch.images))))
+            results.append(images_of(game.generate(generator, DeviceInputs(inputs, image, batch.images), **options)))
     shape = (COUNT, image.channels, image.height, image.width)
     images = results[0]
     assert isinstance(images, Tensor), f"generate() returns {type(images).__name__}; expected images"

@@ -16,6 +16,10 @@ from gankit.testing import check_codec, check_game
 
 PLUGINS = Path(__file__).parent / "plugins"
 IMAGE = gankit.ImageSpec(16, 16, 3)
+MICROBATCHES = (
+    "microbatches lead to other weights of the generator than the whole batch: draw numbers by turn.normal or "
+    "turn.uniform, and compare no images with each other (or set whole_batch)"
+)
 SMALL = gankit.ImageSpec(8, 8, 3)
 
 
@@ -80,6 +84,14 @@ class Compared(gankit.Adversarial):
         return {**super().terms(turn), "spread": 100 * (logits - logits.mean()).square().mean().sqrt()}
 
 
+class Global(gankit.Adversarial):
+    """Draws numbers that depend on the microbatches."""
+
+    def terms(self, turn):
+        noise = torch.randn_like(turn.real)
+        return {**super().terms(turn), "noise": (turn.fake_logits * noise.mean()).mean()}
+
+
 class Noisy(gankit.Adversarial):
     calls = 0
 
@@ -99,7 +111,8 @@ class Half(gankit.Adversarial):
         (OnlyD, "step() does not train the generator"),
         (Infinite, "distance is inf in step 0"),
         (Silent, "step() returns no scalars"),
-        (Compared, "microbatches lead to other weights of the generator than the whole batch"),
+        (Compared, MICROBATCHES),
+        (Global, MICROBATCHES),
         (Noisy, "generate() returns other images for the same inputs"),
         (Half, "generate() returns images [6, 3, 8, 8]; expected [6, 3, 16, 16]"),
     ],
