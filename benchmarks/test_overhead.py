@@ -8,7 +8,7 @@ import torch
 from plain_loop import HandWritten
 
 from gankit.cli.progress import ProgressLines
-from gankit.recipe.model import Train
+from gankit.recipe.sections import Train
 
 SAME_KERNELS = ["train.kernels=torch"] if "kernels" in Train.model_fields else []
 

@@ -11,7 +11,8 @@ from ..interfaces import DISCRIMINATOR_KEYS, GAME_KEYS, PLAYERS
 from ..nested_components import select_nested
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import Document, KeyPath, item_at
-from ..recipe.model import Component, Optimizers, Recipe
+from ..recipe.model import Recipe
+from ..recipe.sections import Component, Optimizers
 from ..recipe.validation import validate
 from ..registered_component import Params, Selected
 from ..registry import Registries

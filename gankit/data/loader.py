@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from ..errors import DataError
 from ..interfaces import Batch, DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL, data_spec
-from ..recipe.model import Loader as LoaderSettings
+from ..recipe.sections import Loader as LoaderSettings
 from .datasets import labels_of, spec_of
 from .encodings import encode_all
 from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source, to_device

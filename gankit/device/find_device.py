@@ -7,7 +7,7 @@ import re
 import torch
 
 from ..errors import GankitError
-from ..recipe.model import DEVICE
+from ..recipe.sections import DEVICE
 
 
 def find_device(name: str, option: str = "train.device") -> torch.device:

@@ -17,8 +17,9 @@ from ..errors import GankitError, Problem, RecipeError
 from ..interfaces import Dataset
 from ..messages import did_you_mean
 from ..recipe.located_document import Document
-from ..recipe.model import Component, Recipe
+from ..recipe.model import Recipe
 from ..recipe.overrides import apply_overrides
+from ..recipe.sections import Component
 from ..recipe.validation import validate
 from ..registered_component import Selected
 from ..registry import Registries

@@ -1,4 +1,4 @@
-"""The recipe as pydantic models. The parameters of components are validated later, by their registries."""
+"""The recipe as a pydantic model. The parameters of components are validated later, by their registries."""
 
 from __future__ import annotations
 
@@ -6,240 +6,25 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
-    GetCoreSchemaHandler,
     NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
     PrivateAttr,
-    field_validator,
     model_validator,
 )
-from pydantic_core import core_schema
 
 from ..errors import Problem, RecipeError
-from ..messages import quote
-from ..schedule import Scheduled
 from . import yaml_with_lines
+from .base_section import Section
 from .inheritance import read_named_document
 from .located_document import LENGTHS, Document, lengths_in
-from .section import Section
-from .segments import LENGTH_KEYS, SEGMENTS, document_at
+from .sections import EMA, Component, Image, LatentSpec, Loader, Optimizers, Segment, Train, length_problem, matching
+from .segments import SEGMENTS, document_at
 from .validation import validate
-from .weight_selection import Freeze, Initialize, PathOrInitialize
-
-DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
-
-
-class Component(BaseModel):
-    """A registered component and its parameters, ``{name: adam, lr: 2e-4}``, or its name alone."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: Annotated[str, Field(min_length=1)]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters as given in the recipe."""
-        return dict(self.model_extra or {})
-
-
-def _matching(pattern: str, meaning: str) -> AfterValidator:
-    """Require a string to match ``pattern``; ``meaning`` describes the pattern in the error."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"should be {meaning}; got {quote(value)}")
-        return value
-
-    return AfterValidator(check)
-
-
-Side = Annotated[int, Field(ge=1, le=16_384)]
-
-
-class _SideOrPair:
-    """Accepts a pair or one number for both. Validation errors refer only to the form that was given."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        one = core_schema.no_info_after_validator_function(lambda side: (side, side), handler.generate_schema(Side))
-        return core_schema.tagged_union_schema(
-            {"<one>": one, "<both>": handler(source)},
-            discriminator=lambda value: "<both>" if isinstance(value, (list, tuple)) else "<one>",
-        )
-
-
-class Image(Section):
-    """The images of the run.
-
-    Attributes:
-        size: height and width in pixels; the recipe gives ``[height, width]`` or one number for both.
-    """
-
-    size: Annotated[tuple[Side, Side], _SideOrPair()]
-
-
-class LatentSpec(Component):
-    """The distribution of the latents.
-
-    Attributes:
-        name: of the distribution.
-        dim: the number of dimensions.
-    """
-
-    dim: PositiveInt = 100
-
-
-class Loader(Section):
-    """How batches of real images are loaded.
-
-    Attributes:
-        batch_size: images per turn, over all processes.
-        cache: where decoded images are kept: on the training ``device``, in ``memory``, or nowhere (``none``: they are
-            decoded in each epoch). ``auto`` uses the device for up to 1 GiB and memory for up to 4 GiB.
-        fit: for images of another aspect ratio than the run's: ``crop`` resizes the short side and crops the center,
-            ``pad`` resizes the long side and puts the image on black, and ``stretch`` resizes both sides.
-        crop: where ``fit: crop`` crops: in the ``center``, or at a ``random`` place, another one each time. Randomly
-            cropped images are decoded each time.
-        flip: mirror real images horizontally with probability 1/2.
-        workers: processes that decode images if they are not cached; None chooses a number.
-    """
-
-    batch_size: PositiveInt = 64
-    cache: Literal["auto", "device", "memory", "none"] = "auto"
-    fit: Literal["crop", "pad", "stretch"] = "crop"
-    crop: Literal["center", "random"] = "center"
-    flip: bool = False
-    workers: Annotated[int, Field(ge=0, le=256)] | None = None
-
-    @model_validator(mode="after")
-    def _require_uncached(self) -> Loader:
-        if self.crop == "random" and (self.fit != "crop" or self.cache not in ("auto", "none")):
-            raise ValueError("crop: random crops each image anew, which needs fit: crop, and cache: auto or none")
-        return self
-
-
-ADAM = {"name": "adam", "lr": 2e-4, "betas": (0.5, 0.999)}
-"""The settings of DCGAN (arXiv 1511.06434), which most recipes use."""
-
-
-class Optimizers(Section):
-    """One optimizer for each network. Parameters without a name change those of the default.
-
-    Attributes:
-        generator: of G.
-        discriminator: of D. A game without a discriminator has none.
-    """
-
-    generator: Component = Component.model_validate(ADAM)
-    discriminator: Component | None = Component.model_validate(ADAM)
-
-    @field_validator("generator", "discriminator", mode="before")
-    @classmethod
-    def _change_default(cls, value: Any) -> Any:
-        return {**ADAM, **value} if isinstance(value, Mapping) and "name" not in value else value
-
-
-class Train(Section):
-    """The length of the run and the settings of a step. Exactly one of the first three keys sets the length.
-
-    Attributes:
-        epochs: passes over the data.
-        steps: updates of G.
-        images: real images that D sees, or that a game without D uses.
-        discriminator_steps: turns of D per step.
-        precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.
-        tf32: on CUDA, run fp32 matrix products and convolutions on tensor cores, in TF32 (10 bits of mantissa instead
-            of 23).
-        device: what trains; auto chooses CUDA, MPS or the CPU.
-        fresh_fakes: generate new fakes for G's turn instead of reusing those of D's last turn.
-        microbatch: split each batch into parts of this size to save memory; implies fresh fakes.
-        clip_gradient: the maximum norm of a network's gradient.
-        compile: run G, D and gradient penalties through ``torch.compile`` in training, on CUDA with CUDA graphs. It
-            requires a C++ compiler. Each batch size is compiled in its first step.
-        deterministic: refuse operations that are not reproducible bit for bit.
-        kernels: ``auto`` uses faster convolutions than torch's where available (bf16 on the CPU); ``torch`` does not.
-        max_hours: end the run with a checkpoint after the step that exceeds this time. A resumed run has the full time
-            again.
-        final_checkpoint: write a checkpoint of the last whole step when the run ends, unless it fails during an update.
-        game: the training algorithm.
-        freeze: patterns of the names of parameters that are not trained, for the generator and the discriminator.
-    """
-
-    epochs: PositiveInt | None = None
-    steps: PositiveInt | None = None
-    images: PositiveInt | None = None
-    discriminator_steps: PositiveInt = 1
-    precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
-    tf32: bool = True
-    device: Annotated[str, _matching(DEVICE, "auto, cpu, mps, cuda or cuda:N")] = "auto"
-    fresh_fakes: bool = False
-    microbatch: PositiveInt | None = None
-    clip_gradient: PositiveFloat | None = None
-    compile: bool = False
-    deterministic: bool = False
-    kernels: Literal["auto", "torch"] = "auto"
-    max_hours: PositiveFloat | None = None
-    final_checkpoint: bool = True
-    game: Component = Component(name="adversarial")
-    freeze: Freeze | None = None
-
-    @model_validator(mode="after")
-    def _require_one_length(self) -> Train:
-        if message := _length_problem([length for length in LENGTHS if getattr(self, length) is not None]):
-            raise ValueError(message)
-        return self
-
-
-def _length_problem(given: Sequence[str]) -> str | None:
-    """The message if not exactly one training length is given."""
-    if len(given) == 1:
-        return None
-    return f"give exactly one of {', '.join(LENGTHS)}; got {' and '.join(given) or 'none'}"
-
-
-class EMA(Section):
-    """An exponential moving average of G's weights (arXiv 1710.10196), which samples are generated with.
-
-    Attributes:
-        half_life_images: the half-life of the average, in real images that D sees.
-        ramp_up: limits the half-life to this fraction of the images seen so far; None for no limit.
-    """
-
-    half_life_images: Annotated[Scheduled, Field(ge=0)]
-    ramp_up: PositiveFloat | None = 0.05
-
-
-class Segment(Section):
-    """Settings that change during the run.
-
-    Attributes:
-        step: after which they change, with a checkpoint there.
-        set: the new values by dotted key, such as ``optimizers.generator.lr``, as for overrides.
-    """
-
-    step: PositiveInt
-    set: Annotated[dict[str, Any], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _require_settings(self) -> Segment:
-        for key in self.set:
-            if not all(key.split(".")) or key.partition(".")[0] in (SEGMENTS, "extends"):
-                raise ValueError(f"a segment cannot set {quote(key)}")
-            if key in LENGTH_KEYS:
-                raise ValueError(f"a segment cannot set {key}; the length belongs to the recipe's `train`")
-        return self
+from .weight_selection import Initialize, PathOrInitialize
 
 
 class Recipe(Section):
@@ -269,7 +54,7 @@ class Recipe(Section):
 
     name: Annotated[
         str,
-        _matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "up to 100 letters, digits, '.', '_' and '-'"),
+        matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "up to 100 letters, digits, '.', '_' and '-'"),
         Field(json_schema_extra={"default": "name of the file"}),
     ]
     seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 0
@@ -316,7 +101,7 @@ class Recipe(Section):
         """Make a recipe from a document. Returns: the recipe, or None if it is invalid; and every problem."""
         recipe, problems = validate(cls, document.data, document)
         train = document.data.get("train")
-        if recipe is None and isinstance(train, dict) and (message := _length_problem(given := lengths_in(train))):
+        if recipe is None and isinstance(train, dict) and (message := length_problem(given := lengths_in(train))):
             # pydantic skips this check if other keys of the section are invalid, and reports it without the key
             problems = [problem for problem in problems if problem.message != message]
             problems.append(document.problem(("train", *given[1:2]), message, of_key=True))

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from .section import Section
+from .base_section import Section
 
 NetworkName = Literal["generator", "discriminator", "generator_ema"]
 """The networks of a run, by the names of their files in a checkpoint."""

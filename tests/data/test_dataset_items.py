@@ -11,7 +11,7 @@ import gankit
 from gankit.data.datasets import classes_of, spec_of
 from gankit.data.items import read_item
 from gankit.data.loader import Loader
-from gankit.recipe.model import Loader as Settings
+from gankit.recipe.sections import Loader as Settings
 from gankit.testing import check_dataset
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)

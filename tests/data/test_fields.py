@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import gankit
 from gankit.data.loader import Loader
 from gankit.data.resize import resize, resize_together
-from gankit.recipe.model import Loader as Settings
+from gankit.recipe.sections import Loader as Settings
 from gankit.testing import check_dataset
 
 SIZE = 16

@@ -16,7 +16,7 @@ import gankit
 from gankit.data.loader import Loader
 from gankit.data.order import Order
 from gankit.data.resize import resize, to_float, to_uint8
-from gankit.recipe.model import Loader as Settings
+from gankit.recipe.sections import Loader as Settings
 
 
 class RandomImages:

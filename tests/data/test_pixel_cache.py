@@ -10,7 +10,7 @@ from PIL import Image
 import gankit
 from gankit.data import pixel_cache
 from gankit.data.loader import Loader
-from gankit.recipe.model import Loader as Settings
+from gankit.recipe.sections import Loader as Settings
 from gankit_datasets import ImageFolder
 
 
