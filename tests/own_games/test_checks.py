@@ -55,7 +55,7 @@ def test_the_plugins_pass():
     flow, cycle, vq, dmd = map(plugin, ("flow_matching", "unpaired", "codebook", "distillation"))
     check_game(flow.FlowMatching, SMALL, partial(flow.Velocity, width=4))
     check_game(cycle.Cycle, cycle.TwoDomains.spec, cycle.Translators, cycle.Judges)
-    check_game(vq.AdaptiveWeight, SMALL, vq.Autoencoder, Discriminator)
+    check_game(vq.AdaptiveWeight, SMALL, vq.Autoencoder, Discriminator, microbatches=False)
     check_game(dmd.Distillation, SMALL, Generator, dmd.JudgeAndScores)
     check_codec(plugin("latent_space").Patches, IMAGE, seed=1)
 

@@ -36,8 +36,6 @@ class Autoencoder(nn.Module):
 class AdaptiveWeight(gankit.Game):
     """Reconstruction, and an adversarial term with a gradient of the same size at the last layer (equation 7)."""
 
-    whole_batch = True  # the weight depends on the images that are seen together
-
     def step(self):
         batch = self.next_batch()
         return self.update("generator", batch, self.reconstruction) | self.update("discriminator", batch)
