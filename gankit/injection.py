@@ -110,5 +110,6 @@ def position_hint(network: Any, names: Sequence[str], fields: Sequence[str] = ()
     for name, value in zip(positional_names(network.forward)[1:], names[1:], strict=False):
         if name != value:
             known = ", ".join((names[0], "labels", "image", *fields))
-            return f"its parameter '{name}' received '{value}', by position: it is none of {known}"
+            suggestion = did_you_mean(name, (names[0], "labels", "image", *fields))
+            return f"its parameter '{name}' received '{value}', by position: it is none of {known}{suggestion}"
     return None

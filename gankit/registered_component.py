@@ -58,7 +58,12 @@ class Entry:
     @property
     def summary(self) -> str:
         """The first line of the factory's docstring."""
-        return (inspect.getdoc(self.factory) or "").partition("\n")[0]
+        return self.documentation.partition("\n")[0]
+
+    @property
+    def documentation(self) -> str:
+        """The factory's own docstring, and not one that it inherits from a class of torch."""
+        return inspect.cleandoc(self.factory.__doc__ or "")
 
     def build(self, params: Params, **context: Any) -> Any:
         """Build the component from values of gankit and parameters of the recipe, with schedules at their start."""

@@ -236,7 +236,7 @@ def test_a_codec_of_ones_own(checkout):
     (checkout / "my_codec.py").write_text(source)
     runtime = gankit.Runtime(plugins=["my_codec.py"])
     names: dict[str, Any] = {}
-    exec(source.replace("self.load_state_dict(load_file(weights))", ""), names)
+    exec(source, names)
     untrained = names["Autoencoder"](gankit.ImageSpec(16, 16, 3), weights=None)
     save_file(untrained.state_dict(), "autoencoder.safetensors")
     codec = "codec={name: my_autoencoder, weights: autoencoder.safetensors}"
@@ -247,6 +247,11 @@ def test_a_codec_of_ones_own(checkout):
     assert trainer.setup.loader.at(0, 8).images.shape == (8, 4, 4, 4)
     assert runtime.load_generator("results/run").sample(2).shape == (2, 3, 16, 16)
     factory = runtime.registries.codecs.get("my_autoencoder").factory
+    kept = Path("autoencoder.safetensors").rename("elsewhere.safetensors")
+    assert runtime.load_generator("results/run").sample(2).shape == (2, 3, 16, 16)
+    with pytest.raises(gankit.RecipeError, match="codec: prepare.. fails: FileNotFoundError"):
+        runtime.resume("results/run", ["train.steps=3"])
+    kept.rename("autoencoder.safetensors")
     check_codec(factory, gankit.ImageSpec(32, 32, 3), weights=Path("autoencoder.safetensors"))
 
 

@@ -11,6 +11,7 @@ from torch import nn
 from ..calls import require_methods
 from ..data.image_codec import ImageCodec, encoded_spec
 from ..device.seeding import preserved_random_state
+from ..errors import RecipeError
 from ..interfaces import DataSpec
 from ..messages import one_line
 from ..recipe.checked_recipe import CheckedRecipe
@@ -46,10 +47,20 @@ def data_of_networks(checked: CheckedRecipe, data: DataSpec) -> DataSpec:
 def build_codec(
     checked: CheckedRecipe, data: DataSpec, device: torch.device, dtype: torch.dtype, resumed: Checkpoint | None
 ) -> ImageCodec | None:
-    """The codec of a run that is new or resumed; None if the recipe has none. Raises: MisfitError: it had another."""
+    """The codec of a run that is new or resumed; None if the recipe has none.
+
+    Raises:
+        MisfitError: the run had another codec.
+        RecipeError: its weights cannot be read.
+    """
     if PATH not in checked.components:
         return None
     codec = frozen_codec(checked, data)
+    try:
+        prepare_codec(codec)
+    except Exception as error:  # a plugin's method may raise anything
+        problem = checked.recipe.document.problem(PATH, f"prepare() fails: {type(error).__name__}: {one_line(error)}")
+        raise RecipeError([problem]) from error
     built = ImageCodec(codec, encoded_spec(codec, data.image), device, dtype)
     if resumed is not None:
         if RECORD not in resumed.manifest:
@@ -68,6 +79,13 @@ def frozen_codec(checked: CheckedRecipe, data: DataSpec) -> Any:
     if isinstance(codec, nn.Module):
         codec.eval().requires_grad_(False)
     return codec
+
+
+def prepare_codec(codec: Any) -> None:
+    """Let a codec read its weights, if it has such a method."""
+    if hasattr(codec, "prepare"):
+        with torch.no_grad():
+            codec.prepare()
 
 
 def describe_codec(checked: CheckedRecipe, codec: ImageCodec | None) -> Mapping[str, Any]:

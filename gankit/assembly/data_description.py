@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from ..data.image_cache import StreamedSource
@@ -53,7 +54,7 @@ def conditions_of(generator: nn.Module, data: DataSpec, game: Game) -> dict[str,
 
 
 def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, game: Game) -> dict[str, Tensor]:
-    """The fields that samples are generated for, each [m ...]: of held-out data, or of the first items of training.
+    """The fields that samples are generated for, each [m ...]: of held-out data, or of random items of training.
 
     A dataset may have a method ``held_out()``, which returns a prepared dataset of the same kind.
     """
@@ -64,7 +65,8 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
     order = loader.order.at(0, min(MAX_ITEMS, loader.count)).indices
     if hasattr(loader.dataset, "held_out"):
         held_out = loader.dataset.held_out()
-        source, order = StreamedSource(held_out, loader.data, loader.settings.fit), order[order < len(held_out)]
+        source = StreamedSource(held_out, loader.data, loader.settings.fit)
+        order = np.arange(min(MAX_ITEMS, len(held_out)))
     items = source.read(order, [*wanted.values()])
     found = {name: items[field].cpu() for name, field in wanted.items()}
     floats = {name: to_float(values) if values.dim() == 4 else values.float() for name, values in found.items()}

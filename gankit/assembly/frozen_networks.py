@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from ..errors import CheckpointError
 from ..messages import truncate
 from ..networks.frozen import Frozen
@@ -13,6 +15,8 @@ from ..runs.file_names import FROZEN
 from ..runs.frozen_weights import load_frozen
 
 RECORD = "frozen"  # the entry of the manifest
+KeptWeights = Mapping[str, Mapping[str, Tensor]]
+"""The weights of frozen networks, by network and name."""
 KEPT = ("generator.", "codec")  # the start of the names of those that sampling needs, which the run directory keeps
 
 
@@ -33,13 +37,17 @@ def require_same_frozen_networks(networks: Mapping[str, Frozen], checkpoint: Che
             )
 
 
-def load_kept_networks(networks: Mapping[str, Frozen], checkpoint: Checkpoint) -> None:
-    """Give the networks their weights in the run directory of a checkpoint, if it keeps them.
+def read_kept_networks(checkpoint: Checkpoint) -> KeptWeights:
+    """The weights that the run directory of a checkpoint keeps. Raises: CheckpointError: they cannot be read."""
+    return load_frozen(checkpoint.path.absolute().parent.parent) if checkpoint.manifest.get(RECORD) else {}
+
+
+def load_kept_networks(networks: Mapping[str, Frozen], stored: KeptWeights, checkpoint: Checkpoint) -> None:
+    """Give the networks those of their weights that are stored.
 
     Raises:
-        CheckpointError: they cannot be read or do not fit, or a network is another one than that of the checkpoint.
+        CheckpointError: they do not fit, or a network is another one than that of the checkpoint.
     """
-    stored = load_frozen(checkpoint.path.absolute().parent.parent) if networks else {}
     for name, network in networks.items():
         if name in stored:
             try:

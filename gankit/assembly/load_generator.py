@@ -27,9 +27,9 @@ from ..sampling.trained_generator import TrainedGenerator
 from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
-from .codec import RECORD
+from .codec import RECORD, prepare_codec
 from .data_description import conditions_of, read_data
-from .frozen_networks import load_kept_networks
+from .frozen_networks import load_kept_networks, read_kept_networks
 from .selection import select
 
 
@@ -58,7 +58,8 @@ def build_trained_generator(
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         game = _game(registries, manifest)
-        codec = _codec(registries, manifest, data, torch.device(device))
+        kept = read_kept_networks(checkpoint)
+        codec = _codec(registries, manifest, data, torch.device(device), has_weights="codec" in kept)
         seen = data if codec is None else data.with_image(codec.encoded)
         network = build_again(lambda: build_within(lambda: selected.build(**network_context(seen, latent_dim)), stored))
         ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
@@ -68,7 +69,7 @@ def build_trained_generator(
         fault = f"it lacks {error}" if isinstance(error, KeyError) else f"{type(error).__name__}: {one_line(error)}"
         raise CheckpointError(f"{folder / MANIFEST}: does not describe a generator: {truncate(fault, 400)}") from None
     parts = {"generator": network, **({} if codec is None else {"codec": codec.part})}
-    load_kept_networks(frozen_networks(parts), checkpoint)
+    load_kept_networks(frozen_networks(parts), kept, checkpoint)
     checkpoint.load_network(name, network)
     network.to(device).eval().requires_grad_(False)
     wanted = conditions_of(network, seen, game)
@@ -79,14 +80,16 @@ def build_trained_generator(
 
 
 def _codec(
-    registries: Registries, manifest: Mapping[str, Any], data: DataSpec, device: torch.device
+    registries: Registries, manifest: Mapping[str, Any], data: DataSpec, device: torch.device, has_weights: bool
 ) -> ImageCodec | None:
-    """The codec of a checkpoint; None if it has none."""
+    """The codec of a checkpoint; None if it has none. ``has_weights`` tells whether the run directory keeps those."""
     if RECORD not in manifest:
         return None
     described = manifest[RECORD]
     channels, height, width = (int(size) for size in described["encoded"])
     codec = _select(registries, "codecs", described).build(image=data.image, data=data)
+    if not has_weights:
+        prepare_codec(codec)
     if isinstance(codec, nn.Module):
         codec.eval().requires_grad_(False)
     built = ImageCodec(codec, ImageSpec(height, width, channels, data.image.classes), device, torch.float32)

@@ -56,7 +56,7 @@ def show(
     entry = registry.get(name)
     console = output_console()
     console.print(Text.assemble((entry.name, "bold"), f"  ({registry.kind}, plugin {entry.plugin})"))
-    if text := inspect.getdoc(entry.factory):
+    if text := entry.documentation:
         console.print(f"\n{text}\n")
     rows = list(_fields(entry.schema))
     console.print(make_table(rows, ("parameter", "type", "default")) if rows else "It has no parameters.")

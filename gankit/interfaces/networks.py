@@ -86,6 +86,9 @@ class Codec(Protocol):
     The networks, losses and augmentations of a run with a codec see encodings in place of images. They are
     standardized: gankit subtracts the mean of each channel and divides by its standard deviation, which it measures on
     the first images. Samples are decoded.
+
+    Optional: ``prepare()`` reads pretrained weights. gankit calls it when a run starts or is resumed. For sampling, the
+    weights come from the run directory instead, so that the constructor should not need any file.
     """
 
     def encode(self, images: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from ..data.resize import to_uint8
 from ..game.game import has_own_generate
+from ..injection import forward_names
+from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, quote
 from ..recipe.validation import validate
 from ..registered_component import Params
@@ -92,11 +94,19 @@ class TrainedGenerator:
             raise ValueError(
                 f"an interpolation needs at least 2 latents and 1 step; got {count!r} latents, {steps!r} steps"
             )
+        if not has_own_generate(self.sampling.game) and "z" not in forward_names(
+            "generator", self.module, self._fields()
+        ):
+            raise ValueError("this generator takes no latents, so that there is nothing to interpolate between")
         self._require_in_range(count, steps, seed, labels)
         checked = self._check(options)
         inputs = self.sampling.draw(count, seed, labels).interpolated(self.sampling.latent, steps)
         images = self._generate(inputs, checked)
         return images.view(count, steps, *images.shape[1:])
+
+    def _takes_latents(self) -> bool:
+        fields = [name for name in self.sampling.items if name not in (IMAGE, "labels")]
+        return has_own_generate(self.sampling.game) or "z" in forward_names("generator", self.module, fields)
 
     def _generate(self, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
         """Images uint8 [n c h w]. Raises: ValueError: the network fails with these options."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..assembly.codec import prepare_codec
 from ..calls import described, require_attributes, require_call
 from ..data.datasets import classes_of, prepare_dataset, spec_of
 from ..data.image_codec import require_batch
@@ -38,6 +39,8 @@ def build_component(
         f"{described(factory)} was given; expected its class, which is built from the ImageSpec and the parameters",
     )
     data = data_spec(image)
+    sizes = [spec.height for spec in data.values() if isinstance(spec, ImageSpec)]
+    require_argument(None not in sizes, f"{data!r} has images of any size; pass a spec with the sizes of a run")
     values = {"image": data.image, **more, "data": data}
     try:
         names = argument_names(factory, [*values], ("image", *more), "the constructor")
@@ -150,6 +153,7 @@ def check_codec(factory: Callable[..., Any], image: ImageSpec | DataSpec, **para
             require_call(codec, method, (argument,))
         except (AttributeError, ValueError) as error:
             raise AssertionError(str(error)) from None
+    prepare_codec(codec)
     if isinstance(codec, nn.Module):
         codec.eval()
     images = random_batch(data, 4).images

@@ -111,3 +111,16 @@ def test_a_generation_that_the_meta_device_cannot_run(runtime, make, tmp_path):
     checked = runtime.check(make("values"))
     assert checked.not_tried[("generator",)].endswith("; called by Values.generate")
     runtime.assemble(checked, tmp_path / "run").step()
+
+
+def test_there_is_nothing_to_interpolate_without_latents(runtime, recipe, tmp_path):
+    made = recipe(generator={"name": "autoencoder"}, latent={"name": "normal", "dim": 4})
+    runtime.assemble(made, tmp_path / "run").fit()
+    generator = gankit.load_generator(tmp_path / "run", plugins=[Plugin()])
+    with pytest.raises(ValueError, match="this generator takes no latents, so that there is nothing to interpolate"):
+        generator.interpolate(2, 3)
+
+
+def test_a_component_has_no_documentation_of_its_base_class(runtime):
+    entry = runtime.registries.generators.get("autoencoder")
+    assert (entry.documentation, entry.summary) == ("", "")
