@@ -94,9 +94,7 @@ class TrainedGenerator:
             raise ValueError(
                 f"an interpolation needs at least 2 latents and 1 step; got {count!r} latents, {steps!r} steps"
             )
-        if not has_own_generate(self.sampling.game) and "z" not in forward_names(
-            "generator", self.module, self._fields()
-        ):
+        if not self._takes_latents():
             raise ValueError("this generator takes no latents, so that there is nothing to interpolate between")
         self._require_in_range(count, steps, seed, labels)
         checked = self._check(options)
