@@ -46,7 +46,7 @@ def classes_of(dataset: Any) -> tuple[str, ...] | None:
     """The names of the classes; None for unlabelled data; empty if only ``prepare`` can find them.
 
     A dataset without an attribute ``classes`` has those that its ``labels`` or ``targets`` contain, called 0, 1 and so
-    on. Labels that are vectors are no classes.
+    on. Vectors of labels are not classes.
     """
     if hasattr(dataset, "classes"):
         return None if dataset.classes is None else tuple(map(str, dataset.classes))

@@ -116,6 +116,6 @@ def encoded_spec(codec: Any, image: ImageSpec) -> ImageSpec:
 
 
 def require_batch(tensor: Any, count: int, method: str) -> None:
-    """Raises: ValueError: this is no floating-point tensor [n k y x] with a row for each image."""
+    """Raises: ValueError: the value is not a floating-point tensor [n k y x] with a row for each image."""
     if not isinstance(tensor, Tensor) or tensor.dim() != 4 or len(tensor) != count or not tensor.is_floating_point():
         raise ValueError(f"{method} returns {described(tensor)} for {count} images; expected floats [{count} k y x]")

@@ -96,7 +96,7 @@ def image_of(item: Any) -> Any:
 
 
 def channels_of(image: Any, where: str) -> int:
-    """The number of channels of an image in any of its forms. Raises: DataError: it is no image."""
+    """The number of channels of an image in any of its forms. Raises: DataError: it is not an image."""
     if isinstance(image, Image.Image):
         return len(image.getbands()) if image.mode in ("L", "LA", "RGB", "RGBA") else 3
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim in (2, 3):

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..distributed.processes import Processes
-from ..errors import GankitError
 from ..injection import forward_names, select_arguments
 from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Latent, Loss, Player
 from .compiled_networks import CompiledNetworks
 from .outputs import images_of, in_full_precision
+from .players import Players
 from .returned_values import require_latents
 
 PhaseHook = Callable[[str], None]
@@ -36,7 +36,7 @@ class Fakes(NamedTuple):
 
 
 @dataclass
-class StepContext:
+class StepContext(Players):
     """Everything a training step works with, except for its progress, which is in `gankit.State`.
 
     Attributes:
@@ -78,16 +78,6 @@ class StepContext:
 
     def __post_init__(self) -> None:
         self._names: dict[Player, tuple[str, ...]] = {}
-
-    @property
-    def generator(self) -> nn.Module:
-        """The network G."""
-        return self.players["generator"]
-
-    @property
-    def discriminator(self) -> nn.Module:
-        """The network D. Raises: GankitError: the game has no discriminator."""
-        return discriminator_of(self.players)
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[None]:
@@ -160,10 +150,3 @@ class StepContext:
         for augmentation in self.augmentations:
             images = augmentation(images)
         return images
-
-
-def discriminator_of(players: Mapping[Player, nn.Module]) -> nn.Module:
-    """The network D of a game's players. Raises: GankitError: it is not among them."""
-    if "discriminator" not in players:
-        raise GankitError("this game has no discriminator: its only player is the generator")
-    return players["discriminator"]

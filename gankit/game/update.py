@@ -102,12 +102,13 @@ def turn_terms(game: StepContext, state: State, turn: Any) -> Scalars:
     """The loss of the turn's player, and its regularizers that are due in every turn.
 
     Raises:
-        GankitError: the game has one player, and so no loss.
+        GankitError: the game has no loss.
     """
     player: Player = turn.player
     if game.loss is None:
+        why = "does not list 'loss' in `honours`" if "discriminator" in game.players else "has one player"
         raise GankitError(
-            f"{type(game.rules).__name__} has one player and so no loss: define terms(turn), or pass terms to update"
+            f"{type(game.rules).__name__} {why} and so no loss: define terms(turn), or pass terms to update"
         )
     joint, _ = due_regularizers(game.regularizers, player, state.turns[player])
     # penalties go first: a compiled penalty computes the logits of its images as well

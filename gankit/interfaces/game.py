@@ -39,7 +39,7 @@ class Inputs(Protocol):
         """The number of images to generate, ``n``."""
 
     def __getitem__(self, name: str) -> Any:
-        """A value by name. Raises: KeyError: there is no such value."""
+        """A value by name. Raises: KeyError: samples do not have it."""
 
     def normal(self, *shape: int) -> Tensor:
         """Normal numbers [n *shape], new ones in every call."""

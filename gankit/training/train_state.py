@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import CheckpointError
-from ..game.step_context import discriminator_of
+from ..game.players import Players
 from ..interfaces import Player
 from ..messages import one_line
 from .ema import GeneratorEMA
@@ -22,7 +22,7 @@ PARAMETER_SHAPED = frozenset({"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "moment
 
 
 @dataclass
-class TrainState:
+class TrainState(Players):
     """Networks, optimizers and counters.
 
     Attributes:
@@ -56,16 +56,6 @@ class TrainState:
         }
         # most optimizers have no state before their first step
         self._fresh = {player: copy.deepcopy(optimizer.state_dict()) for player, optimizer in self.optimizers.items()}
-
-    @property
-    def generator(self) -> nn.Module:
-        """The network G."""
-        return self.players["generator"]
-
-    @property
-    def discriminator(self) -> nn.Module:
-        """The network D. Raises: GankitError: the game has no discriminator."""
-        return discriminator_of(self.players)
 
     @property
     def sampler(self) -> nn.Module:
