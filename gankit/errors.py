@@ -52,5 +52,9 @@ class DataError(GankitError):
     """A dataset that is missing, damaged, empty or too small."""
 
 
+class MissingFieldError(KeyError):
+    """A field that the data lack, such as ``turn["source"]`` for a dataset of images alone."""
+
+
 class CheckpointError(GankitError):
     """A checkpoint that is missing, damaged, altered, or does not fit the networks."""

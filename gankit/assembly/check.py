@@ -28,6 +28,7 @@ from .dry_run import (
     try_discriminator,
     try_generator,
 )
+from .dry_turn import problems_of_terms
 from .frozen_parameters import check_frozen_parameters
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
@@ -83,15 +84,18 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
             ("generator",),
             lambda: try_generator(lambda: checked.build("generator", **context), data, dim, game),
         )
-        output = None
+        discriminator = output = None
         if ("discriminator",) in checked.components:
-            output = attempt(
+            discriminator, output = attempt(
                 ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **context), data)
-            )
-        if generator is not None and (output is not None or "discriminator" not in players):
+            ) or (None, None)
+        networks = {"generator": generator, "discriminator": discriminator}
+        if all(networks[player] is not None for player in players):
             for path, regularizer in regularizers.items():
                 if hasattr(regularizer, "fits"):
                     attempt(path, lambda regularizer=regularizer: regularizer.fits(generator, output, image))  # type: ignore[misc]
+            if game is not None:
+                problems += problems_of_terms(checked, {name: networks[name] for name in players}, output, data, game)
         problems += check_frozen_parameters(checked, context, not_tried)
     return in_order(problems), not_tried
 

@@ -69,8 +69,8 @@ def inputs_of_two(data: DataSpec, latent_dim: int, fields: Collection[str], like
     return DeviceInputs(SampleInputs.first(z, batch.labels, values, seed=0), data.image, like)
 
 
-def try_discriminator(build: Build, data: DataSpec) -> Any:
-    """Build the discriminator and run it on two images. Returns its output, on the meta device.
+def try_discriminator(build: Build, data: DataSpec) -> tuple[nn.Module, Any]:
+    """Build the discriminator and run it on two images. Returns it and its output, on the meta device.
 
     Raises:
         NotTriedError: it does not run on the meta device.
@@ -82,7 +82,7 @@ def try_discriminator(build: Build, data: DataSpec) -> Any:
     with _hinting(discriminator, names, data):
         output = _run(lambda: discriminator(*_arguments(names, data, images=torch.zeros(shape_of_two(data.image)))))
     require_logits(output)
-    return output
+    return discriminator, output
 
 
 def try_augmentation(build: Build, image: ImageSpec) -> None:

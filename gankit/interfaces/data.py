@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from ..errors import MissingFieldError
 from ..messages import did_you_mean
 from .data_spec import IMAGE
 
@@ -39,7 +40,7 @@ class Batch:
         if name == IMAGE:
             return self.images
         if name not in self.fields:
-            raise KeyError(f"the batch has no field {name!r}{did_you_mean(name, [IMAGE, *self.fields])}")
+            raise MissingFieldError(f"the batch has no field {name!r}{did_you_mean(name, [IMAGE, *self.fields])}")
         return self.fields[name]
 
     def replace(self, **tensors: Tensor) -> Batch:

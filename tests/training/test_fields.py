@@ -191,19 +191,63 @@ def test_what_a_check_finds(runtime, sections, message):
     assert message in str(caught.value)
 
 
-def test_a_loss_that_asks_for_an_unknown_field(assemble, runtime):
-    class Wrong:
-        def generator(self, turn):
-            return turn["sorce"].mean()
+class OfField:
+    """A regularizer of G that reads a field after everything that needs gradients, random numbers or several images."""
 
-    class Plugin:
-        @gankit.hookimpl
-        def register(self, registries):
-            registries.regularizers.add("wrong", Wrong)
+    def __init__(self, *, field: str) -> None:
+        self.field = field
 
-    runtime.load_plugin(Plugin())
-    with pytest.raises(KeyError, match="the batch has no field 'sorce'; did you mean 'source'"):
-        assemble(regularizers=["wrong"]).step()
+    def generator(self, turn):
+        gradient = turn.gradient(turn.fake) + turn.normal(1)[..., None, None] + turn.uniform(3, 8, 8)
+        judged = turn.discriminate(turn.generate(turn.draw_latents())).mean() + turn.fake_logits.sum()
+        return gradient.square().mean() + judged + turn[self.field].mean()
+
+
+class OfSource(gankit.Loss):
+    def discriminator(self, turn):
+        return turn.real_logits.mean() - turn.fake_logits.mean()
+
+    def generator(self, turn):
+        return (turn.fake_logits * turn["sorce"].mean()).mean()
+
+
+class Replacing(gankit.Game):
+    """Adds the field that the data lacks."""
+
+    honours = ("loss", "regularizers", "train.microbatch")
+
+    def step(self):
+        batch = self.next_batch()
+        batch = batch.replace(sorce=batch["source"])
+        return self.update("discriminator", batch) | self.update("generator", batch)
+
+
+class Terms:
+    @gankit.hookimpl
+    def register(self, registries):
+        registries.regularizers.add("of_field", OfField)
+        registries.losses.add("of_source", OfSource)
+        registries.games.add("replacing", Replacing)
+
+
+OF_SORCE = {"regularizers": [{"name": "of_field", "field": "place"}, {"name": "of_field", "field": "sorce"}]}
+
+
+def test_a_check_finds_losses_and_regularizers_that_ask_for_an_unknown_field(assemble, runtime):
+    runtime.load_plugin(Terms())
+    with pytest.raises(gankit.RecipeError) as caught:
+        runtime.check(gankit.Recipe.parse(RECIPE | OF_SORCE | {"loss": "of_source"}))
+    loss, regularizer = sorted(map(str, caught.value.problems))
+    assert "loss: OfSource.generator: the batch has no field 'sorce'; did you mean 'source'? (" in loss
+    assert "regularizers.1: OfField.generator: the batch has no field 'sorce'; did you mean 'source'? (" in regularizer
+    with pytest.raises(gankit.RecipeError, match="the batch has no field 'sorce'"):
+        assemble(**OF_SORCE)
+
+
+def test_a_game_may_add_the_field_that_a_regularizer_asks_for(assemble, runtime):
+    runtime.load_plugin(Terms())
+    trainer = assemble(**OF_SORCE, loss="of_source", train={"steps": 1, "device": "cpu", "game": "replacing"})
+    assert "of_field" in " ".join(trainer.step())
 
 
 @pytest.mark.parametrize("conditional", [False, True])

@@ -1,0 +1,114 @@
+"""Dry runs of losses and regularizers on the meta device: which of them ask for fields that the data lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..device.engine import Engine
+from ..distributed.processes import Processes
+from ..errors import MissingFieldError, Problem
+from ..game.game import Adversarial, Game
+from ..game.outputs import map_tensors
+from ..game.step_context import StepContext
+from ..game.turn import PlayerTurn
+from ..game.update import loss_over_heads
+from ..interfaces import Batch, DataSpec, DiscriminatorOutput, GeneratorOutput, Player
+from ..messages import failing_line, one_line
+from ..recipe.checked_recipe import CheckedRecipe
+from ..recipe.located_document import KeyPath
+from .dry_run import batch_of_two, meta_device
+
+
+def problems_of_terms(
+    checked: CheckedRecipe, networks: Mapping[Player, nn.Module], output: Any, data: DataSpec, game: Game
+) -> list[Problem]:
+    """The losses and regularizers that ask for fields that the data lacks, with two items of zeros.
+
+    Other errors are left to the first step, because many terms need values, which the meta device does not have.
+
+    Args:
+        checked: the recipe with its components.
+        networks: of the players, on the meta device.
+        output: of D for two images; None if the game has no D.
+        data: as the networks see it.
+        game: the terms are tried only if its steps are those of `Adversarial`: others may add fields to batches.
+    """
+    if type(game).step is not Adversarial.step:
+        return []
+    paths = [("loss",), *checked.of_section("regularizers")]
+    found: list[Problem] = []
+    with meta_device(), torch.enable_grad():
+        context, batch = _context(networks, output, data, checked.recipe.latent.dim), batch_of_two(data)
+        turns = [PlayerTurn(context, player, batch, images_seen=0, penalties=True) for player in networks]
+        for path in paths:
+            problem = next(filter(None, (_missing_field(checked, path, turn) for turn in turns)), None)
+            found += [] if problem is None else [checked.recipe.document.problem(path, problem)]
+    return found
+
+
+def _missing_field(checked: CheckedRecipe, path: KeyPath, turn: PlayerTurn) -> str | None:
+    try:
+        component = checked.build(path)
+        if path == ("loss",):
+            loss_over_heads(component, turn)
+        elif hasattr(component, turn.player):
+            getattr(component, turn.player)(turn)
+    except MissingFieldError as error:
+        return f"{type(component).__name__}.{turn.player}: {one_line(error)}{failing_line(error)}"
+    except Exception:  # the first step finds it, with values
+        pass
+    return None
+
+
+class _ContextOnMeta(StepContext):
+    """Draws zeros, because the meta device has no random numbers, and runs G once and D never.
+
+    Their known outputs are returned for all inputs, with a gradient with respect to them, since running and
+    differentiating networks on the meta device is slow.
+    """
+
+    outputs: dict[Player, Any]
+
+    def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
+        return self.latent.sample(count, labels, self.random)
+
+    def draw_uniform(self, count: int, *shape: int) -> Tensor:
+        return torch.zeros(count, *shape)
+
+    def draw_normal(self, count: int, *shape: int) -> Tensor:
+        return torch.zeros(count, *shape)
+
+    def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
+        if "generator" not in self.outputs:
+            with torch.no_grad():
+                self.outputs["generator"] = super().run_generator(latents, batch)
+        return _depending_on(latents, self.outputs["generator"])
+
+    def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
+        return _depending_on(images, self.outputs["discriminator"])
+
+
+def _depending_on(inputs: Tensor, output: Any) -> Any:
+    return map_tensors(output, lambda tensor: tensor + inputs.mean() if tensor.is_floating_point() else tensor)
+
+
+def _context(networks: Mapping[Player, nn.Module], output: Any, data: DataSpec, latent_dim: int) -> StepContext:
+    latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.zeros(n, latent_dim))
+    context = _ContextOnMeta(
+        players=networks,
+        latent=latent,
+        loss=None,
+        regularizers={},
+        augmentations=[],
+        engine=Engine(torch.device("cpu"), "fp32"),
+        random=torch.Generator("cpu"),
+        processes=Processes(),
+        fields=[*data.fields],
+    )
+    context.outputs = {} if output is None else {"discriminator": output}
+    return context
