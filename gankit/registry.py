@@ -61,7 +61,8 @@ class Registry:
         where = f"{self.kind}: '{name}'"
         schema = signature_schema(factory, self.context, where)
         try:
-            arguments = argument_names(factory, self.context, self.by_position, "it")
+            what = getattr(factory, "__name__", type(factory).__name__)
+            arguments = argument_names(factory, self.context, self.by_position, what)
         except ValueError as error:
             raise RegistrationError(f"{where}: {error}") from None
         self._entries[name] = Entry(self.kind, name, self.owner, factory, arguments, schema)

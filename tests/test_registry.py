@@ -171,6 +171,13 @@ class TestErrors:
             registry.add("x", factory)
         assert len(registry) == 0
 
+    def test_a_positional_parameter_with_an_unknown_name(self):
+        class Pairs:
+            def __init__(self, image, dat): ...
+
+        with pytest.raises(RegistrationError, match=r"Pairs\(image, dat\) asks for 'dat'; did you mean 'data'"):
+            gankit.Runtime(discover=False).registries.generators.add("pairs", Pairs)
+
     @pytest.mark.parametrize("name", ["", "a b", "a.b", "3", "3d", "-x", "a/b", "é", "a\n", None, 3, "<x>"])
     def test_invalid_names(self, name):
         registry = Registry("losses")

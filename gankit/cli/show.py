@@ -5,18 +5,21 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.text import Text
 from typer import Argument
 
-from ..errors import GankitError
+from ..errors import GankitError, RegistrationError
 from ..messages import did_you_mean, quote
 from .console import PluginOption, find_registry, make_runtime, make_table, output_console
 from .list import list_components
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+    from ..registered_component import Entry
 
 
 def show(
@@ -60,6 +63,19 @@ def show(
         console.print(f"\n{text}\n")
     rows = list(_fields(entry.schema))
     console.print(make_table(rows, ("parameter", "type", "default")) if rows else "It has no parameters.")
+    if options := list(_sampling_options(entry)):
+        console.print("\nOptions of gankit sample:")
+        console.print(make_table(options, ("option", "type", "default")))
+
+
+def _sampling_options(entry: Entry) -> Iterator[tuple[str, str, str]]:
+    """Name, type and default of the sampling options of a generator or game that is a class."""
+    from ..registry import signature_schema
+
+    method = getattr(entry.factory, {"generators": "forward", "games": "generate"}.get(entry.kind, ""), None)
+    if method is not None:
+        with suppress(RegistrationError):  # it takes any options, as the base classes do
+            yield from _fields(signature_schema(method, ("self",), entry.name))
 
 
 def _show_keys(section: str | None) -> None:

@@ -39,7 +39,12 @@ def spec_of(dataset: Any) -> DataSpec:
     if not len(dataset):
         raise DataError(f"dataset {type(dataset).__name__} is empty")
     where = f"item 0 of dataset {type(dataset).__name__}"
-    return DataSpec(image=ImageSpec.any_size(channels_of(image_of(dataset[0]), where)))
+    try:
+        item = dataset[0]
+    except Exception as error:
+        error.add_note(f"gankit reads {where} before prepare(), because the dataset has no attribute `spec`")
+        raise
+    return DataSpec(image=ImageSpec.any_size(channels_of(image_of(item), where)))
 
 
 def classes_of(dataset: Any) -> tuple[str, ...] | None:

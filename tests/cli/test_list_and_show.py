@@ -74,6 +74,14 @@ class TestShow:
     def test_no_parameters(self, cli):
         assert "It has no parameters." in cli("show", "losses", "hinge").out
 
+    def test_sampling_options(self, cli, tmp_path):
+        shown = cli("show", "generators", "biggan").out.partition("Options of gankit sample:")[2]
+        assert re.search(r"^ *truncation +number > 0 or null +null *$", shown, re.MULTILINE)
+        plugin = ROOT / "tests" / "own_games" / "plugins" / "flow_matching.py"
+        shown = cli("show", "games", "flow_matching", "--plugin", plugin).out.partition("Options of gankit sample:")[2]
+        assert re.search(r"^ *steps +integer > 0 +50 *$", shown, re.MULTILINE)
+        assert "Options" not in cli("show", "games", "apa").out + cli("show", "generators", "dcgan").out
+
     def test_required_parameters(self, cli):
         assert re.search(r"^ *path +string +required *$", cli("show", "datasets", "image_folder").out, re.MULTILINE)
 

@@ -149,3 +149,16 @@ class WholeArrays(Items):
 def test_whole_tensors_may_be_arrays():
     check_dataset(WholeArrays((TENSOR, 1)))
     assert load(WholeArrays((TENSOR, 1))).labels.tolist() == [1, 1]
+
+
+def test_a_dataset_without_spec_that_has_no_items_before_prepare():
+    class Late:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return self.files[index]
+
+    with pytest.raises(AttributeError, match="files") as caught:
+        spec_of(Late())
+    assert "gankit reads item 0 of dataset Late before prepare()" in caught.value.__notes__[0]
