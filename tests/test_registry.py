@@ -173,9 +173,9 @@ class TestErrors:
 
     def test_a_positional_parameter_with_an_unknown_name(self):
         class Pairs:
-            def __init__(self, image, dat): ...
+            def __init__(self, image, latent_dim, dat): ...
 
-        with pytest.raises(RegistrationError, match=r"Pairs\(image, dat\) asks for 'dat'; did you mean 'data'"):
+        with pytest.raises(RegistrationError, match=r"Pairs\(image, latent_dim, dat\) asks for 'dat'; did you mean 'data'"):
             gankit.Runtime(discover=False).registries.generators.add("pairs", Pairs)
 
     @pytest.mark.parametrize("name", ["", "a b", "a.b", "3", "3d", "-x", "a/b", "é", "a\n", None, 3, "<x>"])
