@@ -99,6 +99,12 @@ def positional_names(function: Callable[..., Any]) -> tuple[str, ...]:
         return ()
 
 
+def default_values(function: Callable[..., Any]) -> dict[str, Any]:
+    """The defaults of a function's positional parameters that have one."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind in POSITIONAL and p.default is not Parameter.empty}
+
+
 def position_hint(network: Any, names: Sequence[str], fields: Sequence[str] = ()) -> str | None:
     """A phrase for a network that fails: which parameters with other names received values by position.
 

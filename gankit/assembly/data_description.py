@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -13,10 +14,10 @@ from ..data.image_cache import StreamedSource
 from ..data.loader import Loader
 from ..data.resize import to_float
 from ..game.game import Game, has_own_generate
-from ..injection import forward_names, positional_names
+from ..injection import default_values, forward_names, positional_names
 from ..interfaces import DataSpec, ImageSpec, VectorSpec
 from ..interfaces.data_spec import IMAGE, LABEL
-from ..runs.sampling_items import MAX_ITEMS
+from ..runs.sampling_items import MAX_BYTES, MAX_ITEMS, MIN_ITEMS
 
 BOUNDS = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
 MAX_FIELDS, MAX_VECTOR = 100, 1_000_000
@@ -43,36 +44,60 @@ def read_data(manifest: Mapping[str, Any]) -> DataSpec:
 def conditions_of(generator: nn.Module, data: DataSpec, game: Game) -> dict[str, str]:
     """The fields of real items that a sample needs: their names in the data, by the generator's own names for them.
 
-    A game that generates images in its own way may ask for any field, and for the real image if G's ``forward`` does.
+    A game that generates images in its own way may ask for any field. The real image is needed only if G's ``forward``
+    has no default for it.
     """
     if has_own_generate(game):
         names = (*data.fields, *(name for name in positional_names(generator.forward) if name == IMAGE))
     else:
         names = forward_names("generator", generator, [*data.fields])
-    wanted = {name: name for name in names if name in data.fields or name == IMAGE}
+    optional = default_values(generator.forward)
+    wanted = {name: name for name in names if name in data.fields or (name == IMAGE and name not in optional)}
     return wanted | ({"labels": LABEL} if data.label is not None else {})
 
 
-def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, game: Game) -> dict[str, Tensor]:
-    """The fields that samples are generated for, each [m ...]: of held-out data, or of random items of training.
+class SampledItems(NamedTuple):
+    """The real items that samples are generated from.
+
+    Attributes:
+        fields: those that the generator asks for, each [m ...].
+        specs: of these fields.
+        targets: the real images [m c h w], if the fields belong to them.
+    """
+
+    fields: Mapping[str, Tensor]
+    specs: Mapping[str, ImageSpec | VectorSpec]
+    targets: Tensor | None
+
+
+def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, game: Game) -> SampledItems:
+    """Items of held-out data, or random items of training.
 
     A dataset may have a method ``held_out()``, which returns a prepared dataset of the same kind.
     """
     wanted = conditions_of(generator, data, game)
+    specs = {name: data[name] for name in wanted if name in data}
     if not wanted:
-        return {}
+        return SampledItems({}, {}, None)
+    fields = {*wanted.values()} | (set() if {*wanted} & {*data.independent} else {IMAGE})
+    size = sum(math.prod(loader.data.shape_of(name)) for name in fields)
     source: Any = loader.source
-    order = loader.order.at(0, min(MAX_ITEMS, loader.count)).indices
+    count = max(MIN_ITEMS, min(MAX_ITEMS, MAX_BYTES // size))
+    order = loader.order.at(0, min(count, loader.count)).indices
     if hasattr(loader.dataset, "held_out"):
         held_out = loader.dataset.held_out()
         source = StreamedSource(held_out, loader.data, loader.settings.fit)
-        order = np.arange(min(MAX_ITEMS, len(held_out)))
-    items = source.read(order, [*wanted.values()])
-    found = {name: items[field].cpu() for name, field in wanted.items()}
-    floats = {name: to_float(values) if values.dim() == 4 else values.float() for name, values in found.items()}
+        order = np.arange(min(count, len(held_out)))
+    items = source.read(order, [*fields])
+    floats = {name: _to_floats(items[field]) for name, field in wanted.items()}
+    targets = _to_floats(items[IMAGE]) if IMAGE in fields else None
     if IMAGE in floats and loader.codec is not None:
         floats[IMAGE] = loader.codec.encode(floats[IMAGE]).float().cpu()
-    return floats
+    return SampledItems(floats, specs, targets)
+
+
+def _to_floats(values: Tensor) -> Tensor:
+    return (to_float(values) if values.dim() == 4 else values.float()).cpu()
 
 
 def _describe(spec: ImageSpec | VectorSpec) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from ..registered_component import Selected
 from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import MANIFEST
-from ..runs.sampling_items import load_items
+from ..runs.sampling_items import MissingItemsError, load_items
 from ..sampling.samples import Sampling
 from ..sampling.trained_generator import TrainedGenerator
 from ..training.network_copies import build_again
@@ -74,8 +74,13 @@ def build_trained_generator(
     network.to(device).eval().requires_grad_(False)
     wanted = conditions_of(network, seen, game)
     shapes = {name: seen.shape_of(field) for name, field in wanted.items()}
-    items = load_items(folder.absolute().parent.parent, shapes) if shapes else {}
-    sampling = Sampling(latent, image, frequencies, items, game, codec)
+    items, missing = {}, None
+    try:
+        items = load_items(folder.absolute().parent.parent, shapes) if shapes else {}
+    except MissingItemsError as error:
+        missing = error
+    specs = {name: seen[name] for name in wanted if name in seen}
+    sampling = Sampling(latent, image, frequencies, items, missing=missing, specs=specs, game=game, codec=codec)
     return TrainedGenerator(network, sampling, classes, checkpoint=folder, ema=name == "generator_ema")
 
 

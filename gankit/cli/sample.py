@@ -10,6 +10,7 @@ from typer import Argument, Option
 from ..errors import GankitError
 from ..messages import did_you_mean, quote
 from .console import PluginOption, make_runtime, output_console, parse_path
+from .sample_from_files import sample_from_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ..sampling.trained_generator import TrainedGenerator
 
 DEFAULT_IMAGES, DEFAULT_LATENTS = 64, 8  # of a grid, and of an interpolation
+GRID = "grid.png"
 
 
 def sample(
@@ -54,15 +56,25 @@ def sample(
             help="Interpolate between latents in this many steps: rows of a PNG, or frames of a GIF.",
         ),
     ] = None,
+    inputs: Annotated[
+        Path | None,
+        Option(
+            "--input",
+            metavar="FILE|FOLDER",
+            parser=parse_path,
+            help="Generate an image from each of these images, of any size, for a generator that takes images.",
+        ),
+    ] = None,
     path: Annotated[
-        Path,
+        Path | None,
         Option(
             "--out",
-            metavar="FILE",
+            metavar="FILE|FOLDER",
             parser=parse_path,
-            help="Image file, such as a PNG or JPEG, or a GIF for an interpolation.",
+            help=f"Image file, such as a PNG or JPEG (default: {GRID}), or a GIF for an interpolation; with --input, "
+            "the folder for the generated images, which keep their names.",
         ),
-    ] = Path("grid.png"),
+    ] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Generate a grid of images, or interpolate between latents. Needs neither the recipe nor the data.
@@ -80,9 +92,20 @@ def sample(
       gankit sample results/dcgan_cifar10 --interpolate 8 --out rows.png
 
       gankit sample results/dcgan_cifar10 --interpolate 24 --out interpolation.gif
+
+      gankit sample results/pix2pix_folder --input photos --out translated
     """
     from ..sampling.image_grid import require_image_format
 
+    if inputs is not None:
+        if given := [f"--{name}" for name, value in (("count", count), ("interpolate", interpolate)) if value]:
+            raise GankitError(f"--input: each image gives one image; remove {given[0]}")
+        generator = make_runtime(plugin).load_generator(source)
+        selected, _ = _select_options(options or [], classes, generator, 1, False)
+        done = sample_from_files(generator, inputs, path, seed, selected)
+        output_console().print(f"{done} by {generator.checkpoint}, seed {seed}")
+        return
+    path = path or Path(GRID)
     animated = path.suffix.lower() == ".gif"
     if animated and interpolate is None:
         raise GankitError(f"--out {path}: a GIF shows an interpolation; add --interpolate 24, or write a PNG")

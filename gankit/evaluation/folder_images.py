@@ -11,10 +11,11 @@ import torch
 from PIL import ExifTags
 from torch import Tensor
 
-from ..data.decoding import MODES, decode_image, open_image
+from ..data.decoding import decode_image, open_image
 from ..data.image_files import Folder
 from ..data.image_formats import IMAGE_SUFFIXES
 from ..data.order import Order
+from ..data.pixel_modes import lossy_conversion
 from ..data.resize import resize
 from ..data.threads import map_in_threads
 from ..errors import DataError
@@ -23,11 +24,6 @@ from .extractor import BATCH
 from .record import EvaluatedSource
 
 MAX_PIXELS = 2**24  # of an image that is not resized, since a batch of them is in memory at a time
-LOSSLESS_TARGETS = {"L": ("L", "LA", "RGB", "RGBA"), "LA": ("LA", "RGBA"), "RGB": ("RGB", "RGBA"), "RGBA": ("RGBA",)}
-"""The modes that a mode converts to without loss."""
-
-DECODED_MODE = {"1": "L", "P": "RGB", "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB"}
-"""The modes of decoded images, for modes of files that are converted."""
 
 
 class FolderImages:
@@ -66,7 +62,7 @@ class FolderImages:
             )
         indices = Order(len(names), seed).at(0, count).indices
         self._files = [names[index] for index in sorted(indices)]
-        self._mode = MODES[channels]
+        self._channels = channels
         sizes = list(map_in_threads(self._check_header, self._files))
         self.size = size or self._common_size(sizes)
 
@@ -93,22 +89,16 @@ class FolderImages:
         """Height and width, from the header."""
         with self._open(name) as file:
             image = open_image(file)
-            mode = "RGBA" if image.has_transparency_data and image.mode != "LA" else image.mode
-            mode = DECODED_MODE.get(mode, mode)
             rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             width, height = image.size
-        if mode not in LOSSLESS_TARGETS:
-            raise DataError(f"{self._printable(name)}: has pixel mode {mode}; save it with 8 bits per channel")
-        if self._mode not in LOSSLESS_TARGETS[mode]:
-            raise DataError(
-                f"{self._printable(name)}: has {len(mode)} channels ({mode}), but the real images have "
-                f"{len(self._mode)} ({self._mode}); convert it, or choose other real images with --real"
-            )
+            fault = lossy_conversion(image, self._channels, "the real images have")
+        if fault:
+            raise DataError(f"{self._printable(name)}: {fault}, or choose other real images with --real")
         return (width, height) if rotated else (height, width)
 
     def _decode(self, name: str) -> Tensor:
         with self._open(name) as file:
-            pixels = decode_image(file, len(self._mode), least=max(self.size))
+            pixels = decode_image(file, self._channels, least=max(self.size))
         return resize(pixels[None], *self.size)[0].contiguous()
 
     @contextmanager

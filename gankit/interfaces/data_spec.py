@@ -32,6 +32,11 @@ class ImageSpec:
     classes: int = 0
     scale: float = 1.0
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """``(channels, height, width)``."""
+        return self.channels, self.height, self.width
+
     @classmethod
     def any_size(cls, channels: int, scale: float = 1.0) -> ImageSpec:
         """The spec of a dataset whose images differ in size. Its height and width are None.
@@ -47,6 +52,11 @@ class VectorSpec:
     """A vector of fp32 numbers ``[size]``: an embedding, a regression target, or 0 and 1 for each of several labels."""
 
     size: int
+
+    @property
+    def shape(self) -> tuple[int]:
+        """``(size,)``."""
+        return (self.size,)
 
 
 FieldSpec = ImageSpec | VectorSpec
@@ -120,8 +130,7 @@ class DataSpec(Mapping[str, FieldSpec]):
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of a field of one item: ``(c, h, w)`` or ``(v,)``."""
-        spec = self[name]
-        return (spec.size,) if isinstance(spec, VectorSpec) else (spec.channels, spec.height, spec.width)
+        return self[name].shape
 
     def __getitem__(self, name: str) -> FieldSpec:
         if name not in self._specs:

@@ -178,6 +178,16 @@ class Run(Protocol):
     def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """The images of `sample` before they are clamped and quantized: fp32 [count c h w] on the CPU."""
 
+    def inputs(self, count: int, seed: int = 0) -> Mapping[str, Tensor]:
+        """The fields of real items that the images of `sample` are generated from, on the CPU.
+
+        These items are held out from training if the dataset has ``held_out``.
+
+        Returns:
+            Images uint8 [count c h w] and vectors fp32 [count v], by name; ``image`` is the real image of each item if
+            the fields belong to it. Empty if the generator asks for no fields.
+        """
+
     def augment(self, images: Tensor, seed: int = 0) -> Tensor:
         """Apply the run's augmentations in their current state, as for D.
 

@@ -16,7 +16,12 @@ from ..files import output_file, read_failure
 from ..messages import one_line
 from .file_names import INPUTS
 
-MAX_ITEMS = 256
+MIN_ITEMS, MAX_ITEMS = 16, 256
+MAX_BYTES = 2**28  # of fields as uint8; fewer items are kept where they are larger
+
+
+class MissingItemsError(CheckpointError):
+    """The run directory does not have the items that the generator needs, unless the user gives others."""
 
 
 def save_items(directory: Path, items: Mapping[str, Tensor]) -> None:
@@ -41,7 +46,8 @@ def load_items(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[s
         shapes: of one item of each field.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or has other fields.
+        MissingItemsError: the file is missing.
+        CheckpointError: it is damaged, or has other fields.
     """
     path = directory / INPUTS
     try:
@@ -53,9 +59,9 @@ def load_items(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[s
                 raise CheckpointError(f"{path}: does not have the fields {', '.join(shapes)} that the generator needs")
             tensors = {name: file.get_tensor(name) for name in shapes}
     except FileNotFoundError:
-        raise CheckpointError(
+        raise MissingItemsError(
             f"{path}: is missing, and the generator needs the fields {', '.join(shapes)} in it; keep the checkpoint in "
-            "its run directory"
+            "its run directory, or give inputs (gankit sample --input)"
         ) from None
     except OSError as error:
         raise CheckpointError(read_failure(path, error)) from None

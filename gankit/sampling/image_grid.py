@@ -79,7 +79,7 @@ def save_grid(images: Tensor, path: str | Path, columns: int | None = None) -> N
     Raises:
         GankitError: the suffix names no such format, or the file cannot be written.
     """
-    save_image(_to_pillow(make_grid(images, columns)), Path(path), require_image_format(Path(path)))
+    save_image(to_pillow(make_grid(images, columns)), Path(path), require_image_format(Path(path)))
 
 
 def save_animation(frames: Sequence[Tensor], path: str | Path, frames_a_second: int = 20) -> None:
@@ -94,12 +94,13 @@ def save_animation(frames: Sequence[Tensor], path: str | Path, frames_a_second: 
         GankitError: the suffix is not ``.gif``, or the file cannot be written.
     """
     form = require_image_format(Path(path), animated=True)
-    first, *others = (_to_pillow(frame) for frame in frames)
+    first, *others = (to_pillow(frame) for frame in frames)
     milliseconds = round(1000 / frames_a_second)
     save_image(first, Path(path), form, save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
-def _to_pillow(image: Tensor) -> Image.Image:
+def to_pillow(image: Tensor) -> Image.Image:
+    """A Pillow image of pixels uint8 [h w c]."""
     return Image.fromarray(image.squeeze(-1).numpy())
 
 

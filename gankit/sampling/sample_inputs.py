@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..device.seeding import NOISE
-from ..injection import forward_names, select_arguments
+from ..injection import default_values, forward_names, select_arguments
 from ..interfaces import ImageSpec, Latent
 from ..interfaces.data_spec import IMAGE
 from ..messages import did_you_mean
@@ -59,6 +59,13 @@ class SampleInputs:
             following=self.numbers.roll(-1).repeat_interleave(steps),
             shares=(torch.arange(steps) / steps).repeat(len(self.z)),
         )
+
+    def repeated(self, row: int, fields: Mapping[str, Tensor]) -> SampleInputs:
+        """Image ``row``, once for each of the rows of other ``fields``."""
+        rows = torch.full((len(next(iter(fields.values()))),), row)
+        labels = None if self.labels is None else self.labels[rows]
+        numbers, following, shares = self.numbers[rows], self.following[rows], self.shares[rows]
+        return SampleInputs(self.z[rows], labels, fields, self.seed, numbers, following, shares)
 
     def rows(self, rows: slice) -> SampleInputs:
         """A part of the images."""
@@ -121,7 +128,7 @@ class DeviceInputs:
 
     def run(self, network: nn.Module, **options: Any) -> Any:
         names = forward_names("generator", network, [name for name in self.drawn.fields if name != IMAGE])
-        return network(*select_arguments(names, self._values), **options)
+        return network(*select_arguments(names, {**default_values(network.forward), **self._values}), **options)
 
     def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """The numbers [n *shape] of this call of the images, and of those that they are interpolated towards."""

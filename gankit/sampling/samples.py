@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from ..data.image_codec import ImageCodec
 from ..device.seeding import ITEMS, LABELS, SAMPLE, seeded
+from ..errors import CheckpointError
 from ..game.game import Game
 from ..game.outputs import images_of
 from ..interfaces import ImageSpec, Latent
+from ..interfaces.data_spec import IMAGE
 from ..messages import quote
+from .given_inputs import Specs
 from .sample_inputs import DeviceInputs, SampleInputs
 
 BATCH_SIZE = 64
@@ -32,6 +35,9 @@ class Sampling:
         image: the images of the run; with ``classes`` its generator is conditional.
         frequencies: the share of each class in the data, not necessarily normalized. None means uniform.
         items: the fields of real items that the generator asks for, [m ...] by name, and ``labels`` that are vectors.
+        missing: the error to raise where the items are needed, and the run directory lacks them.
+        specs: of these fields.
+        targets: the real images [m c h w] of these items, if the fields belong to them.
         game: generates images with the network.
         codec: decodes what it generates; None without a codec.
     """
@@ -40,6 +46,9 @@ class Sampling:
     image: ImageSpec
     frequencies: Sequence[float] | None = None
     items: Mapping[str, Tensor] = field(default_factory=dict)
+    missing: CheckpointError | None = None
+    specs: Specs = field(default_factory=dict)
+    targets: Tensor | None = None
     game: Game = field(default_factory=Game)
     codec: ImageCodec | None = None
 
@@ -47,19 +56,23 @@ class Sampling:
         """The same with the codec on a device."""
         return self if self.codec is None else replace(self, codec=self.codec.on(device))
 
-    def draw(self, count: int, seed: int, labels: Sequence[int] | None = None) -> SampleInputs:
+    def draw(
+        self, count: int, seed: int, labels: Sequence[int] | None = None, fields: Mapping[str, Tensor] | None = None
+    ) -> SampleInputs:
         """Draw latents, labels, which are None for an unconditional generator, and the fields of real items.
 
         Args:
             count: the number of images, ``n``.
             seed: of all of them. Those of image i depend on the seed and i only.
             labels: one class index per image. None draws them from ``frequencies``.
+            fields: in place of those of real items.
 
         Raises:
             ValueError: ``labels`` are not ``count`` class indices, or the generator takes no classes.
+            CheckpointError: the fields of real items are missing.
         """
         chosen = self._choose_labels(count, seed, labels)
-        fields = self._choose_items(count, seed)
+        fields = self._choose_items(count, seed) if fields is None else dict(fields)
         if "labels" in fields:
             chosen = fields.pop("labels")
         # torch draws normal numbers in groups of 16, the last of which depends on the size of an incomplete one
@@ -91,13 +104,26 @@ class Sampling:
                 images.append((generated if self.codec is None else self.codec.decode(generated)).float().cpu())
         return torch.cat(images).contiguous()
 
-    def _choose_items(self, count: int, seed: int) -> dict[str, Tensor]:
-        """The fields of ``count`` items in a random order that repeats after all of them."""
+    def items_of(self, count: int, seed: int) -> dict[str, Tensor]:
+        """The fields that the images of `draw` are generated from, and their real images as ``image`` if they have any.
+
+        Empty if the generator asks for none.
+        """
         if not self.items:
             return {}
+        targets = {} if self.targets is None else {IMAGE: self.targets[self._item_rows(count, seed)]}
+        return {**self._choose_items(count, seed), **targets}
+
+    def _item_rows(self, count: int, seed: int) -> Tensor:
+        """The items that ``count`` images are generated from: a random order that repeats after all of them."""
         total = len(next(iter(self.items.values())))
         order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(ITEMS,))).permutation(total)
-        rows = torch.from_numpy(order[np.arange(count) % total])
+        return torch.from_numpy(order[np.arange(count) % total])
+
+    def _choose_items(self, count: int, seed: int) -> dict[str, Tensor]:
+        if self.missing is not None:
+            raise self.missing
+        rows = self._item_rows(count, seed) if self.items else None
         return {name: values[rows] for name, values in self.items.items()}
 
     def _choose_labels(self, count: int, seed: int, labels: Sequence[int] | None) -> Tensor | None:

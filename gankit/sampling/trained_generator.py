@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
 from ..game.game import has_own_generate
 from ..injection import forward_names
+from ..interfaces import ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, quote
 from ..recipe.validation import validate
 from ..registered_component import Params
 from ..registry import signature_schema
+from .given_inputs import image_in_any_size, read_inputs
 from .sample_inputs import SampleInputs
 from .samples import Sampling
 
@@ -50,24 +55,71 @@ class TrainedGenerator:
         function, owner = (game.generate, game) if has_own_generate(game) else (self.module.forward, self.module)
         return signature_schema(function, ("z",), f"{type(owner).__name__}.{function.__name__}")
 
-    def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
+    def sample(
+        self,
+        count: int | None = None,
+        seed: int = 0,
+        labels: Sequence[int] | None = None,
+        inputs: Mapping[str, Tensor] | None = None,
+        **options: Any,
+    ) -> Tensor:
         """Sample images. The same arguments give the same images.
 
         Args:
-            count: the number of images, at least 1.
+            count: the number of images, at least 1; with ``inputs``, their number.
             seed: of the latents, which are drawn on the CPU; at least 0.
             labels: one class index per image; None draws them from the class frequencies of the data.
+            inputs: the fields that the generator asks for, in place of those of real items: images [n c h w], uint8 or
+                floats in [-1, 1], and vectors [n v]. A single image field may have any size. Images that are larger
+                than the network takes are generated in overlapping tiles.
             options: the network's sampling options, see `options`.
 
         Returns:
-            uint8 [count c h w].
+            uint8 [count c h w]; for inputs of another size than in training, h and w are in proportion to them.
 
         Raises:
             ValueError: an argument is out of range, or not an option of the network.
+            CheckpointError: the generator needs inputs, and the run directory lacks those of the data.
         """
+        if inputs is not None:
+            return self._sample_from(read_inputs(inputs, self.sampling.specs), count, seed, labels, options)
+        if count is None:
+            raise ValueError("pass the number of images, or inputs")
         self._require_in_range(count, 1, seed, labels)
         checked = self._check(options)
-        return self._generate(self.sampling.draw(count, seed, labels), checked)
+        return to_uint8(self._generate(self.sampling, self.sampling.draw(count, seed, labels), checked))
+
+    def _sample_from(
+        self,
+        fields: Mapping[str, Tensor],
+        count: int | None,
+        seed: int,
+        labels: Sequence[int] | None,
+        options: Mapping[str, Any],
+    ) -> Tensor:
+        rows = len(next(iter(fields.values())))
+        if count not in (None, rows):
+            raise ValueError(f"count is {count}, but there are inputs for {rows} images; omit it")
+        self._require_in_range(rows, 1, seed, labels)
+        checked, specs = self._check(options), self.sampling.specs
+        drawn = self.sampling.draw(rows, seed, labels, fields)
+        if all(fields[name].shape[1:] == spec.shape for name, spec in specs.items()):
+            return to_uint8(self._generate(self.sampling, drawn, checked))
+
+        def generate(row: int, given: Mapping[str, Tensor], image: ImageSpec) -> Tensor:
+            return self._generate(replace(self.sampling, image=image), drawn.repeated(row, given), checked)
+
+        images = [
+            image_in_any_size(
+                self.module,
+                partial(generate, row),
+                {name: values[row : row + 1] for name, values in fields.items()},
+                specs,
+                self.image,
+            )
+            for row in range(rows)
+        ]
+        return torch.stack(images)
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
@@ -99,17 +151,17 @@ class TrainedGenerator:
         self._require_in_range(count, steps, seed, labels)
         checked = self._check(options)
         inputs = self.sampling.draw(count, seed, labels).interpolated(self.sampling.latent, steps)
-        images = self._generate(inputs, checked)
+        images = to_uint8(self._generate(self.sampling, inputs, checked))
         return images.view(count, steps, *images.shape[1:])
 
     def _takes_latents(self) -> bool:
         fields = [name for name in self.sampling.items if name not in (IMAGE, "labels")]
         return has_own_generate(self.sampling.game) or "z" in forward_names("generator", self.module, fields)
 
-    def _generate(self, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
-        """Images uint8 [n c h w]. Raises: ValueError: the network fails with these options."""
+    def _generate(self, sampling: Sampling, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
+        """Images fp32 [n c h w]. Raises: ValueError: the network fails with these options."""
         try:
-            return to_uint8(self.sampling.generate(self.module, inputs, options))
+            return sampling.generate(self.module, inputs, options)
         except Exception as error:  # valid as a parameter, but perhaps not for the computation, such as 1e300
             if not options:
                 raise

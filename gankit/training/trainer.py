@@ -213,6 +213,11 @@ class Trainer:
         sampling = self.setup.sampling
         return sampling.generate(self.state.sampler, sampling.draw(count, seed, labels), options)
 
+    def inputs(self, count: int, seed: int = 0) -> dict[str, Tensor]:
+        """What the images of `sample` are generated from: images uint8 [count c h w] and vectors fp32 [count v]."""
+        items = self.setup.sampling.items_of(count, seed)
+        return {name: to_uint8(values) if values.dim() == 4 else values for name, values in items.items()}
+
     def copy_generator(self, device: torch.device, ema: bool = True) -> GeneratorCopy:
         """A copy of G on ``device``, updated by its ``update()``; of the EMA if ``ema`` is set and there is one."""
         return GeneratorCopy(self.setup, device, ema, self.directory)

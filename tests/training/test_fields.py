@@ -125,12 +125,15 @@ class TestSamples:
         assert trainer.setup.sampling.items["source"].unique().tolist() == [-1.0]
         assert trainer.setup.sampling.items["source"].shape == (5, 3, 4, 4)
 
-    def test_a_checkpoint_without_its_run_is_refused_in_a_sentence(self, run, runtime, tmp_path):
+    def test_a_checkpoint_without_its_run_needs_inputs(self, run, runtime, tmp_path):
         _, directory = run
         copied = tmp_path / "elsewhere" / "deep" / "step"
         shutil.copytree(next((directory / "checkpoints").iterdir()), copied)
-        with pytest.raises(gankit.CheckpointError, match=r"inputs.safetensors: is missing, and the generator needs the fields source, place"):
-            runtime.load_generator(copied)
+        generator = runtime.load_generator(copied)
+        with pytest.raises(gankit.CheckpointError, match=r"inputs.safetensors: is missing, and the generator needs the fields source, place in it; keep .* or give inputs"):
+            generator.sample(3)
+        images = generator.sample(inputs={"source": torch.zeros(3, 3, 4, 4), "place": torch.zeros(3, 2)})
+        assert images.shape == (3, 3, 8, 8)
 
     @pytest.mark.parametrize("content", [b"", b"nothing", None])
     def test_damaged_inputs(self, run, runtime, content):

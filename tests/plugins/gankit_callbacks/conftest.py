@@ -53,6 +53,9 @@ class FakeRun:
     def scalars(self) -> dict[str, Tensor]:
         return {name: torch.tensor(value) for name, value in self.figures(self.state.step).items()}
 
+    def inputs(self, count: int, seed: int = 0) -> dict[str, Tensor]:
+        return {}
+
     def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> Tensor:
         random = torch.Generator().manual_seed(seed + 1000 * self.state.step)
         images = torch.randint(0, 256, (count, *self.image), dtype=torch.uint8, generator=random)

@@ -1,0 +1,135 @@
+"""``gankit sample --input``: generate an image from each of the user's image files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import GankitError
+from ..messages import one_line
+from .task_progress import TaskProgress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..data.image_files import ImageFiles
+    from ..interfaces import ImageSpec
+    from ..sampling.trained_generator import TrainedGenerator
+
+MAX_NAMED = 5
+ANY_SIZE = 2**30  # no image is halved
+
+
+def sample_from_files(
+    generator: TrainedGenerator, source: Path, out: Path | None, seed: int, options: Mapping[str, Any]
+) -> str:
+    """Generate an image from each file and write it under the same name.
+
+    Args:
+        generator: takes an image.
+        source: an image file, or a folder or zip of images.
+        out: the folder for the images; for a single file, it may also be an image file.
+        seed: of the latents, which are the same for all images.
+        options: sampling options, and ``labels`` with one class for all images.
+
+    Returns:
+        What was done, for the user.
+
+    Raises:
+        GankitError: the generator takes no image, or others beside it; there is no image, or some cannot be used.
+    """
+    name, spec = _field_of(generator)
+    if out is None:
+        raise GankitError("--input: add --out FOLDER, where the generated images are written")
+    files, targets = _files(source, out, generator.image.channels)
+    if len(labels := options.get("labels", [0])) > 1:
+        raise GankitError(f"--input: {len(labels)} classes are given; choose one for all images")
+    faults: dict[str, str] = {}
+    with TaskProgress() as progress:
+        for done, (file, target) in enumerate(targets.items()):
+            progress.report("generating", done, len(targets))
+            try:
+                image = _read(files, file, spec)
+                images = generator.sample(seed=seed, inputs={name: image[None]}, **options)
+            except ValueError as error:
+                raise GankitError(f"{generator.checkpoint}: {error}") from None
+            except GankitError as error:
+                faults[file] = str(error)
+            else:
+                _write(images[0], target)
+    if faults:
+        shown = "; ".join(f"{file!r} {fault}" for file, fault in list(faults.items())[:MAX_NAMED])
+        more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
+        raise GankitError(f"{source}: {len(faults)} of {len(targets)} images cannot be used: {shown}{more}")
+    return f"{out}: {len(targets)} image{'s' if len(targets) > 1 else ''} generated from {source}"
+
+
+def _field_of(generator: TrainedGenerator) -> tuple[str, ImageSpec]:
+    """The field of images that the generator takes. Raises: GankitError: it takes none, or more."""
+    from ..interfaces import ImageSpec
+
+    fields = generator.sampling.specs
+    if not fields:
+        raise GankitError("--input: this generator takes latents only, and no images; remove --input")
+    (name, spec), *others = fields.items()
+    if others or not isinstance(spec, ImageSpec):
+        raise GankitError(
+            f"--input: this generator takes {', '.join(fields)}, and a file can only give one image; call "
+            "gankit.load_generator(...).sample(inputs=...)"
+        )
+    return name, spec
+
+
+def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str, Path]]:
+    """The files of ``source``, and where the image of each, with this number of channels, is written.
+
+    Raises:
+        GankitError: there is no image, or an image would be overwritten.
+    """
+    from ..data.image_files import Folder, open_image_files
+    from ..sampling.image_grid import FORMATS, require_image_format
+
+    is_file = source.is_file() and source.suffix.lower() != ".zip"
+    files = Folder(source.absolute().parent) if is_file else open_image_files(source)
+    if is_file and out.suffix and not out.is_dir():
+        require_image_format(out)
+        targets = {source.name: out}
+    else:
+        names = [source.name] if is_file else files.names()
+        # a JPEG cannot hold transparency
+        writable = tuple(f".{suffix}" for suffix, form in FORMATS.items() if form != "JPEG" or channels in (1, 3))
+        targets = {name: out / (name if name.lower().endswith(writable) else f"{name}.png") for name in names}
+    if not targets:
+        raise GankitError(f"--input {source}: contains no images")
+    if out.absolute() == files.path or any(target.absolute() == files.path / name for name, target in targets.items()):
+        raise GankitError(f"--out {out}: the generated images would replace the inputs; choose another folder")
+    return files, targets
+
+
+def _read(files: ImageFiles, name: str, spec: ImageSpec) -> Tensor:
+    """The image, uint8 [c h w].
+
+    Raises:
+        GankitError: it is damaged, or has other channels. The message continues a sentence that begins with its name.
+    """
+    from ..data.decoding import DecodeError, decode_image, open_image
+    from ..data.pixel_modes import lossy_conversion
+
+    try:
+        with files.open(name) as file:
+            fault = lossy_conversion(open_image(file), spec.channels, "the generator takes")
+        if fault is None:
+            with files.open(name) as file:
+                return decode_image(file, spec.channels, least=ANY_SIZE)
+    except DecodeError as error:
+        fault = str(error)
+    except Exception as error:  # a file that cannot be read, also in a damaged zip
+        fault = f"cannot be read: {one_line(error)}"
+    raise GankitError(fault)
+
+
+def _write(image: Tensor, path: Path) -> None:
+    from ..sampling.image_grid import require_image_format, save_image, to_pillow
+
+    save_image(to_pillow(image.permute(1, 2, 0)), path, require_image_format(path))
