@@ -1,0 +1,19 @@
+"""Image-to-image translation: the networks of pix2pix (arXiv 1611.07004) and CycleGAN (arXiv 1703.10593)."""
+
+import gankit
+
+from .patchgan import ConditionalPatchGAN, PatchGAN
+from .resnet_translator import ResnetTranslator
+from .two_directions import TwoPatchGANs, TwoTranslators
+from .unet import UNet
+
+
+@gankit.hookimpl
+def register(registries: gankit.Registries) -> None:
+    """Register the components of the package."""
+    registries.generators.add("unet", UNet)
+    registries.generators.add("resnet_translator", ResnetTranslator)
+    registries.generators.add("two_translators", TwoTranslators)
+    registries.discriminators.add("patchgan", PatchGAN)
+    registries.discriminators.add("conditional_patchgan", ConditionalPatchGAN)
+    registries.discriminators.add("two_patchgans", TwoPatchGANs)

@@ -1,0 +1,35 @@
+"""What the networks share: normalization and initial weights."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+Norm = Literal["batch", "instance"]
+
+
+def normalization(norm: Norm, channels: int) -> nn.Module:
+    """The layer called ``norm``. As in the authors' code, instance normalization has no parameters."""
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
+
+
+def needs_bias(norm: Norm) -> bool:
+    """Whether convolutions followed by this normalization have a bias in the authors' code.
+
+    It has no effect, because the normalization subtracts it. It is kept where the published networks have it, so that
+    their parameter counts and weights fit.
+    """
+    return norm == "instance"
+
+
+def initialize(module: nn.Module) -> None:
+    """Initialize a layer as the authors do: weights N(0, 0.02), those of BatchNorm N(1, 0.02), biases 0."""
+    if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    else:
+        return
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
