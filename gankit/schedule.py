@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PositiveInt
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, NonNegativeInt, PositiveInt
 from pydantic_core import core_schema
 
 
 class Schedule(BaseModel):
-    """A ramp from ``start`` to ``end`` over the first ``over_images`` real images; constant afterwards.
+    """A ramp from ``start`` to ``end`` over ``over_images`` real images; constant before and afterwards.
+
+    The ramp begins after ``after_images`` real images, by default with the first one.
 
     It satisfies a bound such as ``ge=0`` if both of its ends do, because it is monotonic.
     """
@@ -21,11 +23,12 @@ class Schedule(BaseModel):
     start: float
     end: float
     over_images: PositiveInt
+    after_images: NonNegativeInt = 0
     shape: Literal["linear", "cosine"] = "linear"
 
     def at(self, images: int) -> float:
         """The value after D has seen ``images`` real images."""
-        done = min(1.0, images / self.over_images)
+        done = min(1.0, max(0, images - self.after_images) / self.over_images)
         if self.shape == "cosine":
             done = (1 - math.cos(math.pi * done)) / 2
         return self.start + (self.end - self.start) * done
@@ -54,7 +57,7 @@ class _NumberOrSchedule:
 
 
 Scheduled = Annotated[float, _NumberOrSchedule()]
-"""A parameter that is a number or ``{start:, end:, over_images:, shape: linear|cosine}`` in the recipe.
+"""A parameter that is a number or ``{start:, end:, over_images:, after_images:, shape: linear|cosine}`` in the recipe.
 
 The component is built with the initial number. It must keep it in an attribute with the name of the parameter, which
 gankit sets to the current value before each step.

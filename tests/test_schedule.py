@@ -37,6 +37,14 @@ class TestValues:
         assert ramp.at(4) == pytest.approx(0.5)
         assert ramp.at(8) == ramp.at(9) == ramp.at(10**12) == -1.0
 
+    @pytest.mark.parametrize("shape", ["linear", "cosine"])
+    @given(st.integers(0, 100), st.integers(0, 300))
+    def test_a_ramp_that_begins_later(self, shape, after, images):
+        ramp = Schedule(start=2.0, end=-1.0, over_images=80, shape=shape)
+        later = Schedule(start=2.0, end=-1.0, over_images=80, shape=shape, after_images=after)
+        assert later.at(after + images) == ramp.at(images)
+        assert later.at(min(after, images)) == 2.0
+
     def test_shapes_differ_between_the_ends(self):
         linear = Schedule(start=0, end=1, over_images=4)
         cosine = Schedule(start=0, end=1, over_images=4, shape="cosine")

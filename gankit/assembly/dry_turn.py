@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from ..device.engine import Engine
 from ..distributed.processes import Processes
-from ..errors import MissingFieldError, Problem
+from ..errors import GankitError, MissingFieldError, Problem
 from ..game.game import Adversarial, Game
 from ..game.outputs import map_tensors
+from ..game.returned_values import require_term
 from ..game.step_context import StepContext
 from ..game.turn import PlayerTurn
 from ..game.update import loss_over_heads
@@ -27,9 +28,10 @@ from .dry_run import batch_of_two, meta_device
 def problems_of_terms(
     checked: CheckedRecipe, networks: Mapping[Player, nn.Module], output: Any, data: DataSpec, game: Game
 ) -> list[Problem]:
-    """The losses and regularizers that ask for fields that the data lacks, with two items of zeros.
+    """The losses and regularizers that ask for fields that the data lacks, or raise a `GankitError`.
 
-    Other errors are left to the first step, because many terms need values, which the meta device does not have.
+    They are called with two items of zeros. Other errors are left to the first step, because many terms need values,
+    which the meta device does not have.
 
     Args:
         checked: the recipe with its components.
@@ -46,20 +48,22 @@ def problems_of_terms(
         context, batch = _context(networks, output, data, checked.recipe.latent.dim), batch_of_two(data)
         turns = [PlayerTurn(context, player, batch, images_seen=0, penalties=True) for player in networks]
         for path in paths:
-            problem = next(filter(None, (_missing_field(checked, path, turn) for turn in turns)), None)
+            problem = next(filter(None, (_refusal(checked, path, turn) for turn in turns)), None)
             found += [] if problem is None else [checked.recipe.document.problem(path, problem)]
     return found
 
 
-def _missing_field(checked: CheckedRecipe, path: KeyPath, turn: PlayerTurn) -> str | None:
+def _refusal(checked: CheckedRecipe, path: KeyPath, turn: PlayerTurn) -> str | None:
     try:
         component = checked.build(path)
         if path == ("loss",):
             loss_over_heads(component, turn)
         elif hasattr(component, turn.player):
-            getattr(component, turn.player)(turn)
-    except MissingFieldError as error:
-        return f"{type(component).__name__}.{turn.player}: {one_line(error)}{failing_line(error)}"
+            require_term(getattr(component, turn.player)(turn), component, turn.player)
+    except (MissingFieldError, GankitError) as error:
+        who = f"{type(component).__name__}.{turn.player}"
+        message = f"{one_line(error)}{failing_line(error)}"
+        return message if message.startswith(who) else f"{who}: {message}"
     except Exception:  # the first step finds it, with values
         pass
     return None

@@ -12,7 +12,7 @@ from ..interfaces import GAME_KEYS, Batch, GeneratorOutput, Inputs, Player, Scal
 from .freezing import frozen
 from .lazy_regularization import due_regularizers, interval_of
 from .step_context import Fakes, StepContext
-from .update import Terms, regularizer_terms, turn_terms, update
+from .update import Terms, regularizer_terms, turn_loss, turn_terms, update
 
 
 class Game:
@@ -111,7 +111,13 @@ class Game:
         """
         return self.context.draw_fakes(batch, graph)
 
-    def update(self, player: Player, batch: Batch, terms: Terms | None = None, fakes: Fakes | None = None) -> Scalars:
+    def loss(self, turn: Turn) -> Tensor:
+        """The recipe's loss for the turn's player, summed over the heads of D."""
+        return turn_loss(self.context, turn)
+
+    def update(
+        self, player: Player, batch: Batch, terms: Terms | None = None, fakes: Fakes | Tensor | None = None
+    ) -> Scalars:
         """One turn of a player: an optimizer step on its terms, then one for each lazy regularizer that is due.
 
         This applies microbatches, precision, augmentations, clipping, averaging over processes and ``after(turn)``.
@@ -120,7 +126,8 @@ class Game:
             player: ``generator`` or ``discriminator``. In a turn of G, what D's optimizer trains is frozen.
             batch: of real images.
             terms: called with the turn in place of `terms`.
-            fakes: images of `draw_fakes` for this batch; None generates new ones for the turn.
+            fakes: images of `draw_fakes` for this batch, or other images [n c h w] for a turn of D, such as earlier
+                ones; None generates new ones.
 
         Returns:
             The value of each term and D's mean logits, as means over all processes.
@@ -128,6 +135,8 @@ class Game:
         context, state = self.context, self.state
         joint, lazy = due_regularizers(context.regularizers, player, state.turns[player])
         own = terms or self.terms
+        if isinstance(fakes, Tensor):
+            fakes = Fakes(fakes, fakes.new_empty(len(fakes), 0), fakes)
         penalties = bool(joint) or terms is not None or type(self).terms is not Game.terms
         opponent = state.trained.get("discriminator", {}) if player == "generator" else {}
         with frozen(nn.ModuleList(opponent.values())):

@@ -50,6 +50,7 @@ class PlayerTurn:
         self._batch = batch
         real, self.labels = batch.images, batch.labels
         self.game, self.player, self.images_seen = game, player, images_seen
+        self._loss, self._penalties = loss, penalties
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
         self._noise = noise or BatchNoise(game, len(real), self.labels)
@@ -137,6 +138,19 @@ class PlayerTurn:
             side = "fake"
         augmented = self.game.augment(images) if side is None else self._augment(side)
         return self._discriminator.gradient(images, augmented, side)
+
+    def judged_by(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> PlayerTurn:
+        game = replace(self.game, players={**self.game.players, "discriminator": discriminator}, compiled=None)
+        return PlayerTurn(
+            game,
+            self.player,
+            replace(self._batch, images=real),
+            images_seen=self.images_seen,
+            fakes=Fakes(fake, self._noise.latents(), fake),
+            noise=self._noise,
+            loss=self._loss,
+            penalties=self._penalties,
+        )
 
     def mean(self, value: Tensor) -> Tensor:
         return self.game.processes.mean(value)

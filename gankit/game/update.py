@@ -105,17 +105,22 @@ def turn_terms(game: StepContext, state: State, turn: Any) -> Scalars:
         GankitError: the game has no loss.
     """
     player: Player = turn.player
-    if game.loss is None:
-        why = "does not list 'loss' in `honours`" if "discriminator" in game.players else "has one player"
-        raise GankitError(
-            f"{type(game.rules).__name__} {why} and so no loss: define terms(turn), or pass terms to update"
-        )
     joint, _ = due_regularizers(game.regularizers, player, state.turns[player])
     # penalties go first: a compiled penalty computes the logits of its images as well
     penalties: Scalars = {}
     for name, regularizer in joint.items():
         penalties |= regularizer_terms(name, regularizer)(turn)
-    return {f"{player}_loss": loss_over_heads(game.loss, turn)} | penalties
+    return {f"{player}_loss": turn_loss(game, turn)} | penalties
+
+
+def turn_loss(game: StepContext, turn: Any) -> Tensor:
+    """The loss of the turn's player. Raises: GankitError: the game has no loss."""
+    if game.loss is None:
+        why = "does not list 'loss' in `honours`" if "discriminator" in game.players else "has one player"
+        raise GankitError(
+            f"{type(game.rules).__name__} {why} and so no loss: define terms(turn), or pass terms to update"
+        )
+    return loss_over_heads(game.loss, turn)
 
 
 def regularizer_terms(name: str, regularizer: Any) -> Terms:

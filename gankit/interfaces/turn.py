@@ -150,6 +150,17 @@ class Turn(Protocol):
             images: [n c h w] before augmentation.
         """
 
+    def judged_by(self, discriminator: torch.nn.Module, real: Tensor, fake: Tensor) -> Turn:
+        """This turn with another discriminator, for games whose D holds several.
+
+        A loss that is called with it compares these images by the logits of this discriminator.
+
+        Args:
+            discriminator: a part of D that maps images, and what else its ``forward`` asks for, to logits.
+            real: images [n c h w] in [-1, 1], one for each image of the batch.
+            fake: images of the same shape.
+        """
+
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a tensor over all processes, differentiable."""
 

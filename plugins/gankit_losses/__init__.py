@@ -9,6 +9,7 @@ from .hinge import Hinge
 from .least_squares import LeastSquares
 from .lecam import LeCam
 from .logistic import BCE, NonSaturating, Relativistic
+from .reconstruction import Reconstruction, TotalVariation
 from .wasserstein import Wasserstein
 
 
@@ -30,3 +31,5 @@ def register(registries: gankit.Registries) -> None:
     registries.regularizers.add("auxiliary_classifier", AuxiliaryClassifier)
     registries.regularizers.add("contrastive", Contrastive)
     registries.regularizers.add("d2d_ce", DataToData)
+    registries.regularizers.add("reconstruction", Reconstruction)
+    registries.regularizers.add("total_variation", TotalVariation)

@@ -2,6 +2,8 @@
 
 import gankit
 
+from .cycle import Cycle, Identity
+from .cyclegan import CycleGAN
 from .patchgan import ConditionalPatchGAN, PatchGAN
 from .resnet_translator import ResnetTranslator
 from .two_directions import TwoPatchGANs, TwoTranslators
@@ -17,3 +19,6 @@ def register(registries: gankit.Registries) -> None:
     registries.discriminators.add("patchgan", PatchGAN)
     registries.discriminators.add("conditional_patchgan", ConditionalPatchGAN)
     registries.discriminators.add("two_patchgans", TwoPatchGANs)
+    registries.games.add("cyclegan", CycleGAN)
+    registries.regularizers.add("cycle", Cycle)
+    registries.regularizers.add("identity", Identity)

@@ -92,14 +92,14 @@ CHECKED_VALUES = [
     ("latents", latent(lambda self, n, labels, generator: torch.randn(n, 5)), "latent: `sample` returns [2, 5] for two latents; expected [2, 4], since latent.dim is 4"),
     ("latents", latent(lambda self, n, labels, generator: None), "`sample` of the latent returns None"),
     ("latents", latent(lambda self, n, labels, generator: torch.zeros(n, 4, device="meta")), "returns a tensor on meta; expected cpu, as its argument `generator`"),
+    ("losses", other(discriminator=lambda self, turn: None, generator=mean), "loss: Mine.discriminator returns None (is a `return` missing?); expected a 0-d tensor"),
+    ("losses", other(discriminator=lambda self, turn: 1.0, generator=mean), "loss: Mine.discriminator returns a float; expected"),
+    ("losses", other(discriminator=mean, generator=lambda self, turn: turn.fake_logits), "loss: Mine.generator returns [2]; expected"),
+    ("regularizers", other(generator=lambda self, turn: None), "regularizers.0: Mine.generator returns None"),
 ]  # fmt: skip
 
 VALUES_OF_A_STEP = [
-    ("losses", other(discriminator=lambda self, turn: None, generator=mean), "Mine.discriminator returns None (is a `return` missing?); expected a 0-d tensor"),
-    ("losses", other(discriminator=lambda self, turn: 1.0, generator=mean), "Mine.discriminator returns a float; expected"),
-    ("losses", other(discriminator=mean, generator=lambda self, turn: turn.fake_logits), "Mine.generator returns [8]; expected"),
     ("losses", other(discriminator=lambda self, turn: mean(self, turn).detach(), generator=mean), "discriminator_loss has no gradient: it does not depend on the discriminator"),
-    ("regularizers", other(generator=lambda self, turn: None), "Mine.generator returns None"),
     ("regularizers", other(discriminator=mean, after=lambda self, turn: [1]), "Mine.after returns a list; expected a mapping of names to 0-d tensors"),
     ("games", game(step=lambda self: None), "Mine.step returns None"),
     ("games", game(step=lambda self: {"loss": 1.0}), "Mine.step returns a float under 'loss'; expected a 0-d tensor"),

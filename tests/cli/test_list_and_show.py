@@ -62,7 +62,7 @@ class TestShow:
 
     def test_types_and_defaults_are_written_as_in_recipes(self, cli):
         out = cli("show", "optimizer", "adam").out
-        assert re.search(r"^ *lr +number or \{start:, end:, over_images:, shape:\} +0.0002 *$", out, re.MULTILINE)
+        assert re.search(r"^ *lr +number or \{start:, end:, over_images:, after_images:, shape:\} +0.0002 *$", out, re.MULTILINE)
         assert re.search(
             r"^ *betas +\[number or .*\] +\[0.5, 0.999\] *$|^ *betas .*\[0.9, 0.999\] *$", out, re.MULTILINE
         )
