@@ -8,7 +8,7 @@ from .gradient_penalties import DRAGAN, R1, R2, GradientPenalty
 from .hinge import Hinge
 from .least_squares import LeastSquares
 from .lecam import LeCam
-from .logistic import BCE, NonSaturating, Relativistic
+from .logistic import BCE, NonSaturating, Relativistic, RelativisticAverage
 from .reconstruction import Reconstruction, TotalVariation
 from .wasserstein import Wasserstein
 
@@ -19,6 +19,7 @@ def register(registries: gankit.Registries) -> None:
     registries.losses.add("bce", BCE)
     registries.losses.add("non_saturating", NonSaturating)
     registries.losses.add("relativistic", Relativistic)
+    registries.losses.add("relativistic_average", RelativisticAverage)
     registries.losses.add("lsgan", LeastSquares)
     registries.losses.add("hinge", Hinge)
     registries.losses.add("wasserstein", Wasserstein)

@@ -54,5 +54,28 @@ class Relativistic:
         return softplus(turn.real_logits - turn.fake_logits).mean()
 
 
+class RelativisticAverage:
+    """Relativistic average loss, RaGAN: each logit minus the mean logit of the other side (arXiv 1807.00734).
+
+    It is the sum of the cross-entropies of both sides, as in ESRGAN (arXiv 1809.00219, eq. 1 and 2); some
+    implementations halve it. In G's turn, gradients reach G through its fakes and through their mean.
+
+    The means are over all logits of the batch, in all processes. With ``train.microbatch``, they are over the current
+    microbatch only, so that the loss is that of a smaller batch.
+    """
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        return _above_average(turn, turn.real_logits, turn.fake_logits)
+
+    def generator(self, turn: gankit.Turn) -> Tensor:
+        return _above_average(turn, turn.fake_logits, turn.real_logits)
+
+
+def _above_average(turn: gankit.Turn, high: Tensor, low: Tensor) -> Tensor:
+    """Small if the logits ``high`` are above the mean of ``low``, and the logits ``low`` below the mean of ``high``."""
+    mean_high, mean_low = turn.mean(high.mean()), turn.mean(low.mean())
+    return softplus(mean_low - high).mean() + softplus(low - mean_high).mean()
+
+
 def _cross_entropy(logits: Tensor, label: float) -> Tensor:
     return binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

@@ -44,6 +44,7 @@ GAMES: dict[str, dict[str, Any]] = {
         "loader": {"batch_size": 8, "flip": True, "cache": "none", "workers": 1},
     },
     "mean over processes": {"loss": "logits_mean"},
+    "means of both sides": {"loss": "relativistic_average"},
     "running averages and noise": {
         "regularizers": [
             {"name": "lecam"},

@@ -17,7 +17,7 @@ import gankit_losses
 from gankit.testing import make_turn
 from gankit_losses.hinge import Hinge
 from gankit_losses.least_squares import LeastSquares
-from gankit_losses.logistic import BCE, NonSaturating, Relativistic
+from gankit_losses.logistic import BCE, NonSaturating, Relativistic, RelativisticAverage
 from gankit_losses.wasserstein import Wasserstein
 
 Arrays = tuple[np.ndarray, np.ndarray]
@@ -26,6 +26,7 @@ LOSSES: list[Any] = [
     BCE(label_smoothing=0.1),
     NonSaturating(),
     Relativistic(),
+    RelativisticAverage(),
     LeastSquares(),
     Hinge(),
     Wasserstein(),
@@ -58,6 +59,12 @@ def reference(loss: Any, real: np.ndarray, fake: np.ndarray) -> tuple[float, flo
             return -log_sigmoid(real).mean() - log_sigmoid(-fake).mean(), -log_sigmoid(fake).mean()
         case Relativistic():
             return -log_sigmoid(real - fake).mean(), -log_sigmoid(fake - real).mean()
+        case RelativisticAverage():
+            real_above, fake_above = real - fake.mean(), fake - real.mean()
+            return (
+                -log_sigmoid(real_above).mean() - log_sigmoid(-fake_above).mean(),
+                -log_sigmoid(fake_above).mean() - log_sigmoid(-real_above).mean(),
+            )
         case LeastSquares():
             return 0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean(), 0.5 * ((fake - 1) ** 2).mean()
         case Hinge():
@@ -77,6 +84,9 @@ class LogitsOnly:
     def real_logits(self) -> Tensor:
         assert self.real is not None, "the reals' logits cost a forward, and this loss has no use for them"
         return self.real
+
+    def mean(self, value: Tensor) -> Tensor:
+        return value
 
 
 @st.composite
@@ -111,7 +121,7 @@ def test_gradients_push_the_logits_the_right_way(loss: Any) -> None:
     assert bool((on_fake < 0).all())
 
 
-@pytest.mark.parametrize("loss", [x for x in LOSSES if not isinstance(x, Relativistic)], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize("loss", [x for x in LOSSES if not isinstance(x, (Relativistic, RelativisticAverage))], ids=lambda x: type(x).__name__)
 def test_generators_turn_leaves_the_reals_alone(loss: Any) -> None:
     assert loss.generator(LogitsOnly(None, torch.randn(4))).isfinite()
 
@@ -148,6 +158,26 @@ def test_relativistic_pairs_by_place() -> None:
     assert crossed.item() == pytest.approx(np.mean(np.log1p(np.exp([3.0, -4.0]))), abs=1e-6)
 
 
+def test_relativistic_average_is_the_same_over_several_processes() -> None:
+    """Two halves of a batch, whose means are joined by `turn.mean`, have the loss and gradients of the whole."""
+    random = torch.Generator().manual_seed(0)
+    logits = [torch.randn(6, 2, 3, dtype=torch.float64, generator=random).requires_grad_() for _ in range(2)]
+    loss = RelativisticAverage()
+    for side in (loss.discriminator, loss.generator):
+        whole = side(LogitsOnly(*logits))  # type: ignore[arg-type]
+        halves = [LogitsOnly(*(values[rows] for values in logits)) for rows in (slice(0, 3), slice(3, 6))]
+        means = [values.mean() for values in logits]
+        for half in halves:
+            own = {half.real_logits.mean().item(): means[0], half.fake_logits.mean().item(): means[1]}
+            half.mean = lambda value, own=own: own[value.item()]  # type: ignore[method-assign]
+        parts = (side(halves[0]) + side(halves[1])) / 2  # type: ignore[arg-type]
+        assert parts.item() == pytest.approx(whole.item(), rel=1e-12)
+        alone = side(LogitsOnly(*(values[:3] for values in logits)))  # type: ignore[arg-type]
+        assert abs(alone.item() - whole.item()) > 1e-3
+        for mine, theirs in zip(torch.autograd.grad(parts, logits), torch.autograd.grad(whole, logits), strict=True):
+            torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
 def test_a_generator_trains_through_a_turn(loss: Any) -> None:
     generator, discriminator = nn.Linear(4, 12), nn.Linear(12, 1)
@@ -179,7 +209,7 @@ def test_all_are_registered() -> None:
     registries = gankit.Registries()
     gankit_losses.register(registries)
     names = {entry.name for entry in registries.losses}
-    assert names == {"bce", "non_saturating", "lsgan", "hinge", "wasserstein", "relativistic"}
+    assert names == {"bce", "non_saturating", "lsgan", "hinge", "wasserstein", "relativistic", "relativistic_average"}
     assert {entry.name for entry in registries.regularizers} == REGULARIZERS
     for registry in (registries.losses, registries.regularizers):
         for entry in registry:
