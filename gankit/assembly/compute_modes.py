@@ -122,7 +122,7 @@ class NetworkTrials:
                 _backward(total_of_tensors(generator(*arguments, **options)))
             return
         with self._engine.autocast(mode):
-            output = generator(*self._arguments("generator", generator, z=self._latents))
+            output = generator(*map(mode.in_layout, self._arguments("generator", generator, z=self._latents)))
         images = images_of(output)
         require_images(images, self._data.image)
         _backward(images.float().square().mean())
@@ -154,7 +154,8 @@ class NetworkTrials:
         totals = []
         for images in (self._real, fake):
             with self._engine.autocast(mode):
-                output = discriminator(*self._arguments("discriminator", discriminator, images=mode.in_layout(images)))
+                arguments = self._arguments("discriminator", discriminator, images=images)
+                output = discriminator(*map(mode.in_layout, arguments))
             require_logits(output)
             totals.append(total_of_logits(output))
         _backward(sum(totals, start=torch.zeros((), device=self._engine.device)))

@@ -60,10 +60,10 @@ def _refusal(checked: CheckedRecipe, path: KeyPath, turn: PlayerTurn) -> str | N
             loss_over_heads(component, turn)
         elif hasattr(component, turn.player):
             require_term(getattr(component, turn.player)(turn), component, turn.player)
-    except (MissingFieldError, GankitError) as error:
-        who = f"{type(component).__name__}.{turn.player}"
-        message = f"{one_line(error)}{failing_line(error)}"
-        return message if message.startswith(who) else f"{who}: {message}"
+    except MissingFieldError as error:
+        return f"{type(component).__name__}.{turn.player}: {one_line(error)}{failing_line(error)}"
+    except GankitError as error:
+        return one_line(error)
     except Exception:  # the first step finds it, with values
         pass
     return None

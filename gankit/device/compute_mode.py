@@ -36,6 +36,9 @@ class ComputeMode:
     def declared_by(cls, network: nn.Module) -> ComputeMode:
         """The mode that the network's class declares in attributes of these names.
 
+        Networks with `torch.nn.InstanceNorm2d` compute in the contiguous layout: for a batch of one image in
+        channels_last, its gradient is wrong (torch 2.14).
+
         Raises:
             ValueError: an attribute has another value.
         """
@@ -46,6 +49,8 @@ class ComputeMode:
                     f"the class {type(network).__name__} declares {name} = {value!r}; the only value is "
                     f"{CHOICES[name]!r}, and without the attribute gankit chooses"
                 )
+        if any(isinstance(module, nn.InstanceNorm2d) for module in network.modules()):
+            declared["memory_format"] = "contiguous"
         return cls(**declared)  # type: ignore[arg-type]
 
     def record(self) -> dict[str, str]:
@@ -62,9 +67,9 @@ class ComputeMode:
         formats = [None, "contiguous"] if self.memory_format is None else [self.memory_format]
         return (ComputeMode(layout, kind) for kind, layout in product(precisions, formats))  # type: ignore[arg-type]
 
-    def in_layout(self, images: Tensor) -> Tensor:
-        """Images [n c h w] in the layout that the network takes: any, or torch's standard one."""
-        return images if self.memory_format is None else images.contiguous()
+    def in_layout(self, value: Any) -> Any:
+        """A tensor in the layout that the network takes: any, or torch's standard one. Other values as they are."""
+        return value if self.memory_format is None or not isinstance(value, Tensor) else value.contiguous()
 
 
 FASTEST = ComputeMode()

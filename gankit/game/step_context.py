@@ -123,8 +123,9 @@ class StepContext(Players):
 
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
         """G's output for the labels and fields of a batch, in fp32 at least."""
-        values = self.conditions("generator", batch, z=latents)
-        with self.engine.autocast(self.mode("generator")):
+        mode = self.mode("generator")
+        values = [mode.in_layout(value) for value in self.conditions("generator", batch, z=latents)]
+        with self.engine.autocast(mode):
             output = (self.compiled or self).generator(*values)
         return in_full_precision(output, self.engine.dtype)
 
@@ -132,7 +133,8 @@ class StepContext(Players):
         """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly."""
         mode = self.mode("discriminator")
         with self.engine.autocast(mode):
-            return self.discriminator(*self.conditions("discriminator", batch, images=mode.in_layout(images)))
+            values = self.conditions("discriminator", batch, images=images)
+            return self.discriminator(*(mode.in_layout(value) for value in values))
 
     def conditions(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
         """The arguments of a player's network: its inputs, and those of the batch's labels and fields it asks for."""
@@ -144,6 +146,12 @@ class StepContext(Players):
     def mode(self, player: Player) -> ComputeMode:
         """How the player's network computes."""
         return self.modes.get(player, FASTEST)
+
+    def mode_of(self, network: nn.Module) -> ComputeMode:
+        """How a network computes: as the player's that it is a part of, if any."""
+        owners = (player for player, own in self.players.items() if any(network is part for part in own.modules()))
+        owner = next(owners, None)
+        return FASTEST if owner is None else self.mode(owner)
 
     def augment(self, images: Tensor) -> Tensor:
         """The images as D sees them. Turns call it in full precision: D could see the rounding errors of bf16."""

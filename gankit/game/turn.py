@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..device.compute_mode import FASTEST
 from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Player
 from .discriminator_calls import Side, discriminator_of_turn
 from .noise import BatchNoise
@@ -125,7 +124,9 @@ class PlayerTurn:
         game = self.game
         player = next((player for player, own in game.players.items() if network is own), None)
         compiled = game.compiled if player == "generator" else None  # D may be differentiated twice
-        with game.engine.autocast(FASTEST if player is None else game.mode(player)):
+        mode = game.mode_of(network)
+        inputs = tuple(mode.in_layout(value) for value in inputs)
+        with game.engine.autocast(mode):
             output = network(*inputs) if compiled is None else compiled.generator(*inputs)
         return in_full_precision(output, game.engine.dtype)
 

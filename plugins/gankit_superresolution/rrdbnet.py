@@ -5,6 +5,8 @@ Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width, ``k`` channels 
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -45,6 +47,8 @@ class RRDBNet(nn.Module):
     Raises:
         ValueError: the data has no ``source``, or the images are not 1, 2, 4 or 8 times as large as it.
     """
+
+    size_multiple: ClassVar[int] = 1
 
     def __init__(
         self, data: gankit.DataSpec, *, width: PositiveInt = 64, blocks: PositiveInt = 23, growth: PositiveInt = 32

@@ -5,7 +5,7 @@ Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width, ``k`` channels 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class SRResNet(nn.Module):
     Raises:
         ValueError: the data has no ``source``, or the images are not 1, 2, 4 or 8 times as large as it.
     """
+
+    size_multiple: ClassVar[int] = 1
 
     def __init__(
         self, data: gankit.DataSpec, *, width: PositiveInt = 64, blocks: PositiveInt = 16, norm: Norm = "batch"

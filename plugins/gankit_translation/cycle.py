@@ -59,8 +59,17 @@ class Identity(TwoDirections):
         self.weight = weight
 
     def generator(self, turn: gankit.Turn) -> Tensor:
-        """The mean absolute changes of the images and of the sources."""
+        """The mean absolute changes of the images and of the sources.
+
+        Raises:
+            gankit.GankitError: images and sources have different numbers of channels.
+        """
         networks, source = turn.generator, turn["source"]
+        if source.shape[1] != turn.real.shape[1]:
+            raise gankit.GankitError(
+                "identity needs images and sources with equal numbers of channels; these have "
+                f"{turn.real.shape[1]} and {source.shape[1]}"
+            )
         images = turn.run(networks.to_image, turn.real)  # type: ignore[arg-type]
         sources = turn.run(networks.to_source, source)  # type: ignore[arg-type]
         return self.weight * (F.l1_loss(images, turn.real) + F.l1_loss(sources, source))

@@ -10,8 +10,12 @@ Norm = Literal["batch", "instance"]
 
 
 def normalization(norm: Norm, channels: int) -> nn.Module:
-    """The layer called ``norm``. As in the authors' code, instance normalization has no parameters."""
-    return nn.BatchNorm2d(channels) if norm == "batch" else nn.InstanceNorm2d(channels)
+    """The layer called ``norm``. As in the authors' code, instance normalization has no parameters.
+
+    It is group normalization with a group for each channel: the gradient of `torch.nn.InstanceNorm2d` is wrong for one
+    image in channels_last layout (torch 2.14).
+    """
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(channels, channels, affine=False)
 
 
 def needs_bias(norm: Norm) -> bool:

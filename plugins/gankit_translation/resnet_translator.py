@@ -24,7 +24,8 @@ class ResnetTranslator(nn.Module):
     final tanh. Convolutions of stride 1 pad by reflection. With 3 channels of both source and image, the defaults give
     the network of the authors' PyTorch code: 11,378,179 parameters. The paper uses 6 blocks for 128 px.
 
-    The network is fully convolutional: it also translates images larger than those it was trained with.
+    The network is fully convolutional: it also translates images larger than those it was trained with, whose height
+    and width are multiples of ``size_multiple``.
 
     PyTorch's gradient of reflection padding is not deterministic on CUDA devices, so ``train.deterministic: true``
     refuses it there.
@@ -52,7 +53,7 @@ class ResnetTranslator(nn.Module):
     ) -> None:
         super().__init__()
         source = source_spec(data, "resnet_translator")
-        self.halvings = halvings
+        self.halvings, self.size_multiple = halvings, 2**halvings
         self.require_size(data.image.height, data.image.width)
         bias = needs_bias(norm)
         layers: list[nn.Module] = [

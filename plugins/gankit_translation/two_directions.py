@@ -16,11 +16,13 @@ from .patchgan import PatchGAN
 from .resnet_translator import ResnetTranslator
 from .sizes import source_spec
 
+Output = Tensor | dict[str, Tensor]
+
 
 class TwoTranslators(nn.Module):
     """The two generators of CycleGAN (arXiv 1703.10593): sources to images, and images to sources.
 
-    Called as a generator, it translates sources to images. The game trains both directions.
+    The sampling option ``reverse=true`` translates images to sources instead.
 
     Args:
         data: the image and the field ``source``, of the same size.
@@ -32,6 +34,7 @@ class TwoTranslators(nn.Module):
     Attributes:
         to_image: a `ResnetTranslator` of sources [n s h w] to images [n c h w].
         to_source: a `ResnetTranslator` of images [n c h w] to sources [n s h w].
+        size_multiple: height and width of the input are multiples of it.
 
     Raises:
         ValueError: the data lacks source images of the size of the image, or the size is not a multiple of
@@ -53,11 +56,33 @@ class TwoTranslators(nn.Module):
             ResnetTranslator(direction, width=width, blocks=blocks, halvings=halvings, norm=norm)
             for direction in (data, reverse)
         )
+        self.channels = reverse.image.channels, data.image.channels
+        self.size_multiple = self.to_image.size_multiple
 
-    def forward(self, source: Tensor) -> Tensor:
-        """Source images [n s h w] in [-1, 1] to images [n c h w] in [-1, 1]."""
+    def forward(self, source: Tensor, image: Tensor | None = None, *, reverse: bool = False) -> Output:
+        """Translate.
+
+        Args:
+            source: [n s h w] in [-1, 1].
+            image: real images [n c h w] in [-1, 1], which training passes.
+            reverse: translate ``source`` as if it were images, to the domain of the sources.
+
+        Returns:
+            Images [n c h w] in [-1, 1]. With ``image``, a mapping of these as ``images`` and the translations [n s h w]
+            of the real images as ``sources``.
+
+        Raises:
+            ValueError: ``reverse`` is set, and sources and images have different numbers of channels.
+        """
+        if reverse:
+            if self.channels[0] != self.channels[1]:
+                raise ValueError(
+                    "reverse: the sources have {} channels and the images {}, so that gankit cannot show translations "
+                    "in this direction; use to_source of the network".format(*self.channels)
+                )
+            return self.to_source(source)  # type: ignore[no-any-return]
         images: Tensor = self.to_image(source)
-        return images
+        return images if image is None else {"images": images, "sources": self.to_source(image)}
 
 
 class TwoPatchGANs(nn.Module):

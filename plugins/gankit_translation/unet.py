@@ -63,6 +63,7 @@ class UNet(nn.Module):
         super().__init__()
         source = source_spec(data, "unet")
         self.depth = default_depth(data.image) if depth is None else depth
+        self.size_multiple = 2**self.depth
         self.require_size(data.image.height, data.image.width)
         widths = [width * min(2**halvings, 8) for halvings in range(self.depth)]
         bias, innermost = needs_bias(norm), self.depth - 1
