@@ -115,7 +115,7 @@ def halving_layer(inputs: int, outputs: int, bias: bool, norm: Norm | None, firs
 def doubling_layer(inputs: int, outputs: int, bias: bool, norm: Norm, last: bool) -> list[nn.Module]:
     """A layer of the decoder. The last one ends with tanh instead of normalization."""
     convolution = nn.ConvTranspose2d(inputs, outputs, kernel_size=4, stride=2, padding=1, bias=bias or last)
-    return [nn.ReLU(), convolution, nn.Tanh() if last else normalization(norm, outputs)]
+    return [nn.ReLU(inplace=True), convolution, nn.Tanh() if last else normalization(norm, outputs)]
 
 
 def default_depth(image: gankit.ImageSpec) -> int:
