@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .data.image_scan import ImageScan as ImageScan
     from .data.image_scan import scan_images as scan_images
     from .data.items import read_item as read_item
+    from .data.items import read_tensors as read_tensors
     from .data.resize import resize as resize
     from .data.safe_zip import open_zip as open_zip
     from .device.precision import full_precision as full_precision
@@ -106,7 +107,7 @@ _NAMES_BY_MODULE = {
     "data.image_files": "ImageFiles open_image_files",
     "data.image_formats": "IMAGE_SUFFIXES",
     "data.image_scan": "ImageScan scan_images",
-    "data.items": "read_item",
+    "data.items": "read_item read_tensors",
     "data.resize": "resize",
     "data.safe_zip": "open_zip",
     "device.precision": "full_precision",

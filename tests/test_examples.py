@@ -140,6 +140,41 @@ def test_a_paired_dataset_with_its_networks(checkout):
     check_dataset(runtime.registries.datasets.get("gray").factory(path=pictures))
 
 
+def sections_on_pairs() -> list[str]:
+    """The documented sections of recipes with pairs and derived data."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (part,) = re.findall(r"^## Pairs and derived data\n(.*?)^## ", text, flags=re.S | re.M)
+    return re.findall(r"^```yaml\n(.*?)^```", part, flags=re.S | re.M)
+
+
+@pytest.mark.parametrize("section", sections_on_pairs(), ids=lambda section: re.findall(r"name: (\w+)", section)[0])
+def test_pairs_and_derived_data(data, section):
+    """Each documented section of a recipe trains on the documented fields; the networks are small."""
+    random = np.random.default_rng(0)
+    for folder, (height, width) in {
+        "photos/large": (96, 80),
+        "photos/small": (24, 20),
+        "facades/train": (32, 64),
+        "facades/val": (32, 64),
+        **{f"horse2zebra/{name}": (32, 32) for name in ("trainA", "trainB", "testA", "testB")},
+    }.items():
+        Path(folder).mkdir(parents=True)
+        for number in range(16):
+            Image.fromarray(random.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(f"{folder}/{number}.png")
+    Path("recipe.yaml").write_text(f"extends: {ROOT / 'recipes/quickstart.yaml'}\n{section}")
+    runtime = gankit.Runtime()
+    small = ["image.size=64", "train.steps=1", "loader.batch_size=2", "callbacks=[]", "generator.width=4"]
+    trainer = runtime.assemble(runtime.load_checked("recipe.yaml", small))
+    trainer.fit()
+    assert trainer.ending == "done"
+    batch = next(trainer.setup.loader.stream(0))
+    side = 16 if "scale" in section else 64
+    assert (batch.images.shape, batch["source"].shape) == ((2, 3, 64, 64), (2, 3, side, side))
+    dataset = trainer.setup.loader.dataset
+    check_dataset(dataset)
+    assert hasattr(dataset, "held_out") == ("held_out" in section or "test_fraction" in section)
+
+
 @pytest.mark.parametrize("conditional", ["true", "false"])
 def test_a_dataset_that_wraps_another(checkout, conditional):
     """The documented wrapper with the documented section of a recipe: a run trains on its fields."""

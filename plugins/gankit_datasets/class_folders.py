@@ -57,10 +57,11 @@ def find_classes(
             if (found := _from_label_file(files, name, images)) is not None:
                 return found
             break
-    return _from_folders(files, images)
+    return classes_from_folders(files, images)
 
 
-def _from_folders(files: gankit.ImageFiles, images: list[str]) -> Classes:
+def classes_from_folders(files: gankit.ImageFiles, images: list[str]) -> Classes:
+    """The classes by folders. Raises: gankit.DataError: the folders are parts of a dataset such as ``train``."""
     parts = {name: name.split("/") for name in images}
     least = min(map(len, parts.values()))
     pairs = zip(min(parts.values()), max(parts.values()), strict=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -14,8 +14,18 @@ from torch import Tensor
 
 import gankit
 
+from .checked_images import (
+    Channels,
+    OnError,
+    Split,
+    find_images,
+    is_in_split,
+    read_image,
+    refuse_damaged,
+    require_test_part,
+)
 from .class_folders import Classes, find_classes
-from .scan_summary import count_ignored, describe, unsupported_images
+from .scan_summary import describe
 
 
 class ImageFolder:
@@ -55,18 +65,18 @@ class ImageFolder:
         self,
         *,
         path: Path,
-        channels: Literal[1, 2, 3, 4] = 3,
-        on_error: Literal["refuse", "skip"] = "refuse",
-        split: Literal["train", "test"] = "train",
+        channels: Channels = 3,
+        on_error: OnError = "refuse",
+        split: Split = "train",
         test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         labels: Path | None = None,
     ) -> None:
-        if split == "test" and test_fraction == 0:
-            raise ValueError(
-                "split 'test' has no images while test_fraction is 0; set test_fraction, for example to 0.1"
-            )
-        self.path, self.channels, self.on_error = Path(path), channels, on_error
-        self.split, self.test_fraction, self.label_file = split, test_fraction, labels
+        require_test_part(split, test_fraction)
+        self.path = Path(path)
+        self.channels: Channels = channels
+        self.on_error: OnError = on_error
+        self.split: Split = split
+        self.test_fraction, self.label_file = test_fraction, labels
         self.spec = gankit.ImageSpec.any_size(channels)
         self.classes: tuple[str, ...] | None = ()  # None without class folders; empty before `prepare`
         self.skipped: tuple[str, ...] = ()
@@ -86,13 +96,10 @@ class ImageFolder:
         """
         if self._found is not None:
             return
-        found = gankit.scan_images(gankit.open_image_files(self.path), self._is_wanted, self.on_error == "skip", report)
+        found = find_images(self.path, self.on_error, report, self._is_wanted)
         path, faults = found.files.path, found.faults
-        if not found.images:
-            raise gankit.DataError(_nothing_found(found))
         classes = find_classes(found.files, found.images, found.others, self.label_file)
-        if faults and self.on_error == "refuse":
-            raise gankit.DataError(f"{found.describe_faults()}; replace or delete them, or set `on_error: skip`")
+        refuse_damaged(found, self.on_error)
         self._names = [name for name in found.checked if name not in faults]
         if not self._names:
             which = f"; {found.describe_faults()}" if faults else ""
@@ -124,8 +131,7 @@ class ImageFolder:
         return digest.hexdigest()
 
     def _is_wanted(self, name: str) -> bool:
-        held_out = zlib.crc32(name.encode(errors="surrogateescape")) < self.test_fraction * 2**32
-        return held_out == (self.split == "test")
+        return is_in_split(name, self.split, self.test_fraction)
 
     @property
     def _prepared(self) -> gankit.ImageScan:
@@ -145,25 +151,27 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Image uint8 [c h w] in its original size, and its label. Raises: gankit.DataError: the file is damaged."""
-        files, name, label = self._prepared.files, self._names[index], int(self.labels[index])
-        try:
-            with files.open(name) as file:
-                return gankit.decode_image(file, self.channels), label
-        except Exception as error:  # zipfile raises many types for damaged files
-            if not files.path.exists():
-                raise gankit.DataError(f"{files.path} no longer exists; restore it") from error
-            reason = error if isinstance(error, gankit.DecodeError) else f"cannot be read: {error}"
-            fault = f"{files.path}: {name!r} {reason}"
-            raise gankit.DataError(f"{fault}; replace or delete it{self._advice()}") from error
+        image = read_image(self._prepared.files, self._names[index], self.channels, self.on_error)
+        return image, int(self.labels[index])
 
-    def _advice(self) -> str:
-        return ", or set `on_error: skip`" if self.on_error == "refuse" else " and resume"
+    @property
+    def held_out(self) -> Callable[[], ImageFolder]:
+        """``held_out()`` returns the test part. The training data has it if ``test_fraction`` is above 0."""
+        if self.split == "test" or self.test_fraction == 0:
+            raise AttributeError("held_out: there is no test part")
+        return self._test_part
 
-
-def _nothing_found(found: gankit.ImageScan) -> str:
-    ignored = f"; it has {count_ignored(found.ignored)}" if found.ignored else ""
-    advice = f"; {sentence}" if (sentence := unsupported_images(found)) else ""
-    return f"{found.files.path} has no images ({', '.join(gankit.IMAGE_SUFFIXES)}){ignored}{advice}"
+    def _test_part(self) -> ImageFolder:
+        part = ImageFolder(
+            path=self.path,
+            channels=self.channels,
+            on_error=self.on_error,
+            split="test",
+            test_fraction=self.test_fraction,
+            labels=self.label_file,
+        )
+        part.prepare()
+        return part
 
 
 def _require_images_of_each_class(found: gankit.ImageScan, classes: Classes) -> None:

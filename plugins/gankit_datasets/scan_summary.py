@@ -25,7 +25,7 @@ def describe(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> 
     """
     faults = found.faults
     skipped = {**faults, **{name: f"ignored: {kind}" for name, kind in found.ignored.items()}}
-    return gankit.DataDescription(_summary(found, classes, used), tuple(_warnings(found)), skipped)
+    return gankit.DataDescription(_summary(found, classes, used), tuple(warnings_of(found)), skipped)
 
 
 def count_ignored(ignored: Mapping[str, str]) -> str:
@@ -87,7 +87,8 @@ def _folders_without_images(found: gankit.ImageScan, classes: Classes) -> list[s
     return sorted({name.split("/")[0] for name in inner if "/" in name} - set(classes.names))[:MAX_PATHS]
 
 
-def _warnings(found: gankit.ImageScan) -> list[str]:
+def warnings_of(found: gankit.ImageScan) -> list[str]:
+    """Sentences about damaged files, unsupported formats and images that are nearly black."""
     warnings = [f"{found.files.path}: {note}" for note in found.notes]
     if found.faults:
         warnings.append(f"{found.describe_faults()}; skipped (skipped_files.jsonl of a run lists all of them)")
