@@ -16,10 +16,13 @@ from .update import Terms, regularizer_terms, turn_loss, turn_terms, update
 
 
 class Game:
-    """A training algorithm, chosen by ``train.game``. A subclass writes `step` with the services of this class.
+    """A training algorithm, selected by ``train.game``. A subclass defines `step` and uses the methods of this class.
 
-    The constructor has keyword-only parameters alone, which the recipe sets. ``gankit check`` calls it too; what only
-    training needs is created in `setup`.
+    A *player* is a network with its optimizer: the generator or the discriminator. A *turn* is one update of a player,
+    which minimizes the sum of its *terms*.
+
+    The constructor has only keyword-only parameters, which the recipe sets. ``gankit check`` calls it too. Create
+    objects that only training needs, such as teachers, in `setup`.
 
     Example:
         >>> class TwoTurnsOfG(gankit.Game):
@@ -32,13 +35,12 @@ class Game:
     Optional: ``after(turn)``; ``state_dict`` and ``load_state_dict``, for checkpoints.
 
     Attributes:
-        players: the players, each with a network and an optimizer. A game of ``("generator",)`` alone, such as the
-            training of a diffusion model, has no discriminator and no loss: it defines `terms` or passes them to
-            `update`.
+        players: the players of the game. With ``("generator",)``, as for the training of a diffusion model, the recipe
+            has neither a discriminator nor a loss. The game defines `terms`, or passes terms to `update`.
         honours: the keys of `GAME_KEYS` that have an effect in this game. ``gankit check`` refuses a recipe that sets
-            another one. `update` and `terms` apply the first five.
-        whole_batch: whether the terms of the game need the whole batch, such as a contrastive loss that compares its
-            images with each other. ``gankit check`` then refuses ``train.microbatch``.
+            one of the other keys. By default, they are the keys that `update` and `terms` use.
+        whole_batch: whether the terms compare the images of a batch with each other, as a contrastive loss does.
+            ``gankit check`` then refuses ``train.microbatch``.
     """
 
     players: ClassVar[Sequence[Player]] = ("generator", "discriminator")
@@ -57,30 +59,30 @@ class Game:
     _batches: Iterator[Batch] | None = None
 
     def setup(self) -> None:
-        """Called once before training, when the networks exist: create teachers, pools and the like."""
+        """Called once before training, after the networks are built. Override it to create teachers or pools."""
 
     def step(self) -> Scalars:
-        """Run one training step, with one or more updates. Returns: its scalars by name, 0-d tensors."""
+        """Run one training step with one or more turns. Returns: 0-d tensors by name, which are logged."""
         raise NotImplementedError(f"{type(self).__name__} lacks `step`")
 
     def terms(self, turn: Turn) -> Mapping[str, Tensor]:
-        """What a player minimizes in every turn: scalars by name, which are added.
+        """The terms of a turn: scalars by name, whose sum the player minimizes.
 
-        By default, these are the loss (under ``generator_loss`` or ``discriminator_loss``) and the regularizers that
-        are due in every turn. Lazy regularizers run in any case.
+        By default, these are the loss (``generator_loss`` or ``discriminator_loss``) and the regularizers with an
+        interval of 1. Lazy regularizers run independently of this method.
         """
         return turn_terms(self.context, self.state, turn)
 
     def generate(self, generator: nn.Module, inputs: Inputs, **options: Any) -> GeneratorOutput:
-        """Generate samples, in eval mode and without gradients. By default, G runs once.
+        """Generate samples, in eval mode and without gradients. By default, this is one forward pass of G.
 
-        Samples, evaluations and `gankit.load_generator` call it with G or its EMA. It must not use the state of the
-        run. The keyword-only parameters of a game's own ``generate`` are sampling options, as those of
-        `Generator.forward` are otherwise.
+        gankit calls it with G or its EMA for samples during training, for evaluations and in `gankit.load_generator`.
+        It must not use the state of the run. If a game overrides it, its keyword-only parameters are the sampling
+        options. Otherwise, the sampling options are those of `Generator.forward`.
 
         Args:
             generator: the network.
-            inputs: what the samples are generated from.
+            inputs: the inputs that the samples are generated from.
             options: sampling options.
 
         Returns:
@@ -100,34 +102,37 @@ class Game:
         return next(self._batches)
 
     def draw_fakes(self, batch: Batch, graph: bool = True) -> Fakes:
-        """Generate an image for each item of a batch, for its labels and fields.
+        """Generate one image for each item of a batch, with its labels and fields as inputs.
 
         Args:
-            batch: of real images.
-            graph: keep the autograd graph, which an update of G on these fakes needs.
+            batch: a batch of real images.
+            graph: keep the autograd graph, which an update of G on these images needs.
 
         Returns:
-            The images [n c h w] and their latents [n d]. They may serve one update of D and then one of G.
+            The images [n c h w], their latents [n d], and the complete output of G. Pass them to `update` as ``fakes``
+            to use the same images in a turn of D and in the following turn of G.
         """
         return self.context.draw_fakes(batch, graph)
 
     def loss(self, turn: Turn) -> Tensor:
-        """The recipe's loss for the turn's player, summed over the heads of D."""
+        """Compute the recipe's loss for the player of the turn, summed over the heads of D."""
         return turn_loss(self.context, turn)
 
     def update(
         self, player: Player, batch: Batch, terms: Terms | None = None, fakes: Fakes | Tensor | None = None
     ) -> Scalars:
-        """One turn of a player: an optimizer step on its terms, then one for each lazy regularizer that is due.
+        """Run one turn of a player: an optimizer step on its terms, then one for each lazy regularizer that is due.
 
-        This applies microbatches, precision, augmentations, clipping, averaging over processes and ``after(turn)``.
+        This handles microbatches, precision, augmentations, clipping and averaging over processes, and calls
+        ``after(turn)``.
 
         Args:
-            player: ``generator`` or ``discriminator``. In a turn of G, what D's optimizer trains is frozen.
-            batch: of real images.
-            terms: called with the turn in place of `terms`.
-            fakes: images of `draw_fakes` for this batch, or other images [n c h w] for a turn of D, such as earlier
-                ones; None generates new ones.
+            player: ``generator`` or ``discriminator``. In a turn of G, the parameters that D's optimizer trains are
+                frozen.
+            batch: a batch of real images.
+            terms: a function that is called with the turn instead of the method `terms`.
+            fakes: images from `draw_fakes` for this batch, or in a turn of D other images [n c h w], such as those of
+                earlier steps; None generates new ones for the turn.
 
         Returns:
             The value of each term and D's mean logits, as means over all processes.
@@ -168,12 +173,15 @@ class Game:
 
     @property
     def discriminator_steps(self) -> int:
-        """``train.discriminator_steps``, for games that honour it."""
+        """The value of ``train.discriminator_steps``."""
         return self.context.discriminator_steps
 
     @property
     def shares_fakes(self) -> bool:
-        """Whether fakes of D's turn may serve G's turn too: not with ``train.fresh_fakes`` or ``train.microbatch``."""
+        """Whether G's turn can use the images that were generated for D's turn.
+
+        False if the recipe sets ``train.fresh_fakes`` or ``train.microbatch``.
+        """
         return not self.context.fresh_fakes and self.context.microbatch is None
 
     @property
@@ -209,20 +217,20 @@ class Game:
 
 
 def has_own_generate(game: Game) -> bool:
-    """Whether samples come from a method of the game, and not from one forward of G."""
+    """Whether the game overrides `Game.generate`."""
     return type(game).generate is not Game.generate
 
 
 class Adversarial(Game):
     """The adversarial game (arXiv 1406.2661): ``discriminator_steps`` turns of D, then one turn of G.
 
-    The last fakes that D saw serve G's turn as well, which saves one forward of G.
+    G's turn uses the images that were generated for D's last turn, which saves one forward pass of G.
     """
 
     honours = GAME_KEYS
 
     def step(self) -> Scalars:
-        """One update of G."""
+        """Run ``discriminator_steps`` turns of D and one turn of G."""
         scalars: Scalars = {}
         for turn in range(self.discriminator_steps):
             batch = self.next_batch()

@@ -1,11 +1,12 @@
 """The interfaces of all components, and the objects that gankit passes to them.
 
 Shapes: ``n`` images of a batch, ``c`` channels, ``h`` height, ``w`` width, ``d`` latent dimensions. ``...`` stands for
-any number of further dimensions. Networks, losses and augmentations see float images in [-1, 1]; datasets, samples and
-feature extractors use uint8 images in [0, 255]. Labels are int64 in [0, classes).
+any number of additional dimensions. Networks, losses and augmentations receive float images in [-1, 1]. Datasets,
+samples and feature extractors use uint8 images in [0, 255]. Labels are int64 in [0, classes).
 
-Components need not inherit from these classes. Every component is built as ``factory(<positional>, **params)``:
-gankit passes the positional arguments that its protocol lists, and the recipe sets the keyword-only parameters.
+Components need not inherit from these classes. Every component is built as ``factory(<positional>, **params)``. gankit
+supplies the positional arguments that its protocol lists, which it selects by the names of the parameters. The recipe
+sets the keyword-only parameters.
 """
 
 from .callback import CALLBACK_METHODS as CALLBACK_METHODS

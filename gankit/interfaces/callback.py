@@ -1,6 +1,6 @@
 """The interface of callbacks.
 
-Its methods are declared for type checkers alone: at run time, a subclass has the methods that it defines.
+Its methods are declared only for type checkers. At run time, a subclass has exactly the methods that it defines.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 class Callback:
     """An observer of a run, called on rank 0. Built as ``factory(**params)``.
 
-    It has one or more ``on_*`` methods, and optionally the others. An exception in a callback ends the run.
+    It defines one or more ``on_*`` methods. The other methods are optional. An exception in a callback ends the run.
 
-    A callback with ``state_dict`` and ``load_state_dict`` is saved in checkpoints and restored before ``on_run_start``.
-    When a run returns to a checkpoint (`Run.recover`), its state is restored and ``on_run_start`` is called again.
+    If a callback defines ``state_dict`` and ``load_state_dict``, its state is saved in checkpoints and restored before
+    ``on_run_start``. When a run returns to a checkpoint (`Run.recover`), the state is restored and ``on_run_start`` is
+    called again.
     """
 
     if TYPE_CHECKING:

@@ -23,12 +23,12 @@ def no_report(task: str, done: int, total: int) -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    """Real images on the device, with the other fields of their items. ``images, labels = batch`` unpacks the former.
+    """Real images on the device, with the other fields of their items. ``images, labels = batch`` unpacks a batch.
 
     Attributes:
         images: [n c h w] in [-1, 1].
-        labels: int64 [n], or fp32 [n v] where labels are vectors; None if the run is unconditional.
-        fields: further fields by name: images [n c h w] in [-1, 1], vectors [n v], and what `replace` has added.
+        labels: int64 [n], or fp32 [n v] if labels are vectors; None if the run is unconditional.
+        fields: additional fields by name: images [n c h w] in [-1, 1], vectors [n v], and tensors added by `replace`.
     """
 
     images: Tensor
@@ -44,12 +44,12 @@ class Batch:
         return self.fields[name]
 
     def replace(self, **tensors: Tensor) -> Batch:
-        """The batch with other ``images`` or ``labels``, or with further tensors, each with a row for each image.
+        """A copy of the batch with other ``images`` or ``labels``, or with additional tensors [n ...].
 
-        Microbatches get their rows of them, and turns return them as ``turn["name"]``.
+        A turn returns an additional tensor as ``turn["name"]``. Microbatches receive their rows of it.
 
         Raises:
-            ValueError: a tensor has another number of rows than the batch has images.
+            ValueError: the number of rows of a tensor differs from the number of images.
         """
         for name, tensor in tensors.items():
             if tensor.shape[:1] != self.images.shape[:1]:
@@ -68,12 +68,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What `Dataset.prepare` found, for the user. ``gankit run`` prints it, and the run directory records it.
+    """A description of the data that `Dataset.prepare` found. ``gankit run`` prints and records it.
 
     Attributes:
         summary: one line, such as ``8 images, classes: ant 4, bee 4; ignored: 500 .heic``.
         warnings: sentences about what the user should know or change.
-        skipped: why a file is left out, by its name. The run directory lists all of them in ``skipped_files.jsonl``.
+        skipped: the files that are left out, with the reason. The run directory lists them in ``skipped_files.jsonl``.
     """
 
     summary: str
@@ -85,39 +85,39 @@ class DataDescription:
 class Dataset(Protocol):
     """Real images. Built as ``factory(**params)``.
 
-    ``len(dataset)`` and ``dataset[index]`` are all that it must have: the map-style datasets of torch and torchvision
-    fit as they are. Everything else is optional:
+    Only ``len(dataset)`` and ``dataset[index]`` are required, so the map-style datasets of PyTorch and torchvision need
+    no changes. Everything else is optional:
 
-    - ``spec`` is an `ImageSpec` or, for items with further fields, a `DataSpec`, known before `prepare`. Its image has
-      the channels and the size, or no size (`ImageSpec.any_size`); ``classes`` is 0. Without it, gankit reads the first
-      item for the number of channels.
-    - ``classes`` has the names of the classes in the order of the labels. It is None for unlabelled data, and empty if
-      only `prepare` can find them. Without it, ``labels`` or ``targets`` tell how many classes there are.
-    - ``prepare()`` downloads, verifies and scans the data; the constructor should do none of this. It may take a
+    - ``spec`` is an `ImageSpec`, or a `DataSpec` if items have additional fields. It is known before `prepare`. Its
+      image has the number of channels, and the size unless that varies (`ImageSpec.any_size`); ``classes`` is 0.
+      Without ``spec``, gankit reads the first item to find the number of channels.
+    - ``classes`` lists the names of the classes in the order of the labels. It is None for unlabelled data, and empty
+      if only `prepare` can find the classes. Without it, gankit counts the classes in ``labels`` or ``targets``.
+    - ``prepare()`` downloads, verifies and scans the data; the constructor should do none of this. It may have a
       parameter ``report``, a `Report`. Raises: DataError.
     - ``split`` is the name of the split, such as ``train``.
     - ``tensors()`` returns all images (uint8 [n c h w], all of the spec's size) and labels (int64 [n]) of a dataset
-      that is in memory; with further fields, a mapping of all of them and of ``label``.
-    - ``labels`` has all labels [n], so that images need not be decoded for them.
-    - ``describe()`` returns a `DataDescription` once the data are prepared. A dataset reports what it found and left
-      out there, and not with Python's ``warnings``.
-    - ``fingerprint()`` returns a short string that identifies the content, such as a SHA-256 of names and bytes, and
-      that does not depend on the path or on times. It must be cheap. A run compares it when it is resumed, and decoded
-      images are kept on disk under it. Without it, gankit hashes ``tensors()``, or the labels and a few items.
-    - ``held_out()`` returns a prepared dataset of the same kind. A generator that asks for fields of the data is
-      sampled for its first items. Without it, random items of the training data serve.
+      that is in memory. If items have additional fields, it returns a mapping of all fields, including ``label``.
+    - ``labels`` contains all labels [n], so that gankit can read them without decoding images.
+    - ``describe()`` returns a `DataDescription` of the prepared data. Datasets should use it instead of Python's
+      ``warnings``.
+    - ``fingerprint()`` returns a short string that identifies the content, such as a SHA-256 of names and bytes. It
+      must be cheap, and must not depend on the path or on times. A resumed run compares it, and the cache of decoded
+      images uses it as its key. Without it, gankit hashes ``tensors()``, or the labels and a few items.
+    - ``held_out()`` returns a prepared dataset with the same fields. If a generator takes fields of the data, its
+      samples are generated from the first items of this dataset; without it, from random items of the training data.
     """
 
     def __len__(self) -> int:
         """The number of images, known after ``prepare``."""
 
     def __getitem__(self, index: int) -> Any:
-        """Item ``index``, ``(image, label)``, which must depend on ``index`` only.
+        """Item ``index``, ``(image, label)``, which must depend only on ``index``.
 
         The image is a tensor uint8 [c h w], an array uint8 [h w c] (or [h w] for one channel), or a PIL image. The
-        label is an integer, also as a tensor or array without dimensions. Without classes it may be None, or the item
-        the image alone.
+        label is an integer, or a 0-d tensor or array of integers. Without classes, the label may be None, or the item
+        may be the image without a label.
 
-        With further fields, the item is a mapping: ``image`` and every field of the spec by its name, images as above
-        and vectors as numbers [v], and ``label``, which may be missing where there are no labels.
+        If the spec has additional fields, the item is a mapping from field names to values: ``image`` and other images
+        as above, vectors as numbers [v], and ``label``, which unlabelled data may omit.
         """

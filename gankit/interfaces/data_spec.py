@@ -20,10 +20,11 @@ class ImageSpec:
         height: in pixels.
         width: in pixels.
         channels: 1 to 4.
-        classes: the number of classes that labels are drawn from. A network's spec has 0 if the run is unconditional;
-            its ``forward`` then receives ``labels=None``. A dataset leaves 0 and lists its classes in
-            `Dataset.classes`. ``gankit check`` uses 10 where a dataset learns its classes only in `Dataset.prepare`.
-        scale: for a further field of the data: its size in proportion to the run's ``image.size``, such as 1/4.
+        classes: the number of classes. In the spec that networks receive, it is 0 if the run is unconditional;
+            ``forward`` then receives ``labels=None``. In the spec of a dataset, it is always 0: the dataset lists its
+            classes in `Dataset.classes`. ``gankit check`` assumes 10 if only `Dataset.prepare` can find them.
+        scale: the size relative to the recipe's ``image.size``. Additional fields can have another scale than 1, such
+            as 1/4.
     """
 
     height: int
@@ -67,10 +68,9 @@ class DataSpec(Mapping[str, FieldSpec]):
 
     Args:
         image: the real images.
-        independent: names of fields with an order, crop and mirroring of their own, as unpaired translation needs. All
-            other image fields of an item are cropped and mirrored together.
-        fields: further fields. A `VectorSpec` under ``label`` makes vectors of the labels; without it, labels are
-            classes.
+        independent: names of fields that are shuffled, cropped and mirrored independently of the image, for unpaired
+            translation. All other images of an item are cropped and mirrored together.
+        fields: additional fields. If labels are vectors instead of classes, ``label`` is a `VectorSpec`.
 
     Raises:
         ValueError: a field has a reserved name, or ``independent`` names none.
@@ -92,7 +92,7 @@ class DataSpec(Mapping[str, FieldSpec]):
 
     @property
     def fields(self) -> dict[str, FieldSpec]:
-        """The further fields, without the image and the label."""
+        """The additional fields, without the image and the label."""
         return {name: spec for name, spec in self._specs.items() if name not in (IMAGE, LABEL)}
 
     @property
@@ -102,7 +102,7 @@ class DataSpec(Mapping[str, FieldSpec]):
         return label if isinstance(label, VectorSpec) else None
 
     def at_size(self, height: int, width: int, classes: int = 0) -> DataSpec:
-        """The data as the networks see it, with images of a run of this size in pixels and ``classes`` classes.
+        """The spec that networks receive, for a run with images of this size in pixels and ``classes`` classes.
 
         Raises:
             ValueError: the size times the ``scale`` of a field is not a whole number of pixels.
@@ -124,7 +124,7 @@ class DataSpec(Mapping[str, FieldSpec]):
         return DataSpec(image=replace(image, classes=classes), independent=self.independent, **specs)
 
     def with_image(self, image: ImageSpec) -> DataSpec:
-        """The data with other images."""
+        """The same fields with another spec for the image."""
         others = {name: spec for name, spec in self._specs.items() if name != IMAGE}
         return DataSpec(image=image, independent=self.independent, **others)
 

@@ -34,7 +34,8 @@ class Features(Protocol):
 class Metric:
     """A score of generated images. Built anew for each evaluation as ``factory(**params)``.
 
-    It has ``uses``, ``update`` and ``compute``; the rest is optional. The methods are declared for type checkers alone.
+    It must have ``uses``, ``update`` and ``compute``; the rest is optional. The methods are declared only for type
+    checkers.
     """
 
     uses: Literal["features", "logits"]

@@ -1,4 +1,4 @@
-"""What games use: the keys of a recipe that concern them, and what samples are generated from."""
+"""The interface between games and gankit: the keys of a recipe that a game may use, and the inputs of samples."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ GAME_KEYS = (
 """The keys of a recipe that have an effect only if the game uses them."""
 
 DISCRIMINATOR_KEYS = ("loss", "augmentations", "train.discriminator_steps", "train.fresh_fakes")
-"""Those that no game without a discriminator uses."""
+"""The keys among them that have no effect in a game without a discriminator."""
 
 
 class Inputs(Protocol):
-    """What samples are generated from, for `gankit.Game.generate`: a mapping of what networks may ask for by name.
+    """The inputs that samples are generated from, for `gankit.Game.generate`: a mapping of names to values.
 
-    These are the latents ``z`` [n d], the ``labels`` [n] or [n v], or None, and the fields of the data [n ...], on the
-    device of the network. Every random number depends on the seed and the number of the image alone.
+    It contains the latents ``z`` [n d], the ``labels`` [n] or [n v] (or None), and the fields of the data [n ...], on
+    the device of the network. The random numbers of an image depend only on the seed and the index of the image.
     """
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """The shape ``(c, h, w)`` of an image as the networks see it."""
+        """The shape ``(c, h, w)`` of the images that networks receive and generate."""
 
     def __len__(self) -> int:
         """The number of images to generate, ``n``."""
 
     def __getitem__(self, name: str) -> Any:
-        """A value by name. Raises: KeyError: samples do not have it."""
+        """A value by name. Raises: KeyError: there is no such input."""
 
     def normal(self, *shape: int) -> Tensor:
-        """Normal numbers [n *shape], new ones in every call."""
+        """Normally distributed random numbers [n *shape], new ones in every call."""
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniform numbers [n *shape] in [0, 1), new ones in every call."""
+        """Uniformly distributed random numbers [n *shape] in [0, 1), new ones in every call."""
 
     def full(self, value: float) -> Tensor:
-        """``value`` for each image: [n]."""
+        """A tensor [n] with ``value`` for each image."""
 
     def run(self, network: nn.Module, **options: Any) -> GeneratorOutput:
-        """The output of a generator for these inputs, with those that its ``forward`` asks for."""
+        """The output of one forward pass of a generator, with the inputs that its ``forward`` has as parameters."""

@@ -1,6 +1,6 @@
 """The interfaces of losses and regularizers.
 
-Their methods are declared for type checkers alone: at run time, a subclass has the methods that it defines.
+Their methods are declared only for type checkers. At run time, a subclass has exactly the methods that it defines.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Loss:
     """The loss of both players. Built as ``factory(**params)``.
 
-    It is evaluated once for each head of D, and the results are summed. It has ``discriminator`` and ``generator``, and
-    optionally ``after``.
+    It is evaluated once for each head of D, and the results are summed. It defines ``discriminator`` and ``generator``,
+    and optionally ``after``.
     """
 
     player: Player
@@ -41,14 +41,14 @@ class Loss:
 class Regularizer:
     """A term added to a player's loss. Built as ``factory(**params)``.
 
-    It has ``discriminator``, ``generator`` or both, and optionally ``after`` and ``fits``.
+    It defines ``discriminator``, ``generator`` or both, and optionally ``after`` and ``fits``.
     """
 
     interval: int
-    """The regularizer runs in every ``interval``-th turn of a player; 1 if it lacks this attribute.
+    """The regularizer runs in every ``interval``-th turn of a player. Without this attribute, the interval is 1.
 
-    With 1 it is part of the player's loss. Above 1 it takes a separate optimizer step, with its gradient multiplied by
-    the interval (lazy regularization, arXiv 1912.04958).
+    With an interval of 1, the regularizer is added to the player's loss. With a larger one, it runs in a separate
+    optimizer step, with its gradient multiplied by the interval (lazy regularization, arXiv 1912.04958).
     """
 
     player: Player
@@ -63,8 +63,8 @@ class Regularizer:
             """The term of G's turn, a scalar."""
 
         def after(self, turn: Turn, /) -> Mapping[str, Tensor] | None:
-            """Called after each turn of either player, once the optimizer step on its loss is done and before lazy
-            regularizers run. Returns: 0-d tensors by name, which are added to the step's scalars."""
+            """Called in each turn of either player, after the optimizer step on its loss and before lazy regularizers
+            run. Returns: 0-d tensors by name, which are logged with the step."""
 
         def fits(self, generator: nn.Module, output: DiscriminatorOutput, image: ImageSpec, /) -> None:
             """Called before a run, with untrained networks that may be on the meta device.

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GeneratorOutput = Any
-"""Images [n c h w], or a mapping with these under ``images`` and further tensors [n ...] under other keys."""
+"""Images [n c h w], or a mapping with these under ``images`` and other tensors [n ...] under other keys."""
 
 DiscriminatorOutput = Any
 """One of: logits [n ...]; a list of such tensors, one for each head; or a mapping with either of these under ``logits``
@@ -18,16 +18,20 @@ and anything else under other keys.
 
 
 class Generator(Protocol):
-    """The generator G, an `nn.Module`. Built as ``factory(image, latent_dim, **params)``.
+    """The generator G, an `nn.Module`. Built as ``factory(image, latent_dim, data, **params)``.
 
-    ``image`` is the run's `ImageSpec` and ``latent_dim`` the recipe's ``latent.dim``.
+    ``image`` is the run's `ImageSpec`, ``latent_dim`` the recipe's ``latent.dim``, and ``data`` the `DataSpec` of all
+    fields. A constructor omits those that it does not need.
 
-    Optional methods, also of discriminators: ``parameter_groups()`` returns the optimizer's parameter groups (an
-    ``lr_scale`` in a group multiplies the recipe's learning rate); ``after(turn)`` is called as for a `Regularizer`.
+    Optional methods of generators and discriminators: ``parameter_groups()`` returns the optimizer's parameter groups
+    (an ``lr_scale`` in a group multiplies the recipe's learning rate); ``after(turn)`` is called as for a
+    `Regularizer`.
     """
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> GeneratorOutput:
-        """Generate images. gankit passes ``z`` and ``labels`` by position.
+        """Generate images. gankit selects ``z``, ``labels`` and fields of the data by the names of the parameters.
+
+        If none of the parameters has a known name, it passes ``z`` and ``labels`` by position.
 
         Keyword-only parameters of ``forward`` are sampling options, such as ``*, truncation: float = 1.0``. Each needs
         a type annotation, which values are checked against, and a default, which training uses. Users set them with
@@ -38,16 +42,16 @@ class Generator(Protocol):
             labels: int64 [n] in [0, image.classes); None if the run is unconditional.
 
         Returns:
-            Images [n c h w] of the run's `ImageSpec`, in about [-1, 1]; or a mapping with these under ``images``, whose
-            other entries, tensors [n ...], losses and games find in ``turn.generated``.
+            Images [n c h w] of the run's `ImageSpec`, in about [-1, 1]; or a mapping with these under ``images`` and
+            other tensors [n ...], which losses and games can access as ``turn.generated``.
         """
 
 
 class Discriminator(Protocol):
-    """The discriminator D, an `nn.Module`. Built as ``factory(image, **params)``, with the run's `ImageSpec`."""
+    """The discriminator D, an `nn.Module`. Built as ``factory(image, data, **params)``, as for a `Generator`."""
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> DiscriminatorOutput:
-        """Score images. gankit passes ``images`` and ``labels`` by position.
+        """Score images. The first parameter receives the images. The names of the others select their values.
 
         Args:
             images: augmented images [n c h w] in about [-1, 1], real or generated.
@@ -56,15 +60,16 @@ class Discriminator(Protocol):
         Returns:
             Logits [n ...], without a sigmoid, or a non-empty list of such tensors, one for each head. The shapes of
             heads may differ after the first dimension. The loss is computed for each head and summed over the heads.
-            A mapping holds the logits (or list) under ``logits``; losses and regularizers find its other entries in
-            ``turn.real_output`` and ``turn.fake_output``, for example class logits or features.
+            A mapping contains the logits (or list) under ``logits``. Losses and regularizers can access its other
+            entries, for example class logits or features, in ``turn.real_output`` and ``turn.fake_output``.
         """
 
 
 class Augmentation(Protocol):
-    """An `nn.Module` applied to all images that D sees, real and generated. Built as ``factory(image, **params)``.
+    """An `nn.Module` applied to all images that D receives, real and generated.
 
-    ``image`` is the run's `ImageSpec`. Optional: ``after(turn)``, as for a `Regularizer`.
+    Built as ``factory(image, data, **params)``, as for a `Generator`. Optional: ``after(turn)``, as for a
+    `Regularizer`.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -77,18 +82,18 @@ class Augmentation(Protocol):
 
 
 class Codec(Protocol):
-    """A pretrained encoder and decoder of images, for training in the space of its encodings.
+    """A pretrained encoder and decoder of images. The networks of a run are then trained on its encodings.
 
-    Built as ``factory(image, **params)`` or ``factory(image, data, **params)``, with the run's images. gankit never
-    trains a codec that is an `nn.Module`: it stays in eval mode, in fp32. Both methods depend on their argument alone
-    and treat every image by itself.
+    Built as ``factory(image, data, **params)``, where ``image`` and ``data`` describe the images before encoding. A
+    codec that is an `nn.Module` stays in eval mode and is never trained. The result of both methods must depend only on
+    their argument, and the result for an image must not depend on the other images.
 
-    The networks, losses and augmentations of a run with a codec see encodings in place of images. They are
-    standardized: gankit subtracts the mean of each channel and divides by its standard deviation, which it measures on
-    the first images. Samples are decoded.
+    In a run with a codec, networks, losses and augmentations receive encodings instead of images. gankit standardizes
+    each channel of the encodings. It computes the mean and the standard deviation from the encodings of up to 1,024
+    images. Samples are decoded.
 
     Optional: ``prepare()`` reads pretrained weights. gankit calls it when a run starts or is resumed. For sampling, the
-    weights come from the run directory instead, so that the constructor should not need any file.
+    weights come from the run directory instead, so the constructor should not need any file.
     """
 
     def encode(self, images: Tensor) -> Tensor:
@@ -109,10 +114,10 @@ class Latent(Protocol):
     """
 
     def sample(self, n: int, labels: Tensor | None, generator: torch.Generator) -> Tensor:
-        """Draw latents. All random numbers must come from ``generator``: the same seed gives the same latents.
+        """Draw latents. All random numbers must come from ``generator``, so that the same seed gives the same latents.
 
         Args:
-            n: the number of latents; in training, of all processes together.
+            n: the number of latents; in training, for all processes together.
             labels: int64 [n]; None if the run is unconditional.
             generator: on the training device in training, on the CPU otherwise.
 

@@ -24,15 +24,15 @@ class State(Protocol):
     """The networks, optimizers and counters of a run."""
 
     step: int
-    """Completed steps. A step updates G once."""
+    """Completed steps."""
     images: int
     """Real images that the run has used."""
     turns: dict[Player, int]
-    """Turns that each player has taken, which lazy regularizers count."""
+    """The number of turns of each player, which determines when lazy regularizers run."""
 
     @property
     def players(self) -> Mapping[Player, torch.nn.Module]:
-        """The network of each player of the game: ``generator`` and, unless it has one player, ``discriminator``."""
+        """The network of each player: ``generator`` and, if the game has a discriminator, ``discriminator``."""
 
     @property
     def generator(self) -> torch.nn.Module:
@@ -44,8 +44,8 @@ class State(Protocol):
 
     @property
     def trained(self) -> Mapping[Player, Mapping[str, torch.nn.Module]]:
-        """What each player's optimizer trains, by name: its network under the player's name, then the trainable losses
-        and regularizers of this player."""
+        """The modules that each player's optimizer trains, by name: first the player's network, under the name of the
+        player, then trainable losses and regularizers."""
 
     @property
     def optimizers(self) -> Mapping[Player, torch.optim.Optimizer]:
@@ -133,7 +133,10 @@ class Run(Protocol):
 
     @property
     def per_rank(self) -> dict[str, Any]:
-        """Objects that `run_on_all_ranks` keeps between calls on each rank. Use keys that are unique to your plugin."""
+        """A dictionary on each rank, in which functions called by `run_on_all_ranks` can store objects between calls.
+
+        Use keys that are unique to your plugin.
+        """
 
     def run_on_all_ranks(self, work: Callable[..., T], *args: Any) -> list[T]:
         """Call ``work(run, rank, world_size, *args)`` on every rank and return the results in rank order.
@@ -149,10 +152,10 @@ class Run(Protocol):
         """
 
     def copy_generator(self, device: torch.device, ema: bool = True) -> Any:
-        """A `TrainedGenerator` with a copy of G on ``device``; its ``update()`` copies the current weights again.
+        """A `TrainedGenerator` with a copy of G on ``device``. Its ``update()`` copies the current weights again.
 
         Args:
-            device: of the copy.
+            device: the device of the copy.
             ema: copy the EMA's weights if the run has an EMA.
         """
 
@@ -164,7 +167,7 @@ class Run(Protocol):
 
         Args:
             count: the number of images.
-            seed: of the latents and labels. Each seed gives the same latents throughout the run.
+            seed: the seed of the latents and labels. The same seed gives the same latents throughout the run.
             labels: ``count`` labels; None draws them with the class frequencies of the data.
             options: sampling options of the generator (see `Generator.forward`).
 
@@ -193,7 +196,7 @@ class Run(Protocol):
 
         Args:
             images: [n c h w] in [-1, 1].
-            seed: of the augmentations' random numbers.
+            seed: the seed of the augmentations.
 
         Returns:
             fp32 [n c h w] on the CPU.
@@ -222,7 +225,7 @@ class Run(Protocol):
         """Request a return to the last checkpoint. The steps since then are replayed, and the cause of a NaN is logged.
 
         Args:
-            go_on: then continue from that checkpoint without the batch that led to the NaN; otherwise the run ends.
+            go_on: continue from that checkpoint without the batch that caused the NaN; otherwise, the run ends.
         """
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""A turn of a player, as losses, regularizers and games see it."""
+"""A turn: the object that losses, regularizers and games receive."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Scalars = dict[str, "Tensor"]
 
 
 class Turn(Protocol):
-    """One player's turn on one batch, as losses, regularizers and ``after`` see it.
+    """A turn is one update of one player on one batch. Losses, regularizers and ``after`` receive it.
 
-    With ``train.microbatch``, losses and regularizers see a part of the batch, and ``after`` sees all of it. With
-    several processes, each sees its own share. ``fake``, the logits and the outputs are computed on first use and then
-    kept for the turn.
+    With ``train.microbatch``, the turn covers one microbatch in losses and regularizers, and the whole batch in
+    ``after``. With several processes, it covers the part of the batch in this process. ``fake``, the logits and the
+    outputs are computed on first use and then cached.
     """
 
     player: Player
@@ -54,7 +54,7 @@ class Turn(Protocol):
 
     @property
     def generated(self) -> GeneratorOutput:
-        """Everything that G returned with ``fake``, in fp32 or fp64; detached from G in D's turn."""
+        """G's complete return value for ``fake``, in fp32 or fp64; detached from G in D's turn."""
 
     @property
     def latents(self) -> Tensor:
@@ -62,12 +62,12 @@ class Turn(Protocol):
 
     @property
     def labels(self) -> Tensor | None:
-        """The labels [n] of ``real``, which ``fake`` was generated for too; None if the run is unconditional."""
+        """The labels [n] of ``real`` and ``fake``; None if the run is unconditional."""
 
     def __getitem__(self, name: str) -> Tensor:
         """A field of the data, such as ``turn["source"]``: images [n c h w] in [-1, 1] or vectors [n v].
 
-        What a game has added with `Batch.replace` is found here too, and the real images as ``turn["image"]``.
+        It also returns tensors that a game has added with `Batch.replace`, and the real images as ``turn["image"]``.
 
         Raises:
             KeyError: there is no such field.
@@ -77,8 +77,9 @@ class Turn(Protocol):
     def real_logits(self) -> Tensor:
         """D's logits for the augmented ``real``, in fp32 or fp64.
 
-        A loss sees those of one head [n ...]. Regularizers and ``after`` see the single head of D as it is, or several
-        heads flattened and concatenated to [n m], where m is the number of logits for each image.
+        In a loss, they are the logits of one head [n ...]. In regularizers and ``after``, they are the logits of all
+        heads: those of a single head [n ...], or those of several heads, flattened and concatenated to [n m], where m
+        is the number of logits for each image.
         """
 
     @property
@@ -87,11 +88,11 @@ class Turn(Protocol):
 
     @property
     def real_output(self) -> DiscriminatorOutput:
-        """Everything that D returned for the augmented ``real``: all heads, in D's own precision."""
+        """D's complete return value for the augmented ``real``: all heads, in the precision of D."""
 
     @property
     def fake_output(self) -> DiscriminatorOutput:
-        """Everything that D returned for the augmented ``fake``: all heads, in D's own precision."""
+        """D's complete return value for the augmented ``fake``: all heads, in the precision of D."""
 
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         """Run D with the run's precision and compilation.
@@ -107,7 +108,7 @@ class Turn(Protocol):
 
         Args:
             count: the number of latents; None draws as many as ``real`` has images.
-            labels: [count]; None uses the labels of the turn, repeated where ``count`` is larger.
+            labels: [count]; None uses the labels of the turn, repeated if ``count`` is larger.
         """
 
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
@@ -120,16 +121,19 @@ class Turn(Protocol):
         """
 
     def uniform(self, *shape: int) -> Tensor:
-        """Draw new uniform numbers [n *shape] in [0, 1), one set for each image.
+        """Draw new uniformly distributed random numbers [n *shape] in [0, 1), one set for each image.
 
-        They do not depend on how the batch is split into microbatches or over processes. Numbers from `torch.rand` do.
+        Unlike numbers from `torch.rand`, they do not depend on how the batch is split into microbatches or over
+        processes.
         """
 
     def normal(self, *shape: int) -> Tensor:
-        """The same as `uniform` with normal numbers: [n *shape]."""
+        """The same as `uniform`, with normally distributed numbers [n *shape]."""
 
     def run(self, network: torch.nn.Module, *inputs: Any) -> Any:
-        """Run a network with the run's precision, and G compiled if the run is. Calling it directly computes in fp32.
+        """Run a network with the run's precision. With ``train.compile``, G is compiled.
+
+        Calling the network directly computes in fp32.
 
         Args:
             network: any module, such as a teacher.
@@ -165,8 +169,9 @@ class Turn(Protocol):
         """The mean of a tensor over all processes, differentiable."""
 
     def gather(self, rows: Tensor) -> Tensor:
-        """The rows of a tensor [n ...] of all processes, in the order of a single process, without gradient.
+        """The rows of a tensor [n ...] from all processes, in the same order as in a single-process run, detached.
 
-        Games that keep state, such as a queue, need the same rows on every process, and each process must call this
-        method. In ``after``, they are those of the whole batch. A loss or another term sees those of one microbatch.
+        All processes receive the same tensor, for games that keep state such as a queue. Every process must call this
+        method. In ``after``, the rows are those of the whole batch. In losses and other terms, they are those of one
+        microbatch.
         """

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 
 
 class Frozen(nn.Module):
-    """Holds a network that is never trained, for instance as an attribute of a discriminator or a game.
+    """Wraps a network that is never trained, for instance as an attribute of a discriminator or a game.
 
-    The network stays in eval mode. It is moved to the device of the module that it is an attribute of, but its
-    parameters are not among those of that module: no optimizer, average or checkpoint has them. Copies of the module
-    share it. A checkpoint records its `fingerprint`, and a run resumes only with the same network. A generator's frozen
-    networks are kept once per run directory, so that sampling needs no other file.
+    The network stays in eval mode. It moves to the device together with the module that contains it, but its parameters
+    are not parameters of that module: no optimizer, EMA or checkpoint contains them. A game is not a module, so it must
+    move its frozen networks itself, in `gankit.Game.setup`. Copies of the module share the network. Checkpoints contain
+    its `fingerprint`, and a run can be resumed only with the same network. The frozen networks of a generator are saved
+    once in the run directory, so sampling needs no other file.
 
     Example:
         >>> self.teacher = gankit.Frozen(load_teacher())
@@ -35,7 +36,7 @@ class Frozen(nn.Module):
 
     @property
     def module(self) -> nn.Module:
-        """The network itself, for its attributes and methods."""
+        """The wrapped network."""
         return self._held[0]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -64,7 +65,7 @@ class Frozen(nn.Module):
         self.__dict__.pop("fingerprint", None)
 
     def share(self, other: Frozen) -> None:
-        """Hold the network of ``other`` instead of an own one."""
+        """Wrap the network of ``other`` instead."""
         self._held[0], self._dtypes = other.module, other._dtypes
         self.__dict__.pop("fingerprint", None)
 

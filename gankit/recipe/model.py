@@ -31,25 +31,25 @@ class Recipe(Section):
     """A training run.
 
     Attributes:
-        name: of the run and of its directory; by default the name of the recipe's file without its suffix.
-        seed: of all random numbers.
+        name: name of the run and of its directory; by default, the name of the recipe's file without its suffix.
+        seed: seed of all random numbers.
         image: the images of the run.
         conditional: whether the networks receive class labels.
         latent: the distribution of the latents.
         dataset: the real images.
         loader: how batches of real images are loaded.
-        codec: encodes the images; the networks see the encodings in place of images, and samples are decoded.
+        codec: encodes the images; the networks are trained on the encodings, and samples are decoded.
         generator: the network G.
-        discriminator: the network D. A game without a discriminator has none, and no loss.
-        loss: of both networks.
+        discriminator: the network D. Games without a discriminator refuse it, and the loss.
+        loss: the loss of both networks.
         regularizers: terms added to the loss, such as gradient penalties.
         augmentations: applied to all images that D sees.
         optimizers: one for each network.
         train: the length of the run and the settings of a step.
         ema: an exponential moving average of G's weights.
-        callbacks: what else happens during the run; metrics_log and health are part of every run.
+        callbacks: components that are called during the run; metrics_log and health are part of every run.
         initialize: a run directory or a checkpoint whose weights the run starts from, or a mapping that selects them.
-        segments: settings that change at a step.
+        segments: settings that change at a given step.
     """
 
     name: Annotated[

@@ -97,15 +97,15 @@ class Loader(Section):
     """How batches of real images are loaded.
 
     Attributes:
-        batch_size: images per turn, over all processes.
-        cache: where decoded images are kept: on the training ``device``, in ``memory``, or nowhere (``none``: they are
-            decoded in each epoch). ``auto`` uses the device for up to 1 GiB and memory for up to 4 GiB.
-        fit: for images of another aspect ratio than the run's: ``crop`` resizes the short side and crops the center,
-            ``pad`` resizes the long side and puts the image on black, and ``stretch`` resizes both sides.
-        crop: where ``fit: crop`` crops: in the ``center``, or at a ``random`` place, another one each time. Randomly
-            cropped images are decoded each time.
+        batch_size: images per batch, over all processes.
+        cache: where decoded images are kept: on the training ``device``, in ``memory``, or ``none`` (they are decoded
+            in each epoch). ``auto`` uses the device for up to 1 GiB and memory for up to 4 GiB.
+        fit: for images with another aspect ratio than the run's: ``crop`` resizes the short side, then crops; ``pad``
+            resizes the long side, then fills the rest with black; ``stretch`` resizes both sides.
+        crop: position of the crop if ``fit`` is ``crop``: ``center``, or ``random``, a new position each time an image
+            is loaded. Randomly cropped images are not cached.
         flip: mirror real images horizontally with probability 1/2.
-        workers: processes that decode images if they are not cached; None chooses a number.
+        workers: number of processes that decode images if they are not cached; None chooses a number.
     """
 
     batch_size: PositiveInt = 64
@@ -130,8 +130,8 @@ class Optimizers(Section):
     """One optimizer for each network. Parameters without a name change those of the default.
 
     Attributes:
-        generator: of G.
-        discriminator: of D. A game without a discriminator has none.
+        generator: the optimizer of G.
+        discriminator: the optimizer of D. Games without a discriminator refuse it.
     """
 
     generator: Component = Component.model_validate(ADAM)
@@ -148,15 +148,15 @@ class Train(Section):
 
     Attributes:
         epochs: passes over the data.
-        steps: updates of G.
+        steps: training steps.
         images: real images that D sees, or that a game without D uses.
-        discriminator_steps: turns of D per step.
+        discriminator_steps: updates of D per step.
         precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.
         tf32: on CUDA, run fp32 matrix products and convolutions on tensor cores, in TF32 (10 bits of mantissa instead
             of 23).
-        device: what trains; auto chooses CUDA, MPS or the CPU.
-        fresh_fakes: generate new fakes for G's turn instead of reusing those of D's last turn.
-        microbatch: split each batch into parts of this size to save memory; implies fresh fakes.
+        device: the device for training; auto chooses CUDA, MPS or the CPU.
+        fresh_fakes: generate new images for G's update instead of reusing those of D's last update.
+        microbatch: split each batch into parts of this many images to save memory; implies fresh_fakes.
         clip_gradient: the maximum norm of a network's gradient.
         compile: run G, D and gradient penalties through ``torch.compile`` in training, on CUDA with CUDA graphs. It
             requires a C++ compiler. Each batch size is compiled in its first step.

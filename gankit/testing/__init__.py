@@ -2,7 +2,7 @@
 
 Each ``check_*`` function raises AssertionError with a message if the component violates its protocol in
 `gankit.interfaces`, and TypeError if the function itself is called wrongly. ``image`` is the `ImageSpec` to build a
-component with, or the `DataSpec` for networks that ask for further fields, and ``params`` its parameters.
+component with, or a `DataSpec` if networks take fields of the data. ``params`` are the parameters of the component.
 """
 
 from .component_checks import check_augmentation as check_augmentation

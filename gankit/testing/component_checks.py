@@ -146,7 +146,7 @@ def check_augmentation(factory: Callable[..., nn.Module], image: ImageSpec | Dat
 
 
 def check_codec(factory: Callable[..., Any], image: ImageSpec | DataSpec, **params: Any) -> None:
-    """Check that a codec encodes and decodes images, each by itself and always in the same way."""
+    """Check that a codec encodes and decodes images reproducibly, and each one independently of the others."""
     codec, data = build_component(factory, params, image)
     for method, argument in (("encode", "images"), ("decode", "encodings")):
         try:

@@ -1,4 +1,4 @@
-"""A check of a game, which plays a few steps outside of a run."""
+"""A check of a game, which runs a few steps outside of a run."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def check_game(
     sampling: Mapping[str, Any] | None = None,
     **params: Any,
 ) -> None:
-    """Check that a game trains every player, in microbatches too, and generates images.
+    """Check that a game trains every player, gives the same weights with microbatches, and generates images.
 
-    It plays two steps on random data with SGD, in fp64 on the CPU.
+    Two steps are run on random data with SGD, in fp64 on the CPU.
 
     Args:
         factory: the game's class.
-        image: of the networks; the `DataSpec` of data with further fields.
+        image: the `ImageSpec` of the run, or a `DataSpec` if networks take fields of the data.
         generator: the class of G, or a function such as ``functools.partial(MyGenerator, width=8)``.
-        discriminator: that of D; None for a game of one player.
+        discriminator: the same for D; None for a game of one player.
         latent_dim: dimensions of the latents.
-        microbatches: whether microbatches should lead to the same weights as the whole batch; False for
-            networks that draw random numbers. A game with ``whole_batch`` is never played in microbatches.
-        sampling: sampling options, by name.
-        params: of the game.
+        microbatches: whether training with microbatches should give the same weights as without; False for networks
+            that draw random numbers. A game with ``whole_batch`` is never run with microbatches.
+        sampling: sampling options by name.
+        params: parameters of the game.
     """
     require_argument(isinstance(factory, type) and issubclass(factory, Game), f"{factory!r} is not a class of games")
     missing = "discriminator" in factory.players and discriminator is None

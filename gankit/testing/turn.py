@@ -33,7 +33,7 @@ def make_turn(
     images_seen: int = 0,
     leaves: bool = True,
 ) -> PlayerTurn:
-    """A turn outside of a run, on the CPU, to call a loss or regularizer with.
+    """Create a turn outside of a run, on the CPU, to test a loss or a regularizer.
 
     Example:
         >>> image = gankit.ImageSpec(16, 16, 3)
@@ -46,12 +46,12 @@ def make_turn(
         generator: a module or function that maps latents [n d] and labels, if there are any, to images [n c h w].
         discriminator: a module or function that maps images and labels, if there are any, to D's output.
         real: real images [n c h w] in [-1, 1], fp32 or fp64; the turn uses their dtype.
-        latents: [n d], which ``fake`` is generated from; None draws normal ones.
-        latent_dim: dimensions of the latents, if ``latents`` are not given: the ``latent_dim`` that the generator was
+        latents: [n d], which ``fake`` is generated from; None draws normally distributed ones.
+        latent_dim: dimensions of the latents if ``latents`` are not given: the ``latent_dim`` that the generator was
             built with.
         labels: [n], or None.
-        fields: further fields of the data by name, [n ...] each, which the networks may ask for.
-        augment: applied to all images that D sees.
+        fields: additional fields of the data by name, [n ...] each, which the networks can take as parameters.
+        augment: a module or function that augments all images that D receives.
         images_seen: the turn's ``images_seen``.
         leaves: in D's turn, make ``real`` and ``fake`` require gradients, as for gradient penalties.
 

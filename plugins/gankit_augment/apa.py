@@ -13,13 +13,13 @@ from .adaptive_probability import AdaptiveProbability, Probability, Target
 class APA(AdaptiveProbability, gankit.Adversarial):
     """Adaptive pseudo augmentation (arXiv 2111.06849): the adversarial game with some reals replaced by fakes.
 
-    In D's turns each real is replaced, with probability p, by a new fake with its label. p is adapted as in ADA, from
-    D's logits on the images presented as real, and reported as ``apa_p``. For small datasets, alone or together with
-    augmentations. It costs one generator forward pass per turn of D.
+    In D's turns, each real is replaced, with probability p, by a new fake with the same label. p is adapted as in ADA,
+    from D's logits on the images presented as real, and reported as ``apa_p``. It is meant for small datasets, with or
+    without augmentations. It costs one forward pass of G per turn of D.
 
     Args:
         p: initial probability; with ``target: null``, the probability.
-        target: of E[sign(D(real))]; null keeps p as given, a number or a schedule.
+        target: target of E[sign(D(real))]; null keeps p as given, a number or a schedule.
         speed: number of images in which p goes from 0 to 1.
         interval: turns of D between adjustments.
     """

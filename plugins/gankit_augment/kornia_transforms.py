@@ -23,7 +23,7 @@ UNSUITABLE: Mapping[str, str] = {
     "RandomClahe": NO_GRADIENT,
     "RandomDissolving": "it needs a pretrained diffusion model",
     "RandomEqualize": NO_GRADIENT,
-    "RandomFisheye": "it takes tensors, which a recipe cannot give; use RandomThinPlateSpline",
+    "RandomFisheye": "its parameters are tensors, which a recipe cannot contain; use RandomThinPlateSpline",
     "RandomGamma": "its gradient is infinite on black; use RandomBrightness or RandomContrast",
     "RandomPosterize": NO_GRADIENT,
     "Resize": NOT_RANDOM,

@@ -38,7 +38,7 @@ class BigGANGenerator(nn.Module):
     Sampling uses the running statistics of batch normalization (those of the average if there is one), not the paper's
     "standing statistics", which need additional forward passes.
 
-    Without classes, gain and bias depend on the chunk alone. Without classes and ``hierarchical``, they are learned
+    Without classes, gain and bias depend only on the chunk. Without classes and ``hierarchical``, they are learned
     parameters as in plain batch normalization.
 
     Args:

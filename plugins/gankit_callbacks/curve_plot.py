@@ -51,7 +51,7 @@ def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], nam
     panels = [
         *([("loss", LOSSES)] if judged or "generator_loss" in curves else []),
         *([("D's mean output (logit)", OUTPUTS)] if judged else []),
-        *([("further scalars", others)] if others else []),
+        *([("other scalars", others)] if others else []),
     ]
     figure = Figure(figsize=(9, 0.7 + 2.7 * len(panels)), dpi=DPI, layout="constrained", facecolor="white")
     canvas = FigureCanvasAgg(figure)

@@ -24,7 +24,7 @@ Curve = tuple[list[int], list[float]]
 
 
 class LossCurves(PeriodicImage):
-    """Plots both losses, D's mean output on reals and on fakes, and further scalars, over the steps.
+    """Plots both losses, D's mean output on reals and on fakes, and other scalars, over the steps.
 
     The values come from ``metrics.jsonl`` and include those from before a resume. Between the first step and the last,
     the plot is drawn at most every 30 seconds, since reading a long log takes time.

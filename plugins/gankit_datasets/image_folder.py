@@ -34,17 +34,17 @@ class ImageFolder:
     Images are recognized by their suffix or content. Other files, hidden ones, folders of systems (``@eaDir``,
     ``__MACOSX``) and run directories of gankit are ignored; `describe` names them.
 
-    Folders at the top level are classes, labelled in the order of their names; deeper folders belong to their class.
-    If the top level contains images, the dataset has no classes, even if there are folders as well. A single top folder
-    that contains only folders, as is common in zip files, is skipped. Folders such as ``train`` and ``val`` next to
-    each other are refused, as they are not classes. A ``dataset.json`` as written by StyleGAN's ``dataset_tool.py``, or
-    the CSV file ``labels``, has the labels instead.
+    Folders at the top level are classes, labelled in the order of their names. Images in deeper folders belong to the
+    class of the top-level folder. If the top level contains images, the dataset has no classes, even if there are
+    folders as well. A single top folder that contains only folders, as is common in zip files, is skipped. Folders such
+    as ``train`` and ``val`` at the same level are refused, because they are not classes. Labels can also come from a
+    ``dataset.json`` as written by StyleGAN's ``dataset_tool.py``, or from the CSV file ``labels``.
 
-    Images are rotated by their EXIF orientation and converted to ``channels`` by `decode`: without an alpha channel,
-    transparent images are put on white.
+    Images are rotated by their EXIF orientation and converted to ``channels`` by `decode`. Without an alpha channel,
+    transparent areas become white.
 
     Args:
-        path: of the folder or zip file.
+        path: path of the folder or zip file.
         channels: 1 grayscale, 2 grayscale and alpha, 3 RGB, 4 RGB and alpha.
         on_error: treatment of damaged files. ``refuse``: `prepare` reads the headers of all files and raises, and so
             does reading an image that turns out to be damaged. ``skip``: `prepare` decodes every file once and leaves
@@ -53,7 +53,6 @@ class ImageFolder:
         split: part of the images; ``train`` contains all of them while ``test_fraction`` is 0.
         test_fraction: share of the ``test`` part. A checksum of its name assigns each image, so that it keeps its part
             when other images are added or removed.
-
         labels: a CSV file with lines ``image,label``: in the folder or zip, or at another path. Names of images are
             relative to it or to ``path``.
 

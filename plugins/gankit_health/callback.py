@@ -25,7 +25,7 @@ class Health:
     Every ``every`` steps it checks for NaN and infinity, a saturated D, abnormal gradients of both players, and weights
     that do not change or change too fast. At some of these checks it also draws images and checks their value range,
     whether latents and labels have an effect, diversity, missing modes and leaking augmentations. Between checks it
-    computes nothing and never waits for the device. Before the first check it judges only the recipe, since networks
+    computes nothing and never waits for the device. Before the first check it checks only the recipe, since networks
     that have just been initialized are not healthy yet.
 
     Args:

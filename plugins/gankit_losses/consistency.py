@@ -21,7 +21,7 @@ class Consistency:
 
     T flips an image at random and shifts it by whole pixels, with reflected borders (arXiv 1910.12027, eq. 3;
     balanced: arXiv 2002.04724, alg. 1, with 10 for both weights). If the run has augmentations, D sees x and T(x)
-    through independent draws of them, so the loss asks for consistency under them as well.
+    through independent draws of them, so the loss enforces consistency under them as well.
 
     Args:
         weight: on reals.

@@ -158,13 +158,13 @@ class TestShowRecipe:
         titles = re.findall(r"^(\w+): ", said.out, re.MULTILINE)
         assert titles == ["recipe", "image", "latent", "loader", "optimizers", "train", "ema", "initialize"]
         assert re.search(r"^ *dataset +component +required +the real images\. *$", said.out, re.MULTILINE)
-        assert re.search(r"^ *loss +component or null +bce +of both networks\. *$", said.out, re.MULTILINE)
+        assert re.search(r"^ *loss +component or null +bce +the loss of both networks\. *$", said.out, re.MULTILINE)
 
     @pytest.mark.parametrize("words", [["train"], ["recipe", "train"]])
     def test_a_section(self, cli, words):
         said = cli("show", *words)
         assert said.code == 0
-        assert re.search(r"^ *steps +integer > 0 or null +null +updates of G\. *$", said.out, re.MULTILINE)
+        assert re.search(r"^ *steps +integer > 0 or null +null +training steps\. *$", said.out, re.MULTILINE)
         assert re.search(r'^ *kernels +auto \| torch +"auto" +auto uses faster', said.out, re.MULTILINE)
         assert "batch_size" not in said.out
 
