@@ -15,19 +15,43 @@ from gankit import plugin_loader, registry
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _schemas_of_components() -> Iterator[None]:
-    """The schemas of components that do not belong to a single test: most of the time of a new runtime."""
-    make, made = registry.signature_schema, {}
+def _signatures_of_components() -> Iterator[None]:
+    """The schemas and arguments of components that do not belong to a single test: most of the time of a new runtime."""
 
-    def schema(factory: Callable[..., Any], context: tuple[str, ...], where: str) -> type[registry.Params]:
-        if "<locals>" in getattr(factory, "__qualname__", "<locals>"):
-            return make(factory, context, where)
-        if (factory, context) not in made:
-            made[factory, context] = make(factory, context, where)
-        return made[factory, context]
+    def once(make: Callable[..., Any]) -> Callable[..., Any]:
+        made: dict[Any, Any] = {}
+
+        def cached(factory: Callable[..., Any], *context: Any) -> Any:
+            if "<locals>" in getattr(factory, "__qualname__", "<locals>"):
+                return make(factory, *context)
+            key = factory, *context[:-1]  # the last is for messages
+            if key not in made:
+                made[key] = make(factory, *context)
+            return made[key]
+
+        return cached
 
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(registry, "signature_schema", schema)
+        monkeypatch.setattr(registry, "signature_schema", once(registry.signature_schema))
+        monkeypatch.setattr(registry, "argument_names", once(registry.argument_names))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hooks_of_installed_plugins() -> Iterator[None]:
+    """The functions that implement them, which pluggy looks for in all that a module contains."""
+    make, made = plugin_loader._hooks_of, {}
+
+    def hooks(plugin: object) -> Any:
+        name = getattr(plugin, "__name__", "")
+        if not name.startswith("gankit_") or sys.modules.get(name) is not plugin:
+            return make(plugin)
+        if plugin not in made:
+            made[plugin] = make(plugin)
+        return made[plugin]
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(plugin_loader, "_hooks_of", hooks)
         yield
 
 

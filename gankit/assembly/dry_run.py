@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
 from ..calls import described, require_call
 from ..device.compute_mode import ComputeMode
@@ -23,6 +21,7 @@ from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..sampling.sample_inputs import DeviceInputs, SampleInputs
 from .data_description import conditions_of
+from .meta_shortcuts import MetaShortcuts
 
 MAX_PARAMETERS = 100_000_000_000
 
@@ -159,25 +158,6 @@ def _arguments(names: Sequence[str], data: DataSpec, **inputs: Tensor) -> list[A
     return select_arguments(names, {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs})
 
 
-_SLOW_ON_META = (torch.mv, F.normalize, Tensor.normal_, nn.init.normal_)
-
-
-class _SkipSlowKernels(TorchFunctionMode):
-    """Replaces `mv`, `normalize` and `normal_` on the meta device by tensors of the same shape.
-
-    Their meta kernels are slow Python code. Spectral norm calls the first two 60 times for a layer.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        tensor = args[0] if args else kwargs.get("tensor")
-        if func in _SLOW_ON_META and tensor is not None and tensor.is_meta:
-            if func is torch.mv:
-                return tensor.new_empty(tensor.shape[:1])
-            return tensor if kwargs.get("out") is None else kwargs["out"]
-        return func(*args, **kwargs)
-
-
 def build_on_meta(build: Build) -> nn.Module:
     """The module on the meta device. Raises: ValueError: it is not a module, or has too many parameters."""
     network = _run(build)
@@ -193,8 +173,8 @@ def build_on_meta(build: Build) -> nn.Module:
 
 @contextmanager
 def meta_device() -> Iterator[None]:
-    """Build and run networks on the meta device, without gradients, random numbers and slow kernels."""
-    with preserved_random_state(), torch.no_grad(), torch.device("meta"), _SkipSlowKernels(), warnings.catch_warnings():
+    """Build and run networks on the meta device, without gradients, random numbers and most of the slow kernels."""
+    with preserved_random_state(), torch.no_grad(), torch.device("meta"), MetaShortcuts(), warnings.catch_warnings():
         # of torch, for a constructor that loads weights
         warnings.filterwarnings("ignore", ".*copying from a non-meta parameter", UserWarning)
         yield
