@@ -83,8 +83,12 @@ if TYPE_CHECKING:
     from .messages import warn as warn
     from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
+    from .networks.efficientnet_lite import load_efficientnet_lite0 as load_efficientnet_lite0
     from .networks.frozen import Frozen as Frozen
     from .networks.image_sizes import ImagePyramid as ImagePyramid
+    from .networks.perceptual_distance import PerceptualDistance as PerceptualDistance
+    from .networks.perceptual_distance import Reduction as Reduction
+    from .optional_imports import import_optional as import_optional
     from .recipe.checked_recipe import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
@@ -128,8 +132,11 @@ _NAMES_BY_MODULE = {
     "messages": "did_you_mean truncate warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
+    "networks.efficientnet_lite": "load_efficientnet_lite0",
     "networks.frozen": "Frozen",
     "networks.image_sizes": "ImagePyramid",
+    "networks.perceptual_distance": "PerceptualDistance Reduction",
+    "optional_imports": "import_optional",
     "recipe.checked_recipe": "CheckedRecipe",
     "recipe.model": "Recipe",
     "registry": "Registries",

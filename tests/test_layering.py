@@ -20,7 +20,7 @@ PLUGINS = ROOT / "plugins"
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
     ("errors", "messages", "calls", "injection", "schedule", "registered_component", "nested_components",
-     "registry", "events", "interfaces", "files"),
+     "registry", "events", "interfaces", "files", "optional_imports"),
     ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),

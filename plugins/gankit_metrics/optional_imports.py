@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
 
 import gankit
@@ -14,12 +13,4 @@ def import_optional(module: str, package: str, wanted_by: str) -> ModuleType:
     Raises:
         gankit.GankitError: the package is not installed, or cannot be imported.
     """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        top = module.partition(".")[0]
-        is_missing = isinstance(error, ModuleNotFoundError) and error.name in (top, module)
-        fault = "is not installed" if is_missing else f"cannot be imported ({error})"
-        raise gankit.GankitError(
-            f"{wanted_by} needs the package '{package}', which {fault}; run: pip install 'gankit[metrics]'"
-        ) from error
+    return gankit.import_optional(module, package, wanted_by, extra="metrics")

