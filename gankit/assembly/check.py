@@ -14,7 +14,7 @@ from ..interfaces import DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
-from ..recipe.located_document import KeyPath
+from ..recipe.located_document import KeyPath, dotted
 from ..recipe.model import in_order
 from ..registered_component import Selected
 from ..registry import Registries
@@ -95,7 +95,10 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
                 if hasattr(regularizer, "fits"):
                     attempt(path, lambda regularizer=regularizer: regularizer.fits(generator, output, image))  # type: ignore[misc]
             if game is not None:
-                problems += problems_of_terms(checked, {name: networks[name] for name in players}, output, data, game)
+                faulty = {problem.path for problem in problems}
+                tried = [path for path in (("loss",), *regularizers) if dotted(path) not in faulty]
+                of_players = {name: networks[name] for name in players}
+                problems += problems_of_terms(checked, tried, of_players, output, data, game)
         problems += check_frozen_parameters(checked, context, not_tried)
     return in_order(problems), not_tried
 

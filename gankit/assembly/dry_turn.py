@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +26,12 @@ from .dry_run import batch_of_two, meta_device
 
 
 def problems_of_terms(
-    checked: CheckedRecipe, networks: Mapping[Player, nn.Module], output: Any, data: DataSpec, game: Game
+    checked: CheckedRecipe,
+    paths: Sequence[KeyPath],
+    networks: Mapping[Player, nn.Module],
+    output: Any,
+    data: DataSpec,
+    game: Game,
 ) -> list[Problem]:
     """The losses and regularizers that ask for fields that the data lacks, or raise a `GankitError`.
 
@@ -35,6 +40,7 @@ def problems_of_terms(
 
     Args:
         checked: the recipe with its components.
+        paths: of the losses and regularizers.
         networks: of the players, on the meta device.
         output: of D for two images; None if the game has no D.
         data: as the networks see it.
@@ -42,7 +48,6 @@ def problems_of_terms(
     """
     if type(game).step is not Adversarial.step:
         return []
-    paths = [("loss",), *checked.of_section("regularizers")]
     found: list[Problem] = []
     with meta_device(), torch.enable_grad():
         context, batch = _context(networks, output, data, checked.recipe.latent.dim), batch_of_two(data)

@@ -124,8 +124,9 @@ def default_depth(image: gankit.ImageSpec) -> int:
     Raises:
         ValueError: the image size is not a power of two times a small base.
     """
-    PYRAMID.sizes(image)
     depth = 0
     while depth < MAX_HALVINGS and image.height % 2 ** (depth + 1) == image.width % 2 ** (depth + 1) == 0:
         depth += 1
+    if depth < MAX_HALVINGS:
+        PYRAMID.sizes(image)
     return depth

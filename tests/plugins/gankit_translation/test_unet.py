@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -102,6 +102,7 @@ def test_samples_do_not_depend_on_each_other(pairs, randomized, noise):
     torch.testing.assert_close(network(source), alone, rtol=0, atol=1e-12)
 
 
+@settings(deadline=None)
 @given(
     odd=st.tuples(st.integers(1, 7), st.integers(1, 40)), powers=st.tuples(st.integers(1, 10), st.integers(1, 10))
 )
