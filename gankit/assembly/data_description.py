@@ -87,7 +87,8 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
     if hasattr(loader.dataset, "held_out"):
         held_out = loader.dataset.held_out()
         source = StreamedSource(held_out, loader.data, loader.settings.fit)
-        order = np.arange(min(count, len(held_out)))
+        chosen = min(count, len(held_out))  # evenly, because files are often sorted by class
+        order = np.arange(chosen) * len(held_out) // chosen
     items = source.read(order, [*fields])
     floats = {name: _to_floats(items[field]) for name, field in wanted.items()}
     targets = _to_floats(items[IMAGE]) if IMAGE in fields else None
