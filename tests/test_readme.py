@@ -48,7 +48,10 @@ COMMANDS = sorted(
 
 def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", words)
-    monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)  # takes most of the time, and has its own tests
+    # take most of the time, and have their own tests
+    monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)
+    monkeypatch.setattr("gankit.profiling.flops.MATRIX_SECONDS", 0.01)
+    monkeypatch.setattr("gankit.profiling.flops.MATRIX_SIDES", {"cpu": (64,)})
     try:
         main()
     except SystemExit as stop:
