@@ -38,6 +38,7 @@ REGULARIZERS = {
     "dragan",
     "gradient_penalty",
     "lecam",
+    "perceptual",
     "r1",
     "r2",
 }
