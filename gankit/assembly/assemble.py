@@ -134,7 +134,7 @@ def assemble_setup(
         context=context,
         image=image,
         classes=classes,
-        sampling=Sampling(components["latent",], image, frequencies, items, rules, codec),
+        sampling=Sampling(components["latent",], image, frequencies, items, rules, codec, spec),
         loader=loader,
         engine=engine,
         processes=processes,

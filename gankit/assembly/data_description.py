@@ -10,6 +10,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..data.image_cache import StreamedSource
+from ..data.image_codec import ImageCodec
+from ..data.items import Item
 from ..data.loader import Loader
 from ..data.resize import to_float
 from ..game.game import Game, has_own_generate
@@ -67,11 +69,21 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
         held_out = loader.dataset.held_out()
         source = StreamedSource(held_out, loader.data, loader.settings.fit)
         order = np.arange(min(MAX_ITEMS, len(held_out)))
-    items = source.read(order, [*wanted.values()])
+    return to_inputs(source.read(order, [*wanted.values()]), wanted, loader.codec)
+
+
+def to_inputs(items: Item, wanted: Mapping[str, str], codec: ImageCodec | None) -> dict[str, Tensor]:
+    """Items as samples are generated from them: images in [-1, 1] and vectors, fp32 on the CPU.
+
+    Args:
+        items: raw, as a source reads them.
+        wanted: of `conditions_of`.
+        codec: encodes the real image; None without a codec.
+    """
     found = {name: items[field].cpu() for name, field in wanted.items()}
     floats = {name: to_float(values) if values.dim() == 4 else values.float() for name, values in found.items()}
-    if IMAGE in floats and loader.codec is not None:
-        floats[IMAGE] = loader.codec.encode(floats[IMAGE]).float().cpu()
+    if IMAGE in floats and codec is not None:
+        floats[IMAGE] = codec.encode(floats[IMAGE]).float().cpu()
     return floats
 
 

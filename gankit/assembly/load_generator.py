@@ -75,7 +75,7 @@ def build_trained_generator(
     wanted = conditions_of(network, seen, game)
     shapes = {name: seen.shape_of(field) for name, field in wanted.items()}
     items = load_items(folder.absolute().parent.parent, shapes) if shapes else {}
-    sampling = Sampling(latent, image, frequencies, items, game, codec)
+    sampling = Sampling(latent, image, frequencies, items, game, codec, data)
     return TrainedGenerator(network, sampling, classes, checkpoint=folder, ema=name == "generator_ema")
 
 
