@@ -143,6 +143,7 @@ def assemble_setup(
             targets=items.targets,
             game=rules,
             codec=codec,
+            data=spec,
         ),
         loader=loader,
         engine=engine,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from ..calls import described, require_attributes
 from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..errors import GankitError, Problem, RecipeError
-from ..injection import network_context
+from ..injection import argument_names, network_context, select_arguments
 from ..interfaces import DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
@@ -22,6 +22,7 @@ from ..training.callbacks import Callbacks
 from .check_game import checked_game, problems_of_keys, problems_of_players
 from .check_methods import check_loss, checked_regularizer, try_latent
 from .codec import data_of_networks
+from .data_description import conditions_of
 from .dry_run import (
     NotTriedError,
     try_augmentation,
@@ -32,6 +33,7 @@ from .dry_turn import problems_of_terms
 from .frozen_parameters import check_frozen_parameters
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
+FITS = ("registries", "images")  # the values for a callback's `fits` that names none
 MAX_SENTENCE = 500
 
 
@@ -70,9 +72,9 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     problems += [] if game is None else problems_of_keys(checked, game)
     players = checked.players
     regularizers = attempt_each("regularizers", lambda selected: checked_regularizer(selected.build(), players))
-    count = _count_of_dataset(checked)
-    attempt_each("callbacks", lambda selected: _check_callback(selected, registries, count))
     datasets = checked["dataset"].with_nested(("dataset",))  # the innermost first: problems get their own places
+    images = _count_of_dataset(checked)
+    known: dict[str, Any] = {"registries": registries, "images": images, "data": None, "fields": None}
     built = all(attempt(path, partial(_built_dataset, selected)) is not None for path, selected in datasets)
     data = attempt(("dataset",), lambda: _data_of_run(checked, problems)) if built else None
     data = None if data is None else attempt(("codec",), partial(data_of_networks, checked, data))
@@ -89,6 +91,8 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
             discriminator, output = attempt(
                 ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **context), data)
             ) or (None, None)
+        if generator is not None and game is not None:
+            known |= {"data": data, "fields": tuple(conditions_of(generator, data, game))}
         networks = {"generator": generator, "discriminator": discriminator}
         if all(networks[player] is not None for player in players):
             for path, regularizer in regularizers.items():
@@ -100,6 +104,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
                 of_players = {name: networks[name] for name in players}
                 problems += problems_of_terms(checked, tried, of_players, output, data, game)
         problems += check_frozen_parameters(checked, context, not_tried)
+    attempt_each("callbacks", lambda selected: _check_callback(selected, known))
     return in_order(problems), not_tried
 
 
@@ -135,13 +140,14 @@ def _count_of_dataset(checked: CheckedRecipe) -> int | None:
         return None
 
 
-def _check_callback(selected: Selected, registries: Registries, images: int | None) -> None:
+def _check_callback(selected: Selected, known: Mapping[str, Any]) -> None:
     """Raises: NotTriedError: it depends on the number of images, which is not known. GankitError: it does not fit."""
     callback = selected.build()
     Callbacks([(selected.entry.name, callback)])
     if hasattr(callback, "fits"):
-        callback.fits(registries, images)
-        if images is None:
+        what = f"{type(callback).__name__}.fits"
+        callback.fits(*select_arguments(argument_names(callback.fits, [*known], FITS, what), known))
+        if known["images"] is None:
             raise NotTriedError("the number of real images is not known")
 
 

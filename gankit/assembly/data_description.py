@@ -11,6 +11,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..data.image_cache import StreamedSource
+from ..data.image_codec import ImageCodec
+from ..data.items import Item
 from ..data.loader import Loader
 from ..data.resize import to_float
 from ..game.game import Game, has_own_generate
@@ -90,15 +92,23 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
         chosen = min(count, len(held_out))  # evenly, because files are often sorted by class
         order = np.arange(chosen) * len(held_out) // chosen
     items = source.read(order, [*fields])
-    floats = {name: _to_floats(items[field]) for name, field in wanted.items()}
-    targets = _to_floats(items[IMAGE]) if IMAGE in fields else None
-    if IMAGE in floats and loader.codec is not None:
-        floats[IMAGE] = loader.codec.encode(floats[IMAGE]).float().cpu()
-    return SampledItems(floats, specs, targets)
+    targets = to_inputs(items, {IMAGE: IMAGE}, None)[IMAGE] if IMAGE in fields else None
+    return SampledItems(to_inputs(items, wanted, loader.codec), specs, targets)
 
 
-def _to_floats(values: Tensor) -> Tensor:
-    return (to_float(values) if values.dim() == 4 else values.float()).cpu()
+def to_inputs(items: Item, wanted: Mapping[str, str], codec: ImageCodec | None) -> dict[str, Tensor]:
+    """Items as samples are generated from them: images in [-1, 1] and vectors, fp32 on the CPU.
+
+    Args:
+        items: raw, as a source reads them.
+        wanted: of `conditions_of`.
+        codec: encodes the real image; None without a codec.
+    """
+    found = {name: items[field].cpu() for name, field in wanted.items()}
+    floats = {name: to_float(values) if values.dim() == 4 else values.float() for name, values in found.items()}
+    if IMAGE in floats and codec is not None:
+        floats[IMAGE] = codec.encode(floats[IMAGE]).float().cpu()
+    return floats
 
 
 def _describe(spec: ImageSpec | VectorSpec) -> dict[str, Any]:

@@ -80,7 +80,9 @@ def build_trained_generator(
     except MissingItemsError as error:
         missing = error
     specs = {name: seen[name] for name in wanted if name in seen}
-    sampling = Sampling(latent, image, frequencies, items, missing=missing, specs=specs, game=game, codec=codec)
+    sampling = Sampling(
+        latent, image, frequencies, items, missing=missing, specs=specs, game=game, codec=codec, data=data
+    )
     return TrainedGenerator(network, sampling, classes, checkpoint=folder, ema=name == "generator_ema")
 
 

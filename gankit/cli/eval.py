@@ -38,7 +38,11 @@ def evaluate(
     ] = "effnet_lite0",
     samples: Annotated[
         int | None,
-        Option(min=1, help="Number of generated images (default: as many as there are real ones, at most 10,000)."),
+        Option(
+            min=1,
+            help="Number of generated images (default: as many as there are real ones, at most 10,000; for metrics of "
+            "pairs, all real ones).",
+        ),
     ] = None,
     real_samples: Annotated[
         int | None, Option(min=1, help="Number of real images (default: that of --samples).")
@@ -48,7 +52,8 @@ def evaluate(
         str | None,
         Option(
             metavar="DATASET",
-            help="Dataset of the real images, such as '{name: cifar10, split: test}' (default: the run's).",
+            help="Dataset of the real images, such as '{name: cifar10, split: test}' (default: the run's; for metrics "
+            "of pairs, its held-out items).",
         ),
     ] = None,
     recipe: Annotated[
@@ -88,6 +93,8 @@ def evaluate(
       gankit eval results/dcgan_cifar10 --metrics fd,kid,prdc --features effnet_lite0 --samples 10000
 
       gankit eval results/dcgan_cifar10/checkpoints/step-00001000 --samples 2000 kid.subset_size=500
+
+      gankit eval results/colorize --metrics psnr,ssim --real '{name: gray, path: data/test}'
 
       gankit eval generated_images --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
@@ -148,11 +155,12 @@ def _settings(evaluation: Evaluation) -> list[tuple[str, str]]:
     options = "".join(f", {name}={value}" for name, value in evaluation.options.items())
     split = f", split {real.split}" if real.split else ""
     channels = f"{image.channels} channel{'s' if image.channels > 1 else ''}"
-    return [
+    rows = [
         ("evaluated", evaluated),
         ("generated", f"{evaluation.samples:,} images, seed {evaluation.seed}{options}"),
         ("real", f"{real.count:,} images of {real.dataset}{split} (sha256 {real.fingerprint[:HASH_LENGTH]})"),
         ("size", f"{image.height} x {image.width}, {channels}"),
-        ("features", f"{features.name} (sha256 {features.hash[:HASH_LENGTH]}); {features.resizer}"),
-        ("computed", f"in {evaluation.precision} on {evaluation.device}"),
     ]
+    if features is not None:
+        rows.append(("features", f"{features.name} (sha256 {features.hash[:HASH_LENGTH]}); {features.resizer}"))
+    return [*rows, ("computed", f"in {evaluation.precision} on {evaluation.device}")]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.datasets import describe_dataset, prepare_dataset
 from ..data.image_files import Folder
+from ..errors import GankitError
 from ..interfaces import Report, no_report
 from ..runtime import Runtime
+from .evaluated_batch import evaluated_batches
 from .generated_images import locate, open_generated_images
+from .partners import real_partners
+from .real_dataset import open_real_dataset
+from .real_images import unpaired_images
 from .record import Evaluation
-from .request import Request, open_real_dataset, select_metrics
-from .scorer import Scorer
+from .request import Request, select_metrics
+from .scorer import Scorer, metrics_of_pairs
 
 
 def evaluate(
@@ -33,16 +39,29 @@ def evaluate(
     device = request.find_device()
     checkpoint, run = locate(source)  # raises if there is nothing to evaluate
     kind = "a folder of images" if checkpoint is None else "a checkpoint outside its run"
+    pairs = metrics_of_pairs(selected, request, device)
+    if pairs and checkpoint is None:
+        raise GankitError(
+            f"{source}: metric '{pairs[0]}' compares each generated image with its real partner, but the images of a "
+            "folder have none; evaluate a run or a checkpoint, or choose metrics that compare sets of images"
+        )
     real = open_real_dataset(runtime.registries, request, run, f"{source}: {kind}")
     prepare_dataset(real.dataset, report)
-    if checkpoint is None:
+    cautions: Sequence[str] = ()
+    if pairs:
+        real, cautions = real_partners(real, request, pairs)
+        request = request.for_pairs(len(real.dataset), pairs[0])
+    elif checkpoint is None:
         request = request.with_samples(len(Folder(source).names()))
     elif request.samples is None:
         request = request.with_samples(len(real.dataset))
-    images = open_generated_images(runtime, source, request, real, device)
+    images = open_generated_images(runtime, source, request, real, device, pairs[0] if pairs else None, report)
     scorer = Scorer(selected, request, device)
-    scorer.read_real_images(real, images.size, report)
-    evaluation = scorer.score(images, map(scorer.extractor, images.batches()), report)
+    count = request.real_samples or request.count
+    scorer.read_real_images(
+        images.partners or unpaired_images(real, images.size, count, report), report, cautions=cautions
+    )
+    evaluation = scorer.score(images, evaluated_batches(images, scorer.extractor), report)
     found = describe_dataset(real.dataset)
     return (
         evaluation

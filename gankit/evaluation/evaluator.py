@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from torch import Tensor
+import torch
 
 from ..data.datasets import prepare_dataset
 from ..errors import GankitError
 from ..events import Notice
 from ..interfaces import Run, no_report
 from ..runs.file_names import EVALUATIONS
+from .evaluated_batch import evaluate_batch
 from .evaluation_log import append_evaluation, read_evaluations
 from .extractor import Extractor
-from .generated_images import GeneratedImages, require_channels
-from .metrics import ScoreDirections
+from .generated_images import GeneratedImages, evaluated_size, require_channels
+from .metrics import EvaluatedBatch, ScoreDirections
+from .partners import open_partners, real_partners
+from .real_dataset import RealDataset, open_real_dataset
+from .real_images import RealImages, unpaired_images
 from .record import EvaluatedSource, Evaluation
-from .request import RealDataset, Request, open_real_dataset, select_metrics
-from .scorer import Scorer, build_extractor
+from .request import Request, select_metrics
+from .scorer import Scorer, build_extractor, metrics_of_pairs
 
 BATCHES_PER_ROUND = 8  # that each rank computes before rank 0 gathers them
 
@@ -43,20 +47,23 @@ class Evaluator:
         self._run, self._key = run, repr(request)
         selected = select_metrics(run.registries, request)
         device = request.find_device(run.device)
-        if request.real is None and request.recipe is None:
-            real = RealDataset(run.recipe.dataset.name, run.recipe.dataset.params, run.dataset)
-        else:
-            real = open_real_dataset(run.registries, request, None, str(run.directory))
-        real = real._replace(fit=run.recipe.loader.fit)
+        self._pairs = metrics_of_pairs(selected, request, device)
+        real = _real_dataset(run, request)
         require_channels(run.directory, run.image.channels, real)
-        if real.dataset is not run.dataset:
-            prepare_dataset(real.dataset, no_report)
-        if request.samples is None:
+        cautions: Sequence[str] = ()
+        if self._pairs:
+            real, cautions = real_partners(real, request, self._pairs)
+            request = request.for_pairs(len(real.dataset), self._pairs[0])
+        elif request.samples is None:
             request = request.with_samples(len(real.dataset))
         self._scorer = Scorer(selected, request, device)
-        share = RankShare(run.copy_generator(device, request.ema), self._scorer.extractor, request)
-        size = _images(run, share).size
-        self._scorer.read_real_images(real, size, warn=lambda text: run.log(Notice("features_not_cached", text)))
+        share = _share(run, request, device, self._scorer.extractor, real, self._pairs)
+        images = share.partners or unpaired_images(
+            real, evaluated_size(share.generator, request), request.real_samples or request.count
+        )
+        self._scorer.read_real_images(
+            images, warn=lambda text: run.log(Notice("features_not_cached", text)), cautions=cautions
+        )
         self._written = {_identity(record) for record in read_evaluations(run.directory / EVALUATIONS)}
         run.per_rank[self._key] = share
         run.run_on_all_ranks(_prepare_share, self._key, request)
@@ -76,7 +83,7 @@ class Evaluator:
         if (share := self._run.per_rank.get(self._key)) is None:
             raise GankitError("this evaluator is closed")
         images = _images(self._run, share)
-        return self._scorer.score(images, self._features(len(images)))
+        return self._scorer.score(images, self._batches(len(images)))
 
     def record(self, evaluation: Evaluation) -> None:
         """Append to the run's ``evaluations.jsonl``, unless it has the same scores by the same protocol at this step.
@@ -94,45 +101,81 @@ class Evaluator:
         """Free the memory of the networks."""
         self._run.per_rank.pop(self._key, None)
 
-    def _features(self, batches: int) -> Iterator[Tensor]:
-        """Features [n f] of all batches in order; each rank computes every ``world_size``-th batch."""
-        size = BATCHES_PER_ROUND * self._run.world_size
-        for start in range(0, batches, size):
-            numbers = range(start, min(start + size, batches))
-            parts = self._run.run_on_all_ranks(_features_of_share, self._key, numbers)
+    def _batches(self, count: int) -> Iterator[EvaluatedBatch]:
+        """All batches in order; each rank computes every ``world_size``-th one."""
+        size = (1 if self._pairs else BATCHES_PER_ROUND) * self._run.world_size
+        for start in range(0, count, size):
+            numbers = range(start, min(start + size, count))
+            parts = self._run.run_on_all_ranks(_batches_of_share, self._key, numbers)
             yield from (parts[index % len(parts)][index // len(parts)] for index in range(len(numbers)))
 
 
 class RankShare(NamedTuple):
-    """What one rank needs to compute its share of the images: a copy of the generator, and an extractor."""
+    """What one rank needs to compute its share of the batches.
+
+    Attributes:
+        generator: a copy of the run's.
+        extractor: computes the features; None if all metrics compare pairs of images.
+        request: how to evaluate.
+        partners: the real items that images are generated from; None without metrics of pairs.
+    """
 
     generator: Any
-    extractor: Extractor
+    extractor: Extractor | None
     request: Request
+    partners: RealImages | None
+
+
+def _real_dataset(run: Run, request: Request) -> RealDataset:
+    """The request's dataset, or else the run's own; prepared."""
+    if request.real is None and request.recipe is None:
+        real = RealDataset(run.recipe.dataset.name, run.recipe.dataset.params, run.dataset)
+    else:
+        real = open_real_dataset(run.registries, request, None, str(run.directory))
+    if real.dataset is not run.dataset:
+        prepare_dataset(real.dataset, no_report)
+    return real._replace(fit=run.recipe.loader.fit)
+
+
+def _share(
+    run: Run,
+    request: Request,
+    device: torch.device,
+    extractor: Extractor | None,
+    real: RealDataset,
+    pairs: Sequence[str],
+) -> RankShare:
+    generator = run.copy_generator(device, request.ema)
+    size = evaluated_size(generator, request)
+    partners = open_partners(generator, real, size, request.count, pairs[0]) if pairs else None
+    return RankShare(generator, extractor, request, partners)
 
 
 def _images(run: Run, share: RankShare) -> GeneratedImages:
     """The images to score. The generator has the weights of its last update."""
     directory, step, ema = run.directory, run.state.step, share.generator.ema
     info = EvaluatedSource(kind="training", path=str(directory), run=directory.resolve().name, step=step, ema=ema)
-    return GeneratedImages(share.generator, info, share.request)
+    return GeneratedImages(share.generator, info, share.request, share.partners)
 
 
 def _prepare_share(run: Run, rank: int, world_size: int, key: str, request: Request) -> None:
     """On all ranks except for rank 0, which has its share already."""
     if rank > 0:
-        device = request.find_device(run.device)
-        extractor = build_extractor(select_metrics(run.registries, request).features, request, device)
-        run.per_rank[key] = RankShare(run.copy_generator(device, request.ema), extractor, request)
+        device, selected = request.find_device(run.device), select_metrics(run.registries, request)
+        extractor, pairs = build_extractor(selected, request, device), metrics_of_pairs(selected, request, device)
+        real = _real_dataset(run, request)
+        if pairs:
+            real, _ = real_partners(real, request, pairs)
+        run.per_rank[key] = _share(run, request, device, extractor, real, pairs)
 
 
-def _features_of_share(run: Run, rank: int, world_size: int, key: str, numbers: range) -> list[Tensor]:
-    """Features [n f] of this rank's part of these batches. For the first ones, copy the current weights of the run."""
+def _batches_of_share(run: Run, rank: int, world_size: int, key: str, numbers: range) -> list[EvaluatedBatch]:
+    """This rank's part of these batches. For the first ones, copy the current weights of the run."""
     share: RankShare = run.per_rank[key]
     if numbers.start == 0:
         share.generator.update()
     images = _images(run, share)
-    return [share.extractor(images.batch(number)) for number in numbers[rank::world_size]]
+    return [evaluate_batch(images, number, share.extractor) for number in numbers[rank::world_size]]
 
 
 def _identity(evaluation: Evaluation) -> tuple[object, ...]:

@@ -40,6 +40,7 @@ class FolderImages:
         info: the folder's part of the evaluation record.
         size: height and width in pixels.
         options: empty, because sampling options do not apply to existing images.
+        partners: None, because nothing tells which real image a file belongs to.
 
     Raises:
         DataError: there are too few images, their sizes differ, one cannot be read, or one has more channels than the
@@ -47,6 +48,7 @@ class FolderImages:
     """
 
     options: Mapping[str, Any] = {}
+    partners: None = None
 
     def __init__(self, path: Path, channels: int, count: int, seed: int, size: tuple[int, int] | None = None) -> None:
         self.info = EvaluatedSource(kind="folder", path=str(path))

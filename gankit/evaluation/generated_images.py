@@ -15,6 +15,7 @@ from ..data.datasets import spec_of
 from ..data.resize import resize
 from ..device.seeding import EVALUATE
 from ..errors import CheckpointError, GankitError
+from ..interfaces import Report, no_report
 from ..recipe.validation import validate
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..runs.file_names import CHECKPOINTS, MANIFEST, RECIPE
@@ -22,25 +23,40 @@ from ..runtime import Runtime
 from ..sampling.trained_generator import TrainedGenerator
 from .extractor import BATCH, call_component, deterministic_fp32
 from .folder_images import FolderImages
+from .partners import inputs_of, open_partners
+from .real_dataset import RealDataset
+from .real_images import RealImages
 from .record import EvaluatedSource
-from .request import RealDataset, Request
+from .request import Request
 
 
 class GeneratedImages:
-    """Images of a generator. Each batch depends only on the seed and the batch's number.
+    """Images of a generator. Each batch depends only on the seed, the batch's number, and its partners.
+
+    Args:
+        generator: of the images.
+        info: the part of the evaluation record.
+        request: the number of images, their size, the seed and the sampling options.
+        partners: the real items that images are generated from; None takes those that the run keeps.
 
     Attributes:
         info: the part of the evaluation record.
         size: height and width in pixels.
         options: sampling options that differ from the generator's defaults.
+        partners: see above.
 
     Raises:
         GankitError: the request has a sampling option that the generator lacks.
     """
 
-    def __init__(self, generator: TrainedGenerator, info: EvaluatedSource, request: Request) -> None:
-        image = generator.image
-        self.info, self.size = info, request.height_and_width or (image.height, image.width)
+    def __init__(
+        self,
+        generator: TrainedGenerator,
+        info: EvaluatedSource,
+        request: Request,
+        partners: RealImages | None = None,
+    ) -> None:
+        self.info, self.size, self.partners = info, evaluated_size(generator, request), partners
         self.options = _non_default_options(generator, request.options) if request.options else {}
         self._generator, self._count, self._seed = generator, request.count, request.seed
 
@@ -56,18 +72,33 @@ class GeneratedImages:
         """Batch ``number``, uint8 [n c h w]; batches can be generated in any order."""
         entropy = np.random.SeedSequence(self._seed, spawn_key=(EVALUATE, number))
         seed = int(entropy.generate_state(1, np.uint64)[0] >> 1)
+        generator, name = self._generator, str(self._generator.checkpoint)
         with deterministic_fp32():
-            count = min(BATCH, self._count - number * BATCH)
-            sample = partial(self._generator.sample, **self.options)
-            images = call_component(str(self._generator.checkpoint), sample, count, seed)
+            if self.partners is None:
+                count = min(BATCH, self._count - number * BATCH)
+                images = call_component(name, partial(generator.sample, **self.options), count, seed)
+            else:
+                items = inputs_of(generator, self.partners, number)
+                images = call_component(name, partial(generator.sample_for, **self.options), items, seed)
         return resize(images, *self.size)
+
+
+def evaluated_size(generator: TrainedGenerator, request: Request) -> tuple[int, int]:
+    """Height and width of the images of an evaluation: the request's, or else the generator's."""
+    return request.height_and_width or (generator.image.height, generator.image.width)
 
 
 EvaluatedImages = GeneratedImages | FolderImages
 
 
 def open_generated_images(
-    runtime: Runtime, source: Path, request: Request, real: RealDataset, device: torch.device
+    runtime: Runtime,
+    source: Path,
+    request: Request,
+    real: RealDataset,
+    device: torch.device,
+    paired_by: str | None = None,
+    report: Report = no_report,
 ) -> EvaluatedImages:
     """The images of a run, a checkpoint or a folder.
 
@@ -77,9 +108,12 @@ def open_generated_images(
         request: how to evaluate.
         real: the real images, which must have the same number of channels.
         device: of the generator.
+        paired_by: the name of a metric of pairs, for which images are generated from the real items; None without one.
+        report: called with the progress of reading these.
 
     Raises:
-        GankitError: the source does not exist, or its images differ from the real ones in the number of channels.
+        GankitError: the source does not exist, its images differ from the real ones in the number of channels, or they
+            have no real partners.
     """
     checkpoint, run = locate(source)
     if checkpoint is None:
@@ -101,7 +135,11 @@ def open_generated_images(
         ema=generator.ema,
         weights=opened.sha256_of("generator_ema" if generator.ema else "generator"),
     )
-    return GeneratedImages(generator, info, request)
+    partners = None
+    if paired_by is not None:
+        size = evaluated_size(generator, request)
+        partners = open_partners(generator, real, size, request.count, paired_by, report)
+    return GeneratedImages(generator, info, request, partners)
 
 
 def require_channels(source: Path, channels: int, real: RealDataset) -> None:

@@ -1,16 +1,18 @@
-"""Compute all metrics from features in one pass. Shapes: ``n`` images, ``f`` features, ``k`` logits."""
+"""Compute all metrics in one pass. Shapes: ``n`` images, ``f`` features, ``k`` logits."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
+import torch
 from torch import Tensor
 
 from ..calls import described, require_methods, require_no_misspelling
 from ..errors import GankitError
 from ..interfaces import Metric
-from .extractor import BATCH, Extractor, call_component
+from .extractor import BATCH, Extractor, call_component, deterministic_fp32
+from .pairs import compares_pairs
 from .record import Better
 
 USES = ("features", "logits")
@@ -20,12 +22,26 @@ ScoreDirections = dict[str, dict[str, Better | None]]
 """For each metric: its scores, and which values of each are better; None for scores that do not rate quality."""
 
 
-def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logits: Iterable[str] = ()) -> None:
+class EvaluatedBatch(NamedTuple):
+    """What metrics see of a batch of generated images.
+
+    Attributes:
+        features: [n f], for metrics of sets; None without any.
+        generated: uint8 [n c h w], for metrics of pairs; None without any.
+        real: the partner of each image, uint8 [n c h w]; None without metrics of pairs.
+    """
+
+    features: Tensor | None
+    generated: Tensor | None = None
+    real: Tensor | None = None
+
+
+def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor | None, with_logits: Iterable[str] = ()) -> None:
     """Check the attributes of metrics, and that the extractor has the values that they use.
 
     Args:
         metrics: by name.
-        extractor: computes the features.
+        extractor: computes the features; None if all metrics compare pairs of images.
         with_logits: names of the extractors that have logits, for the error message.
 
     Raises:
@@ -34,13 +50,14 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
     """
     for name, metric in metrics.items():
         check_methods(name, metric)
-        if (uses := getattr(metric, "uses", None)) not in USES:
+        pairs, uses = compares_pairs(metric), getattr(metric, "uses", None)
+        if uses not in USES and not pairs:
             raise GankitError(f"metric '{name}': 'uses' should be {' or '.join(USES)}; got {uses!r}")
         better: Any = getattr(metric, "better", {})
         if not isinstance(better, Mapping) or not set(better.values()) <= set(DIRECTIONS):
             expected = f"map names of scores to {' or '.join(DIRECTIONS)}"
             raise GankitError(f"metric '{name}': 'better' should {expected}; got {better!r}")
-        if uses == "logits" and not extractor.has_logits:
+        if extractor is not None and uses == "logits" and not pairs and not extractor.has_logits:
             known = [other for other in with_logits if other != extractor.name]
             remedy = f"choose features that have logits ({', '.join(known)})" if known else "leave it out"
             raise GankitError(
@@ -50,7 +67,8 @@ def check_metrics(metrics: Mapping[str, Metric], extractor: Extractor, with_logi
 
 def check_methods(name: str, metric: Metric) -> None:
     """Raises: GankitError: the metric lacks a method, or has a misspelt one."""
-    required = {"update": ("values", "real"), "compute": ()}
+    values = "generated" if compares_pairs(metric) else "values"
+    required = {"update": (values, "real"), "compute": ()}
     try:
         require_methods(metric, required, "metric")
         require_no_misspelling(metric, (*required, "require", "caution"))
@@ -67,15 +85,20 @@ def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> No
 
 
 def compute_scores(
-    generated: Iterable[Tensor], real: Tensor, extractor: Extractor, metrics: Mapping[str, Metric]
+    batches: Iterable[EvaluatedBatch],
+    real: Tensor | None,
+    extractor: Extractor | None,
+    metrics: Mapping[str, Metric],
+    device: torch.device | None = None,
 ) -> tuple[dict[str, float], ScoreDirections, list[str]]:
-    """Update every metric with the features of real and generated images, and compute the scores.
+    """Update every metric with real and generated images, and compute the scores.
 
     Args:
-        generated: features [n f] of each batch of generated images; read once and not kept.
-        real: features [n f] of the real images.
-        extractor: computed the features.
+        batches: of generated images; read once and not kept.
+        real: features [n f] of the real images; None if all metrics compare pairs of images.
+        extractor: computed the features; None if all metrics compare pairs of images.
         metrics: newly built ones that `check_metrics` has accepted, by name.
+        device: where metrics of pairs receive their images; None leaves these where they are.
 
     Returns:
         The scores by name, the scores of each metric, and the cautions of the metrics.
@@ -83,10 +106,16 @@ def compute_scores(
     Raises:
         GankitError: a metric fails, or two metrics have a score of the same name.
     """
-    for features in real.split(BATCH):
-        _update(features, extractor, metrics, real=True)
-    for features in generated:
-        _update(features, extractor, metrics, real=False)
+    pairs = {name: metric for name, metric in metrics.items() if compares_pairs(metric)}
+    sets = {name: metric for name, metric in metrics.items() if name not in pairs}
+    if extractor is not None and real is not None:
+        for features in real.split(BATCH):
+            _update(features, extractor, sets, real=True)
+    for batch in batches:
+        if extractor is not None and batch.features is not None:
+            _update(batch.features, extractor, sets, real=False)
+        if batch.generated is not None and batch.real is not None:
+            _update_pairs(batch.generated.to(device), batch.real.to(device), pairs)
     scores: dict[str, float] = {}
     directions: ScoreDirections = {}
     cautions: list[str] = []
@@ -94,7 +123,8 @@ def compute_scores(
         computed = call_component(f"metric '{name}'", metric.compute)
         if not isinstance(computed, Mapping):
             raise GankitError(f"metric '{name}': `compute` returns {described(computed)}; expected numbers by name")
-        names = {score: extractor.score_name(score) for score in computed}
+        name_of = str if name in pairs or extractor is None else extractor.score_name
+        names = {score: name_of(score) for score in computed}
         if taken := sorted(set(names.values()) & set(scores)):
             raise GankitError(
                 f"metric '{name}' computes a score '{taken[0]}', as another metric does; leave one of them out"
@@ -114,3 +144,9 @@ def _update(features: Tensor, extractor: Extractor, metrics: Mapping[str, Metric
         values["logits"] = extractor.logits(features)
     for name, metric in updated.items():
         call_component(f"metric '{name}'", metric.update, values[metric.uses], real)
+
+
+def _update_pairs(generated: Tensor, real: Tensor, metrics: Mapping[str, Metric]) -> None:
+    with torch.no_grad(), deterministic_fp32():
+        for name, metric in metrics.items():
+            call_component(f"metric '{name}'", metric.update, generated, real)

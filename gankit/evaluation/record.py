@@ -41,11 +41,21 @@ class EvaluatedSource(BaseModel, frozen=True):
 
 
 class MetricInfo(BaseModel, frozen=True):
-    """A metric: its parameters, the names of its scores, and which values are better of scores that rate quality."""
+    """A metric.
+
+    Attributes:
+        params: its parameters.
+        scores: the names of its scores.
+        better: which values are better, of scores that rate quality.
+        pairs: whether it compares each generated image with its real partner; it then does not use the features.
+        hash: SHA-256 of the weights of its own network; None without one.
+    """
 
     params: dict[str, Any]
     scores: tuple[str, ...]
     better: dict[str, Better] = {}
+    pairs: bool = False
+    hash: str | None = None
 
 
 class ExtractorInfo(BaseModel, frozen=True):
@@ -58,13 +68,23 @@ class ExtractorInfo(BaseModel, frozen=True):
 
 
 class RealImagesInfo(BaseModel, frozen=True):
-    """The real images: name, parameters and split of the dataset, the number of images, SHA-256 of their pixels."""
+    """The real images.
+
+    Attributes:
+        dataset: its name.
+        params: its parameters.
+        split: its split; ``held out`` for the held-out items of a dataset that gives them no name.
+        count: number of images.
+        fingerprint: SHA-256 of their pixels.
+        inputs: SHA-256 of their fields and labels, if the images were generated from these; None otherwise.
+    """
 
     dataset: str
     params: dict[str, Any]
     split: str
     count: int
     fingerprint: str
+    inputs: str | None = None
 
 
 class ImageShape(BaseModel, frozen=True):
@@ -83,7 +103,7 @@ class Evaluation(BaseModel, frozen=True):
         evaluated: where the evaluated images come from.
         scores: by name, such as ``fd_effnet_lite0``.
         metrics: by name.
-        features: the extractor.
+        features: the extractor; None if all metrics compare pairs of images.
         samples: number of generated images.
         real: the real images.
         image: the shape of all images.
@@ -99,7 +119,7 @@ class Evaluation(BaseModel, frozen=True):
     evaluated: EvaluatedSource
     scores: Annotated[dict[Name, float], Field(max_length=64)]
     metrics: Annotated[dict[Name, MetricInfo], Field(max_length=64)]
-    features: ExtractorInfo
+    features: ExtractorInfo | None = None
     samples: int
     real: RealImagesInfo
     image: ImageShape
@@ -115,6 +135,8 @@ class Evaluation(BaseModel, frozen=True):
         known = {name for metric in self.metrics.values() for name in metric.scores}
         if unknown := [name for name in self.scores if name not in known]:
             raise ValueError(f"score {unknown[0]!r} belongs to none of the metrics")
+        if self.features is None and not all(metric.pairs for metric in self.metrics.values()):
+            raise ValueError("the features are missing")
         return self
 
     @computed_field  # type: ignore[prop-decorator]  # recommended by pydantic's documentation
@@ -129,18 +151,18 @@ class Evaluation(BaseModel, frozen=True):
         It leaves out the source (with its step and EMA), the seed, the device, the versions, and values that are None.
         """
         metric, info = next((name, m) for name, m in self.metrics.items() if score in m.scores)
+        features = None if info.pairs else self.features
         fields = {
             "score": score,
             "metric": metric,
             **{f"{metric}.{key}": value for key, value in info.params.items()},
-            "features": self.features.name,
-            **{f"{self.features.name}.{key}": value for key, value in self.features.params.items()},
-            "features.hash": self.features.hash,
-            "features.resizer": self.features.resizer,
+            f"{metric}.hash": info.hash,
+            **({} if features is None else _protocol_of_features(features)),
             **{f"option.{key}": value for key, value in self.options.items()},
             "samples": self.samples,
             "real.count": self.real.count,
             "real.fingerprint": self.real.fingerprint,
+            "real.inputs": self.real.inputs,
             **{f"image.{key}": value for key, value in self.image},
             "precision": self.precision,
         }
@@ -161,7 +183,18 @@ def differences(score: str, one: Evaluation, other: Evaluation) -> dict[str, tup
             found |= {f"real.dataset.{key}": pair for key, pair in params.items() if key != "split"}
         if not found.keys().isdisjoint(EXPLAIN_FINGERPRINT):
             del found["real.fingerprint"]
+            if before.inputs is not None and after.inputs is not None:
+                del found["real.inputs"]
     return found
+
+
+def _protocol_of_features(features: ExtractorInfo) -> dict[str, Any]:
+    return {
+        "features": features.name,
+        **{f"{features.name}.{key}": value for key, value in features.params.items()},
+        "features.hash": features.hash,
+        "features.resizer": features.resizer,
+    }
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,21 +10,17 @@ from typing import Any, NamedTuple
 import torch
 
 from ..assembly.selection import select
-from ..data.resize import Fit
 from ..device.find_device import find_device
 from ..errors import GankitError, Problem, RecipeError
-from ..interfaces import Dataset
+from ..interfaces import DataSpec
 from ..messages import did_you_mean
 from ..recipe.located_document import Document
-from ..recipe.model import Recipe
 from ..recipe.overrides import apply_overrides
-from ..recipe.sections import Component
-from ..recipe.validation import validate
 from ..registered_component import Selected
 from ..registry import Registries
-from ..runs.file_names import RECIPE
 from .extractor import call_component
 from .metrics import check_counts
+from .pairs import compares_pairs, require_partners
 
 DEFAULT_SAMPLES = 10_000  # the most that are generated unless a request says otherwise
 
@@ -40,10 +35,13 @@ class Request:
         params: of these components: a mapping such as ``{"kid": {"subset_size": 500}}``, or a list of overrides such
             as ``kid.subset_size=500``.
         samples: number of generated images; None for as many as there are real images, at most 10,000. For a folder,
-            None takes all of its images, at most 10,000.
-        real_samples: maximum number of real images; None for the number of generated ones.
+            None takes all of its images, at most 10,000. With metrics of pairs, None takes all real items, and there
+            are never more images than these.
+        real_samples: maximum number of real images; None for the number of generated ones. With metrics of pairs, it
+            must be None.
         seed: of the generated images, or of the choice among the images of a folder; 0 to 2^63 - 1.
-        real: dataset of the real images, as a mapping or as YAML; None for that of the run.
+        real: dataset of the real images, as a mapping or as YAML; None for that of the run, of which metrics of pairs
+            take the held-out items if there are some.
         recipe: a recipe with the dataset of the real images, for images that do not belong to a run.
         size: resize all images to this side, or to this (height, width), in pixels; None keeps the size of the
             generated images.
@@ -80,6 +78,25 @@ class Request:
         """The request with a number of images, chosen from those that are available if it gives none."""
         return self if self.samples is not None else replace(self, samples=max(1, min(DEFAULT_SAMPLES, available)))
 
+    def for_pairs(self, available: int | None, metric: str) -> Request:
+        """The request with one generated image for each real item, or for ``samples`` of them.
+
+        Args:
+            available: number of real items; None if it is not known yet.
+            metric: a metric of pairs, for the error message.
+
+        Raises:
+            GankitError: it asks for another number of real images.
+        """
+        if self.real_samples is not None:
+            raise GankitError(
+                f"metric '{metric}' compares each generated image with its real partner, but real_samples is "
+                f"{self.real_samples}; leave it out, and limit the number of both with samples"
+            )
+        if available is None:
+            return self
+        return replace(self, samples=max(1, min(available if self.samples is None else self.samples, available)))
+
     @property
     def count(self) -> int:
         """The number of generated images. Raises: GankitError: it is not chosen yet."""
@@ -87,17 +104,33 @@ class Request:
             raise GankitError("samples is not chosen yet")
         return self.samples
 
-    def require_enough(self, registries: Registries, available: int | None) -> None:
+    def require_enough(
+        self,
+        registries: Registries,
+        available: int | None,
+        data: DataSpec | None = None,
+        fields: Collection[str] | None = None,
+    ) -> None:
         """Check the metrics before any image is read.
 
         Args:
             registries: with the metrics.
             available: number of real images of the dataset; None if it is not known yet.
+            data: the fields of the data; None if they are not known yet.
+            fields: the names of those that the generator's images are made from; None if they are not known yet.
 
         Raises:
-            GankitError: a metric is unknown or not installed, or needs more images.
+            GankitError: a metric is unknown or not installed, needs more images, or compares pairs of images where
+                images have no real partners.
         """
         metrics = {chosen.entry.name: build(chosen) for chosen in select_metrics(registries, self).metrics}
+        if pairs := [name for name, metric in metrics.items() if compares_pairs(metric)]:
+            if fields is not None:
+                require_partners(pairs[0], fields, () if data is None else data.independent)
+            # the number of held-out items is not known, but there are no more images than these
+            samples = self.for_pairs(None, pairs[0]).with_samples(DEFAULT_SAMPLES).count
+            check_counts(metrics, samples, samples)
+            return
         samples = self.with_samples(DEFAULT_SAMPLES if available is None else available).count
         real = self.real_samples or samples
         own = self.real is None and self.recipe is None
@@ -127,18 +160,9 @@ class SelectedMetrics(NamedTuple):
     with_logits: Sequence[str]
 
 
-class RealDataset(NamedTuple):
-    """The dataset of the real images, its name and parameters for the record, and how its images are resized."""
-
-    name: str
-    params: Mapping[str, Any]
-    dataset: Dataset
-    fit: Fit = "crop"
-
-
 def select_metrics(registries: Registries, request: Request) -> SelectedMetrics:
     """The metrics and the extractor. Raises: RecipeError: lists all faults in their names and parameters."""
-    document = _document(request.params)
+    document = document_of(request.params)
     names = list(dict.fromkeys(request.metrics))
     problems = list(document.problems)
     if not names:
@@ -163,49 +187,12 @@ def select_metrics(registries: Registries, request: Request) -> SelectedMetrics:
     return SelectedMetrics(chosen[:-1], chosen[-1], with_logits)
 
 
-def open_real_dataset(registries: Registries, request: Request, run: Path | None, source: str) -> RealDataset:
-    """The dataset of the real images: the request's, that of the request's recipe, or the run's own. Not prepared.
-
-    Args:
-        registries: with the datasets.
-        request: may name the dataset or a recipe.
-        run: directory of the evaluated run; None if the images do not belong to a run.
-        source: the evaluated source, for the error message.
-
-    Raises:
-        GankitError: no dataset is given, or it does not exist.
-    """
-    file = request.recipe or (run and run / RECIPE)
-    recipe = None
-    if file is not None and (request.real is None or file.is_file()):
-        recipe = Recipe.load(file).at(math.inf)  # the data of the last segment: older data may be gone
-    if request.real is not None:
-        given = {"real": dict(request.real)} if isinstance(request.real, Mapping) else [f"real={request.real}"]
-        document, path = _document(given), ("real",)
-        component, problems = validate(Component, document.data.get("real"), document, path)
-        problems = document.problems or problems
-    elif recipe is not None:
-        document, path, component, problems = recipe.document, ("dataset",), recipe.dataset, []
-    else:
-        raise GankitError(
-            f"{source} does not specify the real images; pass their dataset, such as "
-            "--real '{name: cifar10, split: test}', or a recipe with --recipe"
-        )
-    selected = None
-    if component is not None and not problems:
-        selected, problems = select(registries, "datasets", component.name, component.params, document, path)
-    if selected is None:
-        raise RecipeError(problems)
-    fit = recipe.loader.fit if recipe is not None else "crop"
-    return RealDataset(selected.entry.name, selected.plain_params(), build(selected), fit)
-
-
 def build(selected: Selected) -> Any:
     """The component. Raises: GankitError: its constructor refuses the parameters."""
     return call_component(f"{selected.entry.kind}: '{selected.entry.name}'", selected.build)
 
 
-def _document(given: Mapping[str, Any] | Iterable[str]) -> Document:
+def document_of(given: Mapping[str, Any] | Iterable[str]) -> Document:
     """Parameters as a document: a mapping, or ``KEY=VALUE`` overrides."""
     if isinstance(given, Mapping):
         return Document(dict(given))

@@ -15,17 +15,17 @@ import torch
 from torch import Tensor
 
 from .. import __version__, messages
-from ..data.datasets import spec_of
 from ..device.seeding import EVALUATE, seeded
-from ..interfaces import ImageSpec, Metric, Report, no_report
+from ..interfaces import Metric, Report, no_report
 from ..registered_component import Selected
 from .extractor import BATCH, Extractor
 from .generated_images import EvaluatedImages
-from .metrics import ScoreDirections, check_counts, check_metrics, compute_scores
+from .metrics import EvaluatedBatch, ScoreDirections, check_counts, check_metrics, compute_scores
+from .pairs import compares_pairs
 from .real_features_cache import Warn, real_features
 from .real_images import RealImages
 from .record import Evaluation, ImageShape, MetricInfo
-from .request import RealDataset, Request, SelectedMetrics, build
+from .request import Request, SelectedMetrics, build
 
 TASK = "features of generated images"
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
@@ -42,7 +42,7 @@ class Scorer:
         device: computes the features.
 
     Attributes:
-        extractor: computes the features.
+        extractor: computes the features; None if all metrics compare pairs of images.
 
     Raises:
         GankitError: a component cannot be built, or a metric does not work with the extractor.
@@ -50,47 +50,61 @@ class Scorer:
 
     def __init__(self, selected: SelectedMetrics, request: Request, device: torch.device) -> None:
         self._metrics, self._request, self._device = selected.metrics, request, device
-        self.extractor = build_extractor(selected.features, request, device)
+        self._features: Tensor | None = None
+        self.extractor = build_extractor(selected, request, device)
         with evaluation_seed(request, device):
             check_metrics(self._build_metrics(), self.extractor, selected.with_logits)
 
     def read_real_images(
-        self, real: RealDataset, size: tuple[int, int], report: Report = no_report, warn: Warn = messages.warn
+        self,
+        images: RealImages,
+        report: Report = no_report,
+        warn: Warn = messages.warn,
+        cautions: Sequence[str] = (),
     ) -> None:
         """Compute the features of the real images, or read them from the cache.
 
         Args:
-            real: a prepared dataset.
-            size: height and width of all images in this evaluation, in pixels.
+            images: the real images, in the size of this evaluation.
             report: called with the progress.
             warn: called with a sentence if the features cannot be cached.
+            cautions: about these images, for the record.
 
         Raises:
             GankitError: there are too few, or one cannot be read.
         """
-        request, image = self._request, ImageSpec(*size, spec_of(real.dataset).image.channels)
-        images = RealImages(real, image, request.real_samples or request.count, report)
+        request = self._request
         with evaluation_seed(request, self._device):
-            check_counts(self._build_metrics(), images.count, request.count)
-            self._features = real_features(images, self.extractor, report, warn)
-        self._real, self._image = images.info, image
+            metrics = self._build_metrics()
+            check_counts(metrics, images.count, request.count)
+            if self.extractor is not None:
+                self._features = real_features(images, self.extractor, report, warn)
+        self._real, self._image, self._cautions = images.info, images.image, cautions
+        self._first = images.batch(0) if any(map(compares_pairs, metrics.values())) else None
 
     def rehearse(self) -> tuple[ScoreDirections, Sequence[str]]:
         """The scores of each metric, and cautions, found by computing with real images in place of generated ones.
 
+        Metrics of pairs see one batch.
+
         Raises:
             GankitError: a metric fails.
         """
-        count, features = self._request.count, self._features
-        repeated = (features[indices % len(features)] for indices in torch.arange(count).split(BATCH))
-        return self._compute(repeated)[1:]
+        batches = [EvaluatedBatch(None, self._first, self._first)]
+        if (features := self._features) is not None:
+            rows = torch.arange(self._request.count).split(BATCH)
+            batches += [EvaluatedBatch(features[indices % len(features)]) for indices in rows]
+        _, directions, cautions, _ = self._compute(batches)
+        return directions, cautions
 
-    def score(self, images: EvaluatedImages, features: Iterable[Tensor], report: Report = no_report) -> Evaluation:
+    def score(
+        self, images: EvaluatedImages, batches: Iterable[EvaluatedBatch], report: Report = no_report
+    ) -> Evaluation:
         """Compare generated images with the real ones.
 
         Args:
             images: the generated images.
-            features: [n f] of each of their batches in order.
+            batches: what the metrics see of their batches, in order.
             report: called with the progress.
 
         Raises:
@@ -98,21 +112,21 @@ class Scorer:
         """
         request, image = self._request, self._image
 
-        def reported() -> Iterator[Tensor]:
+        def reported() -> Iterator[EvaluatedBatch]:
             done = 0
             report(TASK, done, request.count)
-            for batch in features:
+            for batch in batches:
                 yield batch
-                done += len(batch)
+                done = min(done + BATCH, request.count)
                 report(TASK, done, request.count)
 
-        scores, directions, cautions = self._compute(reported())
+        scores, directions, cautions, hashes = self._compute(reported())
         return Evaluation(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             evaluated=images.info,
             scores=scores,
-            metrics={metric.entry.name: _metric_info(metric, directions) for metric in self._metrics},
-            features=self.extractor.info,
+            metrics={metric.entry.name: _metric_info(metric, directions, hashes) for metric in self._metrics},
+            features=None if self.extractor is None else self.extractor.info,
             samples=request.count,
             cautions=tuple(cautions),
             real=self._real,
@@ -124,9 +138,16 @@ class Scorer:
             versions=_versions(),
         )
 
-    def _compute(self, generated: Iterable[Tensor]) -> tuple[dict[str, float], ScoreDirections, list[str]]:
+    def _compute(
+        self, batches: Iterable[EvaluatedBatch]
+    ) -> tuple[dict[str, float], ScoreDirections, list[str], Mapping[str, str | None]]:
+        """The scores, the scores of each metric, cautions, and the hashes of metrics of pairs."""
         with evaluation_seed(self._request, self._device):
-            return compute_scores(generated, self._features, self.extractor, self._build_metrics())
+            metrics = self._build_metrics()
+            scores, directions, found = compute_scores(batches, self._features, self.extractor, metrics, self._device)
+        pairs = {name: metric for name, metric in metrics.items() if compares_pairs(metric)}
+        hashes = {name: getattr(metric, "hash", None) for name, metric in pairs.items()}
+        return scores, directions, [*self._cautions, *found], hashes
 
     def _build_metrics(self) -> Mapping[str, Metric]:
         return {metric.entry.name: build(metric) for metric in self._metrics}
@@ -137,10 +158,19 @@ def evaluation_seed(request: Request, device: torch.device) -> AbstractContextMa
     return seeded(np.random.SeedSequence(request.seed, spawn_key=(EVALUATE,)), device)
 
 
-def build_extractor(selected: Selected, request: Request, device: torch.device) -> Extractor:
-    """The extractor on the device. Raises: GankitError: it cannot be built."""
+def metrics_of_pairs(selected: SelectedMetrics, request: Request, device: torch.device) -> list[str]:
+    """The names of those that compare pairs of images. Raises: GankitError: a metric cannot be built."""
     with evaluation_seed(request, device):
-        return Extractor(selected.entry.name, recorded_params(selected), build(selected), device)
+        return [metric.entry.name for metric in selected.metrics if compares_pairs(build(metric))]
+
+
+def build_extractor(selected: SelectedMetrics, request: Request, device: torch.device) -> Extractor | None:
+    """The extractor on the device; None if all metrics compare pairs of images. Raises: GankitError: it fails."""
+    if len(metrics_of_pairs(selected, request, device)) == len(selected.metrics):
+        return None
+    features = selected.features
+    with evaluation_seed(request, device):
+        return Extractor(features.entry.name, recorded_params(features), build(features), device)
 
 
 def recorded_params(selected: Selected) -> dict[str, Any]:
@@ -149,10 +179,16 @@ def recorded_params(selected: Selected) -> dict[str, Any]:
     return selected.params.model_dump(mode="json", exclude=paths)
 
 
-def _metric_info(selected: Selected, directions: ScoreDirections) -> MetricInfo:
-    own = directions[selected.entry.name]
-    better = {score: direction for score, direction in own.items() if direction is not None}
-    return MetricInfo(params=recorded_params(selected), scores=tuple(own), better=better)
+def _metric_info(selected: Selected, directions: ScoreDirections, hashes: Mapping[str, str | None]) -> MetricInfo:
+    name = selected.entry.name
+    better = {score: direction for score, direction in directions[name].items() if direction is not None}
+    return MetricInfo(
+        params=recorded_params(selected),
+        scores=tuple(directions[name]),
+        better=better,
+        pairs=name in hashes,
+        hash=hashes.get(name),
+    )
 
 
 def _versions() -> dict[str, str]:

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from .run import Run
 
-if TYPE_CHECKING:
-    from ..registry import Registries
-
 
 class Callback:
     """An observer of a run, called on rank 0. Built as ``factory(**params)``.
@@ -49,12 +46,14 @@ class Callback:
         def load_state_dict(self, state: dict[str, Any], /) -> None:
             """Restore the result of `state_dict`."""
 
-        def fits(self, registries: Registries, images: int | None, /) -> None:
-            """Called by ``gankit check``.
+        def fits(self, *args: Any, **kwargs: Any) -> None:
+            """Called by ``gankit check`` with those of these values that the method names: any of them in any order.
 
             Args:
                 registries: all components.
                 images: the number of real images; None if it is not known yet.
+                data: the fields of the data as the networks see them; None if they are not known.
+                fields: the names of those that samples are generated from; None if they are not known.
 
             Raises:
                 GankitError: the callback cannot work.

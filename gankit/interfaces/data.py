@@ -105,7 +105,7 @@ class Dataset(Protocol):
       must be cheap, and must not depend on the path or on times. A resumed run compares it, and the cache of decoded
       images uses it as its key. Without it, gankit hashes ``tensors()``, or the labels and a few items.
     - ``held_out()`` returns a prepared dataset with the same fields. If a generator takes fields of the data, its
-      samples are generated from the first items of this dataset; without it, from random items of the training data.
+      samples are generated from items of this dataset; without it, from random items of the training data.
     """
 
     def __len__(self) -> int:

@@ -128,6 +128,11 @@ class DataSpec(Mapping[str, FieldSpec]):
         others = {name: spec for name, spec in self._specs.items() if name != IMAGE}
         return DataSpec(image=image, independent=self.independent, **others)
 
+    def only(self, names: Iterable[str]) -> DataSpec:
+        """The data with the image and these fields alone, none of which is independent."""
+        others = {name: self[name] for name in names}
+        return DataSpec(image=self.image, independent=(), **others)
+
     def shape_of(self, name: str) -> tuple[int, ...]:
         """The shape of a field of one item: ``(c, h, w)`` or ``(v,)``."""
         return self[name].shape

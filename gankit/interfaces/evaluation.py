@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,15 +34,24 @@ class Features(Protocol):
 class Metric:
     """A score of generated images. Built anew for each evaluation as ``factory(**params)``.
 
-    It must have ``uses``, ``update`` and ``compute``; the rest is optional. The methods are declared only for type
-    checkers.
+    It must have ``update`` and ``compute``, and ``uses`` or ``pairs``; the rest is optional. The methods are declared
+    only for type checkers.
     """
 
     uses: Literal["features", "logits"]
-    """The values passed to `update`."""
+    """The values passed to `update`. Metrics of pairs have none."""
+
+    pairs: bool
+    """True if the metric compares each generated image with its real partner, and not two sets of images.
+
+    Each image is then generated from the fields and the label of a real item, whose image is its partner."""
+
+    hash: str
+    """SHA-256 of the weights of a metric of pairs that uses a network. Scores are comparable only if it is the same.
+    It is read after `compute`."""
 
     needs_real: bool
-    """False if the metric does not use real images."""
+    """False if the metric does not use real images. Metrics of pairs always do."""
 
     better: Mapping[str, Literal["lower", "higher"]]
     """Which values of each score are better. A score that is missing here does not rank runs. Without the attribute,
@@ -50,12 +59,13 @@ class Metric:
 
     if TYPE_CHECKING:
 
-        def update(self, values: Tensor, real: bool, /) -> None:
+        def update(self, values: Tensor, real: Any, /) -> None:
             """Add a batch.
 
             Args:
-                values: features [n f] or class logits [n k], fp32 on the CPU. Real images come first.
-                real: whether the images are real.
+                values: features [n f] or class logits [n k], fp32 on the CPU. Real images come first. For metrics of
+                    pairs, generated images uint8 [n c h w] on the device of the evaluation.
+                real: whether the images are real. For metrics of pairs, the partner of each image, uint8 [n c h w].
             """
 
         def compute(self) -> Mapping[str, float]:

@@ -16,8 +16,8 @@ from ..device.seeding import ITEMS, LABELS, SAMPLE, seeded
 from ..errors import CheckpointError
 from ..game.game import Game
 from ..game.outputs import images_of
-from ..interfaces import ImageSpec, Latent
-from ..interfaces.data_spec import IMAGE
+from ..interfaces import DataSpec, ImageSpec, Latent
+from ..interfaces.data_spec import IMAGE, LABEL
 from ..messages import quote
 from .given_inputs import Specs
 from .sample_inputs import DeviceInputs, SampleInputs
@@ -40,6 +40,7 @@ class Sampling:
         targets: the real images [m c h w] of these items, if the fields belong to them.
         game: generates images with the network.
         codec: decodes what it generates; None without a codec.
+        data: the fields of the run's data in the sizes of the run, before a codec encodes them.
     """
 
     latent: Latent
@@ -51,6 +52,15 @@ class Sampling:
     targets: Tensor | None = None
     game: Game = field(default_factory=Game)
     codec: ImageCodec | None = None
+    data: DataSpec | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What samples take from real items: the names of their fields, by the generator's own names for them.
+
+        Labels that are classes are not among them.
+        """
+        return {name: LABEL if name == "labels" else name for name in self.items or self.specs}
 
     def on(self, device: torch.device) -> Sampling:
         """The same with the codec on a device."""
@@ -73,8 +83,31 @@ class Sampling:
         """
         chosen = self._choose_labels(count, seed, labels)
         fields = self._choose_items(count, seed) if fields is None else dict(fields)
-        if "labels" in fields:
-            chosen = fields.pop("labels")
+        return self._with_latents(count, seed, fields.pop("labels", chosen), fields)
+
+    def draw_for(self, items: Mapping[str, Tensor], seed: int) -> SampleInputs:
+        """Draw latents for given items.
+
+        Args:
+            items: what `items` has, for n images; and ``labels`` [n] if the generator is conditional.
+            seed: of the latents. Those of image i depend on the seed and i only.
+
+        Raises:
+            ValueError: something is missing, or has another shape.
+        """
+        shapes = {name: tuple(values.shape[1:]) for name, values in self.items.items()}
+        if self.image.classes:
+            shapes["labels"] = ()
+        given = {name: tuple(values.shape[1:]) for name, values in items.items()}
+        counts = {len(values) for values in items.values()}
+        if given != shapes or len(counts) != 1:
+            expected = ", ".join(f"{name} {['n', *shape]}".replace("'", "") for name, shape in shapes.items())
+            found = ", ".join(f"{name} {list(values.shape)}" for name, values in items.items()) or "nothing"
+            raise ValueError(f"this generator needs {expected or 'no items'}; got {found}")
+        fields = dict(items)
+        return self._with_latents(counts.pop(), seed, fields.pop("labels", None), fields)
+
+    def _with_latents(self, count: int, seed: int, chosen: Tensor | None, fields: Mapping[str, Tensor]) -> SampleInputs:
         # torch draws normal numbers in groups of 16, the last of which depends on the size of an incomplete one
         rows = torch.arange(-(-count // GROUP) * GROUP) % count
         labels_of_rows = None if chosen is None else chosen[rows]

@@ -121,6 +121,25 @@ class TrainedGenerator:
         ]
         return torch.stack(images)
 
+    def sample_for(self, items: Mapping[str, Tensor], seed: int = 0, **options: Any) -> Tensor:
+        """Generate an image for each of several items of data, such as sources to translate.
+
+        Args:
+            items: the fields that the generator asks for by name, with n rows each: images [n c h w] in [-1, 1],
+                vectors [n v], and ``labels`` [n] if the generator is conditional.
+            seed: of the latents, as in `sample`.
+            options: the network's sampling options, see `options`.
+
+        Returns:
+            uint8 [n c h w].
+
+        Raises:
+            ValueError: a field is missing or has another shape, or an argument is out of range.
+        """
+        self._require_in_range(len(next(iter(items.values()), ())), 1, seed, None)
+        checked = self._check(options)
+        return to_uint8(self._generate(self.sampling, self.sampling.draw_for(items, seed), checked))
+
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
     ) -> Tensor:

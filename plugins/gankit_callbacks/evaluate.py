@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -21,14 +21,16 @@ class Evaluate:
     """Scores G every ``every`` steps and at the last step, and keeps the best checkpoint in ``best/``.
 
     Generated images (from the EMA if there is one) are compared with the run's own real images, with the same scores as
-    ``gankit eval``. Scores are written to ``evaluations.jsonl`` and ``events.jsonl``. Training is not affected.
+    ``gankit eval``. If a metric compares pairs of images, such as ``psnr``, they are generated from the held-out items
+    of the dataset, if there are some. Scores are written to ``evaluations.jsonl`` and ``events.jsonl``. Training is not
+    affected.
 
     Args:
         every: steps between evaluations.
         metrics: names of the metrics.
         features: name of the feature extractor.
         params: parameters of metrics and features, such as ``{kid: {subset_size: 500}}``.
-        samples: number of generated images.
+        samples: number of generated images. For metrics of pairs, there are no more of them than real items.
         real_samples: number of real images; null takes as many as ``samples``.
         size: resize all images to this many pixels a side first; null keeps their size.
         seed: of the generated images.
@@ -71,9 +73,16 @@ class Evaluate:
         self._direction = ""
         self._best = Best()
 
-    def fits(self, registries: gankit.Registries, images: int | None) -> None:
-        """Raises: gankit.GankitError: a metric is unknown, or needs more images than there are."""
-        self._request.require_enough(registries, images)
+    def fits(
+        self,
+        registries: gankit.Registries,
+        images: int | None,
+        data: gankit.DataSpec | None = None,
+        fields: Collection[str] | None = None,
+    ) -> None:
+        """Raises: gankit.GankitError: a metric is unknown, needs more images than there are, or needs real partners of
+        generated images that have none."""
+        self._request.require_enough(registries, images, data, fields)
 
     def on_run_start(self, run: gankit.Run) -> None:
         """Build the evaluator. Raises: gankit.GankitError: a component is missing or does not fit."""

@@ -1,4 +1,4 @@
-"""Adversarial losses, and regularizers: gradient penalties, consistency, LeCam, and classification losses."""
+"""Adversarial losses, and regularizers: gradient penalties, consistency, LeCam, classification, perceptual loss."""
 
 import gankit
 
@@ -9,6 +9,7 @@ from .hinge import Hinge
 from .least_squares import LeastSquares
 from .lecam import LeCam
 from .logistic import BCE, NonSaturating, Relativistic, RelativisticAverage
+from .perceptual import Perceptual
 from .reconstruction import Reconstruction, TotalVariation
 from .wasserstein import Wasserstein
 
@@ -34,3 +35,4 @@ def register(registries: gankit.Registries) -> None:
     registries.regularizers.add("d2d_ce", DataToData)
     registries.regularizers.add("reconstruction", Reconstruction)
     registries.regularizers.add("total_variation", TotalVariation)
+    registries.regularizers.add("perceptual", Perceptual)

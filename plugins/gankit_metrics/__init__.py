@@ -10,7 +10,10 @@ from .frechet_distance import FrechetDistance
 from .inception import Inception
 from .inception_score import InceptionScore
 from .kernel_distance import KernelDistance
+from .perceptual_distance import PerceptualDistance
 from .prdc import PRDC
+from .psnr import PSNR
+from .ssim import SSIM
 
 
 @gankit.hookimpl
@@ -20,5 +23,8 @@ def register(registries: gankit.Registries) -> None:
     registries.metrics.add("kid", KernelDistance)
     registries.metrics.add("inception_score", InceptionScore)
     registries.metrics.add("prdc", PRDC)
+    registries.metrics.add("psnr", PSNR)
+    registries.metrics.add("ssim", SSIM)
+    registries.metrics.add("perceptual_distance", PerceptualDistance)
     registries.features.add("effnet_lite0", EffNetLite0)
     registries.features.add("inception", Inception)

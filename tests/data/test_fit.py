@@ -10,8 +10,8 @@ from PIL import Image
 import gankit
 from gankit.data.loader import Loader
 from gankit.data.resize import resize
+from gankit.evaluation.real_dataset import RealDataset
 from gankit.evaluation.real_images import RealImages
-from gankit.evaluation.request import RealDataset
 from gankit.recipe.sections import Loader as Settings
 
 SMOOTH = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8))

@@ -11,7 +11,7 @@ import torch
 import gankit
 from gankit.evaluation import Request, evaluate
 from gankit.evaluation.generated_images import open_generated_images
-from gankit.evaluation.request import open_real_dataset
+from gankit.evaluation.real_dataset import open_real_dataset
 
 
 def test_equal_requests_give_equal_scores_and_share_real_features(trained_run, runtime, seen):

@@ -11,10 +11,10 @@ from torch import nn
 
 import gankit
 from gankit.evaluation.extractor import BATCH, Extractor
-from gankit.evaluation.metrics import check_metrics, compute_scores
+from gankit.evaluation.metrics import EvaluatedBatch, check_metrics, compute_scores
+from gankit.evaluation.real_dataset import RealDataset
 from gankit.evaluation.real_features_cache import real_features
 from gankit.evaluation.real_images import RealImages
-from gankit.evaluation.request import RealDataset
 
 CPU = torch.device("cpu")
 CACHE = Path("data/gankit-features")
@@ -177,8 +177,8 @@ class TestComputeScores:
         images, known = noise(100, seed=1), extractor()(noise(50))
         seen.clear()
         extract = extractor()
-        whole = compute_scores([extract(images)], known, extract, {"gap": metric(runtime, "gap")})
-        streamed = compute_scores(map(extract, images.split(17)), known, extract, {"gap": metric(runtime, "gap")})
+        whole = compute_scores([EvaluatedBatch(extract(images))], known, extract, {"gap": metric(runtime, "gap")})
+        streamed = compute_scores(map(EvaluatedBatch, map(extract, images.split(17))), known, extract, {"gap": metric(runtime, "gap")})
         assert whole == streamed
         assert seen == [100, *[17] * 5, 15]
         pixels = [part.double().flatten(2) / 255 for part in (noise(50), images)]
@@ -189,7 +189,7 @@ class TestComputeScores:
         metrics = {name: metric(runtime, name) for name in ("gap", "sureness")}
         images = noise(BATCH)
         extract = extractor("classes")
-        scores, columns, _ = compute_scores([extract(images)], extract(noise(30)), extract, metrics)
+        scores, columns, _ = compute_scores([EvaluatedBatch(extract(images))], extract(noise(30)), extract, metrics)
         assert seen == [BATCH, 30]
         assert columns == {
             "gap": {"GAP": "lower", "gap_count_classes": None},
@@ -219,17 +219,17 @@ class TestComputeScores:
             def compute(self):
                 return {"x": 1.0}
 
-        scores, directions, _ = compute_scores([noise(2).flatten(1)], torch.zeros(1, 6), extractor(), {"plain": Plain()})
+        scores, directions, _ = compute_scores([EvaluatedBatch(noise(2).flatten(1))], torch.zeros(1, 6), extractor(), {"plain": Plain()})
         assert (scores, directions) == ({"x_colours": 1.0}, {"plain": {"x_colours": "lower"}})
 
     def test_errors_of_a_metric_name_it(self, runtime, extractor):
         with pytest.raises(gankit.GankitError, match="metric 'gap': needs 2 generated images or more; got 1"):
-            compute_scores([torch.zeros(1, 6)], torch.zeros(3, 6), extractor(), {"gap": metric(runtime, "gap")})
+            compute_scores([EvaluatedBatch(torch.zeros(1, 6))], torch.zeros(3, 6), extractor(), {"gap": metric(runtime, "gap")})
 
     def test_two_metrics_with_the_same_score(self, runtime, extractor):
         metrics = {name: metric(runtime, name) for name in ("gap", "same")}
         with pytest.raises(gankit.GankitError, match="'same' computes a score 'gap_colours', as another metric does"):
-            compute_scores([torch.zeros(2, 6)], torch.zeros(3, 6), extractor(), metrics)
+            compute_scores([EvaluatedBatch(torch.zeros(2, 6))], torch.zeros(3, 6), extractor(), metrics)
 
 
 class TestExtractor:

@@ -39,6 +39,7 @@ REGULARIZERS = {
     "dragan",
     "gradient_penalty",
     "lecam",
+    "perceptual",
     "r1",
     "r2",
 }
