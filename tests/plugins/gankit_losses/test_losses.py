@@ -42,6 +42,8 @@ REGULARIZERS = {
     "perceptual",
     "r1",
     "r2",
+    "reconstruction",
+    "total_variation",
 }
 
 
