@@ -58,11 +58,14 @@ def test_what_is_registered():
     registries = gankit.Registries()
     gankit_metrics.register(registries)
     metrics = {entry.name: entry.factory() for entry in registries.metrics}
-    assert {name: metric.uses for name, metric in metrics.items()} == {
+    assert {name: "pairs" if hasattr(metric, "pairs") else metric.uses for name, metric in metrics.items()} == {
         "fd": "features",
         "inception_score": "logits",
         "kid": "features",
+        "perceptual_distance": "pairs",
         "prdc": "features",
+        "psnr": "pairs",
+        "ssim": "pairs",
     }
     assert [entry.name for entry in registries.features] == ["effnet_lite0", "inception"]
     assert all(entry.summary for registry in (registries.metrics, registries.features) for entry in registry)
