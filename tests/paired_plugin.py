@@ -14,8 +14,12 @@ import gankit
 class Pairs:
     """Images of 8 x 8 pixels, their source, and a vector of two numbers. Nothing is in memory before it is read."""
 
-    def __init__(self, *, count: int = 32, labels: str = "classes", independent: tuple[str, ...] = ()) -> None:
-        self.count, self.labelled = count, labels
+    split = "train"
+
+    def __init__(
+        self, *, count: int = 32, labels: str = "classes", independent: tuple[str, ...] = (), first: int = 0
+    ) -> None:
+        self.count, self.labelled, self.first = count, labels, first
         self.classes = ("even", "odd") if labels == "classes" else None
         fields: dict[str, Any] = {"label": gankit.VectorSpec(3)} if labels == "vectors" else {}
         self.spec = gankit.DataSpec(
@@ -30,7 +34,7 @@ class Pairs:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        random = torch.Generator().manual_seed(index)
+        random = torch.Generator().manual_seed(self.first + index)
         source = torch.randint(0, 256, (3, 4, 4), dtype=torch.uint8, generator=random)
         image = F.interpolate(source[None].float(), scale_factor=2, mode="bilinear").round().byte()[0]
         item = {"image": image, "source": source, "place": [index / self.count, 0.5]}
@@ -51,6 +55,17 @@ class HeldOut(Pairs):
         return Black(count=5)
 
 
+class Split(Pairs):
+    """The same, with other items that are held out."""
+
+    def __init__(self, *, count: int = 32, labels: str = "classes", held_out_count: int = 150) -> None:
+        super().__init__(count=count, labels=labels)
+        self.held_out_count = held_out_count
+
+    def held_out(self) -> Pairs:
+        return Pairs(count=self.held_out_count, labels=self.labelled, first=1000)
+
+
 class Enlarge(nn.Module):
     """Asks for the source and the vector, and not for latents."""
 
@@ -64,6 +79,43 @@ class Enlarge(nn.Module):
     def forward(self, source: Tensor, place: Tensor, *, gain: float = 1.0) -> Tensor:
         features = F.silu(self.first(source) + self.shift(place)[:, :, None, None])
         return gain * self.last(F.pixel_shuffle(features, 2)).tanh()
+
+
+class Repeat(nn.Module):
+    """The source with each pixel repeated; plus a multiple of a number for each latent and label."""
+
+    def __init__(self, image: gankit.ImageSpec, latent_dim: int, *, latents: float = 0.0, labels: float = 0.0) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+        self.by_latent, self.by_label = latents, labels
+
+    def forward(self, source: Tensor, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        shift = self.by_latent * z[:, 0] + (0 if labels is None else self.by_label * labels)
+        return F.interpolate(source, scale_factor=2) + shift[:, None, None, None] + 0 * self.unused
+
+
+class Copy(nn.Module):
+    """An autoencoder that loses nothing."""
+
+    def __init__(self, image: gankit.ImageSpec) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(()))
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image + 0 * self.unused
+
+
+class HalfSize(nn.Module):
+    """A codec: means of 2 x 2 pixels, and these repeated."""
+
+    def __init__(self, image: gankit.ImageSpec) -> None:
+        super().__init__()
+
+    def encode(self, images: Tensor) -> Tensor:
+        return F.avg_pool2d(images, 2)
+
+    def decode(self, encodings: Tensor) -> Tensor:
+        return F.interpolate(encodings, scale_factor=2)
 
 
 class FromVector(nn.Module):
@@ -114,8 +166,12 @@ class L1:
 def register(registries: gankit.Registries) -> None:
     registries.datasets.add("pairs", Pairs)
     registries.datasets.add("held_out", HeldOut)
+    registries.datasets.add("split_pairs", Split)
     registries.generators.add("enlarge", Enlarge)
     registries.generators.add("from_vector", FromVector)
+    registries.generators.add("repeat", Repeat)
+    registries.generators.add("copy", Copy)
+    registries.codecs.add("half_size", HalfSize)
     registries.discriminators.add("compare", Compare)
     registries.discriminators.add("flat", Flat)
     registries.regularizers.add("l1", L1)

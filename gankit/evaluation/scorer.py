@@ -28,6 +28,7 @@ from .record import Evaluation, ImageShape, MetricInfo
 from .request import Request, SelectedMetrics, build
 
 TASK = "features of generated images"
+PAIRS_TASK = "generated images"  # if no features are computed
 LIBRARIES = ("torch", "torchvision", "torchmetrics", "torch-fidelity", "timm", "numpy", "pillow")
 
 
@@ -113,12 +114,13 @@ class Scorer:
         request, image = self._request, self._image
 
         def reported() -> Iterator[EvaluatedBatch]:
+            task = PAIRS_TASK if self.extractor is None else TASK
             done = 0
-            report(TASK, done, request.count)
+            report(task, done, request.count)
             for batch in batches:
                 yield batch
                 done = min(done + BATCH, request.count)
-                report(TASK, done, request.count)
+                report(task, done, request.count)
 
         scores, directions, cautions, hashes = self._compute(reported())
         return Evaluation(

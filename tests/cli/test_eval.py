@@ -118,3 +118,27 @@ def test_only_the_dataset_of_the_run_recipe_is_needed(trained_run, score):
     recipe["loss"] = {"name": "gone"}
     Path("run/recipe.yaml").write_text(yaml.safe_dump(recipe))
     assert score("run", *GAP).code == 0
+
+
+def test_metrics_of_pairs(cli, tmp_path):
+    """Without features, whose library need not be installed."""
+    plugin = Path(__file__).parent.parent / "paired_plugin.py"
+    recipe = {
+        "name": "pairs", "image": {"size": 16}, "dataset": "split_pairs", "latent": {"name": "normal", "dim": 5},
+        "loader": {"batch_size": 8}, "generator": "repeat", "discriminator": "compare",
+        "train": {"steps": 1, "device": "cpu"},
+    }  # fmt: skip
+    (tmp_path / "pairs.yaml").write_text(yaml.safe_dump(recipe))
+    assert cli("run", "pairs.yaml", "--out", "run", "--plugin", plugin).code == 0
+    said = cli("eval", "run", "--metrics", "psnr,ssim", "--samples", "70", "--device", "cpu", "--plugin", plugin)
+    assert said.code == 0, said.err
+    assert re.search(r"psnr +\d+\.\d+ *\n *ssim +0\.\d+ *\n", said.out), said.out
+    assert "70 images of split_pairs, split held out (sha256 " in said.out
+    assert "effnet" not in said.out
+    (record,) = read_evaluations(Path("run/evaluations.jsonl"))
+    assert record.features is None
+    assert list(record.scores) == ["psnr", "ssim"]
+    said = cli("compare", "run", "--plugin", plugin)
+    assert said.code == 0, said.err
+    assert "psnr" in said.out
+    assert "ssim" in said.out

@@ -136,3 +136,29 @@ def test_the_key_of_a_protocol_does_not_depend_on_the_order_of_parameters():
     other = record(features={"params": {"b": 2, "a": 1}})
     assert list(one.features.params) != list(other.features.params)
     assert one.protocol == other.protocol
+
+
+def test_features_may_be_missing_only_for_metrics_of_pairs():
+    pairs = {"psnr": {"params": {}, "scores": ["psnr"], "pairs": True, "hash": None}}
+    data = RECORD | {"scores": {"psnr": 20.0}, "metrics": pairs, "features": None}
+    one = Evaluation.model_validate(data)
+    assert not any(key.startswith("features") for key in one.protocol_of("psnr"))
+    again = Evaluation.model_validate(data | {"features": RECORD["features"]})
+    assert again.protocol == one.protocol
+    pairs["psnr"]["hash"] = "ab"
+    other = Evaluation.model_validate(data)
+    assert differences("psnr", one, other) == {"psnr.hash": (None, "ab")}
+    with pytest.raises(ValueError, match="the features are missing"):
+        record(features=None)
+
+
+def test_the_inputs_of_generated_images_are_a_part_of_the_protocol():
+    one, other = record(real={"inputs": "aa"}), record(real={"inputs": "bb"})
+    assert differences("fd_x", one, other) == {"real.inputs": ("aa", "bb")}
+    other = record(real={"inputs": "bb", "fingerprint": "gg", "count": 90})
+    assert differences("fd_x", one, other) == {"real.count": (100, 90)}
+
+
+def test_keys_of_protocols_have_not_changed():
+    """Records of earlier versions stay comparable with new ones."""
+    assert record().protocol == {"fd_x": "396392797ace", "kid_x": "c7ceffa16a31"}
