@@ -209,7 +209,7 @@ class TestMemory:
         Path("large.py").write_text(
             "import gankit, torch\n"
             "class Large:\n"
-            "    def discriminator(self, turn): return torch.empty(2**42, dtype=torch.uint8)\n"
+            "    def discriminator(self, turn): return torch.empty(2**42, dtype=torch.uint8).any()\n"
             "    generator = discriminator\n"
             "@gankit.hookimpl\n"
             "def register(registries): registries.losses.add('large', Large)\n"

@@ -135,7 +135,8 @@ def test_an_empty_log_is_not_plotted(make_run: Any) -> None:
     [[1.0], [1.0, 1.0], [math.nan], [math.inf, 1.0, -math.inf], [0.0] * 300, [1e300, -1e300] * 100, [1e-300] * 3],
     ids=["one", "two", "nan", "infinite", "constant", "huge", "tiny"],
 )
-@pytest.mark.filterwarnings("error")
+# the garbage collector may find a file here that another test has left open
+@pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_odd_curves_can_be_drawn(tmp_path: Path, values: list[float]) -> None:
     path = tmp_path / "curves.png"
     steps = list(range(1, len(values) + 1))
