@@ -219,7 +219,7 @@ def test_a_game_of_ones_own(plugins, checkout):
     for whole, parts in zip(*(run.state.discriminator.parameters() for run in runs.values()), strict=True):
         torch.testing.assert_close(whole, parts, rtol=1e-3, atol=1e-4)
     with pytest.raises(gankit.GankitError, match="needs labels: set conditional: true"):
-        runtime.assemble(runtime.load("recipes/quickstart.yaml", small)).step()
+        runtime.assemble(runtime.load_checked("recipes/quickstart.yaml", small)).step()
 
 
 def test_a_game_with_state(plugins, checkout):
@@ -228,7 +228,7 @@ def test_a_game_with_state(plugins, checkout):
     (checkout / "pool.py").write_text(source)
     runtime = gankit.Runtime(plugins=[*plugins, "pool.py"])
     small = [*SMALL, "callbacks=[]", "train.game={name: old_fakes, size: 6}", "train.precision=fp32", "train.steps=2"]
-    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", small), "results/pool")
+    trainer = runtime.assemble(runtime.load_checked("recipes/quickstart.yaml", small), "results/pool")
     trainer.fit()
     assert "old_fakes" in trainer.scalars
     pool = trainer.game.rules.pool
@@ -241,7 +241,7 @@ def test_a_trainable_regularizer(plugins, checkout):
     (checkout / "my_latents.py").write_text(source)
     runtime = gankit.Runtime(plugins=[*plugins, "my_latents.py"])
     small = [*SMALL, "callbacks=[]", "train.precision=fp32", "regularizers=[{name: recover_latents, latent_dim: 6}]", "latent.dim=6"]
-    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", small))
+    trainer = runtime.assemble(runtime.load_checked("recipes/quickstart.yaml", small))
     last = trainer.state.trained["generator"]["regularizers.recover_latents"].last.weight
     before = last.detach().clone()
     assert "recover_latents" in trainer.step()
@@ -277,7 +277,7 @@ def test_a_codec_of_ones_own(checkout):
     codec = "codec={name: my_autoencoder, weights: autoencoder.safetensors}"
     small = ["image.size=16", "callbacks=[checkpoint]", "dataset.count=64", "loader.batch_size=8", "train.steps=2"]
     small += ["generator={name: r3gan, width: 8, blocks: 1}", "discriminator={name: r3gan, width: 8, blocks: 1}"]
-    trainer = runtime.assemble(runtime.load("recipes/quickstart.yaml", [*small, codec, "train.precision=fp32"]), "results/run")
+    trainer = runtime.assemble(runtime.load_checked("recipes/quickstart.yaml", [*small, codec, "train.precision=fp32"]), "results/run")
     trainer.fit()
     assert trainer.setup.loader.at(0, 8).images.shape == (8, 4, 4, 4)
     assert runtime.load_generator("results/run").sample(2).shape == (2, 3, 16, 16)

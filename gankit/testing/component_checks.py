@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..assembly.codec import prepare_codec
+from ..assembly.dry_run import meta_device
 from ..calls import described, require_attributes, require_call
 from ..data.datasets import classes_of, prepare_dataset, spec_of
 from ..data.image_codec import require_batch
@@ -230,6 +231,6 @@ def _check_gradients(network: nn.Module, output: Tensor) -> None:
 
 
 def _check_meta(build: Callable[[], nn.Module]) -> None:
-    with torch.device("meta"):
+    with meta_device():
         devices = sorted({p.device.type for p in build().parameters()})
     assert set(devices) <= {"meta"}, f"built under torch.device('meta'), it has parameters on {devices}"

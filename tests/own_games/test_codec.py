@@ -88,7 +88,7 @@ def assemble(runtime, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def make(*overrides, name="run"):
-        return runtime.assemble(runtime.load(RECIPE, overrides), tmp_path / name)
+        return runtime.assemble(runtime.load_checked(RECIPE, overrides), tmp_path / name)
 
     return make
 

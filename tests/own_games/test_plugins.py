@@ -45,7 +45,7 @@ def assemble(plugin, runtime, tmp_path):
 
     def make(directory="run", *overrides, **train):
         overrides = [*overrides, *(f"train.{key}={value}" for key, value in train.items())]
-        return runtime.assemble(runtime.load(PLUGINS / f"{plugin}.yaml", overrides), tmp_path / directory)
+        return runtime.assemble(runtime.load_checked(PLUGINS / f"{plugin}.yaml", overrides), tmp_path / directory)
 
     return make
 
@@ -120,12 +120,12 @@ def test_callbacks_and_bench_know_it(plugin, cli, tmp_path, monkeypatch):
     monkeypatch.setattr("gankit.profiling.flops.MATRIX_SECONDS", 0.01)
     monkeypatch.setattr("gankit.profiling.flops.MATRIX_SIDES", {"cpu": (64,)})
     files = (PLUGINS / f"{plugin}.yaml", "--plugin", PLUGINS / f"{plugin}.py")
-    callbacks = "callbacks=[{name: health, every: 3, samples: 32}, loss_curves, sample_images, {name: metrics_log, every: 1}]"
+    callbacks = "callbacks=[{name: health, every: 3, samples: 32}, loss_curves, {name: sample_images, count: 4}, {name: metrics_log, every: 1}]"
     said = cli("run", *files, callbacks, "train.steps=3", "--out", "run")
     assert said.code == 0, said.err
     assert "no longer checks" not in said.err
     assert {"loss_curves.png", "metrics.jsonl", "real_samples.png"} <= {path.name for path in Path("run").iterdir()}
-    for words in (("compare", "run", "run", "--count", 2, *files[1:]), ("sample", "run", *files[1:]), ("doctor", "run")):
+    for words in (("compare", "run", "run", "--count", 2, *files[1:]), ("sample", "run", "--count", 4, *files[1:]), ("doctor", "run")):
         said = cli(*words)
         assert said.code == 0, said.err
     said = cli("bench", *files, "--steps", 1)

@@ -123,7 +123,7 @@ def test_a_game_without_terms(runtime, tmp_path):
 
 
 def test_the_saved_recipe_of_one_player_can_be_read_again(runtime, tmp_path):
-    runtime.assemble(runtime.load(PLUGINS / "flow_matching.yaml"), tmp_path / "run").fit()
+    runtime.assemble(runtime.load_checked(PLUGINS / "flow_matching.yaml"), tmp_path / "run").fit()
     saved = gankit.Recipe.load(tmp_path / "run" / "recipe.yaml")
     assert (saved.discriminator, saved.loss, saved.optimizers.discriminator) == (None, None, None)
     runtime.check(saved)

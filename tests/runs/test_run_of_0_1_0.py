@@ -14,6 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 import gankit
+from gankit_callbacks import curve_plot
 
 KEPT = Path(__file__).parent / "run_0_1_0"
 EXPECTED = json.loads((KEPT / "expected.json").read_text())
@@ -25,6 +26,8 @@ FIRST_LAYERS = {"conditional": ("linear.", "blocks.0."), "unconditional": ("laye
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GANKIT_DATA_DIR", str(tmp_path / "data"))
+    # takes most of the time of a few steps, and has its own tests
+    monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)
 
 
 @pytest.fixture(params=RUNS)

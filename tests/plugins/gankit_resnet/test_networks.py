@@ -8,6 +8,7 @@ from torch import nn
 
 import gankit
 import gankit_resnet
+from gankit.assembly.dry_run import meta_device
 from gankit.testing import check_discriminator, check_generator
 from gankit_resnet.discriminator import ResNetDiscriminator
 from gankit_resnet.generator import ResNetGenerator
@@ -252,7 +253,7 @@ def test_bf16_is_finite_and_logits_are_fp32():
 
 
 def test_both_run_on_the_meta_device_and_in_fp64():
-    with torch.device("meta"):
+    with meta_device():
         labels = torch.zeros(2, dtype=torch.int64)
         images = ResNetGenerator(CIFAR_CLASSES, 128, attention=(16,), spectral_norm=True)(torch.empty(2, 128), labels)
         assert ResNetDiscriminator(CIFAR_CLASSES)(images, labels).shape == (2,)
