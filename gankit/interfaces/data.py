@@ -105,7 +105,8 @@ class Dataset(Protocol):
       that does not depend on the path or on times. It must be cheap. A run compares it when it is resumed, and decoded
       images are kept on disk under it. Without it, gankit hashes ``tensors()``, or the labels and a few items.
     - ``held_out()`` returns a prepared dataset of the same kind. A generator that asks for fields of the data is
-      sampled for its first items. Without it, random items of the training data serve.
+      sampled for its first items, and scored by metrics of pairs on all of them. Without it, random items of the
+      training data serve.
     """
 
     def __len__(self) -> int:
