@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import gankit
+from gankit.evaluation import evaluate
 from gankit.interfaces import CALLBACK_METHODS
 from gankit.testing import check_codec, check_dataset, check_discriminator, check_generator
 
@@ -131,13 +132,19 @@ def test_a_paired_dataset_with_its_networks(checkout):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 3, 4, 3), dtype=np.uint8)
     for number, picture in enumerate(pixels):
         Image.fromarray(picture).resize((40, 30)).save(pictures / f"{number}.png")
-    runtime = gankit.Runtime(plugins=["my_pairs.py"])
+    (scores,) = (block for block in python_blocks("plugins.md") if "class MeanAbsoluteError" in block)
+    (checkout / "my_pair_scores.py").write_text(scores)
+    runtime = gankit.Runtime(plugins=["my_pairs.py", "my_pair_scores.py"])
     small = ["image.size=16", "train.steps=3", "loader.batch_size=4", "callbacks=[checkpoint]", "generator.width=4"]
     trainer = runtime.assemble(runtime.load_checked("colorize.yaml", small), "results/colorize")
     trainer.fit()
     assert trainer.ending == "done"
     assert runtime.load_generator("results/colorize").sample(3).shape == (3, 3, 16, 16)
     check_dataset(runtime.registries.datasets.get("gray").factory(path=pictures))
+    request = gankit.Request(metrics=["psnr", "mae"], features="effnet_lite0", device="cpu")
+    scores = evaluate("results/colorize", request, runtime).scores
+    assert set(scores) == {"psnr", "mae"}
+    assert 1 < scores["mae"] < 128
 
 
 def sections_on_pairs() -> list[str]:

@@ -75,8 +75,23 @@ def finished_runs(tmp_path_factory):
         for recipe in RUNS:
             words = ["gankit", "run", f"recipes/{recipe}.yaml", "--out", f"results/{recipe}"]
             assert run([*words, *SETTINGS, f"dataset={DATASET}"], monkeypatch) == 0
+        _colorize(folder, monkeypatch)
     shutil.copytree(folder / "results/dcgan_cifar10", folder / "results/dcgan_cifar10-2")
     return folder
+
+
+def _colorize(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run of docs/data.md, whose images have partners."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (source,) = (block for block in blocks(text, "python") if "class Colorize" in block)
+    (recipe,) = (block for block in blocks(text, "yaml") if "colorize" in block)
+    (folder / "my_pairs.py").write_text(source)
+    (folder / "colorize.yaml").write_text(recipe)
+    for name in ("data/pictures", "data/test_pictures"):
+        shutil.copytree(folder / "pictures", folder / name)
+    small = ["train.steps=2", "loader.batch_size=4", "image.size=16", "generator.width=4"]
+    words = ["gankit", "run", "colorize.yaml", "--out", "results/colorize", "--plugin", "my_pairs.py"]
+    assert run([*words, *small], monkeypatch) == 0
 
 
 @pytest.fixture
@@ -94,7 +109,7 @@ def shortened(command: str) -> list[str]:
     given = [word.partition("=")[0] for word in words]
     verb = words[1]
     if verb == "eval":
-        if "--real" in words:
+        if "--real" in words and "gray" not in command:
             words[words.index("--real") + 1] = DATASET
         words += ["--samples", "16"]  # the last one counts
         return [*words, "kid.subset_size=8"] if "fd,kid,prdc" in words else words

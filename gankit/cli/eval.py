@@ -94,7 +94,7 @@ def evaluate(
 
       gankit eval results/dcgan_cifar10/checkpoints/step-00001000 --samples 2000 kid.subset_size=500
 
-      gankit eval results/colorize --metrics psnr,ssim --real '{name: gray, path: data/test}'
+      gankit eval results/colorize --metrics psnr,ssim --real '{name: gray, path: photos}' --plugin my_pairs.py
 
       gankit eval generated_images --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
