@@ -106,6 +106,7 @@ class Dataset(Protocol):
       images uses it as its key. Without it, gankit hashes ``tensors()``, or the labels and a few items.
     - ``held_out()`` returns a prepared dataset with the same fields. If a generator takes fields of the data, its
       samples are generated from items of this dataset; without it, from random items of the training data.
+      Metrics of pairs compare with all of its items.
     """
 
     def __len__(self) -> int:

@@ -60,7 +60,8 @@ class Sampling:
 
         Labels that are classes are not among them.
         """
-        return {name: LABEL if name == "labels" else name for name in self.items or self.specs}
+        labels = {"labels": LABEL} if self.data is not None and self.data.label is not None else {}
+        return {name: name for name in self.specs} | labels
 
     def on(self, device: torch.device) -> Sampling:
         """The same with the codec on a device."""
@@ -83,31 +84,8 @@ class Sampling:
         """
         chosen = self._choose_labels(count, seed, labels)
         fields = self._choose_items(count, seed) if fields is None else dict(fields)
-        return self._with_latents(count, seed, fields.pop("labels", chosen), fields)
-
-    def draw_for(self, items: Mapping[str, Tensor], seed: int) -> SampleInputs:
-        """Draw latents for given items.
-
-        Args:
-            items: what `items` has, for n images; and ``labels`` [n] if the generator is conditional.
-            seed: of the latents. Those of image i depend on the seed and i only.
-
-        Raises:
-            ValueError: something is missing, or has another shape.
-        """
-        shapes = {name: tuple(values.shape[1:]) for name, values in self.items.items()}
-        if self.image.classes:
-            shapes["labels"] = ()
-        given = {name: tuple(values.shape[1:]) for name, values in items.items()}
-        counts = {len(values) for values in items.values()}
-        if given != shapes or len(counts) != 1:
-            expected = ", ".join(f"{name} {['n', *shape]}".replace("'", "") for name, shape in shapes.items())
-            found = ", ".join(f"{name} {list(values.shape)}" for name, values in items.items()) or "nothing"
-            raise ValueError(f"this generator needs {expected or 'no items'}; got {found}")
-        fields = dict(items)
-        return self._with_latents(counts.pop(), seed, fields.pop("labels", None), fields)
-
-    def _with_latents(self, count: int, seed: int, chosen: Tensor | None, fields: Mapping[str, Tensor]) -> SampleInputs:
+        if "labels" in fields:
+            chosen = fields.pop("labels")
         # torch draws normal numbers in groups of 16, the last of which depends on the size of an incomplete one
         rows = torch.arange(-(-count // GROUP) * GROUP) % count
         labels_of_rows = None if chosen is None else chosen[rows]

@@ -122,11 +122,10 @@ class TrainedGenerator:
         return torch.stack(images)
 
     def sample_for(self, items: Mapping[str, Tensor], seed: int = 0, **options: Any) -> Tensor:
-        """Generate an image for each of several items of data, such as sources to translate.
+        """Generate an image for each of several items of the data.
 
         Args:
-            items: the fields that the generator asks for by name, with n rows each: images [n c h w] in [-1, 1],
-                vectors [n v], and ``labels`` [n] if the generator is conditional.
+            items: as `Sampling.items` has them, with n rows each; and ``labels`` [n] if the generator is conditional.
             seed: of the latents, as in `sample`.
             options: the network's sampling options, see `options`.
 
@@ -134,11 +133,12 @@ class TrainedGenerator:
             uint8 [n c h w].
 
         Raises:
-            ValueError: a field is missing or has another shape, or an argument is out of range.
+            ValueError: an argument is out of range, or not an option of the network.
         """
-        self._require_in_range(len(next(iter(items.values()), ())), 1, seed, None)
+        count = len(next(iter(items.values())))
+        self._require_in_range(count, 1, seed, None)
         checked = self._check(options)
-        return to_uint8(self._generate(self.sampling, self.sampling.draw_for(items, seed), checked))
+        return to_uint8(self._generate(self.sampling, self.sampling.draw(count, seed, fields=items), checked))
 
     def interpolate(
         self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +148,16 @@ class TestPartners:
         found = score(run(), real="{name: split_pairs, count: 20}")
         assert found.scores["psnr"] == pytest.approx(by_hand(*pairs(runtime, 20, first=0)), rel=1e-6)
         assert (found.real.split, found.cautions) == ("train", ())
+
+    @pytest.mark.parametrize("labels", ["classes", "vectors"])
+    def test_a_checkpoint_without_its_run_needs_only_the_dataset(self, run, score, tmp_path, labels):
+        networks = {} if labels == "classes" else {"generator": "from_vector", "discriminator": "flat"}
+        directory = run(dataset={"name": "split_pairs", "labels": labels}, conditional=True, **networks)
+        (checkpoint,) = (directory / "checkpoints").iterdir()
+        copied = tmp_path / "elsewhere" / "deep" / "step"
+        shutil.copytree(checkpoint, copied)
+        real = f"{{name: pairs, count: 20, labels: {labels}}}"
+        assert score(copied, real=real).scores == score(directory, real=real).scores
 
     def test_without_held_out_items_the_scores_come_with_a_caution(self, run, score, runtime):
         found = score(run(dataset="pairs"))
