@@ -53,7 +53,7 @@ class DataError(GankitError):
 
 
 class MissingFieldError(KeyError):
-    """A field that the data lack, such as ``turn["source"]`` for a dataset of images alone."""
+    """A field that the data lacks, such as ``turn["source"]`` for a dataset that has only images."""
 
 
 class CheckpointError(GankitError):

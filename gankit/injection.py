@@ -93,16 +93,19 @@ def forward_names(player: str, network: Any, fields: Sequence[str] = ()) -> tupl
 
 def positional_names(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of a function's positional parameters; none if its signature cannot be read."""
-    try:
-        return tuple(p.name for p in inspect.signature(function).parameters.values() if p.kind in POSITIONAL)
-    except (TypeError, ValueError):
-        return ()
+    return tuple(parameter.name for parameter in _positional(function))
 
 
 def default_values(function: Callable[..., Any]) -> dict[str, Any]:
-    """The defaults of a function's positional parameters that have one."""
-    parameters = inspect.signature(function).parameters.values()
-    return {p.name: p.default for p in parameters if p.kind in POSITIONAL and p.default is not Parameter.empty}
+    """The defaults of a function's positional parameters that have one; none if its signature cannot be read."""
+    return {p.name: p.default for p in _positional(function) if p.default is not Parameter.empty}
+
+
+def _positional(function: Callable[..., Any]) -> list[Parameter]:
+    try:
+        return [p for p in inspect.signature(function).parameters.values() if p.kind in POSITIONAL]
+    except (TypeError, ValueError):  # of some functions that are not written in Python
+        return []
 
 
 def position_hint(network: Any, names: Sequence[str], fields: Sequence[str] = ()) -> str | None:

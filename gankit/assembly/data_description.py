@@ -81,7 +81,7 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
     specs = {name: data[name] for name in wanted if name in data}
     if not wanted:
         return SampledItems({}, {}, None)
-    fields = {*wanted.values()} | (set() if {*wanted} & {*data.independent} else {IMAGE})
+    fields = [*dict.fromkeys([*wanted.values(), *([] if {*wanted} & {*data.independent} else [IMAGE])])]
     size = sum(math.prod(loader.data.shape_of(name)) for name in fields)
     source: Any = loader.source
     count = max(MIN_ITEMS, min(MAX_ITEMS, MAX_BYTES // size))
@@ -91,7 +91,7 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
         source = StreamedSource(held_out, loader.data, loader.settings.fit)
         chosen = min(count, len(held_out))  # evenly, because files are often sorted by class
         order = np.arange(chosen) * len(held_out) // chosen
-    items = source.read(order, [*fields])
+    items = source.read(order, fields)
     targets = to_inputs(items, {IMAGE: IMAGE}, None)[IMAGE] if IMAGE in fields else None
     return SampledItems(to_inputs(items, wanted, loader.codec), specs, targets)
 

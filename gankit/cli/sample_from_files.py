@@ -37,7 +37,8 @@ def sample_from_files(
         What was done, for the user.
 
     Raises:
-        GankitError: the generator takes no image, or others beside it; there is no image, or some cannot be used.
+        GankitError: the generator does not take exactly one image, ``source`` contains no images, or some of these
+            cannot be used.
     """
     name, spec = _field_of(generator)
     if out is None:
@@ -85,7 +86,7 @@ def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str
     """The files of ``source``, and where the image of each, with this number of channels, is written.
 
     Raises:
-        GankitError: there is no image, or an image would be overwritten.
+        GankitError: ``source`` contains no images, or an image would be overwritten.
     """
     from ..data.image_files import Folder, open_image_files
     from ..sampling.image_grid import FORMATS, require_image_format

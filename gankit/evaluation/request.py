@@ -127,7 +127,7 @@ class Request:
         if pairs := [name for name, metric in metrics.items() if compares_pairs(metric)]:
             if fields is not None:
                 require_partners(pairs[0], fields, () if data is None else data.independent)
-            # the number of held-out items is not known, but there are no more images than these
+            # the number of held-out items is not known; this is the largest number of images
             samples = self.for_pairs(None, pairs[0]).with_samples(DEFAULT_SAMPLES).count
             check_counts(metrics, samples, samples)
             return

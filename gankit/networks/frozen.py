@@ -30,7 +30,7 @@ class Frozen(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self._held = [module.eval().requires_grad_(False)]  # in a list, so that it is no submodule
+        self._held = [module.eval().requires_grad_(False)]  # in a list, so that it is not a submodule
         self._dtypes = {name: tensor.dtype for name, tensor in module.state_dict().items()}
         self.eval()
 

@@ -93,7 +93,6 @@ def image_in_any_size(
         Side.divide(length, trained, multiple, scale)
         for length, trained in ((height, spec.height), (width, spec.width))
     )
-
     of_tile = replace(image, height=int(rows.tile * scale), width=int(columns.tile * scale))
 
     def run(tiles: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ class Evaluate:
         metrics: names of the metrics.
         features: name of the feature extractor.
         params: parameters of metrics and features, such as ``{kid: {subset_size: 500}}``.
-        samples: number of generated images. For metrics of pairs, there are no more of them than real items.
+        samples: number of generated images. Metrics of pairs use at most one image for each real item.
         real_samples: number of real images; null takes as many as ``samples``.
         size: resize all images to this many pixels a side first; null keeps their size.
         seed: of the generated images.

@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 import gankit
-from gankit.injection import argument_names
+from gankit.injection import argument_names, default_values
 from gankit.testing import check_discriminator, check_generator, make_turn
 
 PLUGIN = Path(__file__).parent.parent / "paired_plugin.py"
@@ -331,3 +331,8 @@ def test_a_mixture_is_refused_where_there_are_further_fields():
         assert argument_names(function, known, ("z", "labels"), "f", strict=True) == ("z", "labels")[: function.__code__.co_argcount]
     judged = argument_names(lambda x, y: 0, ("images", "labels", "source"), ("images", "labels"), "f", "images", strict=True)
     assert judged == ("images", "labels")
+
+
+def test_defaults_of_positional_parameters():
+    assert default_values(lambda z, labels=None, *, option=3: 0) == {"labels": None}
+    assert default_values(max) == {}  # it has no signature
