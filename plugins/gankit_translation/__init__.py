@@ -1,9 +1,11 @@
-"""Image-to-image translation: the networks of pix2pix (arXiv 1611.07004) and CycleGAN (arXiv 1703.10593)."""
+"""Image-to-image translation: pix2pix (arXiv 1611.07004), CycleGAN (arXiv 1703.10593) and
+CUT (arXiv 2007.15651)."""
 
 import gankit
 
 from .cycle import Cycle, Identity
 from .cyclegan import CycleGAN
+from .patch_nce import PatchNCE
 from .patchgan import ConditionalPatchGAN, PatchGAN
 from .resnet_translator import ResnetTranslator
 from .two_directions import TwoPatchGANs, TwoTranslators
@@ -22,3 +24,4 @@ def register(registries: gankit.Registries) -> None:
     registries.games.add("cyclegan", CycleGAN)
     registries.regularizers.add("cycle", Cycle)
     registries.regularizers.add("identity", Identity)
+    registries.regularizers.add("patch_nce", PatchNCE)

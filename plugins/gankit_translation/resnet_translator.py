@@ -5,6 +5,8 @@ Shapes: ``n`` images, ``c`` channels of the images, ``s`` channels of the source
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
@@ -24,6 +26,9 @@ class ResnetTranslator(nn.Module):
     final tanh. Convolutions of stride 1 pad by reflection. With 3 channels of both source and image, the defaults give
     the network of the authors' PyTorch code: 11,378,179 parameters. The paper uses 6 blocks for 128 px.
 
+    Its `encoder` ends after the middle block. It returns the feature maps that ``patch_nce`` compares: the source, the
+    result of each convolution of stride 2, and those of the first and the middle block.
+
     The network is fully convolutional: it also translates images larger than those it was trained with, whose height
     and width are multiples of ``size_multiple``.
 
@@ -36,6 +41,10 @@ class ResnetTranslator(nn.Module):
         blocks: number of residual blocks.
         halvings: number of halvings before the residual blocks, and of doublings after them.
         norm: ``instance`` as in the paper, or ``batch``.
+
+    Attributes:
+        encoder: sources [n s h w] to a list of feature maps.
+        size_multiple: height and width of the sources are multiples of it.
 
     Raises:
         ValueError: the data lacks source images of the size of the image, or the size is not a multiple of
@@ -55,21 +64,25 @@ class ResnetTranslator(nn.Module):
         source = source_spec(data, "resnet_translator")
         self.halvings, self.size_multiple = halvings, 2**halvings
         self.require_size(data.image.height, data.image.width)
-        bias = needs_bias(norm)
-        layers: list[nn.Module] = [
-            nn.ReflectionPad2d(FIRST_PADDING),
-            nn.Conv2d(source.channels, width, kernel_size=7, bias=bias),
-            normalization(norm, width),
-            nn.ReLU(inplace=True),
+        bias, widest = needs_bias(norm), width << halvings
+        stages: list[list[nn.Module]] = [
+            [
+                nn.ReflectionPad2d(FIRST_PADDING),
+                nn.Conv2d(source.channels, width, kernel_size=7, bias=bias),
+                normalization(norm, width),
+                nn.ReLU(inplace=True),
+            ]
         ]
         for level in range(halvings):
             wide, wider = width << level, width << level + 1
-            layers += [
-                nn.Conv2d(wide, wider, kernel_size=3, stride=2, padding=1, bias=bias),
-                normalization(norm, wider),
-                nn.ReLU(inplace=True),
-            ]
-        layers += [ResidualBlock(width << halvings, norm) for _ in range(blocks)]
+            stages[-1].append(nn.Conv2d(wide, wider, kernel_size=3, stride=2, padding=1, bias=bias))
+            stages.append([normalization(norm, wider), nn.ReLU(inplace=True)])
+        first, *others = [ResidualBlock(widest, norm) for _ in range(blocks)]
+        stages[-1].append(first)
+        middle = blocks // 2
+        if middle:
+            stages.append([*others[:middle]])
+        layers: list[nn.Module] = [*others[middle:]]
         for level in reversed(range(halvings)):
             wide, wider = width << level, width << level + 1
             layers += [
@@ -82,7 +95,9 @@ class ResnetTranslator(nn.Module):
             nn.Conv2d(width, data.image.channels, kernel_size=7),
             nn.Tanh(),
         ]
-        self.layers = nn.Sequential(*layers)
+        halved = (width << level for level in range(1, halvings + 1))
+        self.encoder = Encoder(stages, (source.channels, *halved, widest, *[widest] * bool(middle)))
+        self.decoder = nn.Sequential(*layers)
         self.apply(initialize)
 
     def forward(self, source: Tensor) -> Tensor:
@@ -92,7 +107,7 @@ class ResnetTranslator(nn.Module):
             ValueError: the height or width is too small or not a multiple of ``2**halvings``.
         """
         self.require_size(*source.shape[-2:])
-        images: Tensor = self.layers(source)
+        images: Tensor = self.decoder(self.encoder(source)[-1])
         return images
 
     def require_size(self, height: int, width: int) -> None:
@@ -100,6 +115,29 @@ class ResnetTranslator(nn.Module):
         factor = 2**self.halvings
         smallest = max(MIN_INNER_SIDE * factor, FIRST_PADDING + 1)
         require_multiple((height, width), factor, smallest, f"resnet_translator with halvings={self.halvings}")
+
+
+class Encoder(nn.Module):
+    """The first half of the generator, which returns the feature maps that CUT compares (arXiv 2007.15651, app. C.2).
+
+    Args:
+        stages: the layers before each further feature map.
+        channels: of the source and of each feature map.
+
+    Attributes:
+        channels: of the source and of each feature map.
+    """
+
+    def __init__(self, stages: Sequence[Sequence[nn.Module]], channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stages, self.channels = nn.ModuleList(nn.Sequential(*layers) for layers in stages), channels
+
+    def forward(self, source: Tensor) -> list[Tensor]:
+        """Source images [n s h w] in [-1, 1] to feature maps: the source itself, then the result of each stage."""
+        features = [source]
+        for stage in self.stages:
+            features.append(stage(features[-1]))
+        return features
 
 
 class ResidualBlock(nn.Module):

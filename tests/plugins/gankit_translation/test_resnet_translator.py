@@ -25,51 +25,59 @@ def reflected(x, by):
     return x
 
 
-def reference(state, source, blocks, halvings, norm, training, normalized):
+def reference(network, source, halvings, norm, training, normalized):
     """The layers in the paper's notation, in their order."""
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    kinds = (nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d, nn.GroupNorm)
+    layers = [(name, isinstance(part, kinds[:2])) for name, part in network.named_modules() if isinstance(part, kinds)]
+    convolutions, norms = ([name for name, convolves in layers if convolves is chosen] for chosen in (True, False))
+    features = [source]
 
-    def layer(x, convolution, normalization, relu=True):
-        x = normalized(convolution(x), norm, state, normalization, training)
-        return x.clamp(min=0) if relu else x
-
-    def c(x, prefix, padding=0, stride=1):
+    def c(x, padding=0, stride=1):
+        prefix = convolutions.pop(0)
         return F.conv2d(x, state[f"{prefix}.weight"], state.get(f"{prefix}.bias"), stride=stride, padding=padding)
 
-    def u(x, prefix):
+    def u(x):
+        prefix = convolutions.pop(0)
         weight = state[f"{prefix}.weight"]
         size = (len(x), weight.shape[1], 2 * x.shape[2], 2 * x.shape[3])
         bias = state.get(f"{prefix}.bias", torch.zeros(size[1], dtype=x.dtype))
         return torch.nn.grad.conv2d_input(size, weight, x, stride=2, padding=1) + bias[:, None, None]
 
-    x = layer(source, lambda x: c(reflected(x, 3), "layers.1"), "layers.2")
-    index = 4
+    def n(x):
+        return normalized(x, norm, state, norms.pop(0), training)
+
+    def relu(x):
+        return x.clamp(min=0)
+
+    x = relu(n(c(reflected(source, 3))))
     for _ in range(halvings):
-        x = layer(x, lambda x, index=index: c(x, f"layers.{index}", 1, 2), f"layers.{index + 1}")
-        index += 3
-    for _ in range(blocks):
-        prefix = f"layers.{index}.layers"
-        change = layer(x, lambda x, prefix=prefix: c(reflected(x, 1), f"{prefix}.1"), f"{prefix}.2")
-        change = layer(change, lambda x, prefix=prefix: c(reflected(x, 1), f"{prefix}.5"), f"{prefix}.6", relu=False)
-        x = x + change
-        index += 1
+        features.append(c(x, padding=1, stride=2))
+        x = relu(n(features[-1]))
+    while len(norms) > halvings:
+        x = x + n(c(reflected(relu(n(c(reflected(x, 1)))), 1)))
+        features.append(x)
     for _ in range(halvings):
-        x = layer(x, lambda x, index=index: u(x, f"layers.{index}"), f"layers.{index + 1}")
-        index += 3
-    return c(reflected(x, 3), f"layers.{index + 1}").tanh()
+        x = relu(n(u(x)))
+    return c(reflected(x, 3)).tanh(), features
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(("size", "blocks", "halvings"), [((16, 24), 2, 2), ((8, 8), 1, 2), ((4, 5), 1, 0)])
+@pytest.mark.parametrize(("size", "blocks", "halvings"), [((16, 24), 2, 2), ((8, 8), 1, 2), ((4, 5), 1, 0), ((8, 8), 5, 1)])
 def test_it_is_the_reference(pairs, randomized, noise, normalized, norm, training, size, blocks, halvings):
     network = ResnetTranslator(pairs(*size, 2, 4), width=3, blocks=blocks, halvings=halvings, norm=norm)
     randomized(network).train(training)
-    state = {name: value.clone() for name, value in network.state_dict().items()}
     source = noise(3, 4, *size)
-    images = network(source)
+    expected, expected_features = reference(network, source, halvings, norm, training, normalized)
+    features, images = network.encoder(source), network(source)
     assert images.shape == (3, 2, *size)
-    expected = reference(state, source, blocks, halvings, norm, training, normalized)
     torch.testing.assert_close(images, expected, rtol=0, atol=1e-12)
+    middle = blocks // 2  # CUT compares the first and the fifth of nine blocks
+    compared = [*expected_features[: 2 + halvings], *expected_features[1 + halvings :][middle : middle + bool(middle)]]
+    assert [feature.shape[1] for feature in features] == [*network.encoder.channels]
+    for feature, expected in zip(features, compared, strict=True):
+        torch.testing.assert_close(feature, expected, rtol=0, atol=1e-12)
 
 
 def test_parameter_count_of_the_published_network(pairs):
@@ -149,7 +157,7 @@ def test_the_networks_of_both_directions(pairs, randomized, noise):
 def test_both_directions_start_with_different_weights(pairs):
     torch.manual_seed(0)
     networks = TwoTranslators(pairs(16, 16), width=8, blocks=1)
-    weights = [direction.layers[1].weight.detach() for direction in (networks.to_image, networks.to_source)]
+    weights = [direction.encoder.stages[0][1].weight.detach() for direction in (networks.to_image, networks.to_source)]
     assert not torch.equal(*weights)
     for weight in weights:
         assert abs(weight.std() / 0.02 - 1) < 5 / weight.numel() ** 0.5
