@@ -46,6 +46,11 @@ class UNet(nn.Module):
         depth: number of halvings. By default, both sides are halved as long as they are even, at most 8 times: from 256
             to 1 pixel, or from 96 to 3.
 
+    Attributes:
+        size_multiple: height and width of sources that are larger than in training are multiples of it. None if the
+            innermost feature map has one pixel in height or width: such a network translates only the size that it
+            was trained with.
+
     Raises:
         ValueError: the data lacks source images of the size of the image; or the size is not a multiple of
             ``2**depth`` or, by default, not a power of two times a small base.
@@ -63,7 +68,9 @@ class UNet(nn.Module):
         super().__init__()
         source = source_spec(data, "unet")
         self.depth = default_depth(data.image) if depth is None else depth
-        self.size_multiple = 2**self.depth
+        inner = min(data.image.height, data.image.width) >> self.depth
+        # an innermost map of one pixel never sees its neighbours in training, and fails where it has some
+        self.size_multiple: int | None = None if inner == 1 else 2**self.depth
         self.require_size(data.image.height, data.image.width)
         widths = [width * min(2**halvings, 8) for halvings in range(self.depth)]
         bias, innermost = needs_bias(norm), self.depth - 1

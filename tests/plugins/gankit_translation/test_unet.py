@@ -153,6 +153,11 @@ def test_it_translates_other_sizes_that_it_can_halve(pairs, randomized, noise):
         network(noise(1, 3, 16, 40))
 
 
+@pytest.mark.parametrize(("size", "depth", "multiple"), [((32, 32), 3, 8), ((32, 32), 5, None), ((64, 16), 4, None)])
+def test_other_sizes_need_an_innermost_feature_map_of_several_pixels(pairs, size, depth, multiple):
+    assert UNet(pairs(*size), width=2, depth=depth).size_multiple == multiple
+
+
 def test_sizes_that_cannot_be_halved_are_refused(pairs):
     with pytest.raises(ValueError, match="unet cannot make images of 100x100 .* 96x96 and 112x112"):
         UNet(pairs(100, 100))
