@@ -147,6 +147,21 @@ def test_a_paired_dataset_with_its_networks(checkout):
     assert 1 < scores["mae"] < 128
 
 
+def test_translating_a_photo_in_python(checkout):
+    """The documented program colors a gray photo of any size with a run of the recipe."""
+    shapes = "{name: shapes, count: 16, size: 16}"
+    data = [f"dataset.dataset={shapes}", f"dataset.held_out={shapes}"]
+    small = ["train.steps=1", "loader.batch_size=4", "generator.width=4", "discriminator.width=4", "callbacks=[checkpoint]"]
+    runtime = gankit.Runtime()
+    name = "pix2pix_cifar10_colorize"
+    runtime.assemble(runtime.load_checked(f"recipes/{name}.yaml", [*small, *data]), f"results/{name}").fit()
+    Image.new("RGB", (90, 50), "gray").save("photo.jpg")
+    (program,) = (block for block in python_blocks("translation.md") if "load_generator" in block)
+    exec(program, {})
+    with Image.open("colored.png") as colored:
+        assert (colored.size, colored.mode) == ((90, 50), "RGB")
+
+
 def sections_on_pairs() -> list[str]:
     """The documented sections of recipes with pairs and derived data."""
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from types import ModuleType
 
 import pytest
 import yaml
+from PIL import Image
 
 import gankit
 from gankit.cli.main import main
@@ -76,6 +77,7 @@ def finished_runs(tmp_path_factory):
             words = ["gankit", "run", f"recipes/{recipe}.yaml", "--out", f"results/{recipe}"]
             assert run([*words, *SETTINGS, f"dataset={DATASET}"], monkeypatch) == 0
         _colorize(folder, monkeypatch)
+        _translate(folder, monkeypatch)
     shutil.copytree(folder / "results/dcgan_cifar10", folder / "results/dcgan_cifar10-2")
     return folder
 
@@ -92,6 +94,21 @@ def _colorize(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small = ["train.steps=2", "loader.batch_size=4", "image.size=16", "generator.width=4"]
     words = ["gankit", "run", "colorize.yaml", "--out", "results/colorize", "--plugin", "my_pairs.py"]
     assert run([*words, *small], monkeypatch) == 0
+
+
+def _translate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of docs/translation.md, its plugin, and gray photos to translate."""
+    text = (ROOT / "docs/translation.md").read_text(encoding="utf-8")
+    (source,) = (block for block in blocks(text, "python") if "class Unchanged" in block)
+    (folder / "my_baseline.py").write_text(source)
+    (folder / "photos").mkdir()
+    for name in ("horses", "zebras"):
+        shutil.copytree(folder / "pictures", folder / name)
+    for index in range(2):
+        Image.open(folder / f"pictures/{index}.png").convert("L").resize((50, 40)).save(folder / f"photos/{index}.jpg")
+    for command in lines_of(ROOT / "docs/translation.md"):
+        if "colorize.yaml" in command or "my_baseline.py generator=" in command:
+            assert run(shortened(command), monkeypatch) == 0
 
 
 @pytest.fixture
@@ -126,8 +143,15 @@ def shortened(command: str) -> list[str]:
         extra.remove("generator.width=4")
     if {"train.epochs", "train.steps"} & set(given):  # an epoch of the generated data is short
         extra = [word for word in extra if word != "train.steps=2"]
-    folder = [f"dataset.path={ROOT / 'docs/images'}", "loader.batch_size=1"]
-    return [*words, *extra, *(folder if "image_folder" in command else [f"dataset={DATASET}"])]
+    if "cut_folders" in command:
+        data = ["image.size=64", "regularizers.patch_nce.channels=[3, 8, 16, 16, 16]"]
+    elif re.search("pix2pix_cifar10|srgan_cifar10", command):
+        data = [f"dataset.dataset={DATASET}", f"dataset.held_out={DATASET}"]
+    elif "image_folder" in command:
+        data = [f"dataset.path={ROOT / 'docs/images'}", "loader.batch_size=1"]
+    else:
+        data = [f"dataset={DATASET}"]
+    return [*words, *extra, *data]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -135,7 +159,8 @@ def test_commands(command, checkout, monkeypatch, capsys):
     words = shlex.split(command)
     assert run(shortened(command), monkeypatch) == 0, capsys.readouterr().err
     if words[1] in ("sample", "compare") and "--out" in words:
-        assert Path(words[words.index("--out") + 1]).stat().st_size > 500
+        out = Path(words[words.index("--out") + 1])
+        assert all(file.stat().st_size > 500 for file in (sorted(out.iterdir()) if out.is_dir() else [out]))
 
 
 def test_ci_runs_the_two_set_up_commands():

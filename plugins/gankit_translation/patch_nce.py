@@ -93,11 +93,10 @@ class PatchNCE(gankit.Regularizer, nn.Module):
         """The mean cross entropy of finding the places of translations [n c h w] in their sources."""
         encoder: nn.Module = turn.generator.encoder  # type: ignore[assignment]
         with torch.no_grad():
-            known = turn.run(encoder, source)
+            of_source = turn.run(encoder, source)
         errors = []
-        for project, ours, theirs in zip(self.projections, turn.run(encoder, translation), known, strict=True):
-            ours, theirs = ours.flatten(2), theirs.flatten(2)
-            places = turn.uniform(ours.shape[2]).argsort(dim=1)[:, None, : self.patches]  # distinct ones, [n 1 p]
+        for project, ours, theirs in zip(self.projections, turn.run(encoder, translation), of_source, strict=True):
+            places = turn.uniform(ours[0, 0].numel()).argsort(dim=1)[:, None, : self.patches]  # distinct ones, [n 1 p]
             queries = F.normalize(project(_at(ours, places)), dim=2)
             with torch.no_grad():
                 keys = F.normalize(project(_at(theirs, places)), dim=2)
@@ -107,8 +106,8 @@ class PatchNCE(gankit.Regularizer, nn.Module):
 
 
 def _at(features: Tensor, places: Tensor) -> Tensor:
-    """The features [n c h*w] of places [n 1 p], as [n p c]."""
-    return features.gather(2, places.expand(-1, features.shape[1], -1)).mT
+    """The features [n p c] of places [n 1 p] in feature maps [n c h w]."""
+    return features.flatten(2).gather(2, places.expand(-1, features.shape[1], -1)).mT
 
 
 def _listed(channels: Sequence[int]) -> str:
