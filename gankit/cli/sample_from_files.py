@@ -86,11 +86,13 @@ def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str
     """The files of ``source``, and where the image of each, with this number of channels, is written.
 
     Raises:
-        GankitError: ``source`` contains no images, or an image would be overwritten.
+        GankitError: ``source`` does not exist or contains no images, or an image would be overwritten.
     """
     from ..data.image_files import Folder, open_image_files
     from ..sampling.image_grid import FORMATS, require_image_format
 
+    if not source.exists():
+        raise GankitError(f"--input {source}: does not exist")
     is_file = source.is_file() and source.suffix.lower() != ".zip"
     files = Folder(source.absolute().parent) if is_file else open_image_files(source)
     if is_file and out.suffix and not out.is_dir():

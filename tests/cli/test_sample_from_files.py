@@ -119,7 +119,7 @@ def test_refusals(cli, run, photos, tmp_path):
     assert error("--input", photos, *out, "--count", 3) == "--input: each image gives one image; remove --count"
     assert "the generated images would replace the inputs" in error("--input", photos, "--out", photos)
     assert "the generated images would replace the inputs" in error("--input", photos / "a.png", "--out", photos)
-    assert error("--input", tmp_path / "nothing", *out).startswith(f"{tmp_path / 'nothing'} does not exist")
+    assert error("--input", tmp_path / "nothing", *out) == f"--input {tmp_path / 'nothing'}: does not exist"
     (tmp_path / "empty").mkdir()
     assert error("--input", tmp_path / "empty", *out) == f"--input {tmp_path / 'empty'}: contains no images"
     assert "a.xyz: has the suffix .xyz" in error("--input", photos / "a.png", "--out", tmp_path / "a.xyz")

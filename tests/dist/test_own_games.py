@@ -1,4 +1,4 @@
-"""The plugins of ``tests/own_games`` come to the same weights on two processes as on one."""
+"""The plugins of ``tests/own_games``, CycleGAN and CUT come to the same weights on two processes as on one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,46 @@ import gankit
 pytestmark = pytest.mark.dist
 
 PLUGINS = Path(__file__).parent.parent / "own_games" / "plugins"
-NAMES = sorted(path.stem for path in PLUGINS.glob("*.py"))
 STEPS = 4
-
-
-def recipe_of(name: str) -> dict[str, Any]:
-    return yaml.safe_load(gankit.Recipe.load(PLUGINS / f"{name}.yaml").to_yaml())
+UNPAIRED = {
+    "name": "unpaired",
+    "seed": 3,
+    "image": {"size": 8},
+    "dataset": {
+        "name": "unpaired",
+        "image": {"name": "shapes", "count": 20, "size": 8},
+        "source": {"name": "shapes", "count": 20, "size": 8, "seed": 1},
+    },
+    "loader": {"batch_size": 8, "flip": True},
+    "loss": "lsgan",
+    "train": {"steps": STEPS, "device": "cpu", "precision": "fp64"},
+}
+CYCLEGAN = UNPAIRED | {
+    "generator": {"name": "two_translators", "width": 2, "blocks": 1, "halvings": 1},
+    "discriminator": {"name": "two_patchgans", "width": 2, "layers": 0},
+    "regularizers": ["cycle", "identity"],
+    "train": UNPAIRED["train"] | {"game": {"name": "cyclegan", "pool": 10}},
+}
+CUT = UNPAIRED | {
+    "generator": {"name": "resnet_translator", "width": 2, "blocks": 2, "halvings": 1},
+    "discriminator": {"name": "patchgan", "width": 2, "layers": 0, "norm": "instance"},
+    "regularizers": [{"name": "patch_nce", "channels": [3, 4, 4, 4], "patches": 5, "width": 4}],
+}
+RECIPES: dict[str, dict[str, Any]] = {"cyclegan": CYCLEGAN, "cut": CUT}
+RECIPES |= {
+    path.stem: yaml.safe_load(gankit.Recipe.load(path.with_suffix(".yaml")).to_yaml())
+    for path in sorted(PLUGINS.glob("*.py"))
+}
 
 
 @pytest.fixture(scope="module")
 def together(play_together) -> dict[str, Any]:
-    return dict(zip(NAMES, play_together(2, [(recipe_of(name), STEPS) for name in NAMES]), strict=True))
+    return dict(zip(RECIPES, play_together(2, [(recipe, STEPS) for recipe in RECIPES.values()]), strict=True))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", RECIPES)
 def test_two_processes_come_to_the_weights_of_one(name, together, play):
-    alone, several = play(recipe_of(name), STEPS), together[name]
+    alone, several = play(RECIPES[name], STEPS), together[name]
     assert several["counters"] == alone["counters"]
     [expected] = alone["by_rank"]
     for state in several["by_rank"]:
