@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -117,3 +120,50 @@ def made_once(
         return Path(shutil.copytree(runs[key], tmp_path / name))
 
     return copied
+
+
+class Ended(NamedTuple):
+    """How a run came to its end: exit status, seconds of training, operations on files, bytes in memory meanwhile."""
+
+    status: int
+    seconds: float
+    operations: int
+    memory: list[int]
+
+
+@pytest.fixture(scope="session")
+def _run_server() -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
+    """Asks ``run_server.py``."""
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("run_server.py"))],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def ask(wanted: dict[str, Any]) -> dict[str, Any]:
+        process.stdin.write(json.dumps(wanted) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())
+
+    yield ask
+    process.stdin.close()
+    process.wait(30)
+
+
+@pytest.fixture
+def start(_run_server: Callable[..., Any], tmp_path: Path) -> Callable[..., Ended]:
+    """``start("run", "recipe.yaml", ..., kill_after=0.3)``: the command line in a process of its own.
+
+    It writes to ``log.txt``, if ``stdout`` is given only its errors.
+    """
+
+    def run(*words: object, env: Mapping[str, str] | None = None, **how: Any) -> Ended:
+        log = str(tmp_path / "log.txt")
+        env = {"GANKIT_DATA_DIR": os.environ.get("GANKIT_DATA_DIR", ""), **(env or {})}
+        return Ended(**_run_server({"argv": [*map(str, words)], "cwd": str(tmp_path), "log": log, "env": env, **how}))
+
+    return run

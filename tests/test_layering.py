@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -55,9 +56,16 @@ def level(part: str) -> int:
     return next(index for index, layer in enumerate(LAYERS) if part in layer)
 
 
+@functools.cache
+def parsed(path: Path) -> tuple[ast.Module, list[ast.AST]]:
+    """A file, and all nodes of its syntax tree."""
+    tree = ast.parse(path.read_text())
+    return tree, [*ast.walk(tree)]
+
+
 def imports(path: Path, package: str) -> Iterator[tuple[str, str]]:
     """Module and name (or "") of each import, also of late ones and those for type checking, with absolute names."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in parsed(path)[1]:
         if isinstance(node, ast.Import):
             yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -131,7 +139,7 @@ class TestPlugins:
                 assert name in ("", *gankit.__all__), f"gankit does not export {name}"
 
     def test_it_uses_only_what_gankit_exports(self, path):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in parsed(path)[1]:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "gankit":
                 assert node.attr in gankit.__all__, f"gankit does not export {node.attr}"
 
@@ -140,8 +148,7 @@ class TestPlugins:
     "folder", sorted(path for path in PLUGINS.iterdir() if path.is_dir()), ids=lambda path: path.name
 )
 def test_a_plugin_is_imports_and_registrations(folder):
-    tree = ast.parse((folder / "__init__.py").read_text())
-    documentation, *statements = tree.body
+    documentation, *statements = parsed(folder / "__init__.py")[0].body
     assert isinstance(documentation, ast.Expr)
     for statement in statements:
         if isinstance(statement, ast.FunctionDef):
@@ -163,8 +170,7 @@ def test_only_the_command_line_prints_exits_or_takes_signals():
     for path in files(CORE):
         if part_of(path) in ("cli", "__main__"):
             continue
-        tree = ast.parse(path.read_text())
-        calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        calls = {ast.unparse(node.func) for node in parsed(path)[1] if isinstance(node, ast.Call)}
         allowed = {
             CORE / "data" / "workers.py": {"os._exit"},  # a process of its own
             CORE / "training" / "interrupts.py": {"signal.signal"},  # Ctrl-C in a script, for the length of a step

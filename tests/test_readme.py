@@ -128,7 +128,7 @@ def shortened(command: str) -> list[str]:
     if verb == "eval":
         if "--real" in words and "gray" not in command:
             words[words.index("--real") + 1] = DATASET
-        words += ["--samples", "16"]  # the last one counts
+        words += ["--samples", "11"]  # the last one counts
         return [*words, "kid.subset_size=8"] if "fd,kid,prdc" in words else words
     if verb == "resume":
         return [word.replace("train.epochs=50", "train.steps=3") for word in words]

@@ -117,6 +117,7 @@ _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
     Tensor.normal_: _unchanged,
     nn.init.normal_: _unchanged,
     nn.init.kaiming_uniform_: _kaiming_uniform,
-    **dict.fromkeys((F.leaky_relu, F.relu, F.hardtanh, Tensor.square), _activation),
+    **dict.fromkeys((F.leaky_relu, F.relu, F.hardtanh, F.silu), _activation),
+    **dict.fromkeys((torch.tanh, Tensor.tanh, torch.sigmoid, Tensor.sigmoid, Tensor.square), _activation),
     **dict.fromkeys((Tensor.add, Tensor.sub, Tensor.mul, Tensor.div), _arithmetic),
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -75,13 +74,11 @@ def test_other_commands_end_as_usual(exit_code, tiny, output):
     assert exit_code(output, "check", "nowhere.yaml") == 2
 
 
-def test_a_real_process_exits_without_a_message(tiny):
+def test_a_real_process_exits_without_a_message(start, tiny, tmp_path):
     """Where Python flushes its streams once more at the end."""
-    words = [sys.executable, "-m", "gankit", "run", *map(str, tiny), "--out", "run"]
-    environment = {**os.environ, "FORCE_COLOR": "1"}  # a progress bar is still drawn when the run ends
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, env=environment, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    color = {"FORCE_COLOR": "1"}  # a progress bar is still drawn when the run ends
+    assert start("run", *tiny, "--out", "run", stdout="/dev/full", env=color).status == 0
+    assert (tmp_path / "log.txt").read_text() == ""
 
 
 def test_letters_that_the_terminal_lacks_are_escaped(monkeypatch, tmp_path):

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import torch
@@ -19,53 +15,6 @@ from gankit.runs.checkpoint import Checkpoint
 from gankit.runs.file_names import checkpoints
 
 CLOCKS = ("seconds", "images_per_second")
-
-
-class Ended(NamedTuple):
-    """How a run came to its end: exit status, seconds of training, operations on files, bytes in memory meanwhile."""
-
-    status: int
-    seconds: float
-    operations: int
-    memory: list[int]
-
-
-Start = Callable[..., Ended]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Callable[[dict[str, Any]], dict[str, Any]]]:
-    """Asks ``server.py``."""
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("server.py"))],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-
-    def ask(wanted: dict[str, Any]) -> dict[str, Any]:
-        process.stdin.write(json.dumps(wanted) + "\n")
-        process.stdin.flush()
-        return json.loads(process.stdout.readline())
-
-    yield ask
-    process.stdin.close()
-    process.wait(30)
-
-
-@pytest.fixture
-def start(server: Any, tmp_path: Path) -> Start:
-    """``start("run", "recipe.yaml", ..., kill_after=0.3)``: the command line in a process of its own."""
-
-    def run(*words: object, **how: Any) -> Ended:
-        log = str(tmp_path / "log.txt")
-        data = {"GANKIT_DATA_DIR": os.environ.get("GANKIT_DATA_DIR", "")}
-        return Ended(**server({"argv": [*map(str, words)], "cwd": str(tmp_path), "log": log, "env": data, **how}))
-
-    return run
 
 
 def plain(value: Any, key: str = "") -> Any:

@@ -32,7 +32,7 @@ def runtime(tiny_plugin):
 @pytest.fixture
 def whole(runtime, recipe, tmp_path, outcome):
     """What the run leaves where nothing fails."""
-    runtime.assemble(gankit.Recipe.load(recipe), tmp_path / "whole").fit()
+    runtime.assemble(runtime.load_checked(recipe), tmp_path / "whole").fit()
     return outcome(tmp_path / "whole")
 
 
@@ -84,7 +84,7 @@ def fit(trainer):
 )
 def test_a_call_of_the_system_fails(runtime, recipe, whole, tmp_path, outcome, require_whole, part):
     """The first of all that a run makes, the second, ..."""
-    made = gankit.Recipe.load(recipe)
+    made = runtime.load_checked(recipe)
     with pytest.MonkeyPatch.context() as patch:
         counted = Failing(patch, 0)
         runtime.assemble(made, tmp_path / "counted").fit()
@@ -116,7 +116,7 @@ def test_a_call_of_the_system_fails(runtime, recipe, whole, tmp_path, outcome, r
 
 def test_each_file_in_turn_is_larger_than_the_disk(runtime, recipe, whole, tmp_path, outcome, require_whole):
     """Really refused by the kernel, in the middle of a write."""
-    made = gankit.Recipe.load(recipe)
+    made = runtime.load_checked(recipe)
     sizes = {path.stat().st_size for path in (tmp_path / "whole").rglob("*") if path.is_file()}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for size in sorted(sizes):
@@ -141,7 +141,7 @@ def test_each_file_in_turn_is_larger_than_the_disk(runtime, recipe, whole, tmp_p
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
 def test_a_directory_that_became_read_only(runtime, recipe, whole, tmp_path, outcome, require_whole, number):
-    made = gankit.Recipe.load(recipe)
+    made = runtime.load_checked(recipe)
     trainer = runtime.assemble(made, tmp_path / "run")
     events = []
     trainer.listeners.append(events.append)
@@ -197,7 +197,7 @@ def test_a_log_that_cannot_be_opened(cli, recipe, tiny_plugin_file, name):
 @pytest.mark.parametrize("name", ["metrics.jsonl", "events.jsonl"])
 def test_a_log_that_cannot_be_written_any_more(runtime, recipe, whole, tmp_path, outcome, require_whole, name):
     """The device that always is full takes the place of the file that is open."""
-    trainer = runtime.assemble(gankit.Recipe.load(recipe), tmp_path / "run")
+    trainer = runtime.assemble(runtime.load_checked(recipe), tmp_path / "run")
 
     def fill():
         (number,) = [fd.name for fd in Path("/proc/self/fd").iterdir() if fd.resolve() == tmp_path / "run" / name]
@@ -217,7 +217,7 @@ def test_a_log_that_cannot_be_written_any_more(runtime, recipe, whole, tmp_path,
 
 def test_events_of_the_checkpoints_step_stay(runtime, recipe, tmp_path):
     """Such as how the run ended, which no replay would say again; later ones go."""
-    made = gankit.Recipe.load(recipe)
+    made = runtime.load_checked(recipe)
     trainer = runtime.assemble(made, tmp_path / "run")
     for _ in trainer:
         if trainer.state.step == 4:

@@ -36,7 +36,7 @@ class TestStates:
     @pytest.mark.parametrize(
         ("harm", "message"),
         [
-            (lambda state: nested(40), "has more than 2,000,000 values"),
+            pytest.param(lambda state: nested(40), "has more than 2,000,000 values", marks=pytest.mark.slow),  # so does the next
             (lambda state: state | {"callbacks": nested(40)}, "has more than 2,000,000 values"),
             (lambda state: state | {"x": torch.zeros(1).expand(2**20, 2**20)}, "is larger than its stored data"),
             (lambda state: state | {"x": torch.zeros(2**40, device="meta")}, "is larger than its stored data"),

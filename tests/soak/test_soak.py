@@ -57,7 +57,7 @@ RECIPE = {
 @pytest.fixture
 def ask():
     """Starts runs, in processes that may be killed."""
-    line = [sys.executable, str(CRASHES / "server.py")]
+    line = [sys.executable, str(CRASHES.parent / "run_server.py")]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     server = subprocess.Popen(line, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

@@ -195,17 +195,22 @@ def test_a_signal_and_resume_end_in_the_same_weights(command, tmp_path, number):
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
-def test_a_signal_to_the_whole_group_saves_where_workers_decode(command, tmp_path):
+def test_a_signal_to_the_whole_group_saves_where_workers_decode(command, start, tmp_path):
     """As schedulers and ``timeout`` send it."""
-    streamed = ["loader.cache=none", "loader.workers=2", "train.steps=500"]
-    run = command("run", "recipe.yaml", "--out", "run", *streamed)
-    wait_for_step(tmp_path / "run/metrics.jsonl", 2)
-    os.killpg(run.pid, signal.SIGTERM)
-    out, err = run.communicate()
-    assert "Traceback" not in err
-    assert err.count("SIGTERM: saving and stopping after this step") == 1
-    assert run.returncode == 143
-    assert "to continue from run/checkpoints/step-" in out
+    (tmp_path / "signal_all.py").write_text(
+        "import gankit, os\n"
+        "class SignalAll:\n"
+        "    def on_step_end(self, run):\n"
+        "        if run.state.step == 2: os.system('kill -TERM 0')\n"  # not by the run itself, which workers obey
+        "@gankit.hookimpl\n"
+        "def run_callbacks(recipe): return [SignalAll()]\n"
+    )
+    words = ["loader.cache=none", "loader.workers=2", "--plugin", "noise.py", "--plugin", "signal_all.py"]
+    assert start("run", "recipe.yaml", "--out", "run", *words, group=True).status == 143
+    said = (tmp_path / "log.txt").read_text()
+    assert "Traceback" not in said
+    assert said.count("SIGTERM: saving and stopping after this step") == 1
+    assert "to continue from run/checkpoints/step-" in said
 
 
 class Remembering:

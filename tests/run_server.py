@@ -2,7 +2,8 @@
 
 A line of JSON in: ``{"argv": [...], "cwd": ..., "kill_after": seconds, "kill_at": n, "signal": n, "log": file}``. One
 out: ``{"status": ..., "seconds": ..., "operations": ...}``. The kernel ends the run, wherever it is: after so many
-seconds of training, or before its n-th operation on files.
+seconds of training, or before its n-th operation on files. With ``"group": true`` the run leads a process group, and
+with ``"stdout": file`` it writes only errors to the log, and ends as Python does, which flushes its streams once more.
 """
 
 from __future__ import annotations
@@ -106,9 +107,10 @@ def read(pipe: int) -> bytes:
 
 def play(wanted: dict, pipe: int) -> None:
     """``gankit`` with these words, in the child."""
-    log = os.open(wanted["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    for stream, name in ((1, wanted.get("stdout", wanted["log"])), (2, wanted["log"])):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), stream)
+    if wanted.get("group"):
+        os.setsid()
     os.chdir(wanted["cwd"])
     os.environ.update(wanted.get("env", {}))
     sys.argv = ["gankit", *wanted["argv"]]
@@ -139,11 +141,12 @@ def play(wanted: dict, pipe: int) -> None:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     except BaseException:
         traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.write(pipe, b"n%d" % operations)
-        os._exit(code)
+    os.write(pipe, b"n%d" % operations)
+    if "stdout" in wanted:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def memory(process: int) -> int:
