@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 
 import gankit
 
@@ -13,7 +14,8 @@ SIDES = ("image", "source")
 def match_by_name(image: gankit.ImageScan, source: gankit.ImageScan) -> dict[str, tuple[str, str]]:
     """The files of each pair by their name without suffix, in the order of the images.
 
-    If no names correspond, the folders that all files of a side lie in do not count, as is common in zip files.
+    If no names correspond, the folders that all files of a side lie in do not count, as is common in zip files. If there
+    are still none, an ending that all files of a side share does not count either, such as that of ``0001x4.png``.
 
     Raises:
         gankit.DataError: a file is not part of a pair, or a name is ambiguous.
@@ -21,6 +23,8 @@ def match_by_name(image: gankit.ImageScan, source: gankit.ImageScan) -> dict[str
     images, sources = _by_stem(image, 0), _by_stem(source, 0)
     if not images.keys() & sources.keys():
         images, sources = (_by_stem(found, _shared_length(found.images)) for found in (image, source))
+    if not images.keys() & sources.keys():
+        images, sources = _without_common_ending(images), _without_common_ending(sources)
     alone = [
         [files[key] for key in files if key not in other] for files, other in ((images, sources), (sources, images))
     ]
@@ -50,6 +54,11 @@ def _by_stem(found: gankit.ImageScan, start: int) -> dict[str, str]:
             )
         files[key] = name
     return files
+
+
+def _without_common_ending(files: Mapping[str, str]) -> dict[str, str]:
+    length = len(os.path.commonprefix([key[::-1] for key in files])) if len(files) > 1 else 0
+    return {key[: len(key) - length]: name for key, name in files.items()}
 
 
 def _shared_length(names: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import gankit
 from gankit_datasets import PairedFolder
@@ -52,6 +53,20 @@ def test_files_without_a_counterpart(folders, png):
             prepared(**folders(files, fewer), on_error=on_error)
     with pytest.raises(gankit.DataError, match=r"b has 10 sources, of which '10.png' has no counterpart; add"):
         prepared(**folders(files, files))
+
+
+@pytest.mark.parametrize(("of_images", "of_sources"), [("{}.png", "{}x4.png"), ("{}_HR.png", "x2/{}_LR.png"), ("{}.png", "{}.png")])
+def test_an_ending_that_all_files_of_a_side_share(folders, png, of_images, of_sources):
+    names = ["0001", "0002", "0011"]
+    images, sources = ({of.format(name): png(i) for i, name in enumerate(names)} for of in (of_images, of_sources))
+    dataset = prepared(**folders(images, sources))
+    assert len(dataset) == 3
+    for index in range(3):
+        assert torch.equal(dataset[index]["image"], dataset[index]["source"])
+    one_more = sources | {"0003.png": png(3)}
+    if of_images == "{}.png" != of_sources:
+        with pytest.raises(gankit.DataError, match="'0003.png' has no counterpart|'0001x4.png', .* have no counterpart"):
+            prepared(**folders(images, one_more))
 
 
 def test_an_empty_or_missing_side(folders, png, tmp_path):
