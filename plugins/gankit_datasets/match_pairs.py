@@ -14,8 +14,8 @@ SIDES = ("image", "source")
 def match_by_name(image: gankit.ImageScan, source: gankit.ImageScan) -> dict[str, tuple[str, str]]:
     """The files of each pair by their name without suffix, in the order of the images.
 
-    If no names correspond, the folders that all files of a side lie in do not count, as is common in zip files. If there
-    are still none, an ending that all files of a side share does not count either, such as that of ``0001x4.png``.
+    If no names correspond, the folders that all files of a side lie in do not count, as is common in zip files. If none
+    correspond then, an ending that all files of a side share does not count either, such as that of ``0001x4.png``.
 
     Raises:
         gankit.DataError: a file is not part of a pair, or a name is ambiguous.
@@ -57,8 +57,9 @@ def _by_stem(found: gankit.ImageScan, start: int) -> dict[str, str]:
 
 
 def _without_common_ending(files: Mapping[str, str]) -> dict[str, str]:
-    length = len(os.path.commonprefix([key[::-1] for key in files])) if len(files) > 1 else 0
-    return {key[: len(key) - length]: name for key, name in files.items()}
+    """The files by shorter names. A single file keeps its name, all of which would be the ending."""
+    ending = os.path.commonprefix([key[::-1] for key in files]) if len(files) > 1 else ""  # noqa: RUF071, of characters
+    return {key[: len(key) - len(ending)]: name for key, name in files.items()}
 
 
 def _shared_length(names: Sequence[str]) -> int:
