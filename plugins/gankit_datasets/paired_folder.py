@@ -34,9 +34,10 @@ class PairedFolder:
     """Pairs of an image and its source, as for pix2pix (arXiv 1611.07004) or super-resolution.
 
     Either two folders or zips contain the images and their sources under the same names, except for the suffix
-    (``image: photos``, ``source: sketches``) and an ending that all files of a side share (``0001x4.png``). Or each file contains both side by side, in halves of equal width
-    (``path: facades/train``, ``halves: image|source``). Files are found and decoded as by ``image_folder``, without
-    classes. An item has the fields ``image`` and ``source``.
+    (``image: photos``, ``source: sketches``) and an ending that all files of a side share (``0001x4.png``). Or each
+    file contains both side by side, in halves of equal width (``path: facades/train``, ``halves: image|source``).
+    Files are found and decoded as by ``image_folder``, without classes. An item has the fields ``image`` and
+    ``source``.
 
     Args:
         image: folder or zip of the images.

@@ -9,7 +9,7 @@ from .findings import Finding, percent
 
 KIND = "discriminator_saturated"
 WINDOW = 200  # steps whose losses are judged
-LOW_LOSS = 0.01  # healthy runs: at most 20% of 100 steps lie in [0, 0.01)
+LOW_LOSS = 0.01  # healthy runs: at most 80% of the steps lie in [0, 0.01)
 LOGIT_MARGIN = 0.5  # D separates reals from fakes if its logits on reals are higher by at least this
 MOST_STEPS = 0.9  # share of the window
 
