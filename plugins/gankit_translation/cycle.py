@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 import gankit
 
+from .layers import require_no_running_averages
+
 DIRECTIONS = ("to_image", "to_source")
 
 
@@ -57,6 +59,11 @@ class Identity(TwoDirections):
 
     def __init__(self, *, weight: NonNegativeFloat = 5.0) -> None:
         self.weight = weight
+
+    def fits(self, generator: nn.Module, output: object, image: gankit.ImageSpec) -> None:
+        """Raises: ValueError: G lacks one of the networks, or has running averages."""
+        super().fits(generator, output, image)
+        require_no_running_averages(generator, "identity")
 
     def generator(self, turn: gankit.Turn) -> Tensor:
         """The mean absolute changes of the images and of the sources.

@@ -27,6 +27,25 @@ def needs_bias(norm: Norm) -> bool:
     return norm == "instance"
 
 
+def require_no_running_averages(generator: nn.Module, what: str) -> None:
+    """Check that G may be run on images of another domain than that of its sources.
+
+    Args:
+        generator: G or a part of it.
+        what: runs it so, for the message.
+
+    Raises:
+        ValueError: BatchNorm would mix the statistics of both domains in the running averages that samples use.
+    """
+    if any(
+        isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats for part in generator.modules()
+    ):
+        raise ValueError(
+            f"{what} runs the generator on images of both domains, whose statistics BatchNorm would mix in the running "
+            "averages that samples use; set generator.norm: instance"
+        )
+
+
 def initialize(module: nn.Module) -> None:
     """Initialize a layer as the authors do: weights N(0, 0.02), those of BatchNorm N(1, 0.02), biases 0."""
     if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):

@@ -1,4 +1,4 @@
-"""CUT against an independent reference, in steps and in the places that it compares, and what its regularizer needs."""
+"""CUT against an independent reference, in steps and in the positions that it compares, and what its regularizer needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RECIPE = {
     "generator": {"name": "resnet_translator", "width": 4, "blocks": 3, "halvings": 1},
     "discriminator": {"name": "patchgan", "width": 4, "layers": 0, "norm": "instance"},
     "loss": "lsgan",
-    "regularizers": [{"name": "patch_nce", "weight": 2.0, "identity": 0.5, "channels": CHANNELS, "width": 6}],
+    "regularizers": [{"name": "patch_nce", "weight": 2.0, "identity": 0.5, "channels": CHANNELS, "width": 16}],
     "optimizers": {"generator": {"name": "sgd", "lr": 0.01}, "discriminator": {"name": "sgd", "lr": 0.01}},
     "train": {"steps": 4, "device": "cpu", "precision": "fp64"},
 }
@@ -40,10 +40,30 @@ class Noise:
         return {"image": noise[:3], "source": noise[3:][: self.spec["source"].channels]}
 
 
+class OneMap(ResnetTranslator):
+    """Its encoder returns the last feature map alone."""
+
+    def __init__(self, data):
+        super().__init__(data, width=4, blocks=3, halvings=1)
+        self.encoder.register_forward_hook(lambda encoder, given, maps: maps[-1])
+
+    def forward(self, source):
+        return self.decoder(self.encoder(source))
+
+
+class WithImage(OneMap):
+    """It also takes the real image."""
+
+    def forward(self, source, image):
+        return super().forward(source)
+
+
 class Plugin:
     @gankit.hookimpl
     def register(self, registries):
         registries.datasets.add("unpaired_noise", Noise)
+        registries.generators.add("one_map", OneMap)
+        registries.generators.add("with_image", WithImage)
 
 
 @pytest.fixture
@@ -53,14 +73,14 @@ def runtime():
     return runtime
 
 
-def contrast(g, projections, translation, source, temperature, places=None):
-    """Equation 4 of the paper, one query at a time: of all places if none are given, as lists for each feature map."""
+def contrast(g, projections, translation, source, temperature, positions=None):
+    """Equation 4 of the paper, one query at a time: of all positions if none are given, as lists for each feature map."""
     total = 0
     for layer, project in enumerate(projections):
         ours, theirs = (g.encoder(images)[layer].flatten(2) for images in (translation, source))
         errors = []
         for image in range(len(ours)):
-            chosen = range(ours.shape[2]) if places is None else places[layer][image]
+            chosen = range(ours.shape[2]) if positions is None else positions[layer][image]
             keys = [project(theirs[image, :, place]).detach() for place in chosen]
             keys = [key / key.square().sum().sqrt() for key in keys]
             for index, place in enumerate(chosen):
@@ -73,7 +93,7 @@ def contrast(g, projections, translation, source, temperature, places=None):
 
 
 def test_steps_are_those_of_the_paper(runtime, tmp_path):
-    """G and the projections are updated together. All 64 places of the largest feature map are drawn."""
+    """G and the projections are updated together. All 64 positions of the largest feature map are drawn."""
     trainer = runtime.assemble(gankit.Recipe.parse(RECIPE), tmp_path / "run")
     regularizer = trainer.setup.components["regularizers.patch_nce"]
     ours = trainer.state.generator, regularizer.projections, trainer.state.discriminator
@@ -101,10 +121,10 @@ def test_steps_are_those_of_the_paper(runtime, tmp_path):
             torch.testing.assert_close(trained, expected, rtol=0, atol=1e-9)
 
 
-def test_the_drawn_places_of_an_image_are_distinct_and_those_of_its_source(randomized):
+def test_the_drawn_positions_of_an_image_are_distinct_and_those_of_its_source(randomized):
     data = gankit.DataSpec(image=gankit.ImageSpec(8, 8, 3), source=gankit.ImageSpec(8, 8, 3))
     g = randomized(ResnetTranslator(data, width=4, blocks=3, halvings=1))
-    regularizer = PatchNCE(weight=1.0, identity=0.0, channels=CHANNELS, patches=5, width=6).double()
+    regularizer = PatchNCE(weight=1.0, identity=0.0, channels=CHANNELS, patches=5, width=16).double()
     drawn, random = [], torch.Generator().manual_seed(0)
 
     class Turn:
@@ -124,9 +144,9 @@ def test_the_drawn_places_of_an_image_are_distinct_and_those_of_its_source(rando
     turn = Turn()
     term = regularizer.generator(turn)
     assert [numbers.shape[1] for numbers in drawn] == [64, 16, 16, 16]
-    places = [[numbers.topk(5, largest=False).indices.tolist() for numbers in of_layer] for of_layer in drawn]
-    assert all(len({*chosen}) == 5 for of_layer in places for chosen in of_layer)
-    expected = contrast(g, regularizer.projections, turn.fake, turn.source, 0.07, places)
+    positions = [[numbers.topk(5, largest=False).indices.tolist() for numbers in of_layer] for of_layer in drawn]
+    assert all(len({*chosen}) == 5 for of_layer in positions for chosen in of_layer)
+    expected = contrast(g, regularizer.projections, turn.fake, turn.source, 0.07, positions)
     torch.testing.assert_close(term, expected, rtol=1e-12, atol=0)
 
 
@@ -158,10 +178,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(runtime, tmp_path):
 
 @pytest.mark.parametrize(("sections", "message"), [
     ({"regularizers": ["patch_nce"]}, r"regularizers\.0: .*the feature maps of ResnetTranslator\.encoder have 3, 8, 8, 8 channels, not 3, 128, 256, 256, 256; set channels: \[3, 8, 8, 8\]"),
-    ({"generator": {"name": "unet", "width": 4}}, r"regularizers\.0: .*needs a generator with a network `encoder` that returns feature maps and has their `channels`, such as resnet_translator; UNet has none"),
+    ({"generator": {"name": "unet", "width": 4}}, r"regularizers\.0: .*needs a generator with a network `encoder` that returns feature maps and lists their `channels`, such as resnet_translator; UNet has none"),
     ({"dataset": {"name": "shapes", "size": 8}}, "resnet_translator needs source images, but the data has no field 'source'"),
     ({"dataset": {"name": "unpaired_noise", "channels": 1}, "regularizers": [RECIPE["regularizers"][0] | {"channels": [1, 8, 8, 8]}]},
-     "patch_nce needs images and sources with equal numbers of channels; these have 3 and 1"),
+     r"patch_nce needs images and sources of the same shape; these are \[3, 8, 8\] and \[1, 8, 8\]"),
+    ({"generator": RECIPE["generator"] | {"norm": "batch"}}, "patch_nce runs the generator on images of both domains.*set generator.norm: instance"),
+    ({"generator": "one_map"}, r"patch_nce: OneMap\.encoder returned Tensor; expected a list of feature maps \[n c h w\] with 3, 8, 8, 8 channels"),
+    ({"generator": "with_image"}, "needs a generator that takes `source` alone; WithImage takes more"),
+    ({"regularizers": [RECIPE["regularizers"][0] | {"patches": 1}]}, "patches: .*greater than or equal to 2"),
 ])  # fmt: skip
 def test_what_a_check_finds(runtime, sections, message):
     with pytest.raises(gankit.RecipeError, match=message):
