@@ -1,4 +1,4 @@
-"""Dry runs of losses and regularizers on the meta device: which of them ask for fields that the data lacks."""
+"""Dry runs of losses and regularizers: which of them ask for fields that the data lacks."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..device.engine import Engine
+from ..device.seeding import preserved_random_state
 from ..distributed.processes import Processes
 from ..errors import GankitError, MissingFieldError, Problem
 from ..game.game import Adversarial, Game
@@ -35,8 +36,8 @@ def problems_of_terms(
 ) -> list[Problem]:
     """The losses and regularizers that ask for fields that the data lacks, or raise a `GankitError`.
 
-    They are called with two items of zeros. Other errors are left to the first step, because many terms need values,
-    which the meta device does not have.
+    They are called with two items of zeros, on the CPU, and again on the meta device if they fail: networks are there.
+    Terms that fail on both for other reasons are left to the first step.
 
     Args:
         checked: the recipe with its components.
@@ -48,40 +49,56 @@ def problems_of_terms(
     """
     if type(game).step is not Adversarial.step:
         return []
+    outputs: dict[Player, Any] = {} if output is None else {"discriminator": output}
+    with meta_device():
+        context = _context(networks, outputs, data, checked.recipe.latent.dim)
+        batch = batch_of_two(data)
+        outputs["generator"] = StepContext.run_generator(context, context.draw_latents(2, batch.labels), batch)
+        on_meta = _turns(context, batch)
+    outputs = {player: map_tensors(of_player, _zeros) for player, of_player in outputs.items()}
+    on_cpu = _turns(_context(networks, outputs, data, checked.recipe.latent.dim), batch_of_two(data))
     found: list[Problem] = []
-    with meta_device(), torch.enable_grad():
-        context, batch = _context(networks, output, data, checked.recipe.latent.dim), batch_of_two(data)
-        turns = [PlayerTurn(context, player, batch, images_seen=0, penalties=True) for player in networks]
-        for path in paths:
-            problem = next(filter(None, (_refusal(checked, path, turn) for turn in turns)), None)
+    for path in paths:
+        with meta_device():
+            component = checked.build(path)
+        try:
+            with preserved_random_state():
+                _call(component, path, on_cpu)
+        except Exception:
+            with meta_device(), torch.enable_grad():
+                problem = _refusal(component, path, on_meta)
             found += [] if problem is None else [checked.recipe.document.problem(path, problem)]
     return found
 
 
-def _refusal(checked: CheckedRecipe, path: KeyPath, turn: PlayerTurn) -> str | None:
-    try:
-        component = checked.build(path)
+def _call(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> None:
+    for turn in turns:
         if path == ("loss",):
             loss_over_heads(component, turn)
         elif hasattr(component, turn.player):
             require_term(getattr(component, turn.player)(turn), component, turn.player)
-    except MissingFieldError as error:
-        return f"{type(component).__name__}.{turn.player}: {one_line(error)}{failing_line(error)}"
-    except GankitError as error:
-        return one_line(error)
-    except Exception:  # the first step finds it, with values
-        pass
+
+
+def _refusal(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> str | None:
+    for turn in turns:
+        try:
+            _call(component, path, [turn])
+        except MissingFieldError as error:
+            return f"{type(component).__name__}.{turn.player}: {one_line(error)}{failing_line(error)}"
+        except GankitError as error:
+            return one_line(error)
+        except Exception:  # the first step finds it, with values
+            pass
     return None
 
 
-class _ContextOnMeta(StepContext):
-    """Draws zeros, because the meta device has no random numbers, and runs G once and D never.
+class _DryContext(StepContext):
+    """Draws zeros, because the meta device has no random numbers, and runs no players.
 
-    Their known outputs are returned for all inputs, with a gradient with respect to them, since running and
-    differentiating networks on the meta device is slow.
+    Their known outputs are returned for all inputs, with a gradient with respect to them.
     """
 
-    outputs: dict[Player, Any]
+    outputs: Mapping[Player, Any]
 
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
         return self.latent.sample(count, labels, self.random)
@@ -93,9 +110,6 @@ class _ContextOnMeta(StepContext):
         return torch.zeros(count, *shape)
 
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
-        if "generator" not in self.outputs:
-            with torch.no_grad():
-                self.outputs["generator"] = super().run_generator(latents, batch)
         return _depending_on(latents, self.outputs["generator"])
 
     def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
@@ -106,9 +120,19 @@ def _depending_on(inputs: Tensor, output: Any) -> Any:
     return map_tensors(output, lambda tensor: tensor + inputs.mean() if tensor.is_floating_point() else tensor)
 
 
-def _context(networks: Mapping[Player, nn.Module], output: Any, data: DataSpec, latent_dim: int) -> StepContext:
+def _zeros(tensor: Tensor) -> Tensor:
+    return torch.zeros(tensor.shape, dtype=tensor.dtype)
+
+
+def _turns(context: StepContext, batch: Batch) -> list[PlayerTurn]:
+    return [PlayerTurn(context, player, batch, images_seen=0, penalties=True) for player in context.players]
+
+
+def _context(
+    networks: Mapping[Player, nn.Module], outputs: Mapping[Player, Any], data: DataSpec, latent_dim: int
+) -> StepContext:
     latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.zeros(n, latent_dim))
-    context = _ContextOnMeta(
+    context = _DryContext(
         players=networks,
         latent=latent,
         loss=None,
@@ -119,5 +143,5 @@ def _context(networks: Mapping[Player, nn.Module], output: Any, data: DataSpec, 
         processes=Processes(),
         fields=[*data.fields],
     )
-    context.outputs = {} if output is None else {"discriminator": output}
+    context.outputs = outputs
     return context

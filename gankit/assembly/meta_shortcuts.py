@@ -86,6 +86,19 @@ def _batch_norm(
     return _empty(input.shape, input) if all(tensor.shape == input.shape[1:2] for tensor in channels) else None
 
 
+def _group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Tensor | None:
+    channels = [tensor for tensor in (weight, bias) if tensor is not None]
+    if not _usual(input, *channels) or input.dim() < 3 or input.shape[1] % num_groups or not input[0, 0].numel() > 1:
+        return None
+    return _empty(input.shape, input) if all(tensor.shape == input.shape[1:2] for tensor in channels) else None
+
+
+def _mean(input: Any, *dims: Any, **settings: Any) -> Tensor | None:
+    """A sum, which has the same shape and gradient: torch's mean imports its compiler first, which takes seconds."""
+    usual = isinstance(input, Tensor) and input.is_meta and input.is_floating_point() and "dtype" not in settings
+    return torch.sum(input, *dims, **settings) if usual else None
+
+
 def _mv(input: Tensor, vec: Tensor) -> Tensor | None:
     return _empty(input.shape[:1], input) if input.is_meta else None
 
@@ -109,7 +122,10 @@ def _kaiming_uniform(
 
 _SHORTCUTS: dict[Any, Callable[..., Tensor | None]] = {
     F.linear: _linear,
+    torch.mean: _mean,
+    Tensor.mean: _mean,
     F.batch_norm: _batch_norm,
+    F.group_norm: _group_norm,
     # of spectral norm, which calls the first two 60 times for a layer
     torch.mv: _mv,
     F.normalize: _unchanged,

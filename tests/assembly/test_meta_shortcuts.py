@@ -62,6 +62,15 @@ def test_arithmetic(function: Any, one: Tensor, other: Any) -> None:
     assert_as_torch(function, one, other)
 
 
+@pytest.mark.parametrize("function", [torch.mean, Tensor.mean])
+@pytest.mark.parametrize("options", [{}, {"dim": 1}, {"dim": (0, 2), "keepdim": True}, {"dim": 7}, {"dtype": torch.float64}])
+def test_means(function: Any, options: dict[str, Any]) -> None:
+    for dtype in DTYPES:
+        for layout in ("contiguous", "transposed"):
+            assert_as_torch(function, meta(2, 3, 4, dtype=dtype, layout=layout), **options)
+    assert_as_torch(function, meta(2, 3, 4).requires_grad_(), **options)
+
+
 @pytest.mark.parametrize("function", [F.leaky_relu, F.relu, F.hardtanh, F.silu, torch.tanh, Tensor.tanh, torch.sigmoid, Tensor.sigmoid, Tensor.square])  # fmt: skip
 def test_activations(function: Any) -> None:
     for dtype in DTYPES:
@@ -92,6 +101,13 @@ def test_batch_norm(images: Tensor, channels: int, training: bool) -> None:
         assert_as_torch(F.batch_norm, images, *statistics, training=training, **affine)
     if training:
         assert_as_torch(F.batch_norm, images, None, None, training=True)
+
+
+@pytest.mark.parametrize("images", [meta(2, 6, 4, 4), meta(2, 6, 3), meta(2, 6), meta(2, 6, 1, 1), meta(2, 6, 4, 4, layout="channels_last"), meta(2, 6, 4, 4, dtype=torch.int64)])  # fmt: skip
+def test_group_norm(images: Tensor) -> None:
+    for groups in (1, 3, 4, 6):
+        for affine in ({}, {"weight": meta(6), "bias": meta(6)}, {"weight": meta(5)}):
+            assert_as_torch(F.group_norm, images, groups, **affine)
 
 
 @pytest.mark.parametrize("images", [meta(4, 6), meta(2, 4, 6), meta(6), meta(4, 5), meta(6, 4, layout="transposed"), meta(4, 6, dtype=torch.float64)])  # fmt: skip
