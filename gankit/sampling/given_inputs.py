@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..calls import described
 from ..data.items import describe_value
 from ..data.resize import to_float
 from ..interfaces import ImageSpec, VectorSpec
 from ..messages import did_you_mean
+from .shared_statistics import shared_statistics
 from .tiles import Side, run_in_tiles
 
 Specs = Mapping[str, ImageSpec | VectorSpec]
@@ -65,6 +67,7 @@ def image_in_any_size(
     """Generate one image from an input of another size than in training.
 
     The network runs on tiles of the size that it was trained on, or on larger ones if it declares ``size_multiple``.
+    In all tiles, normalization layers use the same statistics.
 
     Args:
         network: the generator.
@@ -105,4 +108,9 @@ def image_in_any_size(
             )
         return generated
 
-    return run_in_tiles(run, fields[name][0], rows, columns, scale)
+    source = fields[name]
+    if len(rows.starts) == len(columns.starts) == 1:
+        return run_in_tiles(run, source[0], rows, columns, scale)
+    thumbnail = F.interpolate(source, (rows.tile, columns.tile), mode="bilinear", antialias=True)
+    with shared_statistics(network, lambda: run(thumbnail)):
+        return run_in_tiles(run, source[0], rows, columns, scale)

@@ -105,6 +105,35 @@ def test_a_network_that_differs_between_tiles_is_blended():
     assert steps.max() <= 3
 
 
+class Normalizing(Blur):
+    """Normalizes its source in each image."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+        for parameter, value in zip(layer.parameters(), ([0.5, 0.2, 0.8], [0.1, -0.2, 0.0]), strict=False):
+            parameter.data.copy_(torch.tensor(value))
+
+    def forward(self, source):
+        self.seen.append(tuple(source.shape))
+        return 0.4 * self.layer(self.layer(source) + source)
+
+
+@pytest.mark.parametrize("layer", [
+    nn.InstanceNorm2d(3), nn.InstanceNorm2d(3, affine=True), nn.GroupNorm(3, 3, affine=False), nn.GroupNorm(1, 3), nn.InstanceNorm2d(3, track_running_stats=True),
+], ids=str)  # fmt: skip
+def test_tiles_are_normalized_like_the_whole_image(layer):
+    """Which is dark at the left and bright at the right, so that the statistics of tiles differ from its own."""
+    network = Normalizing(layer).eval()
+    image = torch.linspace(0, 255, 1500).expand(1, 3, 600, 1500).byte()
+    made = generator_of(network, IMAGE).sample(inputs={"source": image}).float()
+    assert {shape[2:] for shape in network.seen} == {(512, 512)}
+    with torch.no_grad():
+        whole = ((network(image / 127.5 - 1) + 1) * 127.5).round().clamp(0, 255)
+    assert (made - whole).abs().amax() <= 2
+    assert not layer._forward_hooks
+
+
 def test_larger_outputs_get_smaller_tiles():
     network = Blur(scale=4)
     made = generator_of(network, gankit.ImageSpec(4, 4, 3)).sample(inputs={"source": image_of_size(300, 260)})
