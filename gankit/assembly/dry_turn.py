@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +26,8 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from .dry_run import batch_of_two, meta_device
 
+MAX_ELEMENTS_ON_CPU = 2**24
+
 
 def problems_of_terms(
     checked: CheckedRecipe,
@@ -36,8 +39,9 @@ def problems_of_terms(
 ) -> list[Problem]:
     """The losses and regularizers that ask for fields that the data lacks, or raise a `GankitError`.
 
-    They are called with two items of zeros, on the CPU, and again on the meta device if they fail: networks are there.
-    Terms that fail on both for other reasons are left to the first step.
+    They are called with two items of zeros: small ones on the CPU, where it takes less time, and on the meta device if
+    that fails, for example because they call networks, which are there. Terms that fail on both for other reasons are
+    left to the first step.
 
     Args:
         checked: the recipe with its components.
@@ -53,22 +57,32 @@ def problems_of_terms(
     with meta_device():
         context = _context(networks, outputs, data, checked.recipe.latent.dim)
         batch = batch_of_two(data)
-        outputs["generator"] = StepContext.run_generator(context, context.draw_latents(2, batch.labels), batch)
         on_meta = _turns(context, batch)
-    outputs = {player: map_tensors(of_player, _zeros) for player, of_player in outputs.items()}
-    on_cpu = _turns(_context(networks, outputs, data, checked.recipe.latent.dim), batch_of_two(data))
+        with suppress(Exception):  # the terms that use its images fail in the same way
+            outputs["generator"] = StepContext.run_generator(context, context.draw_latents(2, batch.labels), batch)
+    on_cpu: list[PlayerTurn] = []
+    if "generator" in outputs and _elements([batch.images, dict(batch.fields), outputs]) <= MAX_ELEMENTS_ON_CPU:
+        outputs_on_cpu = {player: map_tensors(of_player, _zeros) for player, of_player in outputs.items()}
+        on_cpu = _turns(_context(networks, outputs_on_cpu, data, checked.recipe.latent.dim), batch_of_two(data))
     found: list[Problem] = []
     for path in paths:
         with meta_device():
             component = checked.build(path)
-        try:
-            with preserved_random_state():
-                _call(component, path, on_cpu)
-        except Exception:
-            with meta_device(), torch.enable_grad():
-                problem = _refusal(component, path, on_meta)
-            found += [] if problem is None else [checked.recipe.document.problem(path, problem)]
+        if on_cpu and _passes(component, path, on_cpu):
+            continue
+        with meta_device(), torch.enable_grad():
+            problem = _refusal(component, path, on_meta)
+        found += [] if problem is None else [checked.recipe.document.problem(path, problem)]
     return found
+
+
+def _passes(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> bool:
+    try:
+        with preserved_random_state():
+            _call(component, path, turns)
+    except Exception:
+        return False
+    return True
 
 
 def _call(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> None:
@@ -110,6 +124,8 @@ class _DryContext(StepContext):
         return torch.zeros(count, *shape)
 
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
+        if "generator" not in self.outputs:
+            return super().run_generator(latents, batch)
         return _depending_on(latents, self.outputs["generator"])
 
     def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
@@ -118,6 +134,12 @@ class _DryContext(StepContext):
 
 def _depending_on(inputs: Tensor, output: Any) -> Any:
     return map_tensors(output, lambda tensor: tensor + inputs.mean() if tensor.is_floating_point() else tensor)
+
+
+def _elements(tensors: Any) -> int:
+    counts: list[int] = []
+    map_tensors(tensors, lambda tensor: counts.append(tensor.numel()) or tensor)  # type: ignore[func-returns-value]
+    return sum(counts)
 
 
 def _zeros(tensor: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class PatchNCE(gankit.Regularizer, nn.Module):
         *,
         weight: NonNegativeFloat = 0.5,
         identity: NonNegativeFloat = 0.5,
-        channels: Sequence[PositiveInt] = (3, 128, 256, 256, 256),
+        channels: tuple[PositiveInt, ...] = (3, 128, 256, 256, 256),
         patches: Annotated[int, Field(ge=2)] = 256,
         width: PositiveInt = 256,
         temperature: Annotated[float, Field(gt=0)] = 0.07,
