@@ -36,7 +36,9 @@ def shared_statistics(network: nn.Module, run_thumbnail: Callable[[], object]) -
         variance, mean = next(following)
         normalized: Tensor = ((_grouped(layer, given[0]) - mean) / (variance + layer.eps).sqrt()).flatten(1, 2)
         if layer.weight is not None:
-            normalized = normalized * layer.weight[:, None, None] + layer.bias[:, None, None]
+            normalized = normalized * layer.weight[:, None, None]
+        if layer.bias is not None:
+            normalized = normalized + layer.bias[:, None, None]
         return normalized.to(output.dtype)
 
     if layers:
