@@ -197,7 +197,7 @@ class TestLimitsOnStoredNetworks:
         assert torch.equal(build_within(lambda: nn.Linear(2**10, 2**10), 4 * 2**20).weight, expected)
 
 
-class ReadsValues:
+class ReadsItsTable:
     """A regularizer whose constructor reads the values of a tensor, which the meta device lacks."""
 
     def __init__(self) -> None:
@@ -211,9 +211,9 @@ def test_a_regularizer_that_cannot_be_built_on_the_meta_device() -> None:
     class Plugin:
         @gankit.hookimpl
         def register(self, registries: gankit.Registries) -> None:
-            registries.regularizers.add("reads_values", ReadsValues)
+            registries.regularizers.add("reads_its_table", ReadsItsTable)
 
     runtime = gankit.Runtime()
     runtime.load_plugin(Plugin())
-    recipe = {"name": "r", "image": {"size": 8}, "dataset": {"name": "shapes", "count": 8, "size": 8}, "generator": "dcgan", "discriminator": "dcgan", "loss": "bce", "regularizers": ["reads_values"], "train": {"steps": 1}}  # fmt: skip
+    recipe = {"name": "r", "image": {"size": 8}, "dataset": {"name": "shapes", "count": 8, "size": 8}, "generator": "dcgan", "discriminator": "dcgan", "loss": "bce", "regularizers": ["reads_its_table"], "train": {"steps": 1}}  # fmt: skip
     assert runtime.check(gankit.Recipe.parse(recipe)) is not None
