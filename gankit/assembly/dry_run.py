@@ -65,7 +65,7 @@ def inputs_of_two(data: DataSpec, latent_dim: int, fields: Collection[str], like
     batch = batch_of_two(data, like.device, like.dtype)
     z = torch.zeros(2, latent_dim, device=like.device, dtype=like.dtype)
     values = {name: value for name, value in {IMAGE: batch.images, **batch.fields}.items() if name in fields}
-    return DeviceInputs(SampleInputs.first(z, batch.labels, values, seed=0), data.image, like)
+    return DeviceInputs(SampleInputs.of_images(z, batch.labels, values, seed=0), data.image, like)
 
 
 def try_discriminator(build: Build, data: DataSpec) -> tuple[nn.Module, Any]:

@@ -83,7 +83,8 @@ def build_trained_generator(
     sampling = Sampling(
         latent, image, frequencies, items, missing=missing, specs=specs, game=game, codec=codec, data=data
     )
-    return TrainedGenerator(network, sampling, classes, checkpoint=folder, ema=name == "generator_ema")
+    weights = checkpoint.sha256_of(name)
+    return TrainedGenerator(network, sampling, classes, folder, ema=name == "generator_ema", weights=weights)
 
 
 def _codec(

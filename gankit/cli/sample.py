@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
 from ..errors import GankitError
-from ..messages import did_you_mean, quote
 from .console import PluginOption, make_runtime, output_console, parse_path
 from .sample_from_files import sample_from_files
+from .sample_options import read_sample_options
+from .sample_pictures import Request, draw_picture
+from .sample_to_files import SampleFormat, sample_to_files
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
-    from ..sampling.trained_generator import TrainedGenerator
-
-DEFAULT_IMAGES, DEFAULT_LATENTS = 64, 8  # of a grid, and of an interpolation
-GRID = "grid.png"
+GRID = Path("grid.png")
+GRID_SIZE = re.compile(r"([1-9]\d{0,2})x([1-9]\d{0,2})")
+LAYERS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 
 
 def sample(
@@ -28,17 +30,17 @@ def sample(
     ],
     options: Annotated[
         list[str] | None,
-        Argument(metavar="OPTION=VALUE", help="Sampling options of the generator, such as truncation=0.7, and labels."),
+        Argument(
+            metavar="OPTION=VALUE",
+            help="Sampling options of the generator, such as truncation=0.7, and labels. An option with several "
+            "values, such as truncation=0.3,0.5,0.7, gives one row of images for each.",
+        ),
     ] = None,
     count: Annotated[
         int | None,
-        Option(
-            min=1,
-            max=10_000,
-            help=f"Number of images (default: {DEFAULT_IMAGES}) or of latents (default: {DEFAULT_LATENTS}).",
-        ),
+        Option(min=1, help="Number of images (default: 64), or of the images to interpolate between (default: 8)."),
     ] = None,
-    seed: Annotated[int, Option(min=0, help="Random seed; the same seed gives the same images.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Random seed. Image i depends on the seed and i only.")] = 0,
     classes: Annotated[
         list[str] | None,
         Option(
@@ -47,13 +49,34 @@ def sample(
             "Repeatable; a class whose name contains a comma is given alone.",
         ),
     ] = None,
+    grid: Annotated[
+        str | None,
+        Option(metavar="COLUMNSxROWS", help="Columns and rows of a picture, such as 8x4 (default: about square)."),
+    ] = None,
     interpolate: Annotated[
         int | None,
         Option(
             min=2,
             max=1_000,
             metavar="STEPS",
-            help="Interpolate between latents in this many steps: rows of a PNG, or frames of a GIF.",
+            help="Interpolate between images in this many steps: rows of a picture, or frames of a GIF, WebP or MP4. "
+            "With --grid, the frames show as many interpolations.",
+        ),
+    ] = None,
+    mix: Annotated[
+        str | None,
+        Option(
+            metavar="LAYERS",
+            help="A table of style mixing: each image has the styles of these layers, such as 0-3, of its row's "
+            "image, and the others of its column's image. For generators with styles.",
+        ),
+    ] = None,
+    latents: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            parser=parse_path,
+            help="Latents or styles from a safetensors file, such as gankit sample and gankit project write.",
         ),
     ] = None,
     inputs: Annotated[
@@ -71,17 +94,21 @@ def sample(
             "--out",
             metavar="FILE|FOLDER",
             parser=parse_path,
-            help=f"Image file, such as a PNG or JPEG (default: {GRID}), or a GIF for an interpolation; with --input, "
-            "the folder for the generated images, which keep their names.",
+            help="A picture of all images, such as a PNG (default: grid.png), or a GIF, WebP or MP4 of an "
+            "interpolation. Or a folder or zip for one file per image, in folders by class, with the latents; an "
+            "interrupted command goes on when it is repeated. With --input, the folder for the generated images.",
         ),
     ] = None,
+    format: Annotated[SampleFormat | None, Option(help="Format of single images, without loss (default: png).")] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Generate a grid of images, or interpolate between latents. Needs neither the recipe nor the data.
+    """Generate images: as one picture, an animation, or files. Needs neither the recipe nor the data.
 
     Examples:
 
       gankit sample results/dcgan_cifar10 --count 64 --seed 0 --out grid.png
+
+      gankit sample results/dcgan_cifar10 --count 50000 --out samples.zip
 
       gankit sample results/dcgan_cifar10/checkpoints/step-00001000
 
@@ -89,105 +116,64 @@ def sample(
 
       gankit sample results/dcgan_cifar10_conditional --count 3 labels=[0,0,7]
 
-      gankit sample results/dcgan_cifar10 --interpolate 8 --out rows.png
-
       gankit sample results/dcgan_cifar10 --interpolate 24 --out interpolation.gif
+
+      gankit sample results/dcgan_cifar10 --interpolate 24 --grid 4x2 --out interpolation.mp4
+
+      gankit sample results/stylegan2_cifar10 --count 8 truncation=0.3,0.5,0.7,1
+
+      gankit sample results/stylegan2_cifar10 --mix 0-3 --grid 6x4 noise=const --out mixed.png
 
       gankit sample results/pix2pix_folder --input photos --out translated
     """
-    from ..sampling.image_grid import require_image_format
+    path = path or (None if inputs is not None else GRID)
+    as_files = path is not None and (path.suffix.lower() in ("", ".zip") or path.is_dir())
+    ways = {"--input": inputs, "--interpolate": interpolate, "--mix": mix}
+    given = [name for name, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise GankitError(f"{given[0]} and {given[1]} exclude each other; use one of them")
+    others = {"--count": count, "--grid": grid, "--latents": latents, "--format": format}
+    if inputs is not None and (extra := [name for name, value in others.items() if value is not None]):
+        raise GankitError(f"--input: each image gives one image; remove {extra[0]}")
+    if inputs is None and as_files and (extra := [*given, *(["--grid"] if grid else [])]):
+        raise GankitError(f"--out {path}: {extra[0]} makes one picture; give it a file name such as picture.png")
+    if format is not None and not as_files:
+        raise GankitError("--format is that of single images; for a picture, the suffix of --out decides")
+    if latents is not None and (count is not None or classes):
+        raise GankitError("--latents: the file determines the number of images and their classes")
+    size, layers = _parse_grid(grid), _parse_layers(mix)
+    request = Request(path or GRID, count, seed, size, interpolate, layers, latents)
+    if inputs is None and not as_files:
+        request.require_format()
 
-    if inputs is not None:
-        if given := [f"--{name}" for name, value in (("count", count), ("interpolate", interpolate)) if value]:
-            raise GankitError(f"--input: each image gives one image; remove {given[0]}")
-        generator = make_runtime(plugin).load_generator(source)
-        selected, _ = _select_options(options or [], classes, generator, 1, False)
-        done = sample_from_files(generator, inputs, path, seed, selected)
-        output_console().print(f"{done} by {generator.checkpoint}, seed {seed}")
-        return
-    path = path or Path(GRID)
-    animated = path.suffix.lower() == ".gif"
-    if animated and interpolate is None:
-        raise GankitError(f"--out {path}: a GIF shows an interpolation; add --interpolate 24, or write a PNG")
-    require_image_format(path, animated)
     generator = make_runtime(plugin).load_generator(source)
-    count = count or (DEFAULT_IMAGES if interpolate is None else DEFAULT_LATENTS)
-    selected, columns = _select_options(options or [], classes, generator, count, interpolate is not None)
+    chosen = read_sample_options(options or [], classes, generator, interpolate is not None)
     try:
-        if interpolate is None:
-            _save(generator.sample(count, seed, **selected), path, columns)
-            content = f"{count} images"
+        if inputs is not None:
+            done = f"{sample_from_files(generator, inputs, path, seed, chosen)} by"
+        elif as_files:
+            assert path is not None
+            done = sample_to_files(generator, path, count, seed, chosen, format or "png", latents)
         else:
-            _save(generator.interpolate(count, interpolate, seed, **selected), path, interpolate)
-            content = f"interpolation of {count} latents, {interpolate} steps each,"
+            done = f"{path}: {draw_picture(generator, request, chosen)} of"
     except ValueError as error:
         raise GankitError(f"{generator.checkpoint}: {error}") from None
-    output_console().print(f"{path}: {content} of {generator.checkpoint}, seed {seed}")
+    output_console().print(f"{done} {generator.checkpoint}, seed {seed}")
 
 
-def _select_options(
-    words: list[str], classes: list[str] | None, generator: TrainedGenerator, count: int, interpolates: bool
-) -> tuple[dict[str, Any], int | None]:
-    """The generator's options, and the number of columns that puts each class on rows of its own.
-
-    Args:
-        words: ``OPTION=VALUE``.
-        classes: values of ``--classes``.
-        generator: has the options and classes.
-        count: number of images or latents.
-        interpolates: whether the images are those of an interpolation, which has ``steps`` of its own.
-
-    Returns:
-        The options with labels, and the columns; None where the grid has its usual shape.
-    """
-    from ..recipe.overrides import read_options
-
-    selected = read_options(words)
-    own_steps = "steps" in generator.options.model_fields and not interpolates
-    if taken := sorted({"count", "seed", *(() if own_steps else ("steps",))} & set(selected)):
-        instead = "--interpolate" if taken[0] == "steps" else f"--{taken[0]}"
-        raise GankitError(f"command line: {taken[0]}: is not a sampling option; use {instead}")
-    if not classes:
-        return selected, None
-    if "labels" in selected:
-        raise GankitError("command line: labels and --classes both choose the classes; use one of them")
-    labels = _parse_classes(classes, generator.classes)
-    if count < len(labels):
-        raise GankitError(f"--count {count}: is less than the number of classes, {len(labels)}")
-    selected["labels"] = [labels[index * len(labels) // count] for index in range(count)]
-    return selected, count // len(labels) if len(labels) > 1 and count % len(labels) == 0 else None
+def _parse_grid(text: str | None) -> tuple[int, int] | None:
+    """Columns and rows."""
+    if text is None:
+        return None
+    if not (found := GRID_SIZE.fullmatch(text.strip().lower())):
+        raise GankitError(f"--grid {text}: is not COLUMNSxROWS, such as 8x4")
+    return int(found[1]), int(found[2])
 
 
-def _parse_classes(values: list[str], classes: tuple[str, ...] | None) -> list[int]:
-    """The labels of class names, class numbers and comma-separated lists of them.
-
-    Raises:
-        GankitError: a class is unknown.
-    """
-    if classes is None:
-        raise GankitError("--classes: this generator is unconditional; remove --classes")
-    lists = ([value] if value in classes else value.split(",") for value in values)  # a name may contain a comma
-    words = [word if word in classes else word.strip() for words in lists for word in words]
-    if words == ["all"] and "all" not in classes:
-        return list(range(len(classes)))
-    numbers = [*map(str, range(len(classes)))]
-    labels = []
-    for word in words:
-        if word in classes:
-            labels.append(classes.index(word))
-        elif word in numbers:
-            labels.append(numbers.index(word))
-        else:
-            raise GankitError(f"--classes: unknown class {quote(word)}{did_you_mean(word, classes)}")
-    return labels
-
-
-def _save(images: Tensor, path: Path, columns: int | None) -> None:
-    """Write a grid of images [n c h w], or an interpolation [n s c h w] with s steps as a grid or an animation."""
-    from ..sampling.image_grid import make_grid, save_animation, save_grid
-
-    flat = images.flatten(0, 1) if images.dim() == 5 else images
-    if path.suffix.lower() == ".gif":
-        save_animation([make_grid(image[None]) for image in flat], path)
-    else:
-        save_grid(flat, path, columns)
+def _parse_layers(text: str | None) -> range | None:
+    if text is None:
+        return None
+    found = LAYERS.fullmatch(text.strip())
+    if not found or int(found[2] or found[1]) < int(found[1]):
+        raise GankitError(f"--mix {text}: is not a range of layers, such as 0-3, counted from 0")
+    return range(int(found[1]), int(found[2] or found[1]) + 1)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import GankitError
 from ..messages import one_line
+from .sample_options import SampleOptions
 from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ANY_SIZE = 2**30  # no image is halved
 
 
 def sample_from_files(
-    generator: TrainedGenerator, source: Path, out: Path | None, seed: int, options: Mapping[str, Any]
+    generator: TrainedGenerator, source: Path, out: Path | None, seed: int, chosen: SampleOptions
 ) -> str:
     """Generate an image from each file and write it under the same name.
 
@@ -31,7 +31,7 @@ def sample_from_files(
         source: an image file, or a folder or zip of images.
         out: the folder for the images; for a single file, it may also be an image file.
         seed: of the latents, which are the same for all images.
-        options: sampling options, and ``labels`` with one class for all images.
+        chosen: sampling options, and one class for all images.
 
     Returns:
         What was done, for the user.
@@ -44,7 +44,10 @@ def sample_from_files(
     if out is None:
         raise GankitError("--input: add --out FOLDER, where the generated images are written")
     files, targets = _files(source, out, generator.image.channels)
-    if len(labels := options.get("labels", [0])) > 1:
+    if chosen.sweep is not None:
+        raise GankitError(f"--input: {chosen.sweep[0]} has several values; choose one")
+    labels = chosen.labels or chosen.classes
+    if labels and len(labels) > 1:
         raise GankitError(f"--input: {len(labels)} classes are given; choose one for all images")
     faults: dict[str, str] = {}
     with TaskProgress() as progress:
@@ -52,7 +55,7 @@ def sample_from_files(
             progress.report("generating", done, len(targets))
             try:
                 image = _read(files, file, spec)
-                images = generator.sample(seed=seed, inputs={name: image[None]}, **options)
+                images = generator.sample(None, seed, labels, {name: image[None]}, **chosen.options)
             except ValueError as error:
                 raise GankitError(f"{generator.checkpoint}: {error}") from None
             except GankitError as error:

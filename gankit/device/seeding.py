@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 
 # spawn keys by purpose; `data.order` has 1
 STEP, BUILD, SAMPLE, LABELS, EVALUATE, AUGMENT, ITEMS, NOISE = 2, 3, 4, 5, 6, 7, 8, 9
@@ -45,6 +46,13 @@ def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[in
         elif device.type == "mps":
             torch.mps.manual_seed(seeds[3] >> 1)
         yield seeds[4] >> 1
+
+
+def random_state(device: torch.device) -> Tensor:
+    """The state of torch's generator on a device."""
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else torch.default_generator.get_state()
 
 
 @contextmanager

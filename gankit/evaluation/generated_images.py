@@ -7,21 +7,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.datasets import spec_of
 from ..data.resize import resize
-from ..device.seeding import EVALUATE
 from ..errors import CheckpointError, GankitError
 from ..interfaces import Report, no_report
 from ..recipe.validation import validate
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..runs.file_names import CHECKPOINTS, MANIFEST, RECIPE
 from ..runtime import Runtime
+from ..sampling.sample_inputs import BLOCK, block_seed
 from ..sampling.trained_generator import TrainedGenerator
-from .extractor import BATCH, call_component, deterministic_fp32
+from .extractor import call_component, deterministic_fp32
 from .folder_images import FolderImages
 from .partners import inputs_of, open_partners
 from .real_dataset import RealDataset
@@ -31,7 +30,8 @@ from .request import Request
 
 
 class GeneratedImages:
-    """Images of a generator. Each batch depends only on the seed, the batch's number, and its partners.
+    """Images of a generator, those of `TrainedGenerator.sample`. Each batch depends only on the seed, the batch's
+    number, and its partners.
 
     Args:
         generator: of the images.
@@ -66,19 +66,17 @@ class GeneratedImages:
 
     def __len__(self) -> int:
         """The number of batches."""
-        return len(range(0, self._count, BATCH))
+        return len(range(0, self._count, BLOCK))
 
     def batch(self, number: int) -> Tensor:
         """Batch ``number``, uint8 [n c h w]; batches can be generated in any order."""
-        entropy = np.random.SeedSequence(self._seed, spawn_key=(EVALUATE, number))
-        seed = int(entropy.generate_state(1, np.uint64)[0] >> 1)
         generator, name = self._generator, str(self._generator.checkpoint)
         with deterministic_fp32():
             if self.partners is None:
-                count = min(BATCH, self._count - number * BATCH)
-                images = call_component(name, partial(generator.sample, **self.options), count, seed)
+                inputs = generator.draw_block(number, self._count, self._seed)
+                images = call_component(name, partial(generator.images, **self.options), inputs)
             else:
-                items = inputs_of(generator, self.partners, number)
+                items, seed = inputs_of(generator, self.partners, number), block_seed(self._seed, number)
                 images = call_component(name, partial(generator.sample_for, **self.options), items, seed)
         return resize(images, *self.size)
 

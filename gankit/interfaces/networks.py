@@ -26,6 +26,11 @@ class Generator(Protocol):
     Optional methods of generators and discriminators: ``parameter_groups()`` returns the optimizer's parameter groups
     (an ``lr_scale`` in a group multiplies the recipe's learning rate); ``after(turn)`` is called as for a
     `Regularizer`.
+
+    A generator that is controlled by one style per layer may define ``styles(z, labels)``, which returns the styles
+    [n l s] of l layers, and ``synthesize(styles)``, which generates images from them, so that ``forward`` is
+    ``synthesize(styles(z, labels))``. Both may have sampling options of ``forward`` as keyword-only parameters. gankit
+    then mixes the styles of images, projects images into the space of styles, and finds directions in it.
     """
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> GeneratorOutput:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from ..errors import GankitError
 from ..files import output_file
+from .video import save_mp4
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WebP", "tif": "TIFF", "tiff": "TIFF"}
-ANIMATED_FORMATS = {"gif": "GIF"}
+ANIMATED_FORMATS = {"gif": "GIF", "webp": "WebP", "mp4": "MP4"}
 QUALITY = {"JPEG": {"quality": 95}, "WebP": {"quality": 95}}  # by default, these show artifacts
 PADDING = 2  # pixels around each image: black, or transparent with an alpha channel
 MIN_LONG_SIDE = 64  # pixels; smaller images are enlarged to be visible
@@ -83,7 +84,7 @@ def save_grid(images: Tensor, path: str | Path, columns: int | None = None) -> N
 
 
 def save_animation(frames: Sequence[Tensor], path: str | Path, frames_a_second: int = 20) -> None:
-    """Write a GIF that repeats forever.
+    """Write a GIF or WebP that repeats forever, or an MP4 (H.264).
 
     Args:
         frames: uint8 [h w c] of one size.
@@ -91,9 +92,12 @@ def save_animation(frames: Sequence[Tensor], path: str | Path, frames_a_second: 
         frames_a_second: the frame rate.
 
     Raises:
-        GankitError: the suffix is not ``.gif``, or the file cannot be written.
+        GankitError: the suffix is another one, the file cannot be written, or an MP4 lacks the package av.
     """
     form = require_image_format(Path(path), animated=True)
+    if form == "MP4":
+        save_mp4(frames, Path(path), frames_a_second)
+        return
     first, *others = (to_pillow(frame) for frame in frames)
     milliseconds = round(1000 / frames_a_second)
     save_image(first, Path(path), form, save_all=True, append_images=others, duration=milliseconds, loop=0)

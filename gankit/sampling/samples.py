@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.image_codec import ImageCodec
-from ..device.seeding import ITEMS, LABELS, SAMPLE, seeded
+from ..device.seeding import ITEMS, LABELS, SAMPLE, random_state, seeded
 from ..errors import CheckpointError
 from ..game.game import Game
 from ..game.outputs import images_of
@@ -20,10 +20,10 @@ from ..interfaces import DataSpec, ImageSpec, Latent
 from ..interfaces.data_spec import IMAGE, LABEL
 from ..messages import quote
 from .given_inputs import Specs
-from .sample_inputs import DeviceInputs, SampleInputs
+from .sample_inputs import BLOCK, DeviceInputs, SampleInputs, block_seed
+from .styles import styles_of, synthesized
 
-BATCH_SIZE = 64
-GROUP = 16
+MAX_PIXELS = BLOCK * 128 * 128  # in a batch of the network: fewer images than a block if they are large
 
 
 @dataclass(frozen=True)
@@ -82,38 +82,89 @@ class Sampling:
             ValueError: ``labels`` are not ``count`` class indices, or the generator takes no classes.
             CheckpointError: the fields of real items are missing.
         """
-        chosen = self._choose_labels(count, seed, labels)
-        fields = self._choose_items(count, seed) if fields is None else dict(fields)
+        self._require_labels(count, labels)
+        return SampleInputs.cat([self.draw_block(n, count, seed, labels, fields) for n in range(-(-count // BLOCK))])
+
+    def draw_block(
+        self,
+        number: int,
+        count: int,
+        seed: int,
+        labels: Sequence[int] | None = None,
+        fields: Mapping[str, Tensor] | None = None,
+    ) -> SampleInputs:
+        """Draw a block of the images of `draw`: those from ``number * BLOCK`` on, at most `BLOCK` of them."""
+        images = range(number * BLOCK, min((number + 1) * BLOCK, count))
+        own_seed = block_seed(seed, number)
+        chosen = self._draw_labels(len(images), own_seed)
+        if labels is not None:
+            chosen = torch.tensor([labels[image] for image in images], dtype=torch.int64)
+        fields = (
+            self._choose_items(images, seed)
+            if fields is None
+            else {name: values[images.start : images.stop] for name, values in fields.items()}
+        )
         if "labels" in fields:
             chosen = fields.pop("labels")
-        # torch draws normal numbers in groups of 16, the last of which depends on the size of an incomplete one
-        rows = torch.arange(-(-count // GROUP) * GROUP) % count
-        labels_of_rows = None if chosen is None else chosen[rows]
-        latents = self.latent.sample(len(rows), labels_of_rows, torch.Generator().manual_seed(seed))
-        return SampleInputs.first(latents[:count], chosen, fields, seed)
+        # a whole block, since other numbers may be drawn for another count, also by torch (in groups of 16)
+        rows = torch.arange(BLOCK) % len(images)
+        latents = self.latent.sample(
+            BLOCK, None if chosen is None else chosen[rows], torch.Generator().manual_seed(own_seed)
+        )
+        return SampleInputs.of_images(latents[: len(images)], chosen, fields, seed, number)
 
     def generate(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
         """Generate images in eval mode.
 
         Args:
             generator: the network.
-            inputs: of `draw`.
+            inputs: of `draw` or `draw_block`.
             options: sampling options.
 
         Returns:
             fp32 [n c h w], in about [-1, 1], on the CPU.
         """
+        blocks = [inputs.block(number) for number in range(-(-len(inputs) // BLOCK))]
+        return torch.cat([self._generate_block(generator, block, options) for block in blocks]).contiguous()
+
+    def _generate_block(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
+        """The images of a block, which has a seed of its own for random numbers of the network."""
         like = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
-        images = []
-        entropy = np.random.SeedSequence(inputs.seed, spawn_key=(SAMPLE,))
-        # `seeded` comes first: it waits for a step that another thread runs
-        with seeded(entropy, like.device), eval_mode(generator), torch.no_grad():
-            for start in range(0, len(inputs), BATCH_SIZE):
-                image = self.image if self.codec is None else self.codec.encoded
-                part = DeviceInputs(inputs.rows(slice(start, start + BATCH_SIZE)), image, like)
-                generated = images_of(self.game.generate(generator, part, **options))
-                images.append((generated if self.codec is None else self.codec.decode(generated)).float().cpu())
-        return torch.cat(images).contiguous()
+        image = self.image if self.codec is None else self.codec.encoded
+        count, size = len(inputs), max(1, min(BLOCK, MAX_PIXELS // (self.image.height * self.image.width)))
+
+        def images_and_draws(rows: Tensor) -> tuple[Tensor, bool]:
+            """The images of these rows, and whether the network has drawn random numbers."""
+            images = []
+            entropy = np.random.SeedSequence(block_seed(inputs.seed, inputs.first_block), spawn_key=(SAMPLE,))
+            # `seeded` comes first: it waits for a step that another thread runs
+            with seeded(entropy, like.device), eval_mode(generator), torch.no_grad():
+                before = random_state(like.device)
+                for batch in rows.split(size):
+                    generated = self._forward(generator, DeviceInputs(inputs.rows(batch), image, like), options)
+                    images.append((generated if self.codec is None else self.codec.decode(generated)).float().cpu())
+                drew = not torch.equal(before, random_state(like.device))
+            return torch.cat(images), drew
+
+        images, drew = images_and_draws(torch.arange(count))
+        if drew and count % size:  # such numbers depend on the size of the batch
+            images, _ = images_and_draws(torch.arange(-(-count // size) * size) % count)
+        return images[:count]
+
+    def _forward(self, generator: nn.Module, inputs: DeviceInputs, options: Mapping[str, Any]) -> Tensor:
+        """The network's own images or encodings [n k y x]."""
+        if (styles := inputs.drawn.styles) is not None:
+            return synthesized(generator, styles.to(inputs.like), options)
+        images: Tensor = images_of(self.game.generate(generator, inputs, **options))
+        return images
+
+    def with_styles(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> SampleInputs:
+        """The same images by their styles. Raises: ValueError: the generator has no styles."""
+        if inputs.styles is not None:
+            return inputs
+        on_device = DeviceInputs(inputs, self.image, next(generator.parameters()))
+        with eval_mode(generator), torch.no_grad():
+            return replace(inputs, styles=styles_of(generator, on_device, options).float().cpu())
 
     def items_of(self, count: int, seed: int) -> dict[str, Tensor]:
         """The fields that the images of `draw` are generated from, and their real images as ``image`` if they have any.
@@ -122,37 +173,41 @@ class Sampling:
         """
         if not self.items:
             return {}
-        targets = {} if self.targets is None else {IMAGE: self.targets[self._item_rows(count, seed)]}
-        return {**self._choose_items(count, seed), **targets}
+        targets = {} if self.targets is None else {IMAGE: self.targets[self._item_rows(range(count), seed)]}
+        return {**self._choose_items(range(count), seed), **targets}
 
-    def _item_rows(self, count: int, seed: int) -> Tensor:
-        """The items that ``count`` images are generated from: a random order that repeats after all of them."""
+    def _item_rows(self, images: range, seed: int) -> Tensor:
+        """The items that these images are generated from: a random order that repeats after all of them."""
         total = len(next(iter(self.items.values())))
         order = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(ITEMS,))).permutation(total)
-        return torch.from_numpy(order[np.arange(count) % total])
+        return torch.from_numpy(order[np.array(images) % total])
 
-    def _choose_items(self, count: int, seed: int) -> dict[str, Tensor]:
+    def _choose_items(self, images: range, seed: int) -> dict[str, Tensor]:
         if self.missing is not None:
             raise self.missing
-        rows = self._item_rows(count, seed) if self.items else None
+        rows = self._item_rows(images, seed) if self.items else None
         return {name: values[rows] for name, values in self.items.items()}
 
-    def _choose_labels(self, count: int, seed: int, labels: Sequence[int] | None) -> Tensor | None:
-        classes = self.image.classes
-        if not classes:
-            if labels is not None:
-                raise ValueError("this generator is unconditional and takes no labels")
+    def _draw_labels(self, count: int, seed: int) -> Tensor | None:
+        """Labels [n] from the frequencies; None for an unconditional generator."""
+        if not (classes := self.image.classes):
             return None
+        # from a separate generator, so that the latents are the same with given labels
+        random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(LABELS,)))
+        shares = np.asarray(self.frequencies or [1.0] * classes)
+        return torch.from_numpy(random.choice(classes, count, p=shares / shares.sum()))
+
+    def _require_labels(self, count: int, labels: Sequence[int] | None) -> None:
+        """Raises: ValueError: ``labels`` are given, and are not ``count`` class indices."""
+        classes = self.image.classes
         if labels is None:
-            # from a separate generator, so that the latents are the same with given labels
-            random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(LABELS,)))
-            shares = np.asarray(self.frequencies or [1.0] * classes)
-            return torch.from_numpy(random.choice(classes, count, p=shares / shares.sum()))
+            return
+        if not classes:
+            raise ValueError("this generator is unconditional and takes no labels")
         if len(labels) != count or not all(0 <= label < classes for label in labels):
             raise ValueError(
                 f"labels must be {count} integers from 0 to {classes - 1}, one per image; got {quote(labels)}"
             )
-        return torch.tensor(list(labels), dtype=torch.int64)
 
 
 @contextmanager

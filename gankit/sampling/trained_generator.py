@@ -37,13 +37,20 @@ class TrainedGenerator:
         classes: the names of its classes; None for an unconditional generator.
         checkpoint: the folder that it was loaded from.
         ema: whether it has the EMA weights.
+        weights: the SHA-256 of its weights, in hexadecimal; None if it is not known.
     """
 
     def __init__(
-        self, module: nn.Module, sampling: Sampling, classes: tuple[str, ...] | None, checkpoint: Path, ema: bool
+        self,
+        module: nn.Module,
+        sampling: Sampling,
+        classes: tuple[str, ...] | None,
+        checkpoint: Path,
+        ema: bool,
+        weights: str | None = None,
     ) -> None:
         self.module, self.sampling, self.image, self.classes = module, sampling, sampling.image, classes
-        self.checkpoint, self.ema = checkpoint, ema
+        self.checkpoint, self.ema, self.weights = checkpoint, ema, weights
 
     @property
     def options(self) -> type[Params]:
@@ -63,7 +70,7 @@ class TrainedGenerator:
         inputs: Mapping[str, Tensor] | None = None,
         **options: Any,
     ) -> Tensor:
-        """Sample images. The same arguments give the same images.
+        """Sample images. Image i depends on the seed and i only, up to rounding. `gankit eval` scores the same images.
 
         Args:
             count: the number of images, at least 1; with ``inputs``, their number.
@@ -85,9 +92,55 @@ class TrainedGenerator:
             return self._sample_from(read_inputs(inputs, self.sampling.specs), count, seed, labels, options)
         if count is None:
             raise ValueError("pass the number of images, or inputs")
+        return self.images(self.draw(count, seed, labels), **options)
+
+    def draw(self, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> SampleInputs:
+        """What the images of `sample` are generated from: latents [n d], labels [n] and fields.
+
+        Raises:
+            ValueError, CheckpointError: as in `sample`.
+        """
         self._require_in_range(count, 1, seed, labels)
-        checked = self._check(options)
-        return to_uint8(self._generate(self.sampling, self.sampling.draw(count, seed, labels), checked))
+        return self.sampling.draw(count, seed, labels)
+
+    def draw_block(self, number: int, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> SampleInputs:
+        """A part of `draw`: block ``number`` of 64 images. The blocks do not depend on each other."""
+        return self.sampling.draw_block(number, count, seed, labels)
+
+    def draw_from(self, latents: Mapping[str, Tensor], seed: int = 0) -> SampleInputs:
+        """What images of given latents are generated from.
+
+        Args:
+            latents: ``z`` [n d] or ``styles`` [n l s]; and ``labels`` [n] for a conditional generator.
+            seed: of everything else.
+
+        Raises:
+            ValueError: the latents do not fit the generator.
+        """
+        if not self.takes_latents():
+            raise ValueError("this generator takes no latents")
+        labels = latents.get("labels")
+        if labels is None and self.image.classes:
+            raise ValueError(f"the latents lack 'labels', the class of each image, from 0 to {self.image.classes - 1}")
+        given = None if labels is None else [int(label) for label in labels]
+        name = "z" if "z" in latents else "styles"
+        values = latents[name]
+        inputs = self.draw(len(values), seed, given)
+        own = inputs.z if name == "z" else self.with_styles(inputs.rows(slice(1))).styles
+        assert own is not None
+        if values.shape[1:] != own.shape[1:]:
+            sizes = " ".join(map(str, own.shape[1:]))
+            raise ValueError(f"'{name}' is {list(values.shape)}; this generator takes [n {sizes}]")
+        values = values.float().cpu()
+        return replace(inputs, z=values) if name == "z" else replace(inputs, styles=values)
+
+    def with_styles(self, inputs: SampleInputs, **options: Any) -> SampleInputs:
+        """The same images by their styles [n l s]. Raises: ValueError: the generator has no styles."""
+        return self.sampling.with_styles(self.module, inputs, self._check(options))
+
+    def images(self, inputs: SampleInputs, **options: Any) -> Tensor:
+        """The images uint8 [n c h w] of inputs. Raises: ValueError: an option is not an option of the network."""
+        return to_uint8(self._generate(self.sampling, inputs, self._check(options)))
 
     def _sample_from(
         self,
@@ -161,19 +214,29 @@ class TrainedGenerator:
         Raises:
             ValueError: an argument is out of range, or not an option of the network.
         """
-        if count < 2 or steps < 1:
-            raise ValueError(
-                f"an interpolation needs at least 2 latents and 1 step; got {count!r} latents, {steps!r} steps"
-            )
-        if not self._takes_latents():
-            raise ValueError("this generator takes no latents, so that there is nothing to interpolate between")
-        self._require_in_range(count, steps, seed, labels)
-        checked = self._check(options)
-        inputs = self.sampling.draw(count, seed, labels).interpolated(self.sampling.latent, steps)
-        images = to_uint8(self._generate(self.sampling, inputs, checked))
-        return images.view(count, steps, *images.shape[1:])
+        self._require_in_range(max(count, 1), max(steps, 1), seed, labels)
+        return self.interpolate_between(self.sampling.draw(max(count, 1), seed, labels), steps, **options)
 
-    def _takes_latents(self) -> bool:
+    def interpolate_between(self, inputs: SampleInputs, steps: int, **options: Any) -> Tensor:
+        """Interpolate between the latents or styles of images [n], and from the last to the first.
+
+        Returns:
+            uint8 [n steps c h w]; row i begins with image i.
+
+        Raises:
+            ValueError: there are fewer than two images, or as in `interpolate`.
+        """
+        if len(inputs) < 2 or steps < 1:
+            raise ValueError(
+                f"an interpolation needs at least 2 latents and 1 step; got {len(inputs)} latents, {steps!r} steps"
+            )
+        if not self.takes_latents():
+            raise ValueError("this generator takes no latents, so that there is nothing to interpolate between")
+        images = self.images(inputs.interpolated(self.sampling.latent, steps), **options)
+        return images.view(len(inputs), steps, *images.shape[1:])
+
+    def takes_latents(self) -> bool:
+        """Whether its images depend on latents."""
         fields = [name for name in self.sampling.items if name not in (IMAGE, "labels")]
         return has_own_generate(self.sampling.game) or "z" in forward_names("generator", self.module, fields)
 
@@ -202,6 +265,10 @@ class TrainedGenerator:
             isinstance(labels, Sequence) and all(isinstance(label, int) and label is not True for label in labels)
         ):
             raise ValueError(f"labels must be a list of integers, one per image; got {quote(labels)}")
+
+    def require_options(self, options: Mapping[str, Any]) -> None:
+        """Raises: ValueError: these are not sampling options of the network."""
+        self._check(options)
 
     def _check(self, options: Mapping[str, Any]) -> dict[str, Any]:
         if not options:

@@ -120,7 +120,7 @@ def _check_samples(
     fields = {name: value for name, value in values.items() if name in conditions_of(generator, data, game)}
     for _ in range(2):
         z = torch.zeros(COUNT, latent_dim)
-        inputs = SampleInputs.first(z, batch.labels, fields, seed=0)
+        inputs = SampleInputs.of_images(z, batch.labels, fields, seed=0)
         torch.manual_seed(2)
         with torch.no_grad():
             results.append(images_of(game.generate(generator, DeviceInputs(inputs, image, batch.images), **options)))

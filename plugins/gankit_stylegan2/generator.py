@@ -96,17 +96,26 @@ class StyleGAN2Generator(nn.Module):
         Raises:
             ValueError: the network has classes and ``labels`` is None.
         """
-        styles = self.styles(z, labels)
+        styles = self.styles(z, labels, truncation=truncation, truncation_cutoff=truncation_cutoff)
+        return self.synthesize(styles, noise=noise)
+
+    def styles(
+        self,
+        z: Tensor,
+        labels: Tensor | None = None,
+        *,
+        truncation: float = 1.0,
+        truncation_cutoff: NonNegativeInt | None = None,
+    ) -> Tensor:
+        """Latents [n d] and labels [n] to the styles of all layers [n l s], with style mixing in training mode.
+
+        The arguments are those of `forward`.
+        """
+        styles: Tensor = self.mapping(z, labels)[:, None].expand(-1, self.synthesis.layers, -1)
         if truncation != 1:
             truncated = torch.lerp(self.average, styles, truncation)
             cutoff = self.synthesis.layers if truncation_cutoff is None else truncation_cutoff
             styles = torch.cat([truncated[:, :cutoff], styles[:, cutoff:]], dim=1)
-        images: Tensor = self.synthesis(styles, noise)
-        return images
-
-    def styles(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Latents [n d] and labels [n] to the styles of all layers [n l s], with style mixing in training mode."""
-        styles: Tensor = self.mapping(z, labels)[:, None].expand(-1, self.synthesis.layers, -1)
         if not self.training or not self.style_mixing:
             return styles
         count, layers, device = len(z), self.synthesis.layers, z.device
@@ -115,6 +124,11 @@ class StyleGAN2Generator(nn.Module):
         mixed = torch.rand(count, 1, 1, device=device) < self.style_mixing
         later = torch.arange(layers, device=device)[:, None] >= crossover
         return torch.where(mixed & later, others, styles)
+
+    def synthesize(self, styles: Tensor, *, noise: Noise = "random") -> Tensor:
+        """The styles of all layers [n l s] to images [n c h w], about in [-1, 1]. ``noise`` is that of `forward`."""
+        images: Tensor = self.synthesis(styles, noise)
+        return images
 
     def after(self, turn: gankit.Turn) -> None:
         """Update the running average of styles."""

@@ -56,7 +56,6 @@ class TestSample:
             (["--classes", "a", "labels=[0]"], "labels and --classes both"),
             (["--out", "latents.gif"], "add --interpolate"),
             (["--out", "grid.foo"], "written as .png, .jpg"),
-            (["--out", "grid"], "has no suffix"),
             (["--interpolate", 4, "--count", 1], "at least 2 latents"),
             (["steps=3"], "steps: is not a sampling option; use --interpolate"),
         ],

@@ -1,0 +1,160 @@
+"""``gankit sample``: all images in one picture or animation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import GankitError
+from .sample_options import SampleOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..sampling.sample_inputs import SampleInputs
+    from ..sampling.trained_generator import TrainedGenerator
+
+DEFAULT_IMAGES, DEFAULT_ENDS, DEFAULT_ROW, DEFAULT_TABLE = 64, 8, 8, (6, 4)
+ANIMATED = (".gif", ".webp", ".mp4")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The picture that the command line asks for.
+
+    Attributes:
+        path: the file.
+        count: number of images, or of the images to interpolate between.
+        seed: of the images.
+        grid: columns and rows.
+        steps: of an interpolation.
+        layers: whose styles a table mixes.
+        latents: a file with latents to use in place of random ones.
+    """
+
+    path: Path
+    count: int | None
+    seed: int
+    grid: tuple[int, int] | None
+    steps: int | None
+    layers: range | None
+    latents: Path | None
+
+    @property
+    def cells(self) -> int:
+        """The number of images in the grid; 0 without one."""
+        return self.grid[0] * self.grid[1] if self.grid else 0
+
+    @property
+    def animated(self) -> bool:
+        """Whether the file shows an interpolation as an animation."""
+        return self.steps is not None and self.path.suffix.lower() in ANIMATED
+
+    def require_format(self) -> None:
+        """Raises: GankitError: the suffix names no format that fits."""
+        from ..sampling.image_grid import require_image_format
+
+        suffix = self.path.suffix.lower()
+        if self.steps is None and suffix in (".gif", ".mp4"):
+            what = "a GIF" if suffix == ".gif" else "an MP4"
+            raise GankitError(f"--out {self.path}: {what} shows an interpolation; add --interpolate 24, or write a PNG")
+        require_image_format(self.path, self.animated)
+        if self.grid and self.steps is not None and not self.animated:
+            raise GankitError("--grid: the rows of a picture are the interpolations; use it with a GIF, WebP or MP4")
+
+    def draw(self, generator: TrainedGenerator, chosen: SampleOptions, default: int) -> SampleInputs:
+        """What the images are generated from."""
+        if self.latents is not None:
+            return draw_from_file(generator, self.latents, self.seed, chosen)
+        count = self.count or self.cells or default
+        if self.grid is not None and self.cells != count:
+            raise GankitError(f"--count {count}: --grid has {self.cells} images; omit --count")
+        return generator.draw(count, self.seed, chosen.labels_of(count))
+
+
+def draw_picture(generator: TrainedGenerator, request: Request, chosen: SampleOptions) -> str:
+    """Write the picture. Returns what it shows, for the user."""
+    if chosen.sweep is not None and (request.steps is not None or request.layers is not None):
+        raise GankitError(f"{chosen.sweep[0]} has several values; give one with --interpolate and --mix")
+    if request.steps is not None:
+        return _draw_interpolation(generator, request, chosen, request.steps)
+    if request.layers is not None:
+        return _draw_mixing(generator, request, chosen, request.layers)
+    from ..sampling.tables import option_table
+
+    if chosen.sweep is not None:
+        inputs = request.draw(generator, chosen, DEFAULT_ROW)
+        name, values = chosen.sweep
+        _save(option_table(generator, inputs, name, values, chosen.options).flatten(0, 1), request.path, len(inputs))
+        return f"{len(inputs)} images for each of {len(values)} values of {name}"
+    inputs = request.draw(generator, chosen, DEFAULT_IMAGES)
+    columns = request.grid[0] if request.grid else chosen.columns_of(len(inputs))
+    _save(generator.images(inputs, **chosen.options), request.path, columns)
+    return f"{len(inputs)} images"
+
+
+def draw_from_file(generator: TrainedGenerator, path: Path, seed: int, chosen: SampleOptions) -> SampleInputs:
+    """What the images of a file's latents are generated from. Raises: GankitError: the latents cannot be used."""
+    from ..sampling.latent_files import load_latents
+
+    if chosen.labels is not None:
+        raise GankitError("--latents: the file determines the classes; remove labels")
+    try:
+        return generator.draw_from(load_latents(path), seed)
+    except ValueError as error:
+        raise GankitError(f"{path}: {error}") from None
+
+
+def _draw_interpolation(generator: TrainedGenerator, request: Request, chosen: SampleOptions, steps: int) -> str:
+    import torch
+
+    cells = request.cells or 1
+    if request.latents is not None:
+        inputs = draw_from_file(generator, request.latents, request.seed, chosen)
+        if len(inputs) % cells:
+            raise GankitError(f"--grid: {len(inputs)} latents cannot be divided among {cells} interpolations")
+    else:
+        count = (request.count or DEFAULT_ENDS) * cells
+        inputs = generator.draw(count, request.seed, chosen.labels_of(count))
+    ends = len(inputs) // cells
+    parts = [inputs.rows(slice(start, start + ends)) for start in range(0, len(inputs), ends)]
+    images = torch.stack([generator.interpolate_between(part, steps, **chosen.options) for part in parts])
+    if request.animated:
+        _animate(images.flatten(1, 2).unbind(dim=1), request.path, request.grid[0] if request.grid else 1)
+    else:
+        _save(images.flatten(0, 2), request.path, steps)
+    each = f"{cells} interpolations of {ends}" if cells > 1 else f"interpolation of {ends}"
+    return f"{each} latents, {steps} steps each,"
+
+
+def _draw_mixing(generator: TrainedGenerator, request: Request, chosen: SampleOptions, layers: range) -> str:
+    from ..sampling.tables import style_mixing_table
+
+    columns, rows = request.grid or DEFAULT_TABLE
+    if request.latents is not None:
+        inputs = draw_from_file(generator, request.latents, request.seed, chosen)
+        if len(inputs) <= columns:
+            raise GankitError(f"--grid: {len(inputs)} latents are too few for {columns} columns and a row")
+        rows = len(inputs) - columns
+    elif request.count is not None:
+        raise GankitError("--count: --grid determines the number of images of a table of style mixing; remove --count")
+    else:
+        inputs = generator.draw(columns + rows, request.seed, chosen.labels_of(columns + rows))
+    table = style_mixing_table(generator, inputs, columns, layers, chosen.options)
+    _save(table.flatten(0, 1), request.path, columns + 1)
+    return f"style mixing of {columns} columns and {rows} rows"
+
+
+def _save(images: Tensor, path: Path, columns: int | None) -> None:
+    from ..sampling.image_grid import save_grid
+
+    save_grid(images, path, columns)
+
+
+def _animate(frames: Sequence[Tensor], path: Path, columns: int) -> None:
+    """Write frames of several images each, [n c h w]."""
+    from ..sampling.image_grid import make_grid, save_animation
+
+    save_animation([make_grid(frame, columns) for frame in frames], path)
