@@ -68,7 +68,6 @@ class ImageCodec:
             encodings = (encodings - self._of_channels(self.mean)) / self._of_channels(self.std)
         return encodings.to(self.dtype)
 
-    @torch.no_grad()
     def decode(self, encodings: Tensor) -> Tensor:
         """The images of standardized encodings. Raises: ValueError: the codec returns something else."""
         encodings = encodings.to(self.device, self.dtype)

@@ -130,7 +130,6 @@ class Sampling:
     def _generate_block(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
         """The images of a block, which has a seed of its own for random numbers of the network."""
         like = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
-        image = self.image if self.codec is None else self.codec.encoded
         count, size = len(inputs), max(1, min(BLOCK, MAX_PIXELS // (self.image.height * self.image.width)))
 
         def images_and_draws(rows: Tensor) -> tuple[Tensor, bool]:
@@ -141,8 +140,7 @@ class Sampling:
             with seeded(entropy, like.device), eval_mode(generator), torch.no_grad():
                 before = random_state(like.device)
                 for batch in rows.split(size):
-                    generated = self._forward(generator, DeviceInputs(inputs.rows(batch), image, like), options)
-                    images.append((generated if self.codec is None else self.codec.decode(generated)).float().cpu())
+                    images.append(self.forward(generator, inputs.rows(batch), options).float().cpu())
                 drew = not torch.equal(before, random_state(like.device))
             return torch.cat(images), drew
 
@@ -151,12 +149,15 @@ class Sampling:
             images, _ = images_and_draws(torch.arange(-(-count // size) * size) % count)
         return images[:count]
 
-    def _forward(self, generator: nn.Module, inputs: DeviceInputs, options: Mapping[str, Any]) -> Tensor:
-        """The network's own images or encodings [n k y x]."""
-        if (styles := inputs.drawn.styles) is not None:
-            return synthesized(generator, styles.to(inputs.like), options)
-        images: Tensor = images_of(self.game.generate(generator, inputs, **options))
-        return images
+    def forward(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
+        """The images of one batch [n c h w], on the device of the network and differentiable by latents and styles."""
+        like = next(generator.parameters(), torch.empty(0, dtype=torch.float32))
+        if inputs.styles is not None:
+            images = synthesized(generator, inputs.styles.to(like), options)
+        else:
+            image = self.image if self.codec is None else self.codec.encoded
+            images = images_of(self.game.generate(generator, DeviceInputs(inputs, image, like), **options))
+        return images if self.codec is None else self.codec.decode(images)
 
     def with_styles(self, generator: nn.Module, inputs: SampleInputs, options: Mapping[str, Any]) -> SampleInputs:
         """The same images by their styles. Raises: ValueError: the generator has no styles."""

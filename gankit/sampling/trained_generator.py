@@ -23,6 +23,7 @@ from ..registry import signature_schema
 from .given_inputs import image_in_any_size, read_inputs
 from .sample_inputs import SampleInputs
 from .samples import Sampling
+from .styles import has_styles
 
 MAX_ELEMENTS = 2**31  # in the images of one call: 8 GiB as fp32
 
@@ -239,6 +240,23 @@ class TrainedGenerator:
         """Whether its images depend on latents."""
         fields = [name for name in self.sampling.items if name not in (IMAGE, "labels")]
         return has_own_generate(self.sampling.game) or "z" in forward_names("generator", self.module, fields)
+
+    def has_styles(self) -> bool:
+        """Whether it is controlled by one style per layer, see `gankit.Generator`."""
+        return has_styles(self.module)
+
+    def require_function_of_latents(self, options: Mapping[str, Any]) -> None:
+        """Raises: ValueError: with these options, its images depend on more than latents and classes."""
+        if self.sampling.specs:
+            raise ValueError(f"this generator takes {', '.join(self.sampling.specs)}, not only latents")
+        if not self.takes_latents():
+            raise ValueError("this generator takes no latents")
+        inputs = self.draw(2)
+        if not torch.equal(self.images(inputs, **options), self.images(replace(inputs, seed=1), **options)):
+            raise ValueError(
+                "this generator draws random numbers for each image in addition to its latents; set the sampling "
+                "option that prevents this, such as noise=const"
+            )
 
     def _generate(self, sampling: Sampling, inputs: SampleInputs, options: Mapping[str, Any]) -> Tensor:
         """Images fp32 [n c h w]. Raises: ValueError: the network fails with these options."""

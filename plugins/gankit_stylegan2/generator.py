@@ -6,7 +6,7 @@ of a style.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -50,6 +50,7 @@ class StyleGAN2Generator(nn.Module):
     """
 
     average: Tensor
+    deterministic_options: ClassVar = {"noise": "const"}
 
     def __init__(
         self,

@@ -1,0 +1,180 @@
+"""``gankit project``: find the latents whose images are most like given pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from typer import Argument, Option
+
+from ..errors import GankitError
+from .console import PluginOption, make_runtime, make_table, output_console, parse_path
+from .sample_options import read_sample_options
+from .task_progress import TaskProgress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..sampling.projection import Projection, Projector
+    from ..sampling.trained_generator import TrainedGenerator
+
+Space = Literal["z", "w", "w+"]
+
+
+def project(
+    source: Annotated[
+        Path,
+        Argument(metavar="RUN_DIR|CHECKPOINT", parser=parse_path, help="A run directory or a checkpoint."),
+    ],
+    pictures: Annotated[
+        list[str],
+        Argument(
+            metavar="PICTURE... [OPTION=VALUE]...",
+            help="Image files, which are cropped and resized to the size of the generator, and sampling options.",
+        ),
+    ],
+    out: Annotated[
+        Path, Option(metavar="FOLDER", parser=parse_path, help="The folder for the results.", show_default=True)
+    ] = Path("projected"),
+    space: Annotated[
+        Space | None,
+        Option(
+            help="Where to search: the latents z; w, one style for all layers; or w+, one style for each layer "
+            "(default: w+ for generators with styles, otherwise z)."
+        ),
+    ] = None,
+    steps: Annotated[int, Option(min=1, max=100_000, help="Steps of the search.")] = 500,
+    class_name: Annotated[
+        str | None,
+        Option("--class", metavar="NAME", help="Class of the pictures (default: that of the most similar samples)."),
+    ] = None,
+    pixels: Annotated[
+        bool,
+        Option("--pixels", help="Compare pixels only, without the perceptual distance of EfficientNet-Lite0."),
+    ] = False,
+    pixel_weight: Annotated[
+        float, Option(min=0.0, help="Weight of the mean squared difference of pixels, next to the perceptual distance.")
+    ] = 10.0,
+    seed: Annotated[int, Option(min=0, help="Random seed.")] = 0,
+    plugin: PluginOption = None,
+) -> None:
+    """Find the latents of a generator whose images are most like given pictures (arXiv 1912.04958, appendix D).
+
+    Writes for each picture the image, its latents (NAME.safetensors, for gankit sample --latents), and a GIF of the
+    search. The first frame of the GIF is where the search began, next to the picture.
+
+    Examples:
+
+      gankit project results/stylegan2_cifar10 cat.png dog.png --out projected
+
+      gankit project results/dcgan_cifar10 cat.png --steps 1000 --pixels
+
+      gankit sample results/stylegan2_cifar10 --latents projected/cat.safetensors noise=const
+    """
+    from ..sampling.projection import Projector
+
+    words = [word for word in pictures if "=" in word and not Path(word).exists()]
+    files = [Path(word) for word in pictures if word not in words]
+    if not files:
+        raise GankitError("name at least one picture, such as gankit project RUN picture.png")
+    if len({file.stem for file in files}) < len(files):
+        raise GankitError("the names of the pictures must differ without their suffixes, as they name the results")
+    generator = make_runtime(plugin).load_generator(source)
+    targets = {file: _read(file, generator) for file in files}
+    chosen = read_sample_options(words, None if class_name is None else [class_name], generator)
+    if chosen.sweep is not None or chosen.labels is not None:
+        raise GankitError("give each sampling option one value, and the class with --class")
+    if space is None:
+        space = "w+" if generator.has_styles() else "z"
+    try:
+        distance = None if pixels else _perceptual_distance(generator)
+        projector = Projector(generator, space, distance, pixel_weight, steps, seed, chosen.options)
+    except ValueError as error:
+        raise GankitError(f"{generator.checkpoint}: {error}") from None
+    label = chosen.classes[0] if chosen.classes else None
+    rows = []
+    for number, (file, target) in enumerate(targets.items(), start=1):
+        with TaskProgress() as progress:
+            found = projector(target, label, partial(_report, progress, f"{file.name} ({number}/{len(targets)})"))
+        _write(out, file.stem, found, target)
+        rows.append(_record(file, found, generator))
+        _write_records(out, rows, generator, projector)
+    distances = ["distance"] if not pixels else []
+    cells = [
+        [row["picture"], f"{row['psnr']:.2f} dB", *([f"{row['distance']:.4f}"] if distances else [])] for row in rows
+    ]
+    console = output_console()
+    console.print(make_table(cells, ["picture", "psnr", *distances], right=["psnr", "distance"]))
+    console.print(f"{out}: {len(rows)} pictures projected into {space} of {generator.checkpoint}")
+
+
+def _report(progress: TaskProgress, name: str, _: str, done: int, total: int) -> None:
+    progress.report(name, done, total)
+
+
+def _read(file: Path, generator: TrainedGenerator) -> Tensor:
+    """The picture, uint8 [c h w], in the size of the generator. Raises: GankitError: it cannot be used."""
+    from ..data.decoding import DecodeError, decode_image
+    from ..data.resize import resize
+    from ..files import open_regular, read_failure
+
+    image = generator.image
+    try:
+        with open_regular(file) as opened:
+            picture = decode_image(opened, image.channels)
+    except DecodeError as error:
+        raise GankitError(f"{file}: {error}") from None
+    except OSError as error:
+        raise GankitError(read_failure(file, error)) from None
+    return resize(picture[None], image.height, image.width)[0]
+
+
+def _perceptual_distance(generator: TrainedGenerator) -> Any:
+    """Raises: GankitError: a package is missing. ValueError: the images have other channels."""
+    from ..networks.perceptual_distance import PerceptualDistance
+
+    if generator.image.channels not in (1, 3):
+        raise ValueError(f"the perceptual distance takes 1 or 3 channels, not {generator.image.channels}; add --pixels")
+    return PerceptualDistance("gankit project without --pixels").requires_grad_(False)
+
+
+def _write(out: Path, name: str, found: Projection, target: Tensor) -> None:
+    import torch
+
+    from ..sampling.image_grid import make_grid, save_animation, save_image, to_pillow
+    from ..sampling.latent_files import save_latents
+
+    save_latents(found.inputs, out / f"{name}.safetensors", {})
+    save_image(to_pillow(found.image.permute(1, 2, 0)), out / f"{name}.png", "PNG")
+    frames = [make_grid(torch.stack([image, target]), 2) for image in found.course]
+    save_animation(frames + frames[-1:] * 10, out / f"{name}.gif", frames_a_second=10)
+
+
+def _record(file: Path, found: Projection, generator: TrainedGenerator) -> dict[str, Any]:
+    labels, classes = found.inputs.labels, generator.classes
+    return {
+        "picture": str(file),
+        "psnr": found.psnr if math.isfinite(found.psnr) else None,
+        "distance": found.distance,
+        "class": None if labels is None or classes is None else classes[int(labels[0])],
+    }
+
+
+def _write_records(out: Path, rows: list[dict[str, Any]], generator: TrainedGenerator, projector: Projector) -> None:
+    from ..files import output_file
+
+    about = {
+        "checkpoint": str(generator.checkpoint),
+        "weights": generator.weights,
+        "space": projector.space,
+        "steps": projector.steps,
+        "seed": projector.seed,
+        "pixel_weight": projector.pixel_weight,
+        "options": projector.options,
+        "pictures": rows,
+    }
+    with output_file(out / "projection.json") as temporary:
+        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
