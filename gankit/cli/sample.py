@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from ..errors import GankitError
 from ..messages import did_you_mean, quote
-from .console import PluginOption, make_runtime, output_console, parse_path
+from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 from .sample_from_files import sample_from_files
 
 if TYPE_CHECKING:
@@ -22,10 +22,7 @@ GRID = "grid.png"
 
 
 def sample(
-    source: Annotated[
-        Path,
-        Argument(metavar="RUN_DIR|CHECKPOINT", parser=parse_path, help="A run directory or a checkpoint."),
-    ],
+    source: RunOrCheckpoint,
     options: Annotated[
         list[str] | None,
         Argument(metavar="OPTION=VALUE", help="Sampling options of the generator, such as truncation=0.7, and labels."),
@@ -84,6 +81,8 @@ def sample(
       gankit sample results/dcgan_cifar10 --count 64 --seed 0 --out grid.png
 
       gankit sample results/dcgan_cifar10/checkpoints/step-00001000
+
+      gankit sample hub:owner/name
 
       gankit sample results/dcgan_cifar10_conditional --classes cat,dog --count 16
 

@@ -19,6 +19,7 @@ from ..interfaces import Report, no_report
 from ..recipe.validation import validate
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..runs.file_names import CHECKPOINTS, MANIFEST, RECIPE
+from ..runs.resolve_source import ResolvedSource
 from ..runtime import Runtime
 from ..sampling.trained_generator import TrainedGenerator
 from .extractor import BATCH, call_component, deterministic_fp32
@@ -93,7 +94,7 @@ EvaluatedImages = GeneratedImages | FolderImages
 
 def open_generated_images(
     runtime: Runtime,
-    source: Path,
+    source: ResolvedSource,
     request: Request,
     real: RealDataset,
     device: torch.device,
@@ -115,19 +116,19 @@ def open_generated_images(
         GankitError: the source does not exist, its images differ from the real ones in the number of channels, or they
             have no real partners.
     """
-    checkpoint, run = locate(source)
+    checkpoint, run = locate(source.path)
     if checkpoint is None:
         if request.options:
             raise GankitError(
                 f"{source}: sampling options do not apply to a folder of images; remove {', '.join(request.options)}"
             )
         channels = spec_of(real.dataset).image.channels
-        return FolderImages(source, channels, request.count, request.seed, request.height_and_width)
+        return FolderImages(source.path, channels, request.count, request.seed, request.height_and_width)
     opened = Checkpoint.open(checkpoint)
     generator = runtime.load_generator(opened, str(device), ema=request.ema)
     require_channels(checkpoint, generator.image.channels, real)
     info = EvaluatedSource(
-        kind="checkpoint" if source == checkpoint else "run",
+        kind="checkpoint" if source.path == checkpoint else "run",
         path=str(source),
         run=None if run is None else run.resolve().name,
         checkpoint=checkpoint.name,
