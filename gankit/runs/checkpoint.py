@@ -73,9 +73,7 @@ def save_checkpoint(
         for name, network in networks.items():
             save_weights(network, temporary / weights_name(name))
         torch.save(dict(state), temporary / STATE)
-        files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        manifest = {"format": FORMAT, "files": files, "step": step, **about}
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        write_manifest(temporary, {"step": step, **about})
         for path in temporary.iterdir():
             flush_to_disk(path)
         flush_to_disk(temporary)
@@ -92,6 +90,13 @@ def save_checkpoint(
         for leftover in (temporary, removed):
             shutil.rmtree(leftover, ignore_errors=True)
     return final
+
+
+def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the manifest of the files in a folder, with further entries. Raises: OSError: it cannot be written."""
+    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    manifest = {"format": FORMAT, "files": files, **about}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 class DamagedCheckpointError(CheckpointError):
