@@ -59,6 +59,10 @@ class HubServer:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
+    def add(self, name: str) -> Repository:
+        """A new empty repository."""
+        return self.repositories.setdefault(name, Repository())
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -233,6 +237,7 @@ def hub(_hub_server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(home / "token"))
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
     monkeypatch.chdir(tmp_path)
     _hub_server.repositories, _hub_server.requests, _hub_server.stored, _hub_server.failing = {}, [], {}, []
     return _hub_server
