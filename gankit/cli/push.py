@@ -8,6 +8,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from ..errors import GankitError
+from ..sources import HubFolder
 from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 
 
@@ -50,7 +51,8 @@ def push(
 
     console = output_console()
     if dry_run is not None:
-        if given := [f"--{name}" for name, value in (("revision", revision), ("message", message)) if value]:
+        uploading = {"--private": private, "--revision": revision, "--message": message}
+        if given := [name for name, value in uploading.items() if value]:
             raise GankitError(f"--dry-run: uploads nothing; remove {given[0]}")
         write_repository(
             source, dry_run, repository, license=license, with_state=with_state, runtime=make_runtime(plugin)
@@ -68,4 +70,4 @@ def push(
         with_state=with_state,
         runtime=make_runtime(plugin),
     )
-    console.print(f"{url}\nto sample from it:  gankit sample hub:{repository}{f'@{revision}' if revision else ''}")
+    console.print(f"{url}\nto sample from it:  gankit sample {HubFolder(repository, revision)}")

@@ -130,7 +130,7 @@ def open_generated_images(
     info = EvaluatedSource(
         kind="checkpoint" if source.path == checkpoint else "run",
         path=str(source),
-        run=None if run is None else run.resolve().name,
+        run=None if run in (None, checkpoint) else run.resolve().name,
         checkpoint=checkpoint.name,
         step=opened.step,
         ema=generator.ema,

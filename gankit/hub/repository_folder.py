@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from ..assembly.frozen_networks import RECORD as FROZEN_NETWORKS
 from ..errors import CheckpointError, GankitError
 from ..runs.checkpoint import write_manifest
 from ..runs.file_names import FROZEN, INPUTS, RECIPE, STATE
@@ -15,6 +16,7 @@ from .model_card import CARD, LICENSE_ID, SAMPLES, model_card
 from .shared_model import SharedModel, open_shared_model
 
 MAX_COLUMNS, MAX_WIDTH = 8, 1024  # of the picture with samples; the width is in pixels
+SEED = 0  # of these samples
 
 
 def write_repository(
@@ -49,43 +51,34 @@ def write_repository(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise GankitError(f"{folder}: exists already, and nothing is overwritten; choose another folder")
     model = open_shared_model(source, license, runtime or Runtime())
+    if with_state and STATE not in model.checkpoint.manifest["files"]:
+        raise CheckpointError(f"{model.checkpoint.path}: lacks {STATE}; share it without --with-state")
+    columns = max(1, min(MAX_COLUMNS, MAX_WIDTH // model.generator.image.width))
+    try:
+        samples = model.generator.sample(columns**2, SEED)
+    except ValueError as error:
+        raise CheckpointError(f"{model.checkpoint.path}: {error}") from None
+    card = model_card(model, repository, f"{columns**2} samples, seed {SEED}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _copy_checkpoint(model, folder, with_state)
         if model.recipe is not None:
             (folder / RECIPE).write_text(model.recipe.to_yaml(), encoding="utf-8")
-        (folder / CARD).write_text(model_card(model, repository, _save_samples(model, folder)), encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
+        save_grid(samples, folder / SAMPLES, columns)
     except OSError as error:
         raise GankitError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
 def _copy_checkpoint(model: SharedModel, folder: Path, with_state: bool) -> None:
-    """Copy its files, and those of its run directory that sampling needs, into the folder.
-
-    Raises:
-        CheckpointError: it lacks the state of the training, which is wanted.
-    """
+    """Copy its files, and those of its run directory that sampling needs, into the folder."""
     checkpoint = model.checkpoint
-    names = [name for name in checkpoint.manifest["files"] if name not in (INPUTS, FROZEN)]
-    if with_state and STATE not in names:
-        raise CheckpointError(f"{checkpoint.path}: lacks {STATE}; share it without --with-state")
+    names = {*checkpoint.manifest["files"]} - (set() if with_state else {STATE})
+    if model.generator.sampling.items:
+        names.add(INPUTS)
+    if (checkpoint.folder_of(FROZEN) / FROZEN).is_file() and checkpoint.manifest.get(FROZEN_NETWORKS):
+        names.add(FROZEN)
     for name in names:
-        if with_state or name != STATE:
-            shutil.copyfile(checkpoint.path / name, folder / name)
-    for name in (INPUTS, FROZEN):
-        file = checkpoint.folder_of(name) / name
-        needed = model.generator.sampling.items if name == INPUTS else checkpoint.manifest.get("frozen")
-        if needed and file.is_file():
-            shutil.copyfile(file, folder / name)
+        source = checkpoint.folder_of(name) if name in (INPUTS, FROZEN) else checkpoint.path
+        shutil.copyfile(source / name, folder / name)
     write_manifest(folder, {key: value for key, value in checkpoint.manifest.items() if key != "files"})
-
-
-def _save_samples(model: SharedModel, folder: Path) -> str:
-    """Write a picture with samples. Returns: what it shows."""
-    columns = max(1, min(MAX_COLUMNS, MAX_WIDTH // model.generator.image.width))
-    try:
-        images = model.generator.sample(columns**2, seed=0)
-    except ValueError as error:
-        raise CheckpointError(f"{model.checkpoint.path}: {error}") from None
-    save_grid(images, folder / SAMPLES, columns)
-    return f"{columns**2} samples, seed 0"

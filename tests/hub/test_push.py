@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import gankit
 from gankit.hub import push
@@ -134,7 +135,30 @@ def test_folders_of_a_repository(hub, run, tiny_runtime):
     assert not [request for request in hub.requests if "large" in request or "README" in request]
 
 
-def test_frozen_networks_and_inputs_are_pushed_and_verified(hub, runtime, recipe, tmp_path):
+class Guided(nn.Module):
+    """Adds to its images what a frozen network makes of the latents."""
+
+    def __init__(self, image, latent_dim):
+        super().__init__()
+        self.shape = (image.channels, image.height, image.width)
+        self.guide = gankit.Frozen(nn.Linear(latent_dim, image.channels * image.height * image.width))
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, z):
+        return (self.scale * self.guide(z)).view(-1, *self.shape).tanh()
+
+
+def test_frozen_networks_are_pushed(hub, runtime, recipe, add_components):
+    """Their weights are random here, so that only the stored ones give the same images."""
+    add_components(runtime, generators={"guided": Guided})
+    runtime.assemble(recipe(generator={"name": "guided"}, latent={"name": "normal", "dim": 8}), "run").fit()
+    push("run", "me/guided", runtime=runtime)
+    expected = runtime.load_generator("run").sample(3)
+    shutil.rmtree("run")
+    assert torch.equal(runtime.load_generator("hub:me/guided").sample(3), expected)
+
+
+def test_inputs_are_pushed_and_verified(hub, runtime):
     """An image-to-image generator samples from the repository alone, from the items of its run."""
     overrides = ["image.size=16", "train.steps=1", "loader.batch_size=4", "generator.width=4", "discriminator.width=4",
                  "callbacks=[checkpoint]", "dataset.dataset={name: shapes, count: 24, size: 16}",
