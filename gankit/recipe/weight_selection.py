@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
-from ..sources import check_source
+from ..sources import HubFolder, check_source, parse_source
 from .base_section import Section
 
 NetworkName = Literal["generator", "discriminator", "generator_ema"]
@@ -47,6 +47,11 @@ class Initialize(Section):
     networks: Networks = "all"
     skip: tuple[Pattern, ...] = ()
     copies: dict[str, str] = Field(default={}, alias="copy")
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the weights are on the Hugging Face Hub."""
+        return isinstance(parse_source(self.source), HubFolder)
 
     @classmethod
     def parse(cls, given: Path | Initialize) -> Initialize:

@@ -94,6 +94,14 @@ def test_a_run_that_starts_from_a_repository_records_its_commit(hub, run, tiny_r
         hub.requests.clear()
 
 
+def test_gankit_check_downloads_nothing(hub, said, tiny_recipe, tmp_path):
+    for initialize in ("hub:me/tiny", {"from": "hub:me/tiny@v1"}):
+        done = said("check", tiny_recipe(tmp_path, initialize=initialize))
+        assert done.code == 0
+        assert "initialize: these weights are downloaded and compared with the networks when training starts" in done.err
+    assert not hub.requests
+
+
 def test_evaluations_name_the_commit_and_are_not_written_to_the_cache(hub, run, said, tiny_runtime, scorers_plugin_file):
     push(run, "me/tiny", runtime=tiny_runtime)
     commit = hub.repositories["me/tiny"].branches["main"]
