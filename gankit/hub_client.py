@@ -93,8 +93,8 @@ def _explain(hub: Any, error: BaseException) -> str:
     errors = hub.errors
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         return _explain(hub, error.__cause__)
-    if isinstance(error, (errors.OfflineModeIsEnabled, errors.LocalEntryNotFoundError)):
-        return "is not in the cache, and HF_HUB_OFFLINE forbids to download it"
+    if isinstance(error, errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE forbids requests to the Hub; unset it"
     if isinstance(error, errors.GatedRepoError):
         return f"its owner grants access on request; ask for it on the page of the repository, and {LOG_IN}"
     if isinstance(error, errors.RevisionNotFoundError):

@@ -51,11 +51,16 @@ def push(
 
     console = output_console()
     if dry_run is not None:
-        uploading = {"--private": private, "--revision": revision, "--message": message}
-        if given := [name for name, value in uploading.items() if value]:
-            raise GankitError(f"--dry-run: uploads nothing; remove {given[0]}")
+        if private or message:
+            raise GankitError(f"--dry-run: uploads nothing; remove {'--private' if private else '--message'}")
         write_repository(
-            source, dry_run, repository, license=license, with_state=with_state, runtime=make_runtime(plugin)
+            source,
+            dry_run,
+            repository,
+            revision=revision,
+            license=license,
+            with_state=with_state,
+            runtime=make_runtime(plugin),
         )
         for path in sorted(dry_run.iterdir()):
             console.print(f"{path}: {path.stat().st_size:,} bytes")

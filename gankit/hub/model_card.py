@@ -11,7 +11,7 @@ import yaml
 from .. import __version__
 from ..evaluation.record import Evaluation
 from ..runs.file_names import weights_name
-from ..sources import HUB
+from ..sources import HubFolder
 from .markdown import code, literal, table
 from .shared_model import SharedModel
 
@@ -20,16 +20,16 @@ LICENSE_ID = re.compile(r"[a-z0-9][a-z0-9.+-]*")
 LISTED_CLASSES = 100
 
 
-def model_card(model: SharedModel, repository: str, samples: str) -> str:
+def model_card(model: SharedModel, place: HubFolder, samples: str) -> str:
     """The text of the card.
 
     Args:
         model: that is shared.
-        repository: ``owner/name``.
+        place: where it is.
         samples: what the picture ``samples.png`` shows.
     """
     sections = {
-        "Use": _use(model, repository),
+        "Use": _use(model, place),
         "Model": table(_facts(model), ("", "")),
         "Data": _data(model),
         "Scores": _scores(model),
@@ -38,7 +38,7 @@ def model_card(model: SharedModel, repository: str, samples: str) -> str:
     }
     kind = "Generates images from images" if model.takes_images else "Generates images"
     start = (
-        f"# {literal(repository.partition('/')[2])}\n\n{kind} with the architecture "
+        f"# {literal(place.repository.partition('/')[2])}\n\n{kind} with the architecture "
         f"{literal(model.checkpoint.manifest['generator']['name'])}, trained with gankit.\n\n"
         f"![Samples]({SAMPLES})\n\n*{samples}*\n"
     )
@@ -61,8 +61,8 @@ def _metadata(model: SharedModel) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
-def _use(model: SharedModel, repository: str) -> str:
-    name, classes = f"{HUB}{repository}", model.generator.classes
+def _use(model: SharedModel, place: HubFolder) -> str:
+    name, classes = str(place), model.generator.classes
     command = f"gankit sample {name}"
     arguments = "16, seed=0" + (", labels=[0] * 16" if classes else "")
     if model.takes_images:

@@ -57,7 +57,15 @@ def push(
         raise HubError(f"{HUB}{repository}: an upload needs a token; {LOG_IN}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_repository(source, folder, repository, license=license, with_state=with_state, runtime=runtime)
+        write_repository(
+            source,
+            folder,
+            repository,
+            revision=revision,
+            license=license,
+            with_state=with_state,
+            runtime=runtime,
+        )
         with explained(HUB + repository):
             api = hub.HfApi(library_name="gankit", library_version=__version__)
             api.create_repo(repository, private=private or None, exist_ok=True)

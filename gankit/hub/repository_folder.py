@@ -11,7 +11,7 @@ from ..runs.checkpoint import write_manifest
 from ..runs.file_names import FROZEN, INPUTS, RECIPE, STATE
 from ..runtime import Runtime
 from ..sampling.image_grid import save_grid
-from ..sources import require_repository_name
+from ..sources import HubFolder, require_repository_name
 from .model_card import CARD, LICENSE_ID, SAMPLES, model_card
 from .shared_model import SharedModel, open_shared_model
 
@@ -24,6 +24,7 @@ def write_repository(
     folder: str | Path,
     repository: str,
     *,
+    revision: str | None = None,
     license: str | None = None,
     with_state: bool = False,
     runtime: Runtime | None = None,
@@ -34,6 +35,7 @@ def write_repository(
         source: a run directory (its newest checkpoint), a checkpoint, ``hub:owner/name`` or ``builtin:NAME``.
         folder: which must not exist or must be empty.
         repository: ``owner/name``, for the model card.
+        revision: its branch, for the model card; None for the main branch.
         license: of the weights: an identifier of the Hub, such as ``mit``.
         with_state: include the state of the training, from which a run can be resumed.
         runtime: with the components; None creates one with the installed plugins.
@@ -58,7 +60,7 @@ def write_repository(
         samples = model.generator.sample(columns**2, SEED)
     except ValueError as error:
         raise CheckpointError(f"{model.checkpoint.path}: {error}") from None
-    card = model_card(model, repository, f"{columns**2} samples, seed {SEED}")
+    card = model_card(model, HubFolder(repository, revision), f"{columns**2} samples, seed {SEED}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _copy_checkpoint(model, folder, with_state)

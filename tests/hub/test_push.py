@@ -71,6 +71,7 @@ def test_revisions_and_files_of_earlier_checkpoints(hub, trained_run, tiny_runti
     push(plain, "me/tiny", revision="other", runtime=tiny_runtime)
     push(plain, "me/tiny", runtime=tiny_runtime)
     repository = hub.repositories["me/tiny"]
+    assert b'load_generator("hub:me/tiny@other")' in repository.commits[repository.branches["other"]]["README.md"]
     assert {"generator_ema.safetensors", "state.pt"} <= {*repository.commits[first]}
     assert not {"generator_ema.safetensors", "state.pt"} & {*repository.commits[repository.branches["main"]]}
     for name, expected in (("", plain), ("@main", plain), ("@other", plain), (f"@{first}", averaged)):

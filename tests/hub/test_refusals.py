@@ -109,9 +109,10 @@ def test_no_network(hub, said, trained_run, monkeypatch, command):
     assert "hub:me/tiny: the Hub cannot be reached; check the network" in said(*words)
 
 
-def test_offline(hub, said, monkeypatch):
+def test_offline(hub, said, trained_run, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert "is not in the cache, and HF_HUB_OFFLINE forbids to download it" in said("sample", "hub:me/tiny")
+    for words in (("sample", "hub:me/tiny"), ("push", trained_run(), "me/tiny")):
+        assert "hub:me/tiny: HF_HUB_OFFLINE forbids requests to the Hub; unset it" in said(*words)
 
 
 @pytest.mark.parametrize("name", ["tiny", "me/", "me/a/b", "me/a--b", "../x", "me/x y", "me/" + "x" * 100])
