@@ -60,6 +60,7 @@ class Initialized(Event):
         skipped: the names of the weights that were left out.
         sha256: of the files of the networks that these weights come from.
         classes: how the classes of the two runs differ; None if they do not.
+        origin: ``hub:owner/name@COMMIT`` or ``builtin:NAME`` if the checkpoint was named so; None for a path.
     """
 
     checkpoint: str
@@ -68,13 +69,14 @@ class Initialized(Event):
     skipped: Sequence[str]
     sha256: Mapping[str, str]
     classes: str | None = None
+    origin: str | None = None
 
     def __str__(self) -> str:
         """``generator (22 tensors), discriminator (18 tensors) from PATH; skipped 2: generator.to_rgb.weight, ...``."""
         loaded = [f"{network} ({count} tensors)" for network, count in self.loaded.items()]
         copied = [f"{target} = {source}" for target, source in self.copied.items()]
         skipped = f"; skipped {len(self.skipped)}: {listed(self.skipped)}" if self.skipped else ""
-        return f"{', '.join([*loaded, *copied])} from {self.checkpoint}{skipped}"
+        return f"{', '.join([*loaded, *copied])} from {self.origin or self.checkpoint}{skipped}"
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE
+from .runs.resolve_source import resolve_source
 from .runs.run_directory import read_record, require_no_outside_links, require_unused, require_writable
 from .runs.run_lock import require_not_training
 from .runs.weights import MisfitError
@@ -188,14 +189,18 @@ class Runtime:
         """The generator of a run's newest checkpoint, or of one checkpoint.
 
         Args:
-            path: a run directory or a checkpoint, which may be open already.
+            path: a run directory, a checkpoint, which may be open already, ``hub:owner/name`` or ``builtin:NAME``, see
+                `gankit.sources`.
             device: of the generator.
             ema: use the EMA's weights if there are any, otherwise those of G itself.
 
         Raises:
             CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.
         """
-        checkpoint = path if isinstance(path, Checkpoint) else Checkpoint.open(find_checkpoint(Path(path)))
+        if isinstance(path, Checkpoint):
+            checkpoint = path
+        else:
+            checkpoint = Checkpoint.open(find_checkpoint(resolve_source(path).path))
         try:
             return build_trained_generator(checkpoint, self.registries, device, ema)
         except UnknownComponentError as error:
@@ -264,7 +269,7 @@ def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str
     """The generator of a run's newest checkpoint, or of one checkpoint: the EMA's if there is one.
 
     Args:
-        path: a run directory or a checkpoint.
+        path: a run directory, a checkpoint, ``hub:owner/name`` or ``builtin:NAME``, see `gankit.sources`.
         plugins: as for `gankit.Runtime`; needed if the architecture was loaded by ``--plugin``.
         device: of the generator.
 

@@ -56,9 +56,10 @@ class Said(NamedTuple):
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The fixtures of another file."""
-    with imported(Path(__file__).parent / "once_per_process.py") as module:
-        config.pluginmanager.register(module, "once_per_process")
+    """The fixtures of other files."""
+    for name in ("once_per_process", "hub_server"):
+        with imported(Path(__file__).parent / f"{name}.py") as module:
+            config.pluginmanager.register(module, name)
 
 
 @contextmanager

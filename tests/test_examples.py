@@ -120,6 +120,18 @@ def test_sampling_in_python(plugins, capsys):
         gankit.load_generator("results/mine")
 
 
+def test_sharing_in_python(hub, checkout):
+    """The documented program pushes a run to a server with the Hub's interface, and loads it from there."""
+    runtime = gankit.Runtime()
+    small = ["image.size=16", "generator.width=4", "discriminator.width=4", "train.steps=2", "dataset.count=64"]
+    runtime.assemble(runtime.load_checked("recipes/quickstart.yaml", [*small, "callbacks=[]"]), "results/mine").fit()
+    (program,) = python_blocks("hub.md")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["url"].startswith(f"{hub.url}/owner/name/commit/")
+    assert torch.equal(names["images"], runtime.load_generator("results/mine").sample(16, seed=0))
+
+
 def test_a_paired_dataset_with_its_networks(checkout):
     """The documented plugin and recipe train on a folder of pictures, and samples are colorized ones."""
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")

@@ -21,7 +21,7 @@ PLUGINS = ROOT / "plugins"
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
     ("errors", "messages", "calls", "injection", "schedule", "registered_component", "nested_components",
-     "registry", "events", "interfaces", "files", "optional_imports"),
+     "registry", "events", "interfaces", "files", "optional_imports", "sources", "hub_client"),
     ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),
@@ -31,13 +31,13 @@ LAYERS = (
     ("assembly",),
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
-    ("reports", "profiling", "io", "testing"),
+    ("reports", "profiling", "io", "testing", "hub"),
     ("cli",),
 )
 FILES_ARE_PARTS = (0, 8, 10)  # layers of single files, which may import each other
 WITHOUT_TORCH = (
     "gankit", "gankit.errors", "gankit.messages", "gankit.interfaces", "gankit.events", "gankit.schedule",
-    "gankit.files", "gankit.registry", "gankit.recipe.model", "gankit.recipe.checked_recipe", "gankit.runs.json_lines",
+    "gankit.files", "gankit.registry", "gankit.sources", "gankit.hub_client", "gankit.recipe.model", "gankit.recipe.checked_recipe", "gankit.runs.json_lines",
     "gankit.runs.file_names", "gankit.distributed.torchrun", "gankit.hookspecs", "gankit.plugin_loader",
     "gankit.cli.main",
 )  # fmt: skip

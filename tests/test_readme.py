@@ -155,8 +155,13 @@ def shortened(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands(command, checkout, monkeypatch, capsys):
+def test_commands(command, checkout, monkeypatch, capsys, request):
     words = shlex.split(command)
+    if words[1] == "push" or "hub:" in command:
+        request.getfixturevalue("hub")
+        monkeypatch.chdir(checkout)
+        if words[1] != "push":
+            assert run(["gankit", "push", "results/dcgan_cifar10", "owner/name"], monkeypatch) == 0
     if words[1] == "run" and "--out" in words:  # made before, for other commands
         shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
     assert run(shortened(command), monkeypatch) == 0, capsys.readouterr().err

@@ -38,8 +38,8 @@ def require_same_frozen_networks(networks: Mapping[str, Frozen], checkpoint: Che
 
 
 def read_kept_networks(checkpoint: Checkpoint) -> KeptWeights:
-    """The weights that the run directory of a checkpoint keeps. Raises: CheckpointError: they cannot be read."""
-    return load_frozen(checkpoint.path.absolute().parent.parent) if checkpoint.manifest.get(RECORD) else {}
+    """The weights that the run of a checkpoint keeps. Raises: CheckpointError: they cannot be read."""
+    return load_frozen(checkpoint.folder_of(FROZEN)) if checkpoint.manifest.get(RECORD) else {}
 
 
 def load_kept_networks(networks: Mapping[str, Frozen], stored: KeptWeights, checkpoint: Checkpoint) -> None:

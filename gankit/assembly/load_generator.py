@@ -20,7 +20,7 @@ from ..recipe.located_document import Document
 from ..registered_component import Selected
 from ..registry import Registries
 from ..runs.checkpoint import Checkpoint
-from ..runs.file_names import MANIFEST
+from ..runs.file_names import INPUTS, MANIFEST
 from ..runs.sampling_items import MissingItemsError, load_items
 from ..sampling.samples import Sampling
 from ..sampling.trained_generator import TrainedGenerator
@@ -76,7 +76,7 @@ def build_trained_generator(
     shapes = {name: seen.shape_of(field) for name, field in wanted.items()}
     items, missing = {}, None
     try:
-        items = load_items(folder.absolute().parent.parent, shapes) if shapes else {}
+        items = load_items(checkpoint.folder_of(INPUTS), shapes) if shapes else {}
     except MissingItemsError as error:
         missing = error
     specs = {name: seen[name] for name in wanted if name in seen}

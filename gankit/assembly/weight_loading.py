@@ -17,6 +17,7 @@ from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
 from ..recipe.weight_selection import NETWORKS, Initialize
 from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.resolve_source import resolve_source
 from ..runs.weights import MisfitError, set_weights
 from .weight_names import is_inside, matches, misfits, no_match
 from .weight_sources import EMA, SECTION, choose_sources, require_targets
@@ -44,7 +45,9 @@ class InitialWeights:
         self._loaded: dict[str, int] = {}  # the number of tensors by target
         self._skipped: set[str] = set()
         with self.locating_errors():
-            self.checkpoint = Checkpoint.open(find_checkpoint(self.settings.source))
+            source = resolve_source(self.settings.source)
+            self.checkpoint = Checkpoint.open(find_checkpoint(source.path))
+            self._origin = source.origin
             running = [name for name in NETWORKS if name != EMA or recipe.ema is not None]
             saved = [name for name in NETWORKS if self.checkpoint.bytes_of(name)]
             self._sources = choose_sources(self.settings, running, saved, self._weights, self._document)
@@ -95,6 +98,7 @@ class InitialWeights:
         copies = self.settings.copies
         return Initialized(
             checkpoint=str(self.checkpoint.path),
+            origin=self._origin,
             loaded={target: count for target, count in self._loaded.items() if target not in copies},
             copied={target: copies[target] for target in self._loaded if target in copies},
             skipped=sorted(self._skipped),

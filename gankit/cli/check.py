@@ -9,7 +9,7 @@ from .console import Overrides, PluginOption, RecipeFile, make_runtime, make_tab
 
 
 def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption = None) -> None:
-    """Check a recipe without its data and without training, and print it with all defaults.
+    """Check a recipe without its data, without network and without training, and print it with all defaults.
 
     Examples:
 
@@ -18,9 +18,13 @@ def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption 
       gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
     """
     from ..assembly.initial_weights import require_initial_weights
+    from ..recipe.weight_selection import Initialize
 
     checked = make_runtime(plugin).load_checked(recipe, overrides or ())
-    require_initial_weights(checked)
+    initialize, document = checked.recipe.initialize, checked.recipe.document
+    is_on_hub = initialize is not None and Initialize.parse(initialize).is_on_hub
+    if not is_on_hub:
+        require_initial_weights(checked)
     rows = [
         ("" if index else key, line)
         for key, value in checked.recipe.model_dump(mode="json").items()
@@ -31,7 +35,10 @@ def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption 
     output_console().print(make_table(rows))
     for path, reason in checked.not_tried.items():
         message = f"not tried without data ({reason}); it will be tried when training starts"
-        print_message(str(checked.recipe.document.problem(path, message)), "note")
+        print_message(str(document.problem(path, message)), "note")
+    if is_on_hub:
+        message = "these weights are downloaded and compared with the networks when training starts"
+        print_message(str(document.problem(("initialize",), message)), "note")
 
 
 def _lines(value: Any) -> list[str]:

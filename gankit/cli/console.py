@@ -16,6 +16,7 @@ from ..distributed.torchrun import rank
 from ..errors import GankitError
 from ..files import user_path
 from ..messages import did_you_mean, quote, truncate
+from ..sources import check_source
 
 if TYPE_CHECKING:
     from ..registry import Registries, Registry
@@ -36,6 +37,16 @@ def parse_path(text: str | Path) -> Path:
         raise BadParameter(str(error)) from None
 
 
+def parse_run_or_checkpoint(text: str | Path) -> Path:
+    """A run or checkpoint that an argument names. Raises: BadParameter: its name is invalid."""
+    if not str(text):
+        raise BadParameter("is empty; give a run or a checkpoint")
+    try:
+        return check_source(text)
+    except ValueError as error:
+        raise BadParameter(str(error)) from None
+
+
 PluginOption = Annotated[
     list[str] | None,
     Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
@@ -44,6 +55,14 @@ Overrides = Annotated[
     list[str] | None, Argument(metavar="KEY=VALUE", help="Override recipe keys, such as train.epochs=1.")
 ]
 RecipeFile = Annotated[Path, Argument(metavar="RECIPE", parser=parse_path, help="A recipe file.")]
+RunOrCheckpoint = Annotated[
+    Path,
+    Argument(
+        metavar="RUN_DIR|CHECKPOINT",
+        parser=parse_run_or_checkpoint,
+        help="A run directory (its newest checkpoint), a checkpoint, hub:owner/name or builtin:NAME.",
+    ),
+]
 RunDirectory = Annotated[Path, Argument(metavar="RUN_DIR", parser=parse_path, help="A run directory.")]
 
 

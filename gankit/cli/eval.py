@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Exit, Option
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, make_table, output_console, parse_path, print_message
+from ..sources import parse_source
+from .console import (
+    PluginOption,
+    make_runtime,
+    make_table,
+    output_console,
+    parse_path,
+    parse_run_or_checkpoint,
+    print_message,
+)
 from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
@@ -24,8 +33,8 @@ def evaluate(
         Path,
         Argument(
             metavar="RUN_DIR|CHECKPOINT|FOLDER_OF_IMAGES",
-            parser=parse_path,
-            help="A run (its newest checkpoint), a checkpoint, or a folder of image files.",
+            parser=parse_run_or_checkpoint,
+            help="A run (its newest checkpoint), a checkpoint, hub:owner/name, builtin:NAME, or a folder of images.",
         ),
     ],
     params: Annotated[
@@ -79,7 +88,7 @@ def evaluate(
             "--out",
             metavar="FILE",
             parser=parse_path,
-            help="Append the record to this file (default: evaluations.jsonl of the run).",
+            help="Append the record to this file (default: evaluations.jsonl of the run directory, if there is one).",
         ),
     ] = None,
     plugin: PluginOption = None,
@@ -126,7 +135,8 @@ def evaluate(
     console.print(make_table(_settings(evaluation)))
     for caution in evaluation.cautions:
         print_message(caution, "caution")
-    _, run = locate(source)
+    is_path = isinstance(parse_source(source), Path)  # no file of a cache or of this package is changed
+    run = locate(source)[1] if is_path else None
     if file := path or (run and run / EVALUATIONS):
         try:
             append_evaluation(file, evaluation)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, make_table, output_console, parse_path
+from .console import PluginOption, RunOrCheckpoint, make_runtime, make_table, output_console, parse_path
 from .sample_options import read_sample_options
 from .task_progress import TaskProgress
 
@@ -25,10 +25,7 @@ Space = Literal["z", "w", "w+"]
 
 
 def project(
-    source: Annotated[
-        Path,
-        Argument(metavar="RUN_DIR|CHECKPOINT", parser=parse_path, help="A run directory or a checkpoint."),
-    ],
+    source: RunOrCheckpoint,
     pictures: Annotated[
         list[str],
         Argument(

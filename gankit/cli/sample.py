@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, make_runtime, output_console, parse_path
+from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 from .sample_from_files import sample_from_files
 from .sample_options import read_sample_options
 from .sample_pictures import Request, draw_picture
 from .sample_to_files import SampleFormat, sample_to_files
-
-if TYPE_CHECKING:
-    pass
 
 GRID = Path("grid.png")
 GRID_SIZE = re.compile(r"([1-9]\d{0,2})x([1-9]\d{0,2})")
@@ -24,10 +21,7 @@ LAYERS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 
 
 def sample(
-    source: Annotated[
-        Path,
-        Argument(metavar="RUN_DIR|CHECKPOINT", parser=parse_path, help="A run directory or a checkpoint."),
-    ],
+    source: RunOrCheckpoint,
     options: Annotated[
         list[str] | None,
         Argument(
@@ -111,6 +105,8 @@ def sample(
       gankit sample results/dcgan_cifar10 --count 50000 --out samples.zip
 
       gankit sample results/dcgan_cifar10/checkpoints/step-00001000
+
+      gankit sample hub:owner/name
 
       gankit sample results/dcgan_cifar10_conditional --classes cat,dog --count 16
 

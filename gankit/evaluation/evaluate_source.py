@@ -9,6 +9,7 @@ from ..data.datasets import describe_dataset, prepare_dataset
 from ..data.image_files import Folder
 from ..errors import GankitError
 from ..interfaces import Report, no_report
+from ..runs.resolve_source import resolve_source
 from ..runtime import Runtime
 from .evaluated_batch import evaluated_batches
 from .generated_images import locate, open_generated_images
@@ -26,7 +27,8 @@ def evaluate(
     """Compare generated images with real ones. The same request gives the same scores.
 
     Args:
-        source: a run directory (its newest checkpoint), a checkpoint, or a folder of images.
+        source: a run directory (its newest checkpoint), a checkpoint, ``hub:owner/name``, ``builtin:NAME``, or a folder
+            of images.
         request: the metrics, the features and the number of images.
         runtime: with the components; None creates one with the installed plugins.
         report: called with the progress.
@@ -34,10 +36,11 @@ def evaluate(
     Raises:
         GankitError: the request names something that does not exist, or the images do not fit it.
     """
-    runtime, source = runtime or Runtime(), Path(source)
+    runtime = runtime or Runtime()
     selected = select_metrics(runtime.registries, request)
     device = request.find_device()
-    checkpoint, run = locate(source)  # raises if there is nothing to evaluate
+    resolved = resolve_source(source)
+    checkpoint, run = locate(resolved.path)  # raises if there is nothing to evaluate
     kind = "a folder of images" if checkpoint is None else "a checkpoint outside its run"
     pairs = metrics_of_pairs(selected, request, device)
     if pairs and checkpoint is None:
@@ -52,10 +55,10 @@ def evaluate(
         real, cautions = real_partners(real, request, pairs)
         request = request.for_pairs(len(real.dataset), pairs[0])
     elif checkpoint is None:
-        request = request.with_samples(len(Folder(source).names()))
+        request = request.with_samples(len(Folder(resolved.path).names()))
     elif request.samples is None:
         request = request.with_samples(len(real.dataset))
-    images = open_generated_images(runtime, source, request, real, device, pairs[0] if pairs else None, report)
+    images = open_generated_images(runtime, resolved, request, real, device, pairs[0] if pairs else None, report)
     scorer = Scorer(selected, request, device)
     count = request.real_samples or request.count
     scorer.read_real_images(

@@ -17,6 +17,7 @@ from ..interfaces import Report, no_report
 from ..recipe.validation import validate
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..runs.file_names import CHECKPOINTS, MANIFEST, RECIPE
+from ..runs.resolve_source import ResolvedSource
 from ..runtime import Runtime
 from ..sampling.sample_inputs import BLOCK, block_seed
 from ..sampling.trained_generator import TrainedGenerator
@@ -91,7 +92,7 @@ EvaluatedImages = GeneratedImages | FolderImages
 
 def open_generated_images(
     runtime: Runtime,
-    source: Path,
+    source: ResolvedSource,
     request: Request,
     real: RealDataset,
     device: torch.device,
@@ -113,21 +114,21 @@ def open_generated_images(
         GankitError: the source does not exist, its images differ from the real ones in the number of channels, or they
             have no real partners.
     """
-    checkpoint, run = locate(source)
+    checkpoint, run = locate(source.path)
     if checkpoint is None:
         if request.options:
             raise GankitError(
                 f"{source}: sampling options do not apply to a folder of images; remove {', '.join(request.options)}"
             )
         channels = spec_of(real.dataset).image.channels
-        return FolderImages(source, channels, request.count, request.seed, request.height_and_width)
+        return FolderImages(source.path, channels, request.count, request.seed, request.height_and_width)
     opened = Checkpoint.open(checkpoint)
     generator = runtime.load_generator(opened, str(device), ema=request.ema)
     require_channels(checkpoint, generator.image.channels, real)
     info = EvaluatedSource(
-        kind="checkpoint" if source == checkpoint else "run",
+        kind="checkpoint" if source.path == checkpoint else "run",
         path=str(source),
-        run=None if run is None else run.resolve().name,
+        run=None if run in (None, checkpoint) else run.resolve().name,
         checkpoint=checkpoint.name,
         step=opened.step,
         ema=generator.ema,

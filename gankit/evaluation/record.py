@@ -23,7 +23,7 @@ class EvaluatedSource(BaseModel, frozen=True):
 
     Attributes:
         kind: the newest checkpoint of a run, a given checkpoint, a folder of images, or a run during training.
-        path: as given by the user; during training, the run directory.
+        path: as given by the user, with the commit of a repository of the Hub; during training, the run directory.
         run: name of the run directory that contains the checkpoint.
         checkpoint: its name; None during training.
         step: training step of the weights.

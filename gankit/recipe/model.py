@@ -48,7 +48,7 @@ class Recipe(Section):
         train: the length of the run and the settings of a step.
         ema: an exponential moving average of G's weights.
         callbacks: components that are called during the run; metrics_log and health are part of every run.
-        initialize: a run directory or a checkpoint whose weights the run starts from, or a mapping that selects them.
+        initialize: the run or checkpoint whose weights the run starts from, or a mapping that selects them.
         segments: settings that change at a given step.
     """
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
+from ..sources import HubFolder, check_source, parse_source
 from .base_section import Section
 
 NetworkName = Literal["generator", "discriminator", "generator_ema"]
@@ -24,11 +25,15 @@ Pattern = Annotated[str, Field(min_length=1)]
 """Matched to the names of weights as by `fnmatch`: ``*`` stands for any characters, also for dots."""
 
 
+Source = Annotated[Path, AfterValidator(check_source)]
+"""A run or checkpoint: a path, ``hub:owner/name`` or ``builtin:NAME``."""
+
+
 class Initialize(Section):
     """The weights that a run starts from.
 
     Attributes:
-        from: a run directory or a checkpoint.
+        from: a run directory, a checkpoint, ``hub:owner/name`` or ``builtin:NAME``.
         networks: the networks that are loaded. ``all`` includes the EMA if both runs have one.
         skip: patterns of the names of weights that keep their initial values, such as ``to_rgb.*`` for all networks or
             ``generator.to_rgb.*`` for one.
@@ -38,10 +43,15 @@ class Initialize(Section):
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    source: Annotated[Path, Field(alias="from")]
+    source: Annotated[Source, Field(alias="from")]
     networks: Networks = "all"
     skip: tuple[Pattern, ...] = ()
     copies: dict[str, str] = Field(default={}, alias="copy")
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the weights are on the Hugging Face Hub."""
+        return isinstance(parse_source(self.source), HubFolder)
 
     @classmethod
     def parse(cls, given: Path | Initialize) -> Initialize:
@@ -50,10 +60,10 @@ class Initialize(Section):
 
 
 PathOrInitialize = Annotated[
-    Annotated[Path, Tag("<path>")] | Annotated[Initialize, Tag("<from>")],
+    Annotated[Source, Tag("<path>")] | Annotated[Initialize, Tag("<from>")],
     Discriminator(lambda value: "<from>" if isinstance(value, (Mapping, Initialize)) else "<path>"),
 ]
-"""A path, or a mapping with it under ``from``."""
+"""A source, or a mapping with it under ``from``."""
 
 
 class Freeze(Section):

@@ -73,9 +73,7 @@ def save_checkpoint(
         for name, network in networks.items():
             save_weights(network, temporary / weights_name(name))
         torch.save(dict(state), temporary / STATE)
-        files = {path.name: _sha256(path) for path in sorted(temporary.iterdir())}
-        manifest = {"format": FORMAT, "files": files, "step": step, **about}
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        write_manifest(temporary, {"step": step, **about})
         for path in temporary.iterdir():
             flush_to_disk(path)
         flush_to_disk(temporary)
@@ -92,6 +90,13 @@ def save_checkpoint(
         for leftover in (temporary, removed):
             shutil.rmtree(leftover, ignore_errors=True)
     return final
+
+
+def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the manifest of the files in a folder, with further entries. Raises: OSError: it cannot be written."""
+    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    manifest = {"format": FORMAT, "files": files, **about}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
 class DamagedCheckpointError(CheckpointError):
@@ -118,17 +123,8 @@ class Checkpoint:
             DamagedCheckpointError: the checkpoint is damaged or altered.
             CheckpointError: it cannot be read now, or has another format.
         """
-        _require_inside(path, MANIFEST)
-        manifest = _read_manifest(path / MANIFEST)
-        files = manifest.get("files")
-        if not isinstance(files, dict) or not files:
-            raise DamagedCheckpointError(f"{path / MANIFEST}: lists no files; the checkpoint is damaged")
-        for name, expected in files.items():
-            if name != STATE and (Path(name).name != name or not name.endswith(WEIGHTS_SUFFIX)):
-                raise CheckpointError(
-                    f"{path / MANIFEST}: {name!r} is not a file of a checkpoint; do not trust this checkpoint"
-                )
-            _require_inside(path, name)
+        manifest = read_manifest(path / MANIFEST)
+        for name, expected in manifest["files"].items():
             try:
                 digest = _sha256(path / name)
             except (FileNotFoundError, ValueError):  # ValueError: no file can have this name
@@ -177,6 +173,14 @@ class Checkpoint:
         """The SHA-256 of a network's weights, in hexadecimal."""
         return str(self.manifest["files"][weights_name(name)])
 
+    def folder_of(self, name: str) -> Path:
+        """The folder of a file that sampling may need, such as ``inputs.safetensors``.
+
+        All checkpoints of a run share the one in the run directory. One that was published has a file of its own, which
+        its manifest lists.
+        """
+        return self.path if name in self.manifest["files"] else self.path.absolute().parent.parent
+
     def _weights_file(self, name: str) -> Path:
         """The file of a network's weights. Raises: MisfitError: the checkpoint lacks it."""
         file = self.path / weights_name(name)
@@ -220,21 +224,22 @@ def holds_only_run(folder: Path, run: Any) -> bool:
         run: the time at which the run started; a folder holds nothing of a run whose time is not a string.
     """
     inside = [path for path in folder.iterdir() if not path.match(UNFINISHED_CHECKPOINTS)]
-    fits = (is_checkpoint_name(path.name) and _read_manifest(path / MANIFEST).get("run") == run for path in inside)
+    fits = (is_checkpoint_name(path.name) and read_manifest(path / MANIFEST).get("run") == run for path in inside)
     try:
         return isinstance(run, str) and bool(inside) and all(fits)
     except CheckpointError:
         return False
 
 
-def _require_inside(checkpoint: Path, name: str) -> None:
-    """Raises: CheckpointError: a file is a link that leads out of the checkpoints' folder."""
-    file = checkpoint / name
-    if file.is_symlink() and not file.resolve().is_relative_to(checkpoint.resolve().parent):
-        raise CheckpointError(f"{file}: is a link to {file.resolve()}; put the file itself in its place")
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The content of ``manifest.json``, in which ``files`` has the SHA-256 of each file of the checkpoint by name.
 
+    The file may be a link to any file. Error messages contain nothing of the text of a file of another format.
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+    Raises:
+        DamagedCheckpointError: the checkpoint is damaged or altered.
+        CheckpointError: it cannot be read now, has another format, or lists other files than those of a checkpoint.
+    """
     try:
         manifest = read_object(path, MAX_MANIFEST_BYTES)
     except FileNotFoundError:
@@ -246,10 +251,20 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     if (given := manifest.get("format")) != FORMAT:
         newer = isinstance(given, int) and given > FORMAT
         remedy = "; a newer version wrote the checkpoint: update gankit" if newer else ""
-        raise CheckpointError(f"{path}: format {given!r:.80}; this version of gankit reads format {FORMAT}{remedy}")
+        found = f"format {given!r:.80}" if isinstance(given, int) else "lists no format of checkpoints"
+        raise CheckpointError(f"{path}: {found}; this version of gankit reads format {FORMAT}{remedy}")
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not files:
+        raise DamagedCheckpointError(f"{path}: lists no files; the checkpoint is damaged")
+    for name in files:
+        if name != STATE and (Path(name).name != name or not name.endswith(WEIGHTS_SUFFIX)):
+            raise CheckpointError(f"{path}: {name!r} is not a file of a checkpoint; do not trust this checkpoint")
     return manifest
 
 
 def _sha256(path: Path) -> str:
+    """The SHA-256 of a file, which may be a link. Raises: OSError: it cannot be read, or is a pipe or device."""
     with open_regular(path) as file:
+        if not os.fstat(file.fileno()).st_size:  # as of the files in /proc, some of which have no end
+            return hashlib.sha256().hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()

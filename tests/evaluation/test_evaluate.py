@@ -12,6 +12,7 @@ import gankit
 from gankit.evaluation import Request, evaluate
 from gankit.evaluation.generated_images import open_generated_images
 from gankit.evaluation.real_dataset import open_real_dataset
+from gankit.runs.resolve_source import resolve_source
 
 
 def test_equal_requests_give_equal_scores_and_share_real_features(trained_run, runtime, seen):
@@ -33,7 +34,7 @@ def test_more_samples_start_with_the_same_images(trained_run, runtime):
     trained_run(conditional=True)
     real = open_real_dataset(runtime.registries, Request((), ""), Path("run"), "run")
     few, many = (
-        torch.cat(list(open_generated_images(runtime, Path("run"), Request((), "", samples=n), real, torch.device("cpu")).batches()))
+        torch.cat(list(open_generated_images(runtime, resolve_source("run"), Request((), "", samples=n), real, torch.device("cpu")).batches()))
         for n in (64, 150)
     )  # fmt: skip
     assert (len(few), len(many)) == (64, 150)

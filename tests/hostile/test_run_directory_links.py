@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import gankit
@@ -88,16 +89,34 @@ class TestRunDirectories:
             gankit.Runtime().resume(run, ["train.steps=5"])
         assert contents(Path("victim")) == before
 
-    @pytest.mark.parametrize(
-        "name", ["manifest.json", "state.pt", "generator.safetensors", "discriminator.safetensors"]
-    )
-    def test_links_out_of_a_checkpoint_are_refused(self, run, name):
-        file = run / "checkpoints" / NAME / name
-        shutil.move(file, "outside")
-        file.symlink_to(Path("outside").absolute())
-        for use in (gankit.load_generator, gankit.Runtime().resume):
-            with pytest.raises(CheckpointError, match=f"{name}: is a link to .*outside; put the file itself"):
-                use(run)
+    def test_files_of_a_checkpoint_may_be_links_into_a_cache(self, run):
+        """As in the cache of huggingface_hub: the files have the hashes in the manifest."""
+        expected = gankit.load_generator(run).sample(2)
+        Path("blobs").mkdir()
+        for number, file in enumerate(sorted((run / "checkpoints" / NAME).iterdir())):
+            shutil.move(file, f"blobs/{number}")
+            file.symlink_to(Path(f"blobs/{number}").absolute())
+        before = contents(Path("blobs"))
+        assert torch.equal(gankit.load_generator(run).sample(2), expected)
+        trainer = gankit.Runtime().resume(run, ["train.steps=4"])
+        trainer.fit()
+        assert trainer.state.step == 4
+        assert contents(Path("blobs")) == before
+
+    @pytest.mark.parametrize("name", ["manifest.json", "state.pt", "generator.safetensors"])
+    def test_links_to_other_files_are_refused_and_none_of_their_content_is_shown(self, run, name):
+        """Nor is anything read that never ends."""
+        Path("secret").write_text("password: hunter2\n" * 100)
+        Path("secret.json").write_text('{"format": "hunter2", "files": {"hunter2": "hunter2"}, "hunter2": 1}')
+        os.mkfifo("pipe")
+        file, runtime = run / "checkpoints" / NAME / name, gankit.Runtime()
+        for target in ("secret", "secret.json", "pipe", "/dev/zero", "/proc/self/pagemap", "."):
+            file.unlink()
+            file.symlink_to(Path(target).absolute())
+            for use in (runtime.load_generator, runtime.resume):
+                with pytest.raises(CheckpointError, match=f"{name}: (cannot be read|its SHA-256 differs|lists no)") as caught:
+                    use(run)
+                assert "hunter2" not in str(caught.value)
 
     def test_checkpoints_may_share_files(self, run):
         twin = Path(shutil.copytree(run / "checkpoints" / NAME, run / "checkpoints" / "step-00000004"))

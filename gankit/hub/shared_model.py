@@ -1,0 +1,99 @@
+"""A checkpoint to share, with what its run directory records about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import GankitError
+from ..evaluation.evaluation_log import read_evaluations
+from ..evaluation.generated_images import locate
+from ..evaluation.record import Evaluation
+from ..messages import quote
+from ..recipe.model import Recipe
+from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.file_names import EVALUATIONS, RECIPE
+from ..runs.resolve_source import resolve_source
+from ..runtime import Runtime
+from ..sampling.trained_generator import TrainedGenerator
+
+
+@dataclass(frozen=True)
+class SharedModel:
+    """A checkpoint to share.
+
+    Attributes:
+        checkpoint: it.
+        generator: of the checkpoint.
+        license: of the weights, such as ``mit``; None if it is unknown.
+        recipe: of its run; None outside of a run.
+        evaluations: of its weights.
+    """
+
+    checkpoint: Checkpoint
+    generator: TrainedGenerator
+    license: str | None
+    recipe: Recipe | None
+    evaluations: Sequence[Evaluation]
+
+    @property
+    def takes_images(self) -> bool:
+        """Whether the generator makes its images from other images."""
+        return any(len(spec.shape) == 3 for spec in self.generator.sampling.specs.values())
+
+    @property
+    def dataset(self) -> str | None:
+        """The name of the dataset in the recipe, or of the one that it wraps; None for the user's own files."""
+        data: Any = None if self.recipe is None else self.recipe.dataset.model_dump()
+        while isinstance(data, Mapping) and (inner := data.get("dataset")):
+            data = inner
+        if isinstance(data, Mapping):
+            data = None if "path" in data else data.get("name")
+        return None if data is None else str(data)
+
+
+def open_shared_model(source: str | Path, license: str | None, runtime: Runtime) -> SharedModel:
+    """The model of a run or checkpoint.
+
+    Args:
+        source: a run directory (its newest checkpoint), a checkpoint, or another source (`gankit.sources`).
+        license: as the user gives it. That of imported weights stays.
+        runtime: loads the generator.
+
+    Raises:
+        GankitError: there is no valid checkpoint, or the licenses differ.
+    """
+    checkpoint = Checkpoint.open(find_checkpoint(resolve_source(source).path))
+    _, run = locate(checkpoint.path)
+    evaluations = [] if run is None else read_evaluations(run / EVALUATIONS)
+    return SharedModel(
+        checkpoint,
+        runtime.load_generator(checkpoint),
+        _license(checkpoint, license),
+        None if run is None else Recipe.load(run / RECIPE),
+        [evaluation for evaluation in evaluations if _scores(evaluation, checkpoint)],
+    )
+
+
+def _license(checkpoint: Checkpoint, given: str | None) -> str | None:
+    """Raises: GankitError: imported weights have another license."""
+    imported = checkpoint.manifest.get("imported")
+    found = imported.get("licence") if isinstance(imported, Mapping) else None
+    if not found:
+        return given
+    if given is not None and given.lower() != str(found).lower():
+        raise GankitError(
+            f"{checkpoint.path}: these weights were imported under the license {quote(found)}, which also holds for "
+            f"copies of them; remove --license {given}"
+        )
+    return str(found)
+
+
+def _scores(evaluation: Evaluation, checkpoint: Checkpoint) -> bool:
+    """Whether an evaluation of a run is one of the weights of this checkpoint."""
+    source = evaluation.evaluated
+    if source.kind == "training":
+        return source.step == checkpoint.step
+    return source.weights in checkpoint.manifest["files"].values()
