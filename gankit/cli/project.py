@@ -76,7 +76,7 @@ def project(
     words = [word for word in pictures if "=" in word and not Path(word).exists()]
     files = [Path(word) for word in pictures if word not in words]
     if not files:
-        raise GankitError("name at least one picture, such as gankit project RUN picture.png")
+        raise GankitError("name at least one picture, before the options")
     if len({file.stem for file in files}) < len(files):
         raise GankitError("the names of the pictures must differ without their suffixes, as they name the results")
     generator = make_runtime(plugin).load_generator(source)

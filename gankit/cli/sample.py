@@ -10,14 +10,14 @@ from typer import Argument, Option
 
 from ..errors import GankitError
 from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
+from .directions import default_directions
 from .sample_from_files import sample_from_files
-from .sample_options import read_sample_options
+from .sample_options import parse_layers, read_sample_options
 from .sample_pictures import Request, draw_picture
 from .sample_to_files import SampleFormat, sample_to_files
 
 GRID = Path("grid.png")
 GRID_SIZE = re.compile(r"([1-9]\d{0,2})x([1-9]\d{0,2})")
-LAYERS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 
 
 def sample(
@@ -73,6 +73,15 @@ def sample(
             help="Latents or styles from a safetensors file, such as gankit sample and gankit project write.",
         ),
     ] = None,
+    directions: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            parser=parse_path,
+            help="The directions of direction.NAME=AMOUNT (default: those of the run directory, which gankit "
+            "directions finds).",
+        ),
+    ] = None,
     inputs: Annotated[
         Path | None,
         Option(
@@ -118,6 +127,8 @@ def sample(
 
       gankit sample results/stylegan2_cifar10 --count 8 truncation=0.3,0.5,0.7,1
 
+      gankit sample results/stylegan2_cifar10 --count 8 direction.3=-2,0,2
+
       gankit sample results/stylegan2_cifar10 --mix 0-3 --grid 6x4 noise=const --out mixed.png
 
       gankit sample results/pix2pix_folder --input photos --out translated
@@ -137,13 +148,14 @@ def sample(
         raise GankitError("--format is that of single images; for a picture, the suffix of --out decides")
     if latents is not None and (count is not None or classes):
         raise GankitError("--latents: the file determines the number of images and their classes")
-    size, layers = _parse_grid(grid), _parse_layers(mix)
+    size, layers = _parse_grid(grid), parse_layers("--mix", mix)
     request = Request(path or GRID, count, seed, size, interpolate, layers, latents)
     if inputs is None and not as_files:
         request.require_format()
 
     generator = make_runtime(plugin).load_generator(source)
     chosen = read_sample_options(options or [], classes, generator, interpolate is not None)
+    chosen = chosen.with_directions(directions or default_directions(generator))
     try:
         if inputs is not None:
             done = f"{sample_from_files(generator, inputs, path, seed, chosen)} by"
@@ -164,12 +176,3 @@ def _parse_grid(text: str | None) -> tuple[int, int] | None:
     if not (found := GRID_SIZE.fullmatch(text.strip().lower())):
         raise GankitError(f"--grid {text}: is not COLUMNSxROWS, such as 8x4")
     return int(found[1]), int(found[2])
-
-
-def _parse_layers(text: str | None) -> range | None:
-    if text is None:
-        return None
-    found = LAYERS.fullmatch(text.strip())
-    if not found or int(found[2] or found[1]) < int(found[1]):
-        raise GankitError(f"--mix {text}: is not a range of layers, such as 0-3, counted from 0")
-    return range(int(found[1]), int(found[2] or found[1]) + 1)

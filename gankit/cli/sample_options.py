@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import GankitError
 from ..messages import did_you_mean, quote
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..sampling.directions import Directions
+    from ..sampling.sample_inputs import SampleInputs
     from ..sampling.trained_generator import TrainedGenerator
+
+DIRECTION = "direction."
+LAYERS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 
 
 @dataclass(frozen=True)
@@ -21,12 +30,44 @@ class SampleOptions:
         sweep: the option with several values, and these; None without one.
         labels: the given class of each image, or None.
         classes: the classes to sample, which are given instead of ``labels``.
+        amounts: how far to move along directions, by name.
+        directions: these directions; None without one.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     sweep: tuple[str, list[Any]] | None = None
     labels: list[int] | None = None
     classes: list[int] | None = None
+    amounts: dict[str, float] = field(default_factory=dict)
+    directions: Directions | None = None
+
+    def with_directions(self, path: Path | None) -> SampleOptions:
+        """With the directions of a file, if the images are moved. Raises: GankitError: they cannot be read."""
+        from ..sampling.directions import Directions
+
+        if not self.amounts and not (self.sweep and self.sweep[0].startswith(DIRECTION)):
+            return self
+        if path is None:
+            raise GankitError("add --directions FILE, as this checkpoint is not in a run directory")
+        return replace(self, directions=Directions.load(path))
+
+    def move(self, generator: TrainedGenerator, inputs: SampleInputs) -> SampleInputs:
+        """The inputs moved along the directions."""
+        if self.directions is None:
+            return inputs
+        return self.directions.move(generator, inputs, self.amounts, self.options)
+
+    def rows(self, generator: TrainedGenerator, inputs: SampleInputs) -> Tensor:
+        """One row of images for each value of the option that has several: uint8 [r k c h w]."""
+        from ..sampling.tables import option_table
+
+        assert self.sweep is not None
+        name, values = self.sweep
+        if not name.startswith(DIRECTION):
+            return option_table(generator, inputs, name, values, self.options)
+        assert self.directions is not None
+        rows = [{name.removeprefix(DIRECTION): value} for value in values]
+        return self.directions.table(generator, inputs, rows, self.options)
 
     def labels_of(self, count: int) -> list[int] | None:
         """The labels of ``count`` images: those given, or the same number of each class, class by class.
@@ -74,13 +115,37 @@ def read_sample_options(
         raise GankitError(f"command line: labels must be a list of integers, one per image; got {quote(labels)}")
     if classes and labels is not None:
         raise GankitError("command line: labels and --classes both choose the classes; use one of them")
+    amounts = options.pop("direction", {})
+    if not isinstance(amounts, dict):
+        raise GankitError("command line: name the direction, such as direction.3=-2")
+    options |= {f"{DIRECTION}{name}": amount for name, amount in amounts.items()}
     sweeps = {name: values for name, value in options.items() if (values := _values(value))}
     if len(sweeps) > 1:
         raise GankitError(f"command line: {' and '.join(sweeps)} have several values; vary one option at a time")
-    for name in sweeps:
-        del options[name]
-    chosen = _parse_classes(classes, generator.classes) if classes else None
-    return SampleOptions(options, next(iter(sweeps.items()), None), labels, chosen)
+    for name, value in options.items():
+        if name.startswith(DIRECTION):
+            _require_numbers(name, sweeps.get(name, [value]))
+    sweep = next(iter(sweeps.items()), None)
+    fixed = {name: value for name, value in options.items() if name not in sweeps}
+    moves = {name.removeprefix(DIRECTION): fixed.pop(name) for name in [*fixed] if name.startswith(DIRECTION)}
+    return SampleOptions(fixed, sweep, labels, _parse_classes(classes, generator.classes) if classes else None, moves)
+
+
+def _require_numbers(name: str, values: list[Any]) -> None:
+    """Raises: GankitError: one of the values is not a number."""
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise GankitError(f"command line: {name}: should be a number; got {quote(value)}")
+
+
+def parse_layers(option: str, text: str | None) -> range | None:
+    """A range of layers, such as ``0-3``. Raises: GankitError: the text is something else."""
+    if text is None:
+        return None
+    found = LAYERS.fullmatch(text.strip())
+    if not found or int(found[2] or found[1]) < int(found[1]):
+        raise GankitError(f"{option} {text}: is not a range of layers, such as 0-3, counted from 0")
+    return range(int(found[1]), int(found[2] or found[1]) + 1)
 
 
 def _values(value: Any) -> list[Any]:

@@ -71,7 +71,7 @@ class Request:
         count = self.count or self.cells or default
         if self.grid is not None and self.cells != count:
             raise GankitError(f"--count {count}: --grid has {self.cells} images; omit --count")
-        return generator.draw(count, self.seed, chosen.labels_of(count))
+        return chosen.move(generator, generator.draw(count, self.seed, chosen.labels_of(count)))
 
 
 def draw_picture(generator: TrainedGenerator, request: Request, chosen: SampleOptions) -> str:
@@ -82,12 +82,10 @@ def draw_picture(generator: TrainedGenerator, request: Request, chosen: SampleOp
         return _draw_interpolation(generator, request, chosen, request.steps)
     if request.layers is not None:
         return _draw_mixing(generator, request, chosen, request.layers)
-    from ..sampling.tables import option_table
-
     if chosen.sweep is not None:
         inputs = request.draw(generator, chosen, DEFAULT_ROW)
+        _save(chosen.rows(generator, inputs).flatten(0, 1), request.path, len(inputs))
         name, values = chosen.sweep
-        _save(option_table(generator, inputs, name, values, chosen.options).flatten(0, 1), request.path, len(inputs))
         return f"{len(inputs)} images for each of {len(values)} values of {name}"
     inputs = request.draw(generator, chosen, DEFAULT_IMAGES)
     columns = request.grid[0] if request.grid else chosen.columns_of(len(inputs))
@@ -102,7 +100,7 @@ def draw_from_file(generator: TrainedGenerator, path: Path, seed: int, chosen: S
     if chosen.labels is not None:
         raise GankitError("--latents: the file determines the classes; remove labels")
     try:
-        return generator.draw_from(load_latents(path), seed)
+        return chosen.move(generator, generator.draw_from(load_latents(path), seed))
     except ValueError as error:
         raise GankitError(f"{path}: {error}") from None
 
@@ -117,7 +115,7 @@ def _draw_interpolation(generator: TrainedGenerator, request: Request, chosen: S
             raise GankitError(f"--grid: {len(inputs)} latents cannot be divided among {cells} interpolations")
     else:
         count = (request.count or DEFAULT_ENDS) * cells
-        inputs = generator.draw(count, request.seed, chosen.labels_of(count))
+        inputs = chosen.move(generator, generator.draw(count, request.seed, chosen.labels_of(count)))
     ends = len(inputs) // cells
     parts = [inputs.rows(slice(start, start + ends)) for start in range(0, len(inputs), ends)]
     images = torch.stack([generator.interpolate_between(part, steps, **chosen.options) for part in parts])
@@ -141,7 +139,8 @@ def _draw_mixing(generator: TrainedGenerator, request: Request, chosen: SampleOp
     elif request.count is not None:
         raise GankitError("--count: --grid determines the number of images of a table of style mixing; remove --count")
     else:
-        inputs = generator.draw(columns + rows, request.seed, chosen.labels_of(columns + rows))
+        count = columns + rows
+        inputs = chosen.move(generator, generator.draw(count, request.seed, chosen.labels_of(count)))
     table = style_mixing_table(generator, inputs, columns, layers, chosen.options)
     _save(table.flatten(0, 1), request.path, columns + 1)
     return f"style mixing of {columns} columns and {rows} rows"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
@@ -45,11 +46,18 @@ def sample_to_files(
     if chosen.labels is not None and len(chosen.labels) != count:
         raise GankitError(f"labels: {len(chosen.labels)} are given for {count} images")
     labels = chosen.labels if chosen.classes is None else chosen.classes
-    about = {"checkpoint": generator.checkpoint.name, "weights": generator.weights, "ema": generator.ema}
+    about: dict[str, Any] = {
+        "checkpoint": generator.checkpoint.name,
+        "weights": generator.weights,
+        "ema": generator.ema,
+    }
+    if chosen.directions is not None:
+        about["directions"] = {"amounts": chosen.amounts, "sha256": chosen.directions.sha256()}
     if latents is not None:
         with open_regular(latents) as file:
             about["latents"] = hashlib.file_digest(file, "sha256").hexdigest()
-    files = SampleFiles(generator, count, seed, labels, chosen.options, format, about, given)
+    move = partial(chosen.move, generator) if given is None else None
+    files = SampleFiles(generator, count, seed, labels, chosen.options, format, about, given, move)
     try:
         with TaskProgress() as progress:
             files.write(out, progress.report)

@@ -150,7 +150,10 @@ class Projector:
         return replace(inputs, styles=free.expand(-1, inputs.styles.shape[1], -1))
 
     def _losses(self, images: Tensor, wanted: Tensor) -> Tensor:
-        """The loss of each image [n]."""
+        """The loss of each image [n]. Beyond the range of pixels, an image matches a picture at its end."""
+        images = images.clamp(
+            torch.where(wanted <= -1, -1.0, -math.inf).to(wanted), torch.where(wanted >= 1, 1.0, math.inf).to(wanted)
+        )
         pixels = (images - wanted).square().mean(dim=(1, 2, 3))
         distances = 0.0 if self.distance is None else self.distance(images, wanted)
         return distances + self.pixel_weight * pixels

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,6 +45,7 @@ class SampleFiles:
         format: of the files; both are lossless.
         about: what else the description contains, such as the hash of the weights.
         given: what the images are generated from, in place of what ``count``, ``seed`` and ``labels`` draw.
+        change: changes what they are generated from.
     """
 
     generator: TrainedGenerator
@@ -55,6 +56,7 @@ class SampleFiles:
     format: SampleFormat = "png"
     about: Mapping[str, Any] | None = None
     given: SampleInputs | None = None
+    change: Callable[[SampleInputs], SampleInputs] | None = None
 
     def write(self, out: Path, report: Report = no_report) -> None:
         """Write the images, their latents and ``samples.json``, in bounded memory. Files that exist are kept.
@@ -107,10 +109,11 @@ class SampleFiles:
     def _blocks(self) -> Iterator[SampleInputs]:
         labels = None if self.labels is None else [self.labels[i % len(self.labels)] for i in range(self.count)]
         for number in range(-(-self.count // BLOCK)):
-            if self.given is None:
-                yield self.generator.draw_block(number, self.count, self.seed, labels)
+            if self.given is not None:
+                inputs = self.given.block(number)
             else:
-                yield self.given.block(number)
+                inputs = self.generator.draw_block(number, self.count, self.seed, labels)
+            yield inputs if self.change is None else self.change(inputs)
 
     def _names(self, inputs: SampleInputs) -> Iterator[str]:
         folders = self._class_folders()
