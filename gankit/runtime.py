@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -253,8 +253,12 @@ class Runtime:
         return Trainer(setup, run_dir)
 
     def _about(self, checked: CheckedRecipe) -> dict[str, Any]:
-        """Versions, and the plugins whose components the run uses."""
-        used = {part.entry.plugin for whole in checked.components.values() for _, part in whole.with_nested()}
+        return self.about(
+            {part.entry.plugin for whole in checked.components.values() for _, part in whole.with_nested()}
+        )
+
+    def about(self, used: Collection[str]) -> dict[str, Any]:
+        """The entries of a manifest about versions, and about those plugins whose names are in ``used``."""
         plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}
         versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {"versions": versions, "plugins": plugins}

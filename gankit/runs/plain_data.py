@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,16 +18,23 @@ from ..files import read_failure
 MAX_VALUES = 2_000_000
 
 
-def load_plain_data(file: Path) -> Any:
+def load_plain_data(file: Path, classes: Mapping[str, type[Any]] | None = None) -> Any:
     """Load a file written by `torch.save`.
+
+    Args:
+        file: also of the older format without a zip archive.
+        classes: further classes of data that the file may contain, by the names in it.
 
     Raises:
         CheckpointError: the file cannot be read, is damaged, or holds more than plain data and tensors.
     """
     try:
-        _require_uncompressed(file)
-        value = torch.load(file, map_location="cpu", weights_only=True)
-        _require_no_expansion(value)
+        if zipfile.is_zipfile(file):
+            _require_uncompressed(file)
+        known: list[Any] = [(kind, name) for name, kind in (classes or {}).items()]
+        with torch.serialization.safe_globals(known), warnings.catch_warnings(action="ignore"):
+            value = torch.load(file, map_location="cpu", weights_only=True)
+        _require_no_expansion(value, file.stat().st_size)
     except OSError as error:
         raise CheckpointError(read_failure(file, error)) from None
     except Exception as error:  # unpickling an untrusted file can raise almost any exception
@@ -63,9 +71,10 @@ def _require_uncompressed(file: Path) -> None:
         raise ValueError("its entries claim more bytes than the file has")
 
 
-def _require_no_expansion(state: Any) -> None:
-    """Raises: ValueError: references multiply to too many values, or a tensor is larger than its storage."""
+def _require_no_expansion(state: Any, file_size: int) -> None:
+    """Raises: ValueError: references multiply to too many values, or tensors are larger than their stored data."""
     pending, count = [state], 0
+    storages: dict[int, int] = {}  # bytes by address
     while pending:
         value = pending.pop()
         count += 1
@@ -81,3 +90,8 @@ def _require_no_expansion(state: Any) -> None:
             or value.numel() * value.element_size() > value.untyped_storage().nbytes()
         ):
             raise ValueError(f"a tensor {list(value.shape)} is larger than its stored data")
+        elif isinstance(value, Tensor):
+            storage = value.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+    if sum(storages.values()) > file_size:  # torch enlarges a storage to the size that a tensor claims
+        raise ValueError("its tensors claim more bytes than the file has")

@@ -1,0 +1,88 @@
+"""``gankit import``: convert weight files of other projects to a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option
+
+from ..errors import GankitError
+from ..recipe.weight_selection import NETWORKS
+from .console import PluginOption, make_runtime, output_console, parse_path
+
+if TYPE_CHECKING:
+    from ..conversion.import_weights import ImportedWeights
+    from ..conversion.recognition import GivenFile
+
+
+def import_weights(
+    files: Annotated[
+        list[str],
+        Argument(
+            metavar="FILE ...",
+            help="Weight files of one model. NETWORK=FILE says what a file holds: generator, generator_ema (the "
+            "average of the generator's weights) or discriminator.",
+        ),
+    ],
+    path: Annotated[
+        Path, Option("--out", metavar="CHECKPOINT", parser=parse_path, help="The folder of the new checkpoint.")
+    ],
+    format_name: Annotated[
+        str | None,
+        Option(
+            "--format",
+            metavar="NAME",
+            help="Kind of file; gankit list weight_formats lists them (default: recognized from the content).",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        Option(metavar="NAME,...", help="Names of the classes, in the order of the labels (default: numbers)."),
+    ] = None,
+    plugin: PluginOption = None,
+) -> None:
+    """Convert weight files of other projects to a checkpoint. No code of the files is executed.
+
+    gankit sample and gankit eval accept the checkpoint, and initialize: starts a run from it. It cannot be resumed.
+
+    Examples:
+
+      gankit import netG_epoch_24.pth netD_epoch_24.pth --out imported/dcgan
+
+      gankit import stylegan2-ffhq-256x256.pkl --out imported/ffhq
+
+      gankit import generator_ema=G_ema.pth G.pth D.pth --out imported/biggan --classes cat,dog
+
+      gankit sample imported/ffhq --count 16 truncation=0.7
+    """
+    from ..conversion.import_weights import import_weights
+
+    if path.exists():
+        raise GankitError(f"--out {path}: exists; give a new folder")
+    runtime = make_runtime(plugin)
+    names = [name.strip() for name in classes.split(",")] if classes is not None else None
+    imported = import_weights([_given_file(word) for word in files], runtime.registries, format_name, names)
+    imported.save(path, runtime.about({component.entry.plugin for component in imported.components.values()}))
+    _report(imported, path)
+
+
+def _given_file(word: str) -> GivenFile:
+    """A file, or ``NETWORK=FILE``. Other names before a ``=`` belong to the file."""
+    from ..conversion.recognition import GivenFile
+
+    start, _, rest = word.partition("=")
+    network = next((name for name in NETWORKS if name == start), None)
+    return GivenFile(parse_path(rest if network else word), network)
+
+
+def _report(imported: ImportedWeights, path: Path) -> None:
+    console, image = output_console(), imported.data.image
+    classes = f", {image.classes:,} classes" if image.classes else ""
+    console.print(
+        f"{path}: {' and '.join(imported.networks)} of format {imported.format}, "
+        f"{image.height}x{image.width} images of {image.channels} channels{classes}"
+    )
+    if imported.ignored:
+        console.print(f"not imported: {', '.join(imported.ignored)}")
+    console.print(imported.licence)
