@@ -101,13 +101,13 @@ class PickledStorage(PickledObject):
         if self.elements is not None:
             return self.elements
         try:
-            with warnings.catch_warnings(action="ignore"):
+            with warnings.catch_warnings(action="ignore"):  # torch deprecates such storages
                 storage = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+                if not isinstance(storage, torch.TypedStorage) or storage.nbytes() > len(content):
+                    raise TypeError(f"it holds a {type(storage).__name__}")
+                self.elements = torch.tensor([], dtype=storage.dtype).set_(storage)
         except Exception as error:  # unpickling an untrusted file can raise almost any exception
             raise ValueError(f"a storage cannot be read: {one_line(error)[:200]}") from None
-        if not isinstance(storage, torch.TypedStorage) or storage.nbytes() > len(content):
-            raise ValueError("a storage holds something other than the elements of a tensor")
-        self.elements = torch.tensor([], dtype=storage.dtype).set_(storage)
         return self.elements
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,17 @@ class ForeignNetwork:
         if name not in self.tensors:
             raise ValueError(f"it lacks {name}")
         return tuple(self.tensors[name].shape)
+
+    def attribute(self, name: str) -> Any:
+        """An attribute. Raises: ValueError: the network lacks it."""
+        if name not in self.attributes:
+            raise ValueError(f"it lacks the attribute {name}")
+        return self.attributes[name]
+
+    def count(self, pattern: str, start: int = 0) -> int:
+        """The number of tensors whose names are ``pattern`` with ``start``, ``start + 1``, ... in place of ``*``."""
+        numbers = itertools.count(start)
+        return next(n for n in numbers if pattern.replace("*", str(n)) not in self.tensors) - start
 
 
 @dataclass(frozen=True)
