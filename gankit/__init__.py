@@ -81,6 +81,7 @@ if TYPE_CHECKING:
     from .interfaces import Turn as Turn
     from .interfaces import VectorSpec as VectorSpec
     from .interfaces import WeightFormat as WeightFormat
+    from .interfaces import Weights as Weights
     from .interfaces import no_report as no_report
     from .messages import did_you_mean as did_you_mean
     from .messages import truncate as truncate
@@ -132,7 +133,7 @@ _NAMES_BY_MODULE = {
     "hookspecs": "hookimpl",
     "interfaces": "Augmentation Batch Callback Codec Conversion Converted DataDescription DataSpec Dataset "
     "Discriminator Features ForeignNetwork GAME_KEYS Generator ImageSpec Inputs Latent Loss Metric NotFinite "
-    "Regularizer Report Run Scalars State Turn VectorSpec WeightFormat no_report",
+    "Regularizer Report Run Scalars State Turn VectorSpec WeightFormat Weights no_report",
     "messages": "did_you_mean truncate warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",

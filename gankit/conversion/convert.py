@@ -50,30 +50,38 @@ def _converted(
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The weights under our names, and everything that does not fit."""
     weights: dict[str, Tensor] = {}
-    missing, shapes, used = [], [], set(conversion.constants)
+    shapes: list[str] = []
+    sources = {name: _name_in_file(source) for name, source in conversion.weights.items()}
     for name, source in conversion.weights.items():
-        if isinstance(source, Tensor):
-            weights[name] = source
+        theirs = sources[name]
+        tensor = source if isinstance(source, Tensor) else network.tensors.get(theirs)
+        if name not in own or tensor is None:
             continue
-        theirs = source.name if isinstance(source, Converted) else source
-        used.add(theirs)
-        if theirs not in network.tensors:
-            missing.append(theirs)
-            continue
-        tensor = network.tensors[theirs]
         try:
             weights[name] = source.function(tensor) if isinstance(source, Converted) else tensor
         except (RuntimeError, IndexError, ValueError) as error:
             shapes.append(f"{theirs} {[*tensor.shape]} ({one_line(error)[:100]})")
-            continue
-        if name in own and weights[name].shape != own[name].shape:
-            shapes.append(f"{theirs} {[*weights[name].shape]} instead of {[*own[name].shape]}")
-    unexpected = [name for name in network.tensors if name not in used]
-    unexpected += [name for name in weights if name not in own]
-    missing += [name for name in own if name not in conversion.weights]
-    other = [name for name, value in conversion.constants.items() if not _equal(network.tensors.get(name), value)]
-    groups = {"missing": missing, "unexpected": unexpected, "of another shape": shapes, "with other values": other}
+        else:
+            if weights[name].shape != own[name].shape:
+                shapes.append(f"{theirs} {[*weights[name].shape]} instead of {[*own[name].shape]}")
+    used = {theirs for name, theirs in sources.items() if name in own} | {*conversion.constants}
+    given = {name for name, source in conversion.weights.items() if isinstance(source, Tensor)}
+    groups = {
+        "missing": [
+            sources.get(name, name) for name in own if name not in given and sources.get(name) not in network.tensors
+        ],
+        "unexpected": [name for name in network.tensors if name not in used],
+        "of another shape": shapes,
+        "with other values": [
+            name for name, value in conversion.constants.items() if not _equal(network.tensors.get(name), value)
+        ],
+    }
     return weights, [f"{len(names):,} {kind}: {listed(names)}" for kind, names in groups.items() if names]
+
+
+def _name_in_file(source: str | Converted | Tensor) -> str:
+    """The name of the tensor that a weight comes from; empty if it is the weight itself."""
+    return source.name if isinstance(source, Converted) else source if isinstance(source, str) else ""
 
 
 def _equal(given: Tensor | None, expected: Tensor) -> bool:

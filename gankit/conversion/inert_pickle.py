@@ -148,7 +148,6 @@ HARMLESS: Mapping[str, type[Any]] = {
     "torch._utils._rebuild_parameter_with_state": PickledParameter,
     "torch._utils._rebuild_tensor": PickledTensor,
     "torch._utils._rebuild_tensor_v2": PickledTensor,
-    "torch._utils._rebuild_tensor_v3": PickledTensor,
     "torch.storage._load_from_bytes": PickledStorage,
     "torch_utils.persistence._reconstruct_persistent_obj": PersistentModule,
 }

@@ -44,3 +44,4 @@ from .weight_format import Conversion as Conversion
 from .weight_format import Converted as Converted
 from .weight_format import ForeignNetwork as ForeignNetwork
 from .weight_format import WeightFormat as WeightFormat
+from .weight_format import Weights as Weights

@@ -5,12 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .data_spec import ImageSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SPECTRAL_NORM = {
+    "weight_orig": "parametrizations.weight.original",
+    "weight_u": "parametrizations.weight.0._u",
+    "weight_v": "parametrizations.weight.0._v",
+}
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,16 @@ class ForeignNetwork:
     tensors: Mapping[str, Tensor]
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    def has(self, *names: str) -> bool:
+        """Whether it has all these tensors. The name of a ``weight`` also stands for one with spectral norm."""
+        return all(name in self.tensors or f"{name}_orig" in self.tensors for name in names)
+
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor. Raises: ValueError: the network lacks it."""
-        if name not in self.tensors:
+        """The shape of a tensor, named as in `has`. Raises: ValueError: the network lacks it."""
+        tensor = self.tensors.get(name, self.tensors.get(f"{name}_orig"))
+        if tensor is None:
             raise ValueError(f"it lacks {name}")
-        return tuple(self.tensors[name].shape)
+        return tuple(tensor.shape)
 
     def attribute(self, name: str) -> Any:
         """An attribute. Raises: ValueError: the network lacks it."""
@@ -42,6 +53,20 @@ class ForeignNetwork:
         """The number of tensors whose names are ``pattern`` with ``start``, ``start + 1``, ... in place of ``*``."""
         numbers = itertools.count(start)
         return next(n for n in numbers if pattern.replace("*", str(n)) not in self.tensors) - start
+
+    def layer(self, ours: str, theirs: str, function: Callable[[Tensor], Tensor] | None = None) -> Weights:
+        """The weights of a layer, whose names begin with ``theirs`` in the file and with ``ours`` in gankit's network.
+
+        Those of `torch.nn.utils.spectral_norm` get the names of `torch.nn.utils.parametrizations.spectral_norm`.
+
+        Args:
+            ours: dotted path of the layer.
+            theirs: the same.
+            function: converts all of its weights.
+        """
+        inside = [name.removeprefix(f"{theirs}.") for name in self.tensors if name.startswith(f"{theirs}.")]
+        sources = {f"{ours}.{SPECTRAL_NORM.get(name, name)}": f"{theirs}.{name}" for name in inside}
+        return {name: Converted(source, function) if function else source for name, source in sources.items()}
 
 
 @dataclass(frozen=True)
@@ -57,6 +82,12 @@ class Converted:
     function: Callable[[Tensor], Tensor]
 
 
+Weights: TypeAlias = "dict[str, str | Converted | Tensor]"
+"""For each name in the state dict of a registered network: the name of the tensor in the file, a `Converted`, or the
+weight itself.
+"""
+
+
 @dataclass(frozen=True)
 class Conversion:
     """How a network of a file becomes a registered generator or discriminator.
@@ -65,8 +96,7 @@ class Conversion:
         component: its registered name.
         params: its parameters, as in a recipe.
         image: the images, with the number of classes.
-        weights: for each name in the component's state dict: the name of the tensor in the file, a `Converted`, or the
-            weight itself.
+        weights: where the weights of the component come from.
         latent_dim: dimensions of the latents; 0 for a discriminator.
         constants: tensors of the file that are not weights, and the values that they must have, such as the filter of
             an upsampling layer.
@@ -75,7 +105,7 @@ class Conversion:
     component: str
     params: Mapping[str, Any]
     image: ImageSpec
-    weights: Mapping[str, str | Converted | Tensor]
+    weights: Weights
     latent_dim: int = 0
     constants: Mapping[str, Tensor] = field(default_factory=dict)
 

@@ -5,11 +5,8 @@ from __future__ import annotations
 import itertools
 
 import torch
-from torch import Tensor
 
 import gankit
-
-Weights = dict[str, str | gankit.Converted | Tensor]
 
 BASE = 4  # height and width of their smallest feature map
 STAGES = "Model.MainLayers"
@@ -25,17 +22,17 @@ class R3GANPickle(gankit.WeightFormat):
     pickled_classes = ("training.networks.*", "R3GAN.*")
 
     def generator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
-        if f"{STAGES}.0.Layers.0.Basis" not in network.tensors:
+        if not network.has(f"{STAGES}.0.Layers.0.Basis"):
             return None
         count = number_of_stages(network)
-        weights: Weights = {
+        weights: gankit.Weights = {
             "basis": f"{STAGES}.0.Layers.0.Basis",
             "modulation.weight": f"{STAGES}.0.Layers.0.LinearLayer.weight",
             "colours.weight": "Model.AggregationLayer.Layer.weight",
         }
         for stage in range(count):
             weights |= residual_blocks(network, f"stages.{stage}", f"{STAGES}.{stage}.Layers", first=1)
-            if (linear := f"{STAGES}.{stage}.Layers.0.LinearLayer.Layer.weight") in network.tensors:
+            if network.has(linear := f"{STAGES}.{stage}.Layers.0.LinearLayer.Layer.weight"):
                 weights[f"transitions.{stage - 1}.weight"] = linear
         channels = network.shape("Model.AggregationLayer.Layer.weight")[0]
         embedding_dim, classes = embedding(network, weights)
@@ -44,11 +41,11 @@ class R3GANPickle(gankit.WeightFormat):
         return conversion(network, params, count, channels, classes, weights, embedding_dim, latent_dim)
 
     def discriminator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
-        if "Model.ExtractionLayer.Layer.weight" not in network.tensors:
+        if not network.has("Model.ExtractionLayer.Layer.weight"):
             return None
         count = number_of_stages(network)
         order = range(count)[::-1]  # theirs are numbered from the largest feature map down
-        weights: Weights = {"colours.weight": "Model.ExtractionLayer.Layer.weight"}
+        weights: gankit.Weights = {"colours.weight": "Model.ExtractionLayer.Layer.weight"}
         for stage, theirs in enumerate(order):
             path = f"{STAGES}.{theirs}.Layers"
             weights |= residual_blocks(network, f"stages.{stage}", path, first=0)
@@ -56,7 +53,7 @@ class R3GANPickle(gankit.WeightFormat):
             if not stage:
                 weights["basis"] = gankit.Converted(f"{last}.Basis.weight", lambda weight: weight[:, 0])
                 weights["head.weight"] = f"{last}.LinearLayer.weight"
-            elif (linear := f"{last}.LinearLayer.Layer.weight") in network.tensors:
+            elif network.has(linear := f"{last}.LinearLayer.Layer.weight"):
                 weights[f"transitions.{stage - 1}.weight"] = linear
         embedding_dim, classes = embedding(network, weights)
         params = stage_parameters(network, order, first=0)
@@ -70,7 +67,7 @@ def conversion(
     stages: int,
     channels: int,
     classes: int,
-    weights: Weights,
+    weights: gankit.Weights,
     embedding_dim: int,
     latent_dim: int = 0,
 ) -> gankit.Conversion:
@@ -84,9 +81,9 @@ def conversion(
     return gankit.Conversion("r3gan", params, image, weights, latent_dim, filters)
 
 
-def residual_blocks(network: gankit.ForeignNetwork, ours: str, theirs: str, first: int) -> Weights:
+def residual_blocks(network: gankit.ForeignNetwork, ours: str, theirs: str, first: int) -> gankit.Weights:
     """The weights of a stage's residual blocks; ``first`` is the number of the first one in their list of layers."""
-    weights: Weights = {}
+    weights: gankit.Weights = {}
     for block in range(number_of_blocks(network, theirs, first)):
         for number, layer in enumerate(("expand", "mix", "project"), start=1):
             weights[f"{ours}.{block}.{layer}.weight"] = f"{theirs}.{first + block}.LinearLayer{number}.Layer.weight"
@@ -130,10 +127,10 @@ def number_of_blocks(network: gankit.ForeignNetwork, path: str, first: int) -> i
     return network.count(f"{path}.*.LinearLayer1.Layer.weight", start=first)
 
 
-def embedding(network: gankit.ForeignNetwork, weights: Weights) -> tuple[int, int]:
+def embedding(network: gankit.ForeignNetwork, weights: gankit.Weights) -> tuple[int, int]:
     """Add the embedding of the labels to ``weights``. Returns: its dimensions and the number of classes; 0 without."""
     name = "Model.EmbeddingLayer.weight"  # of a linear layer of the one-hot label
-    if name not in network.tensors:
+    if not network.has(name):
         return 0, 0
     weights["embedding.weight"] = gankit.Converted(name, lambda weight: weight.t())
     dimensions, classes = network.shape(name)

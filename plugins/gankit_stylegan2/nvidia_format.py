@@ -15,8 +15,6 @@ import gankit
 
 from .layers import Blur
 
-Weights = dict[str, str | gankit.Converted | Tensor]
-
 ARCHITECTURES = {"skip": "skip", "resnet": "residual", "orig": "original"}
 LINEAR = ("affine", "embed", "out", "skip")  # their layers without an activation
 
@@ -33,7 +31,7 @@ class NvidiaStyleGAN2(gankit.WeightFormat):
     def generator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
         if any(name.startswith("synthesis.input.") for name in network.tensors):
             raise ValueError("the alias-free networks of StyleGAN3 are not supported; only its StyleGAN2 networks are")
-        if not {"synthesis.b4.const", "mapping.fc0.weight"} <= {*network.tensors}:
+        if not network.has("synthesis.b4.const", "mapping.fc0.weight"):
             return None
         require_activations(network.attributes)
         sizes = resolutions(network, r"synthesis\.b(\d+)\.conv1\.weight")
@@ -41,9 +39,9 @@ class NvidiaStyleGAN2(gankit.WeightFormat):
         channels = [network.shape(f"synthesis.b{size}.conv1.weight")[0] for size in sizes]
         style_dim = network.shape("synthesis.b4.conv1.affine.weight")[1]
         classes = classes_of(network)
-        weights: Weights = mapping_weights(network) | {
+        weights: gankit.Weights = mapping_weights(network) | {
             "average": "mapping.w_avg",
-            "synthesis.constant": gankit.Converted("synthesis.b4.const", add_dimension),
+            "synthesis.constant": gankit.Converted("synthesis.b4.const", lambda constant: constant[None]),
         }
         for level, size in enumerate(sizes):
             theirs, ours = f"synthesis.b{size}", f"synthesis.blocks.{level - 1}"
@@ -65,19 +63,19 @@ class NvidiaStyleGAN2(gankit.WeightFormat):
             "average_decay": network.attribute("mapping.w_avg_beta"),
             "clamp": clamp_of(network.attributes),
         }
-        image = gankit.ImageSpec(sizes[-1], sizes[-1], len_of(network, f"synthesis.b{sizes[-1]}.torgb.bias"), classes)
+        image = gankit.ImageSpec(sizes[-1], sizes[-1], network.shape(f"synthesis.b{sizes[-1]}.torgb.bias")[0], classes)
         latent_dim = network.shape("mapping.fc0.weight")[1] - (style_dim if classes else 0)
         return gankit.Conversion("stylegan2", params, image, weights, latent_dim, filters(network))
 
     def discriminator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
-        if not {"b4.fc.weight", "b4.out.weight", "b8.conv1.weight"} <= {*network.tensors}:
+        if not network.has("b4.fc.weight", "b4.out.weight", "b8.conv1.weight"):
             return None
         require_activations(network.attributes)
         sizes = resolutions(network, r"b(\d+)\.conv0\.weight")
         architecture = architecture_of(network, "b4.fromrgb.weight", "b8.skip.weight")
         channels = [network.shape(f"b{size}.conv0.weight")[0] for size in sizes]
         classes = classes_of(network)
-        weights: Weights = mapping_weights(network) if classes else {}
+        weights: gankit.Weights = mapping_weights(network) if classes else {}
         for level, size in enumerate(reversed(sizes)):
             theirs, ours = f"b{size}", f"blocks.{level}"
             weights |= plain(f"{ours}.conv", f"{theirs}.conv0") | plain(f"{ours}.down", f"{theirs}.conv1")
@@ -89,7 +87,7 @@ class NvidiaStyleGAN2(gankit.WeightFormat):
         weights |= plain("conv", "b4.conv") | linear("dense", "b4.fc") | linear("logit", "b4.out")
         params = {
             "width": channels[-1],
-            "max_width": max(*channels, len_of(network, "b4.conv.bias")),
+            "max_width": max(*channels, network.shape("b4.conv.bias")[0]),
             "architecture": ARCHITECTURES[architecture],
             "group_size": group_size(network.attributes),
             "clamp": clamp_of(network.attributes),
@@ -102,7 +100,7 @@ class NvidiaStyleGAN2(gankit.WeightFormat):
         return gankit.Conversion("stylegan2", params, image, weights, constants=filters(network))
 
 
-def styled(ours: str, theirs: str, up: bool = False) -> Weights:
+def styled(ours: str, theirs: str, up: bool = False) -> gankit.Weights:
     """The weights of a `StyledLayer`."""
     weights = modulated(ours, theirs, up)
     return weights | {
@@ -111,7 +109,7 @@ def styled(ours: str, theirs: str, up: bool = False) -> Weights:
     }
 
 
-def modulated(ours: str, theirs: str, up: bool = False) -> Weights:
+def modulated(ours: str, theirs: str, up: bool = False) -> gankit.Weights:
     """The weights of a `ModulatedConv` with a bias."""
     weight = f"{theirs}.weight"
     return linear(f"{ours}.conv.affine", f"{theirs}.affine") | {
@@ -120,17 +118,17 @@ def modulated(ours: str, theirs: str, up: bool = False) -> Weights:
     }
 
 
-def plain(ours: str, theirs: str) -> Weights:
+def plain(ours: str, theirs: str) -> gankit.Weights:
     """The weights of an `EqualizedConv`."""
     return {f"{ours}.conv.weight": f"{theirs}.weight", f"{ours}.bias": f"{theirs}.bias"}
 
 
-def linear(ours: str, theirs: str) -> Weights:
+def linear(ours: str, theirs: str) -> gankit.Weights:
     """The weights of an `EqualizedLinear`."""
     return {f"{ours}.{name}": f"{theirs}.{name}" for name in ("weight", "bias")}
 
 
-def mapping_weights(network: gankit.ForeignNetwork) -> Weights:
+def mapping_weights(network: gankit.ForeignNetwork) -> gankit.Weights:
     """The weights of a `Mapping`."""
     weights = linear("mapping.embedding", "mapping.embed") if classes_of(network) else {}
     for layer in range(network.count("mapping.fc*.weight")):
@@ -141,10 +139,6 @@ def mapping_weights(network: gankit.ForeignNetwork) -> Weights:
 def inputs_first(weight: Tensor) -> Tensor:
     """The weight [o c k k] of a convolution as that of a transposed convolution [c o k k]."""
     return weight.transpose(0, 1)
-
-
-def add_dimension(tensor: Tensor) -> Tensor:
-    return tensor[None]
 
 
 def resolutions(network: gankit.ForeignNetwork, pattern: str) -> list[int]:
@@ -158,16 +152,12 @@ def resolutions(network: gankit.ForeignNetwork, pattern: str) -> list[int]:
 
 def architecture_of(network: gankit.ForeignNetwork, of_skip: str, of_residual: str) -> str:
     """Their name of the architecture, from the names of two tensors that only one has."""
-    return "skip" if of_skip in network.tensors else "resnet" if of_residual in network.tensors else "orig"
+    return "skip" if network.has(of_skip) else "resnet" if network.has(of_residual) else "orig"
 
 
 def classes_of(network: gankit.ForeignNetwork) -> int:
     """The number of classes; 0 without labels."""
-    return network.shape("mapping.embed.weight")[1] if "mapping.embed.weight" in network.tensors else 0
-
-
-def len_of(network: gankit.ForeignNetwork, name: str) -> int:
-    return network.shape(name)[0]
+    return network.shape("mapping.embed.weight")[1] if network.has("mapping.embed.weight") else 0
 
 
 def filters(network: gankit.ForeignNetwork) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ import gankit
 
 from .layers import Blur
 from .mapping import Mapping
-from .nvidia_format import Weights, inputs_first, linear
+from .nvidia_format import inputs_first, linear
 
 SMALLEST = 4  # height and width of the smallest feature map
 LEARNING_RATE = 0.01  # of the mapping network; the files do not record it
@@ -29,14 +29,14 @@ class RosinalityStyleGAN2(gankit.WeightFormat):
     )
 
     def generator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
-        if not {"input.input", "conv1.conv.weight", "style.1.weight"} <= {*network.tensors}:
+        if not network.has("input.input", "conv1.conv.weight", "style.1.weight"):
             return None
         doublings = network.count("to_rgbs.*.bias")
         layers = network.count("style.*.weight", start=1)
         style_dim, latent_dim = network.shape("style.1.weight")
         channels = [network.shape("conv1.conv.weight")[1]]
         channels += [network.shape(f"convs.{2 * level}.conv.weight")[1] for level in range(doublings)]
-        weights: Weights = {"synthesis.constant": "input.input"}
+        weights: gankit.Weights = {"synthesis.constant": "input.input"}
         for layer in range(layers):
             weights |= linear(f"mapping.layers.{layer}", f"style.{layer + 1}")
         weights |= styled("synthesis.first", "conv1", 0) | to_image("synthesis.to_image.0", "to_rgb1")
@@ -58,11 +58,11 @@ class RosinalityStyleGAN2(gankit.WeightFormat):
         return gankit.Conversion("stylegan2", params, image, weights, latent_dim, filters(network, gain=4))
 
     def discriminator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
-        if not {"convs.0.0.weight", "convs.1.conv1.0.weight", "final_linear.1.weight"} <= {*network.tensors}:
+        if not network.has("convs.0.0.weight", "convs.1.conv1.0.weight", "final_linear.1.weight"):
             return None
         halvings = network.count("convs.*.conv1.0.weight", start=1)
         width, image_channels, *_ = network.shape("convs.0.0.weight")
-        weights: Weights = activated("from_image.0", "convs.0.0", "convs.0.1")
+        weights: gankit.Weights = activated("from_image.0", "convs.0.0", "convs.0.1")
         for block in range(halvings):
             theirs, ours = f"convs.{block + 1}", f"blocks.{block}"
             weights |= activated(f"{ours}.conv", f"{theirs}.conv1.0", f"{theirs}.conv1.1")
@@ -80,7 +80,7 @@ class RosinalityStyleGAN2(gankit.WeightFormat):
         return gankit.Conversion("stylegan2", params, image, weights, constants=filters(network, gain=1))
 
 
-def styled(ours: str, theirs: str, noise: int, up: bool = False) -> Weights:
+def styled(ours: str, theirs: str, noise: int, up: bool = False) -> gankit.Weights:
     """The weights of a `StyledLayer`."""
     return modulated(ours, theirs, up) | {
         f"{ours}.strength": gankit.Converted(f"{theirs}.noise.weight", lambda weight: weight.squeeze(0)),
@@ -89,12 +89,12 @@ def styled(ours: str, theirs: str, noise: int, up: bool = False) -> Weights:
     }
 
 
-def to_image(ours: str, theirs: str) -> Weights:
+def to_image(ours: str, theirs: str) -> gankit.Weights:
     """The weights of a `ToImage`."""
     return modulated(ours, theirs) | {f"{ours}.bias": gankit.Converted(f"{theirs}.bias", torch.flatten)}
 
 
-def modulated(ours: str, theirs: str, up: bool = False) -> Weights:
+def modulated(ours: str, theirs: str, up: bool = False) -> gankit.Weights:
     """The weights of a `ModulatedConv`; theirs [1 o c k k]."""
 
     def convert(weight: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def modulated(ours: str, theirs: str, up: bool = False) -> Weights:
     }
 
 
-def activated(ours: str, convolution: str, activation: str) -> Weights:
+def activated(ours: str, convolution: str, activation: str) -> gankit.Weights:
     """The weights of an `EqualizedConv`."""
     bias = gankit.Converted(f"{activation}.bias", torch.flatten)
     return {f"{ours}.conv.weight": f"{convolution}.weight", f"{ours}.bias": bias}
