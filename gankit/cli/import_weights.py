@@ -9,7 +9,7 @@ from typer import Argument, Option
 
 from ..errors import GankitError
 from ..recipe.weight_selection import NETWORKS
-from .console import PluginOption, make_runtime, output_console, parse_path
+from .console import WIDTH_WITHOUT_TERMINAL, PluginOption, make_runtime, output_console, parse_path
 
 if TYPE_CHECKING:
     from ..conversion.import_weights import ImportedWeights
@@ -77,12 +77,21 @@ def _given_file(word: str) -> GivenFile:
 
 
 def _report(imported: ImportedWeights, path: Path) -> None:
+    """Print what was imported, and the recipe sections of a run that starts from it."""
+    import yaml
+
     console, image = output_console(), imported.data.image
     classes = f", {image.classes:,} classes" if image.classes else ""
     console.print(
-        f"{path}: {' and '.join(imported.networks)} of format {imported.format}, "
-        f"{image.height}x{image.width} images of {image.channels} channels{classes}"
+        f"{path}: {', '.join(imported.networks)} of format {imported.format}, {image.height}x{image.width} images of "
+        f"{image.channels} channels{classes}"
     )
     if imported.ignored:
         console.print(f"not imported: {', '.join(imported.ignored)}")
     console.print(imported.licence)
+    sections = {kind: component.as_data() for kind, component in imported.components.items()}
+    sections["latent"] |= {"dim": imported.latent_dim}
+    console.print(f"\nto start a run from it, use these sections in the recipe, and initialize: {path}")
+    for kind, section in sections.items():
+        text = yaml.safe_dump(section, default_flow_style=True, sort_keys=False, width=WIDTH_WITHOUT_TERMINAL)
+        console.print(f"{kind}: {text.strip()}")

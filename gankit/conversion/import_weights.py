@@ -17,6 +17,7 @@ from ..errors import GankitError
 from ..files import open_regular
 from ..interfaces import DataSpec, WeightFormat
 from ..messages import one_line
+from ..recipe.weight_selection import NETWORKS
 from ..registered_component import Selected
 from ..registry import Registries
 from ..runs.checkpoint import save_networks
@@ -92,14 +93,12 @@ def import_weights(
     Raises:
         GankitError: the files cannot be read, are not of a known format, or do not fit gankit's networks.
     """
-    formats: dict[str, WeightFormat] = {
-        entry.name: entry.factory() for entry in registries.weight_formats if format_name in (None, entry.name)
-    }
-    if not formats:
-        raise GankitError(f"--format: {registries.weight_formats.unknown(str(format_name))}")
+    formats: dict[str, WeightFormat] = {entry.name: entry.factory() for entry in registries.weight_formats}
+    if format_name is not None and format_name not in formats:
+        raise GankitError(f"--format: {registries.weight_formats.unknown(format_name)}")
     patterns = tuple(pattern for known in formats.values() for pattern in known.pickled_classes)
     contents = {file: read_networks(file.path, patterns) for file in files}
-    name, found = recognize(contents, formats)
+    name, found = recognize(contents, formats if format_name is None else {format_name: formats[format_name]})
     generator, paths = found.generator, ", ".join(str(file.path) for file in files)
     try:
         data = read_data(describe_data(DataSpec(image=generator.image)))
@@ -107,7 +106,8 @@ def import_weights(
         raise GankitError(f"{paths}: cannot be imported: {one_line(error)}") from None
     components = {"latent": select_described(registries, "latents", LATENT)}
     networks: dict[str, nn.Module] = {}
-    for player, (network, conversion) in found.networks.items():
+    for player in (name for name in NETWORKS if name in found.networks):
+        network, conversion = found.networks[player]
         kind = "discriminator" if player == "discriminator" else "generator"
         described = {"name": conversion.component, "params": conversion.params}
         components[kind] = select_described(registries, f"{kind}s", described)

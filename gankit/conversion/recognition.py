@@ -81,7 +81,8 @@ def recognize(
         raise GankitError(refusals[0])
     inside = [tensor for networks in contents.values() for network in networks.values() for tensor in network.tensors]
     content = f"; it has the tensors {listed(inside)}" if inside else "; it has no networks"
-    raise GankitError(f"{_names(contents)}: is not a weight file of a known kind ({', '.join(formats)}){content}")
+    known = f"a known format ({', '.join(formats)})" if len(formats) > 1 else f"the format {next(iter(formats))}"
+    raise GankitError(f"{_names(contents)}: is not of {known}{content}")
 
 
 def _recognize(
