@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 from collections import OrderedDict
@@ -38,7 +39,8 @@ def load_plain_data(file: Path, classes: Mapping[str, type[Any]] | None = None) 
     except OSError as error:
         raise CheckpointError(read_failure(file, error)) from None
     except Exception as error:  # unpickling an untrusted file can raise almost any exception
-        reason = str(error).split("\n", 1)[0] or type(error).__name__
+        named = re.search(r"(?i)unsupported (?:global: )?GLOBAL (\S+)", str(error))
+        reason = f"it names {named[1]}" if named else str(error).split("\n", 1)[0] or type(error).__name__
         raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason[:400]}") from None
     return value
 
