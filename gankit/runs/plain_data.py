@@ -35,7 +35,7 @@ def load_plain_data(file: Path, classes: Mapping[str, type[Any]] | None = None) 
         known: list[Any] = [(kind, name) for name, kind in (classes or {}).items()]
         with torch.serialization.safe_globals(known), warnings.catch_warnings(action="ignore"):
             value = torch.load(file, map_location="cpu", weights_only=True)
-        _require_no_expansion(value, file.stat().st_size)
+        _require_no_expansion(value)
     except OSError as error:
         raise CheckpointError(read_failure(file, error)) from None
     except Exception as error:  # unpickling an untrusted file can raise almost any exception
@@ -73,10 +73,9 @@ def _require_uncompressed(file: Path) -> None:
         raise ValueError("its entries claim more bytes than the file has")
 
 
-def _require_no_expansion(state: Any, file_size: int) -> None:
-    """Raises: ValueError: references multiply to too many values, or tensors are larger than their stored data."""
+def _require_no_expansion(state: Any) -> None:
+    """Raises: ValueError: references multiply to too many values, or a tensor is larger than its storage."""
     pending, count = [state], 0
-    storages: dict[int, int] = {}  # bytes by address
     while pending:
         value = pending.pop()
         count += 1
@@ -92,8 +91,3 @@ def _require_no_expansion(state: Any, file_size: int) -> None:
             or value.numel() * value.element_size() > value.untyped_storage().nbytes()
         ):
             raise ValueError(f"a tensor {list(value.shape)} is larger than its stored data")
-        elif isinstance(value, Tensor):
-            storage = value.untyped_storage()
-            storages[storage.data_ptr()] = storage.nbytes()
-    if sum(storages.values()) > file_size:  # torch enlarges a storage to the size that a tensor claims
-        raise ValueError("its tensors claim more bytes than the file has")

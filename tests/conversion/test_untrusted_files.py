@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import struct
 import warnings
 import zipfile
@@ -117,19 +118,30 @@ def test_truncated_files(persistent_pickle, stylegan2_generator, import_files):
             import_files(file=content[: len(content) * share // 10])
 
 
-def test_files_of_torch_save_with_code_or_claims(import_files, tmp_path):
+def test_files_of_torch_save_with_other_classes(import_files):
     for value, named in ((Evil(), "posix.system"), (Path("x"), "pathlib")):
         with pytest.raises(GankitError, match=rf"file: cannot be read as plain data and tensors: it names {named}"):
             import_files(file={"state_dict": value})
-    torch.save({"main.0.weight": torch.zeros(4, 4), "x": torch.zeros(2)}, tmp_path / "plain")
-    with zipfile.ZipFile(tmp_path / "plain") as archive, zipfile.ZipFile(tmp_path / "grown", "w") as grown:
-        for name in archive.namelist():
-            # the shape [4, 4] with the strides [4, 1] becomes [255, 4] with [200, 1]
-            changed = archive.read(name).replace(b"K\x04K\x04\x86q\x06K\x04K\x01\x86", b"K\xffK\x04\x86q\x06K\xc8K\x01\x86")
-            grown.writestr(name, changed)
-    assert (tmp_path / "grown").read_bytes() != (tmp_path / "plain").read_bytes()
-    with pytest.raises(GankitError, match="cannot be read as plain data and tensors: "):
-        import_files(file=(tmp_path / "grown").read_bytes())
+
+
+@pytest.mark.parametrize("as_archive", [True, False])
+def test_tensors_in_files_of_torch_save_that_claim_more(import_files, tmp_path, as_archive):
+    def enlarged(content: bytes) -> bytes:
+        """The shape [4, 4] becomes [2^28 - 1, 4]."""
+        changed = re.sub(rb"K\x04(K\x04\x86q.K\x04K\x01\x86)", rb"J\xff\xff\xff\x0f\1", content)
+        assert changed != content
+        return changed
+
+    torch.save({"a": torch.zeros(4, 4), "b": torch.zeros(2)}, tmp_path / "plain", _use_new_zipfile_serialization=as_archive)
+    if as_archive:
+        with zipfile.ZipFile(tmp_path / "plain") as archive, zipfile.ZipFile(tmp_path / "other", "w") as other:
+            for name in archive.namelist():
+                content = archive.read(name)
+                other.writestr(name, enlarged(content) if name.endswith(".pkl") else content)
+    else:
+        (tmp_path / "other").write_bytes(enlarged((tmp_path / "plain").read_bytes()))
+    with pytest.raises(GankitError, match="cannot be read as plain data and tensors: .*storage"):
+        import_files(file=(tmp_path / "other").read_bytes())
 
 
 def test_compressed_files_of_torch_save(import_files, tmp_path):
