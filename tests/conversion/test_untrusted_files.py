@@ -128,7 +128,7 @@ def test_files_of_torch_save_with_other_classes(import_files):
 def test_tensors_in_files_of_torch_save_that_claim_more(import_files, tmp_path, as_archive):
     def enlarged(content: bytes) -> bytes:
         """The shape [4, 4] becomes [2^28 - 1, 4]."""
-        changed = re.sub(rb"K\x04(K\x04\x86q.K\x04K\x01\x86)", rb"J\xff\xff\xff\x0f\1", content)
+        changed = re.sub(rb"K\x04(K\x04\x86q.K\x04K\x01\x86)", lambda rest: b"J\xff\xff\xff\x0f" + rest[1], content)
         assert changed != content
         return changed
 
