@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
-from ..errors import GankitError
-from ..recipe.weight_selection import NETWORKS
 from .console import WIDTH_WITHOUT_TERMINAL, PluginOption, make_runtime, output_console, parse_path
 
 if TYPE_CHECKING:
     from ..conversion.import_weights import ImportedWeights
-    from ..conversion.recognition import GivenFile
 
 
 def import_weights(
@@ -56,24 +53,9 @@ def import_weights(
 
       gankit sample imported/ffhq --count 16 truncation=0.7
     """
-    from ..conversion.import_weights import import_weights
-
-    if path.exists():
-        raise GankitError(f"--out {path}: exists; give a new folder")
     runtime = make_runtime(plugin)
     names = [name.strip() for name in classes.split(",")] if classes is not None else None
-    imported = import_weights([_given_file(word) for word in files], runtime.registries, format_name, names)
-    imported.save(path, runtime.about({component.entry.plugin for component in imported.components.values()}))
-    _report(imported, path)
-
-
-def _given_file(word: str) -> GivenFile:
-    """A file, or ``NETWORK=FILE``. Other names before a ``=`` belong to the file."""
-    from ..conversion.recognition import GivenFile
-
-    start, _, rest = word.partition("=")
-    network = next((name for name in NETWORKS if name == start), None)
-    return GivenFile(parse_path(rest if network else word), network)
+    _report(runtime.import_weights(files, path, format_name=format_name, classes=names), path)
 
 
 def _report(imported: ImportedWeights, path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import GankitError
+from ..files import user_path
 from ..interfaces import Conversion, ForeignNetwork, ImageSpec, WeightFormat
 from ..messages import listed, one_line
-from ..recipe.weight_selection import NetworkName
+from ..recipe.weight_selection import NETWORKS, NetworkName
 
 EMA = "ema"  # in the key of a network in a file
 
@@ -19,7 +20,21 @@ class GivenFile(NamedTuple):
     """A file of the user, and the network that it is said to hold; None if its content decides."""
 
     path: Path
-    network: NetworkName | None
+    network: NetworkName | None = None
+
+    @classmethod
+    def parse(cls, text: str | Path) -> GivenFile:
+        """A path, or ``NETWORK=PATH``. A ``=`` after anything but the name of a network is part of the path.
+
+        Raises:
+            GankitError: the path cannot be used.
+        """
+        start, _, rest = str(text).partition("=")
+        network = next((name for name in NETWORKS if name == start), None)
+        try:
+            return cls(user_path(rest if network else text), network)
+        except ValueError as error:
+            raise GankitError(str(error)) from None
 
 
 class Recognized(NamedTuple):
