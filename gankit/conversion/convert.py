@@ -30,7 +30,8 @@ def convert(selected: Selected, conversion: Conversion, network: ForeignNetwork,
         GankitError: the network cannot be built, or the weights do not fit.
     """
     data = DataSpec(image=conversion.image)
-    stored = sum(tensor.numel() * tensor.element_size() for tensor in network.tensors.values())
+    storages = {storage.data_ptr(): storage for storage in map(Tensor.untyped_storage, network.tensors.values())}
+    stored = sum(storage.nbytes() for storage in storages.values())
     try:
         built = build_again(
             lambda: build_within(lambda: selected.build(**network_context(data, conversion.latent_dim)), stored)

@@ -18,7 +18,7 @@ from ..files import open_regular
 from ..interfaces import DataSpec, WeightFormat
 from ..messages import one_line
 from ..recipe.weight_selection import NETWORKS
-from ..registered_component import Selected
+from ..registered_component import Entry, Selected
 from ..registry import Registries
 from ..runs.checkpoint import save_networks
 from .convert import convert
@@ -34,7 +34,7 @@ class ImportedWeights:
 
     Attributes:
         format: the name of the format.
-        licence: a sentence about the licence of the weights.
+        licence: a sentence about the license of the weights.
         networks: by the names of the networks of a run.
         components: the registered components of the networks and of the latent distribution.
         data: the images.
@@ -93,7 +93,7 @@ def import_weights(
     Raises:
         GankitError: the files cannot be read, are not of a known format, or do not fit gankit's networks.
     """
-    formats: dict[str, WeightFormat] = {entry.name: entry.factory() for entry in registries.weight_formats}
+    formats = {entry.name: _build(entry) for entry in registries.weight_formats}
     if format_name is not None and format_name not in formats:
         raise GankitError(f"--format: {registries.weight_formats.unknown(format_name)}")
     patterns = tuple(pattern for known in formats.values() for pattern in known.pickled_classes)
@@ -123,6 +123,17 @@ def import_weights(
         files={file.path.name: _sha256(file.path) for file in files},
         ignored=found.ignored,
     )
+
+
+def _build(entry: Entry) -> WeightFormat:
+    """Raises: GankitError: the format of a plugin cannot be built."""
+    try:
+        return entry.build(entry.schema())  # type: ignore[no-any-return]
+    except Exception as error:  # a plugin may raise anything
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        raise GankitError(
+            f"weight format '{entry.name}' of plugin '{entry.plugin}' cannot be built: {reason}"
+        ) from None
 
 
 def _class_names(given: Sequence[str] | None, count: int) -> tuple[str, ...] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -163,5 +163,5 @@ def _described(image: ImageSpec) -> str:
     return f"images [{image.channels} {image.height} {image.width}]{classes}"
 
 
-def _names(files: Collection[GivenFile] | Sequence[GivenFile]) -> str:
+def _names(files: Iterable[GivenFile]) -> str:
     return ", ".join(str(file.path) for file in files)

@@ -41,10 +41,15 @@ def read_networks(path: Path, classes: tuple[str, ...]) -> dict[str, ForeignNetw
         raise GankitError(read_failure(path, error)) from None
     try:
         if content:
-            return _pickled(unpickle(content, classes))
-        if not start.startswith((TORCH_ZIP, TORCH_LEGACY)):
+            networks = _pickled(unpickle(content, classes))
+        elif start.startswith((TORCH_ZIP, TORCH_LEGACY)):
+            networks = _state_dicts(load_plain_data(path, {"argparse.Namespace": argparse.Namespace}))
+        else:
             raise GankitError("is neither a pickle nor a file of torch.save")
-        return _state_dicts(load_plain_data(path, {"argparse.Namespace": argparse.Namespace}))
+        names = [*networks, *(name for network in networks.values() for name in network.tensors)]
+        if not all(name.isprintable() for name in names):
+            raise GankitError("has a tensor whose name is not printable")
+        return networks
     except CheckpointError:
         raise  # names the file
     except (GankitError, ValueError, TypeError, AttributeError, RuntimeError) as error:

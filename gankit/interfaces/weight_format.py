@@ -111,15 +111,15 @@ class Conversion:
 
 
 class WeightFormat:
-    """Base class of the formats that ``gankit import`` reads. Built without parameters.
+    """Base class of the formats that ``gankit import`` reads. Built without arguments.
 
     Attributes:
-        licence: a sentence about the licence of the weights that the project publishes.
+        licence: a sentence about the license of the weights that the project publishes.
         pickled_classes: patterns of the names of the project's own classes in pickled networks, such as
             ``training.networks.*``. Their objects are read as data, without their code.
     """
 
-    licence: str
+    licence: str = "The license of these weights is unknown to gankit; ask their authors."
     pickled_classes: tuple[str, ...] = ()
 
     def generator(self, network: ForeignNetwork) -> Conversion | None:

@@ -105,3 +105,12 @@ def test_a_format_of_a_plugin(cli, files):
     assert "imported: generator of format mine" in said.out
     assert "Only for me." in said.out
     assert cli("import", "mine.pth", "--out", "other").code == 2
+
+
+def test_a_format_that_cannot_be_built(refused, files):
+    Path("mine.py").write_text(
+        "import gankit\n\n\nclass Mine(gankit.WeightFormat):\n    def __init__(self, *, size: int) -> None: ...\n\n\n"
+        "@gankit.hookimpl\ndef register(registries):\n    registries.weight_formats.add('mine', Mine)\n"
+    )
+    message = refused("import", "netG.pth", "--out", "x", "--plugin", "mine.py")
+    assert "weight format 'mine' of plugin 'mine' cannot be built: ValidationError: " in message

@@ -124,6 +124,11 @@ def test_files_of_torch_save_with_other_classes(import_files):
             import_files(file={"state_dict": value})
 
 
+def test_names_that_cannot_be_printed(import_files):
+    with pytest.raises(GankitError, match="has a tensor whose name is not printable"):
+        import_files(file={"a\n\x1b[2J": torch.zeros(1), "b": torch.zeros(1)})
+
+
 @pytest.mark.parametrize("as_archive", [True, False])
 def test_tensors_in_files_of_torch_save_that_claim_more(import_files, tmp_path, as_archive):
     def enlarged(content: bytes) -> bytes:
