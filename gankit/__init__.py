@@ -58,11 +58,14 @@ if TYPE_CHECKING:
     from .interfaces import Batch as Batch
     from .interfaces import Callback as Callback
     from .interfaces import Codec as Codec
+    from .interfaces import Conversion as Conversion
+    from .interfaces import Converted as Converted
     from .interfaces import DataDescription as DataDescription
     from .interfaces import Dataset as Dataset
     from .interfaces import DataSpec as DataSpec
     from .interfaces import Discriminator as Discriminator
     from .interfaces import Features as Features
+    from .interfaces import ForeignNetwork as ForeignNetwork
     from .interfaces import Generator as Generator
     from .interfaces import ImageSpec as ImageSpec
     from .interfaces import Inputs as Inputs
@@ -77,6 +80,8 @@ if TYPE_CHECKING:
     from .interfaces import State as State
     from .interfaces import Turn as Turn
     from .interfaces import VectorSpec as VectorSpec
+    from .interfaces import WeightFormat as WeightFormat
+    from .interfaces import Weights as Weights
     from .interfaces import no_report as no_report
     from .messages import did_you_mean as did_you_mean
     from .messages import truncate as truncate
@@ -126,9 +131,9 @@ _NAMES_BY_MODULE = {
     "game.game": "Adversarial Game",
     "game.outputs": "all_logits heads_of",
     "hookspecs": "hookimpl",
-    "interfaces": "Augmentation Batch Callback Codec DataDescription DataSpec Dataset Discriminator Features GAME_KEYS "
-    "Generator ImageSpec Inputs Latent Loss Metric NotFinite Regularizer Report Run Scalars State Turn VectorSpec "
-    "no_report",
+    "interfaces": "Augmentation Batch Callback Codec Conversion Converted DataDescription DataSpec Dataset "
+    "Discriminator Features ForeignNetwork GAME_KEYS Generator ImageSpec Inputs Latent Loss Metric NotFinite "
+    "Regularizer Report Run Scalars State Turn VectorSpec WeightFormat Weights no_report",
     "messages": "did_you_mean truncate warn",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",

@@ -180,6 +180,7 @@ class Registries:
         self.metrics = Registry("metrics")
         self.features = Registry("features")
         self.games = Registry("games")
+        self.weight_formats = Registry("weight_formats")
         for registry in self:
             registry.owner = owner
 

@@ -24,6 +24,8 @@ from .assembly.resume_checks import (
     require_working_optimizers,
 )
 from .assembly.selection import select_all, with_defaults
+from .conversion.import_weights import ImportedWeights, import_weights
+from .conversion.recognition import GivenFile
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .events import Event
@@ -209,6 +211,34 @@ class Runtime:
             hint = f"; it was trained with plugin {missing}: pass it (--plugin)" if missing else ""
             raise CheckpointError(f"{error}{hint}") from None
 
+    def import_weights(
+        self,
+        files: Iterable[str | Path],
+        path: str | Path,
+        *,
+        format_name: str | None = None,
+        classes: Sequence[str] | None = None,
+    ) -> ImportedWeights:
+        """Convert weight files of another project to a checkpoint, without executing any code in them.
+
+        Args:
+            files: of one model. A name of a network and ``=`` before a path say what the file holds, as in
+                ``generator_ema=G_ema.pth``.
+            path: the folder of the checkpoint, which must not exist.
+            format_name: the registered format of the files; None recognizes it.
+            classes: the names of the classes, in the order of the labels; None numbers them.
+
+        Raises:
+            GankitError: ``path`` exists or cannot be written; the files cannot be read, are not of a known format, or
+                do not fit gankit's networks. Nothing is written then.
+        """
+        folder = Path(path)
+        if folder.exists():
+            raise GankitError(f"{folder}: exists; give a new folder for the checkpoint")
+        imported = import_weights([*map(GivenFile.parse, files)], self.registries, format_name, classes)
+        imported.save(folder, self._about_plugins(part.entry.plugin for part in imported.components.values()))
+        return imported
+
     def missing_plugins(self, recorded: Mapping[str, Any]) -> list[str]:
         """The plugins that a run or checkpoint recorded and this runtime lacks, with their source."""
         loaded = {plugin.name for plugin in self.plugins}
@@ -259,7 +289,12 @@ class Runtime:
 
     def _about(self, checked: CheckedRecipe) -> dict[str, Any]:
         """Versions, and the plugins whose components the run uses."""
-        used = {part.entry.plugin for whole in checked.components.values() for _, part in whole.with_nested()}
+        parts = (part for whole in checked.components.values() for _, part in whole.with_nested())
+        return self._about_plugins(part.entry.plugin for part in parts)
+
+    def _about_plugins(self, names: Iterable[str]) -> dict[str, Any]:
+        """Versions, and the plugins of these names."""
+        used = {*names}
         plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}
         versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {"versions": versions, "plugins": plugins}

@@ -365,3 +365,40 @@ def test_image_spec_is_documented():
     section = re.findall(r"^\*\*`ImageSpec`\.\*\*(.*?)^\*\*G's", text, flags=re.S | re.M)[0]
     assert documented(section) == {field.name for field in fields(gankit.ImageSpec)}
     assert "ImageSpec.any_size" in section
+
+
+def test_a_format_of_weight_files(plugins, tmp_path):
+    """The documented format reads the weights of the documented generator under other names."""
+    (source,) = (block for block in python_blocks("plugins.md") if "class OtherUpsampling" in block)
+    (tmp_path / "my_format.py").write_text(source)
+    runtime = gankit.Runtime(plugins=[*plugins, "my_format.py"])
+    own = runtime.registries.generators.get("upsampling").factory(gankit.ImageSpec(16, 16, 3), 5, width=4).state_dict()
+    other = {
+        "from_latent.weight": own["first.weight"],
+        "from_latent.bias": own["first.bias"],
+        "middle.kernel": own["second.weight"].permute(2, 3, 1, 0),
+        "middle.offset": own["second.bias"],
+        "to_rgb.weight": own["last.weight"],
+        "to_rgb.bias": own["last.bias"],
+    }
+    torch.save(other, "other.pth")
+    imported = runtime.import_weights(["other.pth"], "imported")
+    weights = imported.networks["generator"].state_dict()
+    assert all(torch.equal(weights[name], own[name]) for name in own)
+    assert runtime.load_generator("imported").sample(2, seed=0).shape == (2, 3, 16, 16)
+    torch.save(other | {"noise.weight": torch.zeros(1)}, "noisy.pth")
+    with pytest.raises(gankit.GankitError, match="noisy.pth: cannot be imported: it adds noise, which gankit's upsampling"):
+        runtime.import_weights(["noisy.pth"], "noisy")
+
+
+def test_importing_in_python(checkout):
+    (program,) = python_blocks("import.md")
+    registries, image = gankit.Runtime().registries, gankit.ImageSpec(64, 64, 3)
+    generator = registries.generators.get("dcgan").factory(image, 4, width=2).state_dict()
+    discriminator = registries.discriminators.get("dcgan").factory(image, width=2).state_dict()
+    discriminator["features.11.weight"] = discriminator.pop("logit.weight")
+    torch.save({name.replace("layers", "main"): tensor for name, tensor in generator.items()}, "netG.pth")
+    torch.save({name.replace("features", "main"): tensor for name, tensor in discriminator.items()}, "netD.pth")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert names["images"].shape == (4, 3, 64, 64)

@@ -29,12 +29,13 @@ LAYERS = (
     ("anomaly",),
     ("training",),
     ("assembly",),
+    ("conversion",),
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
     ("reports", "profiling", "io", "testing", "hub"),
     ("cli",),
 )
-FILES_ARE_PARTS = (0, 8, 10)  # layers of single files, which may import each other
+FILES_ARE_PARTS = (0, 9, 11)  # layers of single files, which may import each other
 WITHOUT_TORCH = (
     "gankit", "gankit.errors", "gankit.messages", "gankit.interfaces", "gankit.events", "gankit.schedule",
     "gankit.files", "gankit.registry", "gankit.sources", "gankit.hub_client", "gankit.recipe.model", "gankit.recipe.checked_recipe", "gankit.runs.json_lines",

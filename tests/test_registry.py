@@ -225,7 +225,7 @@ class TestErrors:
 def test_kinds():
     assert [registry.kind for registry in Registries()] == [
         "generators", "discriminators", "losses", "regularizers", "augmentations", "codecs", "datasets", "latents", "optimizers",
-        "callbacks", "metrics", "features", "games",
+        "callbacks", "metrics", "features", "games", "weight_formats",
     ]  # fmt: skip
     assert {registry.singular for registry in Registries()} >= {"loss", "latent", "augmentation", "game"}
 

@@ -53,8 +53,8 @@ def build_trained_generator(
         latent_dim = int(manifest["latent"]["dim"])
         classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
         frequencies = _frequencies(manifest["frequencies"], image.classes) if image.classes else None
-        latent = _select(registries, "latents", manifest["latent"]).build(dim=latent_dim)
-        selected = _select(registries, "generators", manifest["generator"])
+        latent = select_described(registries, "latents", manifest["latent"]).build(dim=latent_dim)
+        selected = select_described(registries, "generators", manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         game = _game(registries, manifest)
@@ -95,7 +95,7 @@ def _codec(
         return None
     described = manifest[RECORD]
     channels, height, width = (int(size) for size in described["encoded"])
-    codec = _select(registries, "codecs", described).build(image=data.image, data=data)
+    codec = select_described(registries, "codecs", described).build(image=data.image, data=data)
     if not has_weights:
         prepare_codec(codec)
     if isinstance(codec, nn.Module):
@@ -108,7 +108,7 @@ def _codec(
 def _game(registries: Registries, manifest: Mapping[str, Any]) -> Game:
     """The game that generates the images of a checkpoint. Most games leave that to G, as all of 0.1.0 do."""
     described = manifest.get("game", {})
-    return _select(registries, "games", described).build() if described.get("generates") else Game()
+    return select_described(registries, "games", described).build() if described.get("generates") else Game()
 
 
 def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:
@@ -118,7 +118,8 @@ def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:
     return frequencies
 
 
-def _select(registries: Registries, kind: str, description: Mapping[str, Any]) -> Selected:
+def select_described(registries: Registries, kind: str, description: Mapping[str, Any]) -> Selected:
+    """The component that a manifest describes. Raises: UnknownComponentError: it is not registered."""
     name, registry = str(description["name"]), getattr(registries, kind)
     selected, problems = select(registries, kind, name, description.get("params", {}), Document({}), ())
     if selected is None:

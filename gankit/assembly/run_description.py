@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..events import Initialized
@@ -25,10 +26,15 @@ def initialized_record(initialized: Initialized | None) -> dict[str, Any]:
 
 def network_description(checked: CheckedRecipe, data: DataSpec) -> dict[str, Any]:
     """Everything that the networks and the latent distribution can be built from again."""
-    described = {name: _describe(checked[name]) for name in ("latent", *reversed(checked.players))}
-    latent = {"dim": checked.recipe.latent.dim, **described["latent"]}
+    selected = {name: checked[name] for name in ("latent", *reversed(checked.players))}
     game = {**_describe(checked["train", "game"]), "generates": has_own_generate(checked.build(("train", "game")))}
-    return {**describe_data(data), **described, "latent": latent, "game": game}
+    return {**describe_networks(selected, checked.recipe.latent.dim, data), "game": game}
+
+
+def describe_networks(selected: Mapping[str, Selected], latent_dim: int, data: DataSpec) -> dict[str, Any]:
+    """The entries of a manifest that networks and the latent distribution, by name, can be built from again."""
+    described = {name: _describe(component) for name, component in selected.items()}
+    return {**describe_data(data), **described, "latent": {"dim": latent_dim, **described["latent"]}}
 
 
 def _describe(selected: Selected) -> dict[str, Any]:

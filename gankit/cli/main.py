@@ -19,7 +19,21 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..distributed.torchrun import rank, require_valid_environment
 from ..errors import GankitError, PluginError, RecipeError
-from . import bench, check, compare, directions, doctor, plugins, project, push, resume, run, sample, show
+from . import (
+    bench,
+    check,
+    compare,
+    directions,
+    doctor,
+    import_weights,
+    plugins,
+    project,
+    push,
+    resume,
+    run,
+    sample,
+    show,
+)
 from . import eval as eval_command
 from . import list as list_command
 from .console import print_message
@@ -114,6 +128,7 @@ def make_app() -> typer.Typer:
         ("project", project.project),
         ("directions", directions.directions),
         ("eval", eval_command.evaluate),
+        ("import", import_weights.import_weights),
         ("compare", compare.compare),
         ("doctor", doctor.doctor),
         ("bench", bench.bench),

@@ -40,3 +40,8 @@ from .turn import PLAYERS as PLAYERS
 from .turn import Player as Player
 from .turn import Scalars as Scalars
 from .turn import Turn as Turn
+from .weight_format import Conversion as Conversion
+from .weight_format import Converted as Converted
+from .weight_format import ForeignNetwork as ForeignNetwork
+from .weight_format import WeightFormat as WeightFormat
+from .weight_format import Weights as Weights

@@ -70,13 +70,8 @@ def save_checkpoint(
         for leftover in folder.glob(UNFINISHED_CHECKPOINTS):
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
-        for name, network in networks.items():
-            save_weights(network, temporary / weights_name(name))
         torch.save(dict(state), temporary / STATE)
-        write_manifest(temporary, {"step": step, **about})
-        for path in temporary.iterdir():
-            flush_to_disk(path)
-        flush_to_disk(temporary)
+        _write(temporary, networks, {"step": step, **about})
         if final.exists():  # from before the run was resumed at an earlier step
             final.rename(removed)  # not deleted here: a kill during the deletion would leave a damaged checkpoint
         temporary.rename(final)
@@ -97,6 +92,40 @@ def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
     files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
     manifest = {"format": FORMAT, "files": files, **about}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def save_networks(path: Path, networks: Mapping[str, nn.Module], about: Mapping[str, Any]) -> None:
+    """Write a checkpoint of networks alone, of step 0. It can be sampled from, but not resumed.
+
+    Args:
+        path: its folder, which must not exist.
+        networks: whose weights are saved, by name.
+        about: further entries of the manifest.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.mkdir(parents=True)
+        _write(temporary, networks, {"step": 0, **about})
+        temporary.rename(path)
+        flush_to_disk(path.parent)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or one_line(error)
+        raise CheckpointError(f"{path}: cannot be written: {reason}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(folder: Path, networks: Mapping[str, nn.Module], about: Mapping[str, Any]) -> None:
+    """Write the networks and the manifest of a checkpoint, and flush all files of its folder to the disk."""
+    for name, network in networks.items():
+        save_weights(network, folder / weights_name(name))
+    write_manifest(folder, about)
+    for path in folder.iterdir():
+        flush_to_disk(path)
+    flush_to_disk(folder)
 
 
 class DamagedCheckpointError(CheckpointError):

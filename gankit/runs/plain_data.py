@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,20 +19,28 @@ from ..files import read_failure
 MAX_VALUES = 2_000_000
 
 
-def load_plain_data(file: Path) -> Any:
+def load_plain_data(file: Path, classes: Mapping[str, type[Any]] | None = None) -> Any:
     """Load a file written by `torch.save`.
+
+    Args:
+        file: also of the older format without a zip archive.
+        classes: further classes of data that the file may contain, by the names in it.
 
     Raises:
         CheckpointError: the file cannot be read, is damaged, or holds more than plain data and tensors.
     """
     try:
-        _require_uncompressed(file)
-        value = torch.load(file, map_location="cpu", weights_only=True)
+        if zipfile.is_zipfile(file):
+            _require_uncompressed(file)
+        known: list[Any] = [(kind, name) for name, kind in (classes or {}).items()]
+        with torch.serialization.safe_globals(known), warnings.catch_warnings(action="ignore"):
+            value = torch.load(file, map_location="cpu", weights_only=True)
         _require_no_expansion(value)
     except OSError as error:
         raise CheckpointError(read_failure(file, error)) from None
     except Exception as error:  # unpickling an untrusted file can raise almost any exception
-        reason = str(error).split("\n", 1)[0] or type(error).__name__
+        named = re.search(r"(?i)unsupported (?:global: )?GLOBAL (\S+)", str(error))
+        reason = f"it names {named[1]}" if named else str(error).split("\n", 1)[0] or type(error).__name__
         raise CheckpointError(f"{file}: cannot be read as plain data and tensors: {reason[:400]}") from None
     return value
 

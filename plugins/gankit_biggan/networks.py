@@ -136,6 +136,8 @@ class BigGANDiscriminator(nn.Module):
         multipliers: channels after each block, as multiples of ``width``; None for the paper's.
         attention: short sides in pixels of the feature maps after which self-attention follows; None for half of the
             image's.
+        rectified_shortcut: apply the ReLU at the start of a block to its shortcut as well. Implementations with an
+            in-place ReLU, such as StudioGAN, compute this.
 
     Raises:
         ValueError: the image size is not a power of two times a small base, or ``multipliers`` or ``attention`` do not
@@ -149,12 +151,13 @@ class BigGANDiscriminator(nn.Module):
         width: PositiveInt = 96,
         multipliers: Multipliers | None = None,
         attention: tuple[PositiveInt, ...] | None = None,
+        rectified_shortcut: bool = False,
     ) -> None:
         super().__init__()
         maps = discriminator_feature_maps(image, width, multipliers)
         short_sides = pairwise((min(image.height, image.width), *maps.short_sides))
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(*widths, halve=before > after, first=index == 0)
+            DiscriminatorBlock(*widths, halve=before > after, first=index == 0, rectified_shortcut=rectified_shortcut)
             for index, (widths, (before, after)) in enumerate(
                 zip(pairwise((image.channels, *maps.widths)), short_sides, strict=True)
             )

@@ -74,18 +74,23 @@ class DiscriminatorBlock(nn.Module):
         outputs: o.
         halve: whether it halves height and width.
         first: whether its input is the image, to which no ReLU is applied.
+        rectified_shortcut: whether the ReLU of the input is applied to the shortcut as well.
     """
 
-    def __init__(self, channels: int, outputs: int, *, halve: bool, first: bool) -> None:
+    def __init__(
+        self, channels: int, outputs: int, *, halve: bool, first: bool, rectified_shortcut: bool = False
+    ) -> None:
         super().__init__()
-        self.halve, self.first = halve, first
+        self.halve, self.first, self.rectified_shortcut = halve, first, rectified_shortcut
         self.conv1 = Conv2d(channels, outputs, 3)
         self.conv2 = Conv2d(outputs, outputs, 3)
         self.shortcut = Conv2d(channels, outputs, 1) if halve or channels != outputs else nn.Identity()
 
     def forward(self, features: Tensor) -> Tensor:
         """[n c h w] to [n o h w] or [n o h/2 w/2]."""
-        residual = F.relu(self.conv1(features if self.first else F.relu(features)), inplace=True)
+        rectified = features if self.first else F.relu(features)
+        residual = F.relu(self.conv1(rectified), inplace=True)
+        features = rectified if self.rectified_shortcut else features
         if self.halve:
             residual = self.conv2.downsampled(residual)
             # a 1x1 convolution and pooling commute; this order needs a quarter of the work

@@ -4,10 +4,14 @@ import gankit
 
 from .discriminator import ResNetDiscriminator
 from .generator import ResNetGenerator
+from .mimicry_format import Mimicry
+from .studiogan_format import StudioGANResNet
 
 
 @gankit.hookimpl
 def register(registries: gankit.Registries) -> None:
-    """Register the generator and the discriminator ``resnet``."""
+    """Register the generator and the discriminator ``resnet``, and formats of published weights."""
     registries.generators.add("resnet", ResNetGenerator)
     registries.discriminators.add("resnet", ResNetDiscriminator)
+    registries.weight_formats.add("mimicry", Mimicry)
+    registries.weight_formats.add("studiogan_resnet", StudioGANResNet)

@@ -45,6 +45,8 @@ class ResNetDiscriminator(nn.Module):
         spectral_norm: divide the weight of each layer by its largest singular value.
         head: see above.
         embedding_dim: size of the embeddings of the contrastive head.
+        rectified_shortcut: apply the ReLU at the start of a block to its shortcut as well. Implementations with an
+            in-place ReLU, such as mimicry and StudioGAN, compute this.
 
     Raises:
         ValueError: the image size is not a power of two times a small base, no feature map has a short side given in
@@ -61,6 +63,7 @@ class ResNetDiscriminator(nn.Module):
         spectral_norm: bool = True,
         head: HeadName = "projection",
         embedding_dim: PositiveInt = 512,
+        rectified_shortcut: bool = False,
     ) -> None:
         super().__init__()
         maps = feature_maps(image, width, widths)
@@ -74,6 +77,7 @@ class ResNetDiscriminator(nn.Module):
                 halve=number <= maps.halvings,
                 spectral=spectral_norm,
                 attention=number in attended,
+                rectified_shortcut=rectified_shortcut,
             )
             for number, pair in enumerate(pairwise(channels), start=1)
         )
@@ -99,9 +103,19 @@ class ResNetDiscriminator(nn.Module):
 class DownBlock(nn.Module):
     """A residual block that may halve the feature map; its shortcut is a 1x1 convolution if size or channels change."""
 
-    def __init__(self, inputs: int, outputs: int, *, first: bool, halve: bool, spectral: bool, attention: bool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        first: bool,
+        halve: bool,
+        spectral: bool,
+        attention: bool,
+        rectified_shortcut: bool = False,
+    ) -> None:
         super().__init__()
-        self.first, self.halve = first, halve
+        self.first, self.halve, self.rectified_shortcut = first, halve, rectified_shortcut
         self.conv1 = initialized(nn.Conv2d(inputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
         self.conv2 = initialized(nn.Conv2d(outputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
         changes = halve or inputs != outputs
@@ -110,8 +124,10 @@ class DownBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n c h w] to [n o h/2 w/2], or [n o h w]."""
-        h = F.relu(self.conv1(x if self.first else F.relu(x)), inplace=True)
+        rectified = x if self.first else F.relu(x)
+        h = F.relu(self.conv1(rectified), inplace=True)
         h = convolve_downsampled(self.conv2, h) if self.halve else self.conv2(h)
+        x = rectified if self.rectified_shortcut else x
         # a 1x1 convolution and pooling commute; this order is cheaper
         x = self.shortcut(F.avg_pool2d(x, 2) if self.halve else x)
         output: Tensor = self.attention(h + x)

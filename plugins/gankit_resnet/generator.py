@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,6 +15,8 @@ import gankit
 from .attention import SelfAttention
 from .feature_maps import Widths, feature_maps
 from .layers import RESIDUAL_GAIN, BatchNorm, convolve_upsampled, initialized
+
+Upsampling = Literal["nearest", "bilinear"]
 
 
 class ResNetGenerator(nn.Module):
@@ -34,6 +37,8 @@ class ResNetGenerator(nn.Module):
             doublings and ``pyramid`` beyond.
         attention: short sides in pixels of the feature maps after which self-attention follows.
         spectral_norm: divide the weight of each layer by its largest singular value.
+        upsampling: of the blocks; ``nearest`` as in the paper, or ``bilinear``.
+        batch_norm_epsilon: added to the variances of BatchNorm.
 
     Raises:
         ValueError: the image size is not a power of two times a small base, or no feature map has a short side given in
@@ -49,6 +54,8 @@ class ResNetGenerator(nn.Module):
         widths: Widths = "auto",
         attention: tuple[PositiveInt, ...] = (),
         spectral_norm: bool = False,
+        upsampling: Upsampling = "nearest",
+        batch_norm_epsilon: PositiveFloat = 1e-5,
     ) -> None:
         super().__init__()
         maps = feature_maps(image, width, widths)
@@ -57,10 +64,10 @@ class ResNetGenerator(nn.Module):
         self.base = maps.sizes[0]
         self.linear = initialized(nn.Linear(latent_dim, self.base[0] * self.base[1] * maps.widths[0]), spectral_norm)
         self.blocks = nn.ModuleList(
-            UpBlock(inputs, outputs, image.classes, spectral_norm, index in attended)
+            UpBlock(inputs, outputs, image.classes, spectral_norm, index in attended, upsampling, batch_norm_epsilon)
             for index, (inputs, outputs) in enumerate(pairwise(maps.widths), start=1)
         )
-        self.norm = BatchNorm(maps.widths[-1])
+        self.norm = BatchNorm(maps.widths[-1], epsilon=batch_norm_epsilon)
         self.to_image = initialized(nn.Conv2d(maps.widths[-1], image.channels, 3, padding=1), spectral_norm)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -80,11 +87,21 @@ class ResNetGenerator(nn.Module):
 class UpBlock(nn.Module):
     """A residual block that doubles the feature map, with a 1x1 convolution as its shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, classes: int, spectral: bool, attention: bool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        classes: int,
+        spectral: bool,
+        attention: bool,
+        upsampling: Upsampling = "nearest",
+        epsilon: float = 1e-5,
+    ) -> None:
         super().__init__()
-        self.norm1 = BatchNorm(inputs, classes)
+        self.upsampling: Upsampling = upsampling
+        self.norm1 = BatchNorm(inputs, classes, epsilon)
         self.conv1 = initialized(nn.Conv2d(inputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
-        self.norm2 = BatchNorm(outputs, classes)
+        self.norm2 = BatchNorm(outputs, classes, epsilon)
         self.conv2 = initialized(nn.Conv2d(outputs, outputs, 3, padding=1), spectral, RESIDUAL_GAIN)
         self.shortcut = initialized(nn.Conv2d(inputs, outputs, 1), spectral)
         self.attention = SelfAttention(outputs, spectral) if attention else nn.Identity()
@@ -92,8 +109,13 @@ class UpBlock(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """[n c h w] to [n o 2h 2w]."""
         h = F.relu(self.norm1(x, labels), inplace=True)
-        h = F.relu(self.norm2(convolve_upsampled(self.conv1, h), labels), inplace=True)
+        h = convolve_upsampled(self.conv1, h) if self.upsampling == "nearest" else self.conv1(self._upsampled(h))
+        h = F.relu(self.norm2(h, labels), inplace=True)
         # a 1x1 convolution and upsampling commute; this order is cheaper
-        x = F.interpolate(self.shortcut(x), scale_factor=2.0, mode="nearest")
+        x = self._upsampled(self.shortcut(x))
         output: Tensor = self.attention(self.conv2(h) + x)
         return output
+
+    def _upsampled(self, x: Tensor) -> Tensor:
+        """[n c h w] to [n c 2h 2w]."""
+        return F.interpolate(x, scale_factor=2.0, mode=self.upsampling)

@@ -52,8 +52,8 @@ def convolve_downsampled(layer: nn.Conv2d, x: Tensor) -> Tensor:
 class BatchNorm(nn.BatchNorm2d):
     """BatchNorm; with classes, each class has its own scale and shift (arXiv 1707.00683)."""
 
-    def __init__(self, channels: int, classes: int = 0) -> None:
-        super().__init__(channels, affine=not classes)
+    def __init__(self, channels: int, classes: int = 0, epsilon: float = 1e-5) -> None:
+        super().__init__(channels, epsilon, affine=not classes)
         self.scale = nn.Embedding(classes, channels) if classes else None
         self.shift = nn.Embedding(classes, channels) if classes else None
         if self.scale is not None and self.shift is not None:

@@ -11,7 +11,10 @@ import torch
 import gankit
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "resume", "check", "list", "show", "plugins", "sample", "eval", "compare", "doctor", "bench", "push")
+COMMANDS = (
+    "run", "resume", "check", "list", "show", "plugins", "sample", "project", "directions", "eval", "import", "compare",
+    "doctor", "bench", "push",
+)  # fmt: skip
 
 
 class TestHelp:

@@ -121,7 +121,9 @@ class TestPlugins:
         said = cli("plugins", "--plugin", tiny_plugin_file)
         assert said.code == 0
         assert re.search(
-            r"^ *gankit_dcgan +gankit \S+ +generators: dcgan; discriminators: dcgan *$", said.out, re.MULTILINE
+            r"^ *gankit_dcgan +gankit \S+ +generators: dcgan; discriminators: dcgan; weight_formats: pytorch_dcgan *$",
+            said.out,
+            re.MULTILINE,
         )
         assert re.search(rf"^ *tiny_plugin +{re.escape(str(tiny_plugin_file))} +generators: ", said.out, re.MULTILINE)
 

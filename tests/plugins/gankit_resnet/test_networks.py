@@ -268,12 +268,18 @@ def test_registration():
     generator, discriminator = (kind.get("resnet") for kind in (registries.generators, registries.discriminators))
     assert (generator.factory, discriminator.factory) == (ResNetGenerator, ResNetDiscriminator)
     shared = {"widths": "auto", "attention": ()}
-    assert generator.schema().model_dump() == shared | {"width": 256, "spectral_norm": False}
+    assert generator.schema().model_dump() == shared | {
+        "width": 256,
+        "spectral_norm": False,
+        "upsampling": "nearest",
+        "batch_norm_epsilon": 1e-5,
+    }
     assert discriminator.schema().model_dump() == shared | {
         "width": 128,
         "spectral_norm": True,
         "head": "projection",
         "embedding_dim": 512,
+        "rectified_shortcut": False,
     }
     with pytest.raises(ValueError, match="head"):
         discriminator.schema(head="acgan")
