@@ -31,7 +31,7 @@ LAYERS = (
     ("assembly",),
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
-    ("reports", "profiling", "io", "testing"),
+    ("reports", "profiling", "export", "io", "testing"),
     ("cli",),
 )
 FILES_ARE_PARTS = (0, 8, 10)  # layers of single files, which may import each other

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 from .. import __version__
 from ..distributed.torchrun import rank, require_valid_environment
 from ..errors import GankitError, PluginError, RecipeError
-from . import bench, check, compare, doctor, plugins, resume, run, sample, show
+from . import bench, check, compare, doctor, export, plugins, resume, run, sample, show
 from . import eval as eval_command
 from . import list as list_command
 from .console import print_message
@@ -112,6 +112,7 @@ def make_app() -> typer.Typer:
         ("plugins", plugins.plugins),
         ("sample", sample.sample),
         ("eval", eval_command.evaluate),
+        ("export", export.export),
         ("compare", compare.compare),
         ("doctor", doctor.doctor),
         ("bench", bench.bench),

@@ -6,7 +6,7 @@ of a style.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -50,6 +50,7 @@ class StyleGAN2Generator(nn.Module):
     """
 
     average: Tensor
+    deterministic_options: ClassVar = {"noise": "const"}
 
     def __init__(
         self,
@@ -97,7 +98,7 @@ class StyleGAN2Generator(nn.Module):
             ValueError: the network has classes and ``labels`` is None.
         """
         styles = self.styles(z, labels)
-        if truncation != 1:
+        if isinstance(truncation, Tensor) or truncation != 1:  # an exported program receives a tensor
             truncated = torch.lerp(self.average, styles, truncation)
             cutoff = self.synthesis.layers if truncation_cutoff is None else truncation_cutoff
             styles = torch.cat([truncated[:, :cutoff], styles[:, cutoff:]], dim=1)

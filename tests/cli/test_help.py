@@ -11,7 +11,7 @@ import torch
 import gankit
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("run", "resume", "check", "list", "show", "plugins", "sample", "eval", "compare", "doctor", "bench")
+COMMANDS = ("run", "resume", "check", "list", "show", "plugins", "sample", "eval", "export", "compare", "doctor", "bench")
 
 
 class TestHelp:
