@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 import gankit
 from gankit.evaluation import evaluate
+from gankit.export import export
 from gankit.interfaces import CALLBACK_METHODS
 from gankit.testing import check_codec, check_dataset, check_discriminator, check_generator
 
@@ -160,6 +161,32 @@ def test_translating_a_photo_in_python(checkout):
     exec(program, {})
     with Image.open("colored.png") as colored:
         assert (colored.size, colored.mode) == ((90, 50), "RGB")
+
+
+@pytest.mark.parametrize(
+    ("package", "recipe", "small", "images"),
+    [
+        ("onnxruntime", "dcgan_cifar10", ["generator.width=4"], [f"image_{number}.png" for number in range(8)]),
+        ("torch", "stylegan2_cifar10_conditional", ["generator={name: stylegan2, width: 4, style_dim: 16}"], ["classes.png"]),
+    ],
+)
+def test_exported_programs(checkout, package, recipe, small, images):
+    """The documented programs write images with the exported files, whose formats and names are the documented ones."""
+    pytest.importorskip(package)
+    text = (ROOT / "docs/export.md").read_text(encoding="utf-8")
+    (command,) = re.findall(rf"^gankit export results/{recipe} --format (?!safetensors)(.*)", text, flags=re.M)
+    form, _, path, *options = command.split()
+    small = [*small, "dataset={name: shapes, count: 8, size: 16}", "image.size=16", "augmentations=[]", "callbacks=[checkpoint]"]
+    small += ["loader.batch_size=4", "train={steps: 1}", "discriminator={name: dcgan, width: 4}", "regularizers=[]"]
+    runtime = gankit.Runtime()
+    runtime.assemble(runtime.load_checked(f"recipes/{recipe}.yaml", small), f"results/{recipe}").fit()
+    export(f"results/{recipe}", path, form, dict(option.split("=") for option in options), runtime=runtime)
+    (program,) = (block for block in python_blocks("export.md") if f'"{path}"' in block and "gankit" not in block)
+    exec(program, {})
+    for image in images:
+        with Image.open(image) as written:
+            assert written.mode == "RGB"
+            assert np.asarray(written).std() > 0
 
 
 def sections_on_pairs() -> list[str]:
