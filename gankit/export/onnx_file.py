@@ -72,7 +72,7 @@ class OnnxProgram:
     def __init__(self, path: Path) -> None:
         runtime = import_optional("onnxruntime", "onnxruntime", "--format onnx", "export")
         options = runtime.SessionOptions()
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 4  # errors are raised, and need not be printed too
         self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:

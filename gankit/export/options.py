@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import GankitError
 from ..game.game import has_own_generate
+from ..recipe.validation import validate
 from ..sampling.trained_generator import TrainedGenerator
 
 INPUT = "input"  # OPTION=input makes an option an input
@@ -53,15 +54,16 @@ def choose_options(generator: TrainedGenerator, given: Mapping[str, Any]) -> Pro
     Raises:
         GankitError: a value is invalid, or an option that should be an input does not take numbers.
     """
-    schema = generator.options.model_fields
-    requested = tuple(name for name, value in given.items() if value == INPUT and name in schema)
+    requested = tuple(
+        name for name, value in given.items() if value == INPUT and name in generator.options.model_fields
+    )
     values = {name: value for name, value in given.items() if name not in requested}
     declared = deterministic_options(generator)
-    try:
-        fixed = {name: field.default for name, field in schema.items()} | dict(declared)
-        fixed |= {name: value for name, value in generator.check_options(values).items() if name in values}
-    except ValueError as error:
-        raise GankitError(f"{generator.checkpoint}: {error}") from None
+    params, problems = validate(generator.options, {**declared, **values})
+    if params is None:
+        faults = "; ".join(f"sampling option '{problem.path}': {problem.message}" for problem in problems)
+        raise GankitError(f"{generator.checkpoint}: {faults}")
+    fixed = params.at(0)
     inputs = {}
     for name, default in fixed.items():
         by_default = name not in values and name not in declared and isinstance(default, (int, float))
@@ -80,11 +82,4 @@ def choose_options(generator: TrainedGenerator, given: Mapping[str, Any]) -> Pro
 
 def _accepted_numbers(generator: TrainedGenerator, name: str) -> list[float]:
     """Those of `NUMBERS` that are valid for an option."""
-    accepted = []
-    for number in NUMBERS:
-        try:
-            generator.check_options({name: number})
-        except ValueError:
-            continue
-        accepted.append(number)
-    return accepted
+    return [number for number in NUMBERS if not validate(generator.options, {name: number})[1]]

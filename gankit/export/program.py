@@ -145,16 +145,23 @@ def _trace(generator: TrainedGenerator, options: ProgramOptions, resizable: Resi
     module = GeneratorProgram(generator, drawn, [*example], options).eval()
     with quiet(), torch.no_grad():
         traced = torch.export.export(module, (), dict(example), dynamic_shapes=dynamic)
-    for node in traced.graph.nodes:
+    for node in _nodes(traced):
         node.meta.pop("stack_trace", None)  # the paths of source files
     return Program(traced, example, shapes, options, resizable)
 
 
+def _nodes(traced: ExportedProgram) -> Iterator[torch.fx.Node]:
+    """The nodes of all graphs of a program."""
+    for module in traced.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            yield from module.graph.nodes
+
+
 def _require_deterministic(generator: TrainedGenerator, traced: ExportedProgram) -> None:
     """Raises: GankitError: the program draws random numbers."""
-    graphs = [module.graph for module in traced.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
-    for node in (node for graph in graphs for node in graph.nodes):
-        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) and "dropout" not in str(node.target):
+    for node in _nodes(traced):
+        is_inactive_dropout = "dropout" in str(node.target) and node.args[-1] is False
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()) and not is_inactive_dropout:
             declared = deterministic_options(generator)
             remedy = "; set " + ", ".join(f"{name}={value}" for name, value in declared.items()) if declared else ""
             raise GankitError(

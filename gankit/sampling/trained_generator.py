@@ -86,7 +86,7 @@ class TrainedGenerator:
         if count is None:
             raise ValueError("pass the number of images, or inputs")
         self._require_in_range(count, 1, seed, labels)
-        checked = self.check_options(options)
+        checked = self._check(options)
         return to_uint8(self._generate(self.sampling, self.sampling.draw(count, seed, labels), checked))
 
     def _sample_from(
@@ -101,7 +101,7 @@ class TrainedGenerator:
         if count not in (None, rows):
             raise ValueError(f"count is {count}, but there are inputs for {rows} images; omit it")
         self._require_in_range(rows, 1, seed, labels)
-        checked, specs = self.check_options(options), self.sampling.specs
+        checked, specs = self._check(options), self.sampling.specs
         drawn = self.sampling.draw(rows, seed, labels, fields)
         if all(fields[name].shape[1:] == spec.shape for name, spec in specs.items()):
             return to_uint8(self._generate(self.sampling, drawn, checked))
@@ -137,7 +137,7 @@ class TrainedGenerator:
         """
         count = len(next(iter(items.values())))
         self._require_in_range(count, 1, seed, None)
-        checked = self.check_options(options)
+        checked = self._check(options)
         return to_uint8(self._generate(self.sampling, self.sampling.draw(count, seed, fields=items), checked))
 
     def interpolate(
@@ -168,7 +168,7 @@ class TrainedGenerator:
         if not self._takes_latents():
             raise ValueError("this generator takes no latents, so that there is nothing to interpolate between")
         self._require_in_range(count, steps, seed, labels)
-        checked = self.check_options(options)
+        checked = self._check(options)
         inputs = self.sampling.draw(count, seed, labels).interpolated(self.sampling.latent, steps)
         images = to_uint8(self._generate(self.sampling, inputs, checked))
         return images.view(count, steps, *images.shape[1:])
@@ -203,12 +203,7 @@ class TrainedGenerator:
         ):
             raise ValueError(f"labels must be a list of integers, one per image; got {quote(labels)}")
 
-    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The values of all sampling options; empty without any given ones, which leaves the defaults to the network.
-
-        Raises:
-            ValueError: one is not an option of the network, or has an invalid value.
-        """
+    def _check(self, options: Mapping[str, Any]) -> dict[str, Any]:
         if not options:
             return {}
         params, problems = validate(self.options, options)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -35,8 +36,17 @@ class Noisy(Linear):
         return self.images(z) + (torch.randn_like(z).mean() if noise == "random" else 0)
 
 
+class Dropout(Linear):
+    def __init__(self, image, latent_dim, *, always: bool = False):
+        super().__init__(image, latent_dim)
+        self.always, self.dropout = always, nn.Dropout(0.5)
+
+    def forward(self, z):
+        return self.images(nn.functional.dropout(z) if self.always else self.dropout(z))
+
+
 class DeclaredNoisy(Noisy):
-    deterministic_options = {"noise": "none"}
+    deterministic_options: ClassVar = {"noise": "none"}
 
 
 class Branching(Linear):
@@ -78,7 +88,7 @@ class WithFrozen(Linear):
         return self.images(self.mixed(z))
 
 
-NETWORKS = {kind.__name__.lower(): kind for kind in (Noisy, DeclaredNoisy, Branching, OneBatchSize, Different, Tied, WithFrozen, WithoutOnnx)}  # fmt: skip
+NETWORKS = {kind.__name__.lower(): kind for kind in (Noisy, Dropout, DeclaredNoisy, Branching, OneBatchSize, Different, Tied, WithFrozen, WithoutOnnx)}  # fmt: skip
 
 
 class Plugin:
@@ -105,6 +115,13 @@ def test_random_numbers_are_refused(exported):
     with pytest.raises(gankit.GankitError, match=r"Noisy draws random numbers while it generates images \(aten.*\), which an exported program cannot repeat$"):
         exported("noisy")
     assert not [*Path().glob("*g.pt2*")]
+
+
+def test_dropout(exported):
+    assert exported("dropout").difference == 0
+    shutil.rmtree("run")
+    with pytest.raises(gankit.GankitError, match=r"Dropout draws random numbers while it generates images \(aten.dropout.default\)"):
+        exported("{name: dropout, always: true}")
 
 
 def test_a_network_declares_how_to_avoid_them(exported):
