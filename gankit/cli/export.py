@@ -83,7 +83,7 @@ def _describe(done: Exported) -> list[str]:
     lines = [] if images is None else [f"inputs: {', '.join(shapes.values())}; output: {images}"]
     if done.fixed:
         lines.append(f"fixed options: {', '.join(f'{name}={_format(value)}' for name, value in done.fixed.items())}")
-    return [*lines, f"largest absolute difference from gankit's images, in [-1, 1]: {done.difference:.1e}"]
+    return [*lines, f"largest absolute difference from gankit's images, in [-1, 1]: {done.difference:.2g}"]
 
 
 def _format(value: object) -> str:

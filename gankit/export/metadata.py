@@ -31,7 +31,7 @@ def describe(checkpoint: Checkpoint, generator: TrainedGenerator, program: Progr
     found: dict[str, Any] = {key: checkpoint.manifest[key] for key in RECORDED if key in checkpoint.manifest}
     found |= {"gankit": __version__, "weights": {"name": name, "sha256": checkpoint.sha256_of(name)}}
     if program is not None:
-        defaults = {option: numbers[0] for option, numbers in program.options.inputs.items()}
+        defaults = {option: about.default for option, about in program.options.inputs.items()}
         inputs = {name: list(shape) for name, shape in program.shapes.items() if name != "images"}
         found |= {"inputs": inputs, "options": {"fixed": dict(program.options.fixed), "inputs": defaults}}
     return {key: json.dumps(value, default=str) for key, value in found.items()}

@@ -16,24 +16,37 @@ NUMBERS = (0.7, 1.5, 0.2, 2.5, -0.7)  # of which an option that takes numbers ac
 
 
 @dataclass(frozen=True)
-class ProgramOptions:
-    """The sampling options of a program.
+class InputOption:
+    """A sampling option that is an input of a program.
 
     Attributes:
-        fixed: values by name.
-        inputs: the values of each option that is an input, with which the program is checked; the first is its default.
-        requested: the inputs that the user asked for. The others become fixed if the program cannot be made with them.
+        default: its value without the user's choice; None if that is not a number.
+        numbers: other valid values, with which the program is compared.
+        requested: whether the user asked for the input. If not, it becomes fixed if the program cannot be made with it.
     """
 
-    fixed: Mapping[str, Any]
-    inputs: Mapping[str, tuple[float, ...]]
-    requested: tuple[str, ...] = ()
+    default: float | None
+    numbers: tuple[float, ...]
+    requested: bool
 
-    def without_inputs(self) -> ProgramOptions:
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The default and the other values."""
+        return self.numbers if self.default is None else (self.default, *self.numbers)
+
+
+@dataclass(frozen=True)
+class ProgramOptions:
+    """The sampling options of a program by name: values of the fixed ones, and those that are inputs."""
+
+    fixed: Mapping[str, Any]
+    inputs: Mapping[str, InputOption]
+
+    def with_requested_inputs(self) -> ProgramOptions:
         """The same options with only those inputs that the user asked for."""
-        kept = {name: self.inputs[name] for name in self.requested}
-        defaults = {name: values[0] for name, values in self.inputs.items() if name not in kept}
-        return ProgramOptions({**self.fixed, **defaults}, kept, self.requested)
+        kept = {name: option for name, option in self.inputs.items() if option.requested}
+        defaults = {name: option.default for name, option in self.inputs.items() if name not in kept}
+        return ProgramOptions({**self.fixed, **defaults}, kept)
 
 
 def deterministic_options(generator: TrainedGenerator) -> Mapping[str, Any]:
@@ -65,21 +78,21 @@ def choose_options(generator: TrainedGenerator, given: Mapping[str, Any]) -> Pro
         raise GankitError(f"{generator.checkpoint}: {faults}")
     fixed = params.at(0)
     inputs = {}
-    for name, default in fixed.items():
-        by_default = name not in values and name not in declared and isinstance(default, (int, float))
-        if name in requested or by_default:
-            numbers = _accepted_numbers(generator, name)
-            if numbers:
-                own = (float(default),) if isinstance(default, (int, float)) else ()
-                inputs[name] = tuple(dict.fromkeys((*own, *numbers)))
-            elif name in requested:
-                raise GankitError(
-                    f"{generator.checkpoint}: sampling option '{name}' cannot be an input of the program, because it "
-                    f"does not take numbers such as {NUMBERS[0]}; give its value"
-                )
-    return ProgramOptions({name: value for name, value in fixed.items() if name not in inputs}, inputs, requested)
+    for name, value in fixed.items():
+        default = float(value) if isinstance(value, (int, float)) else None
+        by_default = default is not None and name not in values and name not in declared
+        if name not in requested and not by_default:
+            continue
+        if numbers := _accepted_numbers(generator, name):
+            inputs[name] = InputOption(default, numbers, name in requested)
+        elif name in requested:
+            raise GankitError(
+                f"{generator.checkpoint}: sampling option '{name}' cannot be an input of the program, because it does "
+                f"not take numbers such as {NUMBERS[0]}; give its value"
+            )
+    return ProgramOptions({name: value for name, value in fixed.items() if name not in inputs}, inputs)
 
 
-def _accepted_numbers(generator: TrainedGenerator, name: str) -> list[float]:
+def _accepted_numbers(generator: TrainedGenerator, name: str) -> tuple[float, ...]:
     """Those of `NUMBERS` that are valid for an option."""
-    return [number for number in NUMBERS if not validate(generator.options, {name: number})[1]]
+    return tuple(number for number in NUMBERS if not validate(generator.options, {name: number})[1])

@@ -111,7 +111,7 @@ def trace(generator: TrainedGenerator, options: ProgramOptions) -> Program:
     Raises:
         GankitError: the network cannot be traced, or draws random numbers.
     """
-    resizable, fewer = resizable_field(generator), options.without_inputs()
+    resizable, fewer = resizable_field(generator), options.with_requested_inputs()
     attempts = [(options, resizable), (options, None), (fewer, None)]
     for number, attempt in enumerate(attempts):
         if attempt in attempts[:number]:
@@ -127,7 +127,7 @@ def trace(generator: TrainedGenerator, options: ProgramOptions) -> Program:
 
 
 def _trace(generator: TrainedGenerator, options: ProgramOptions, resizable: ResizableField | None) -> Program:
-    values = {name: numbers[0] for name, numbers in options.inputs.items()}
+    values = {name: option.values[0] for name, option in options.inputs.items()}
     drawn = draw_inputs(generator, BATCH, 0, resizable)
     # of views, torch's ONNX exporter would take the sizes for constants
     example = {name: tensor.clone() for name, tensor in program_inputs(generator, drawn, options, values).items()}

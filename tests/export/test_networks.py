@@ -54,6 +54,11 @@ class Branching(Linear):
         return self.images(z) * (gain if gain > 0.5 else 0.5) + shift
 
 
+class IgnoresLabels(Linear):
+    def forward(self, z, labels):
+        return self.images(z)
+
+
 class OneBatchSize(Linear):
     def forward(self, z):
         return self.images(z) + torch.zeros(len(z), 1, 1, 1)
@@ -88,7 +93,7 @@ class WithFrozen(Linear):
         return self.images(self.mixed(z))
 
 
-NETWORKS = {kind.__name__.lower(): kind for kind in (Noisy, Dropout, DeclaredNoisy, Branching, OneBatchSize, Different, Tied, WithFrozen, WithoutOnnx)}  # fmt: skip
+NETWORKS = {kind.__name__.lower(): kind for kind in (Noisy, Dropout, DeclaredNoisy, Branching, IgnoresLabels, OneBatchSize, Different, Tied, WithFrozen, WithoutOnnx)}  # fmt: skip
 
 
 class Plugin:
@@ -102,10 +107,10 @@ class Plugin:
 def exported(trained):
     """``exported("tied", "safetensors", **options)``: trains the network and exports it."""
 
-    def run(network, format="torch-export", **options):
+    def run(network, format="torch-export", overrides=(), **options):
         plugins = (Plugin(),)
         if not Path("run").exists():
-            trained("image.size=8", "dataset.size=8", f"generator={network}", plugins=plugins)
+            trained("image.size=8", "dataset.size=8", f"generator={network}", *overrides, plugins=plugins)
         return export("run", f"g{SUFFIXES[format]}", format, options, runtime=gankit.Runtime(plugins=plugins))
 
     return run
@@ -161,6 +166,13 @@ def test_what_is_refused(exported, network, options, message):
     with pytest.raises(gankit.GankitError, match=message):
         exported(network, **options)
     assert not [*Path().glob("*g.pt2*")]
+
+
+def test_an_input_without_effect(exported):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    done = exported("ignoreslabels", "onnx", overrides=("conditional=true",))
+    assert [*done.shapes] == ["z", "labels", "images"]
 
 
 def test_an_operation_that_onnx_lacks(exported):

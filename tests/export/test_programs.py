@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ class TestOnnx:
             assert found.dtype == np.float32
             np.testing.assert_allclose(found, images, atol=1e-5)
         assert 0 < done.difference < 1e-5
-        assert Path.cwd().as_posix().encode() not in Path("small.onnx").read_bytes()
+        assert str(Path(gankit.__file__).parents[1]).encode() not in Path("small.onnx").read_bytes()
 
     def test_labels_and_an_option(self, trained):
         run = trained(*BIGGAN)
@@ -69,6 +70,7 @@ class TestOnnx:
         assert metadata["weights"]["sha256"] == checkpoint["files"]["generator_ema.safetensors"]
         assert metadata["gankit"] == gankit.__version__
         assert metadata["inputs"]["z"] == ["n", 16]
+        assert metadata["options"] == {"fixed": {}, "inputs": {"truncation": None}}
 
 
 RUN_WITHOUT_GANKIT = """
@@ -88,6 +90,8 @@ def test_torch_export(trained):
     run = trained(source, "image.size=16", "generator={name: resnet_translator, width: 4, blocks: 1}")
     done = export(run, "small.pt2", "torch-export")
     assert done.shapes["source"] == ("n", 1, "h", "w")
+    with zipfile.ZipFile("small.pt2") as archive:
+        assert not any(str(Path(gankit.__file__).parents[1]).encode() in archive.read(name) for name in archive.namelist())
     given = {"source": torch.rand(3, 1, 20, 28) * 2 - 1}
     torch.save(given, "given.pt")
     said = subprocess.run(
