@@ -17,7 +17,10 @@ FAR_TAIL = (6.6579051150, 3.0812263860, 0.42868294337, 0.017337203997), (1.0, 0.
 
 def decompose(program: ExportedProgram) -> ExportedProgram:
     """The program with the operations that ONNX lacks replaced."""
-    decomposed: ExportedProgram = program.run_decompositions({torch.ops.aten.special_ndtri.default: normal_quantile})
+    replaced = {torch.ops.aten.special_ndtri.default: normal_quantile}
+    if not any(node.target in replaced for node in program.graph.nodes):
+        return program
+    decomposed: ExportedProgram = program.run_decompositions(replaced)
     return decomposed
 
 
