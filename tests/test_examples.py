@@ -174,6 +174,46 @@ def test_translating_a_photo_in_python(checkout):
         assert (colored.size, colored.mode) == ((90, 50), "RGB")
 
 
+@pytest.fixture
+def train_to_export(checkout):
+    """``train_to_export(recipe, *overrides)``: a run of the recipe at 16 px in its usual directory, after one step."""
+
+    def train(recipe: str, *overrides: str) -> None:
+        small = ["dataset={name: shapes, count: 8, size: 16}", "image.size=16", "loader.batch_size=4", "train={steps: 1}"]
+        small += ["discriminator={name: dcgan, width: 4}", "augmentations=[]", "regularizers=[]", "callbacks=[checkpoint]"]
+        runtime = gankit.Runtime()
+        runtime.assemble(runtime.load_checked(f"recipes/{recipe}.yaml", [*small, *overrides]), f"results/{recipe}").fit()
+
+    return train
+
+
+def test_an_exported_onnx_file(train_to_export):
+    """The documented export, and the documented program, which saves images."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    train_to_export("dcgan_cifar10", "generator.width=4")
+    for part in ("gankit.export", "onnxruntime"):
+        (program,) = (block for block in python_blocks("export.md") if f"import {part}" in block or f"from {part}" in block)
+        exec(program, {})
+    for number in range(8):
+        with Image.open(f"image_{number}.png") as image:
+            assert (image.size, image.mode) == ((16, 16), "RGB")
+            assert np.asarray(image).std() > 0
+
+
+def test_an_exported_torch_program(train_to_export, cli):
+    """The documented command, and the documented program, which saves an image of each class."""
+    train_to_export("stylegan2_cifar10_conditional", "generator={name: stylegan2, width: 4, style_dim: 16}")
+    text = (ROOT / "docs/export.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^gankit (.* --format torch-export .*)", text, flags=re.M)
+    said = cli(*command.split())
+    assert (said.code, said.err) == (0, "")
+    (program,) = (block for block in python_blocks("export.md") if "torch.export.load" in block)
+    exec(program, {})
+    with Image.open("classes.png") as image:
+        assert np.asarray(image).std() > 0
+
+
 def sections_on_pairs() -> list[str]:
     """The documented sections of recipes with pairs and derived data."""
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")

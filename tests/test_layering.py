@@ -32,13 +32,14 @@ LAYERS = (
     ("conversion",),
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
-    ("reports", "profiling", "io", "testing", "hub"),
+    ("reports", "profiling", "export", "io", "testing", "hub"),
     ("cli",),
 )
 FILES_ARE_PARTS = (0, 9, 11)  # layers of single files, which may import each other
 WITHOUT_TORCH = (
     "gankit", "gankit.errors", "gankit.messages", "gankit.interfaces", "gankit.events", "gankit.schedule",
-    "gankit.files", "gankit.registry", "gankit.sources", "gankit.hub_client", "gankit.recipe.model", "gankit.recipe.checked_recipe", "gankit.runs.json_lines",
+    "gankit.files", "gankit.registry", "gankit.sources", "gankit.hub_client", "gankit.recipe.model",
+    "gankit.recipe.checked_recipe", "gankit.runs.json_lines",
     "gankit.runs.file_names", "gankit.distributed.torchrun", "gankit.hookspecs", "gankit.plugin_loader",
     "gankit.cli.main",
 )  # fmt: skip

@@ -54,15 +54,13 @@ def build_trained_generator(
         classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
         frequencies = _frequencies(manifest["frequencies"], image.classes) if image.classes else None
         latent = select_described(registries, "latents", manifest["latent"]).build(dim=latent_dim)
-        selected = select_described(registries, "generators", manifest["generator"])
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         game = _game(registries, manifest)
         kept = read_kept_networks(checkpoint)
         codec = _codec(registries, manifest, data, torch.device(device), has_weights="codec" in kept)
         seen = data if codec is None else data.with_image(codec.encoded)
-        network = build_again(lambda: build_within(lambda: selected.build(**network_context(seen, latent_dim)), stored))
-        ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
+        network = build_network(registries, manifest, seen, stored)
     except UnknownComponentError as error:
         raise UnknownComponentError(f"{folder}: {error}") from None
     except Exception as error:  # the manifest may come from an untrusted file
@@ -85,6 +83,26 @@ def build_trained_generator(
     )
     weights = checkpoint.sha256_of(name)
     return TrainedGenerator(network, sampling, classes, folder, ema=name == "generator_ema", weights=weights)
+
+
+def build_network(registries: Registries, manifest: Mapping[str, Any], data: DataSpec, max_bytes: int) -> nn.Module:
+    """The network G that a manifest describes, with initial weights.
+
+    Args:
+        registries: with the component.
+        manifest: of a checkpoint, or its entries in an exported file.
+        data: which the network sees.
+        max_bytes: of its weights, as a network from an untrusted file may be huge.
+
+    Raises:
+        UnknownComponentError: its architecture is not registered.
+        Exception: of any kind, where the entries are invalid.
+    """
+    selected = select_described(registries, "generators", manifest["generator"])
+    latent_dim = int(manifest["latent"]["dim"])
+    network = build_again(lambda: build_within(lambda: selected.build(**network_context(data, latent_dim)), max_bytes))
+    ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
+    return network
 
 
 def _codec(

@@ -96,7 +96,7 @@ def directions(
             inputs = generator.draw(1, seed, chosen.labels_of(1))
         else:
             inputs = draw_from_file(generator, latents, seed, chosen).rows(slice(1))
-        settings = {**getattr(generator.module, "deterministic_options", {}), **chosen.options}
+        settings = {**generator.deterministic_options, **chosen.options}
         amounts = [strength * (2 * column / (AMOUNTS - 1) - 1) for column in range(AMOUNTS)]
         cells = [{name: amount} for name in found.vectors for amount in amounts]
         table = found.table(generator, inputs, cells, settings)

@@ -74,7 +74,7 @@ class ImageCodec:
         if self.mean is not None and self.std is not None:
             encodings = encodings * self._of_channels(self.std) + self._of_channels(self.mean)
         images = self.codec.decode(encodings)
-        require_batch(images, len(encodings), f"{type(self.codec).__name__}.decode")
+        require_batch(images, encodings.shape[0], f"{type(self.codec).__name__}.decode")
         return images  # type: ignore[no-any-return]
 
     def standardize(self, batches: Iterable[Tensor]) -> None:
@@ -116,5 +116,10 @@ def encoded_spec(codec: Any, image: ImageSpec) -> ImageSpec:
 
 def require_batch(tensor: Any, count: int, method: str) -> None:
     """Raises: ValueError: the value is not a floating-point tensor [n k y x] with a row for each image."""
-    if not isinstance(tensor, Tensor) or tensor.dim() != 4 or len(tensor) != count or not tensor.is_floating_point():
+    if (
+        not isinstance(tensor, Tensor)
+        or tensor.dim() != 4
+        or tensor.shape[0] != count
+        or not tensor.is_floating_point()
+    ):
         raise ValueError(f"{method} returns {described(tensor)} for {count} images; expected floats [{count} k y x]")

@@ -23,6 +23,10 @@ class Generator(Protocol):
     ``image`` is the run's `ImageSpec`, ``latent_dim`` the recipe's ``latent.dim``, and ``data`` the `DataSpec` of all
     fields. A constructor omits those that it does not need.
 
+    A generator whose images depend on random numbers that it draws itself, such as noise per pixel, may define
+    ``deterministic_options``, a class attribute: the sampling options, by name, with which they do not. ``gankit
+    export``, ``project`` and ``directions`` use them by default.
+
     Optional methods of generators and discriminators: ``parameter_groups()`` returns the optimizer's parameter groups
     (an ``lr_scale`` in a group multiplies the recipe's learning rate); ``after(turn)`` is called as for a
     `Regularizer`.

@@ -23,8 +23,13 @@ class MisfitError(CheckpointError):
 TIED = "tied:"  # metadata ``tied:NAME`` is the name under which the tensor that NAME shares is stored
 
 
-def save_weights(network: nn.Module, file: Path) -> None:
+def save_weights(network: nn.Module, file: Path, about: Mapping[str, str] | None = None) -> None:
     """Write the state dict. Tied tensors are stored once.
+
+    Args:
+        network: whose weights are written.
+        file: to write.
+        about: further entries of the file's metadata.
 
     Raises:
         CheckpointError: the state dict holds values that are not tensors.
@@ -40,7 +45,7 @@ def save_weights(network: nn.Module, file: Path) -> None:
             tied[TIED + name] = stored_as
         else:  # copied, as the format has neither memory layouts nor tensors that overlap
             tensors[name] = tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-    save_file(tensors, file, metadata=tied)
+    save_file(tensors, file, metadata={**(about or {}), **tied})
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -166,7 +166,7 @@ class _Space:
 
     def __init__(self, generator: TrainedGenerator, layers: range | None) -> None:
         self.generator, self.styled = generator, generator.has_styles()
-        self.options = dict(getattr(generator.module, "deterministic_options", {}))
+        self.options = dict(generator.deterministic_options)
         generator.require_function_of_latents(self.options)
         first = generator.draw(1)
         if self.styled:

@@ -76,7 +76,7 @@ class Projector:
     ) -> None:
         self.generator, self.space, self.distance, self.pixel_weight = generator, space, distance, pixel_weight
         self.steps, self.seed = steps, seed
-        self.options = {**getattr(generator.module, "deterministic_options", {}), **(options or {})}
+        self.options = {**generator.deterministic_options, **(options or {})}
         generator.require_function_of_latents(self.options)
         if space != "z":
             generator.with_styles(generator.draw(1))

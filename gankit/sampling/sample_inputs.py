@@ -170,7 +170,8 @@ class DeviceInputs:
 
     def run(self, network: nn.Module, **options: Any) -> Any:
         names = forward_names("generator", network, [name for name in self.drawn.fields if name != IMAGE])
-        return network(*select_arguments(names, {**default_values(network.forward), **self._values}), **options)
+        own = {name: self[name] for name in names if name in self._values}
+        return network(*select_arguments(names, {**default_values(network.forward), **own}), **options)
 
     def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """The numbers [n *shape] of this call of the images, and of those that they are interpolated towards."""

@@ -245,6 +245,13 @@ class TrainedGenerator:
         """Whether it is controlled by one style per layer, see `gankit.Generator`."""
         return has_styles(self.module)
 
+    @property
+    def deterministic_options(self) -> Mapping[str, Any]:
+        """The sampling options with which its network declares to draw no random numbers (`gankit.Generator`)."""
+        own = has_own_generate(self.sampling.game)  # has other options
+        declared: Mapping[str, Any] = {} if own else getattr(self.module, "deterministic_options", {})
+        return declared
+
     def require_function_of_latents(self, options: Mapping[str, Any]) -> None:
         """Raises: ValueError: with these options, its images depend on more than latents and classes."""
         if self.sampling.specs:

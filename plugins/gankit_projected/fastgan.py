@@ -6,6 +6,7 @@ Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width, ``d`` latent di
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
@@ -44,6 +45,8 @@ class FastGANGenerator(nn.Module):
     Raises:
         ValueError: the image size is not a power of two times a small base, or it is too small or too large.
     """
+
+    deterministic_options: ClassVar = {"noise": 0.0}
 
     def __init__(self, image: gankit.ImageSpec, latent_dim: int, *, width: PositiveInt = 128) -> None:
         super().__init__()

@@ -43,7 +43,9 @@ class Noise(nn.Module):
 
     def forward(self, maps: Tensor, scale: float) -> Tensor:
         """Feature maps [n c h w] to the same shape; ``scale`` is a further factor of the noise."""
-        noise = torch.randn(len(maps), 1, *maps.shape[2:], dtype=maps.dtype, device=maps.device)
+        if scale == 0:
+            return maps
+        noise = torch.randn(maps.shape[0], 1, *maps.shape[2:], dtype=maps.dtype, device=maps.device)
         return maps + (scale * self.strength).to(maps.dtype) * noise
 
 

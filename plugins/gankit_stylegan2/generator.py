@@ -113,7 +113,7 @@ class StyleGAN2Generator(nn.Module):
         The arguments are those of `forward`.
         """
         styles: Tensor = self.mapping(z, labels)[:, None].expand(-1, self.synthesis.layers, -1)
-        if truncation != 1:
+        if isinstance(truncation, Tensor) or truncation != 1:  # an exported program receives a tensor
             truncated = torch.lerp(self.average, styles, truncation)
             cutoff = self.synthesis.layers if truncation_cutoff is None else truncation_cutoff
             styles = torch.cat([truncated[:, :cutoff], styles[:, cutoff:]], dim=1)

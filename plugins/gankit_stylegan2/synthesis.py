@@ -55,7 +55,7 @@ class Synthesis(nn.Module):
     def forward(self, styles: Tensor, noise: Noise = "random") -> Tensor:
         """Styles [n l s] to images [n c h w], not bounded, in the type of the weights."""
         layer_styles = styles.unbind(dim=1)
-        features = self.first(self.constant.expand(len(styles), -1, -1, -1), layer_styles[0], noise)
+        features = self.first(self.constant.expand(styles.shape[0], -1, -1, -1), layer_styles[0], noise)
         all_features = [features]
         for number, block in enumerate(self.blocks):
             features = block(features, layer_styles[2 * number + 1], layer_styles[2 * number + 2], noise)

@@ -61,3 +61,9 @@ def test_thresholds_are_positive() -> None:
     assert options(truncation=0.7).truncation == 0.7
     with pytest.raises(ValidationError, match="greater than 0"):
         options(truncation=0)
+
+
+def test_the_threshold_can_be_a_tensor() -> None:
+    """As an exported program passes it."""
+    z = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(truncate(z, torch.tensor(0.7)), truncate(z, 0.7))
