@@ -110,7 +110,7 @@ def test_sampling_in_python(plugins, capsys):
     runtime = gankit.Runtime(plugins=plugins)
     recipe = runtime.load("recipes/quickstart.yaml", [*SMALL, "conditional=true", "callbacks=[checkpoint]"])
     runtime.assemble(recipe, "results/mine").fit()
-    (program,) = python_blocks("runs.md")
+    (program,) = python_blocks("sampling.md")
     names: dict[str, Any] = {}
     exec(program, names)
     assert names["images"].shape == (4, 3, 16, 16)

@@ -143,7 +143,7 @@ def test_the_wheel_holds_the_core_and_every_plugin_and_nothing_else_at_the_top(i
     plugins = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").is_file()}
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"gankit", *plugins}
-    assert "gankit/py.typed" in names
+    assert {"gankit/py.typed", "gankit/models/cifar10/manifest.json"} <= {*names}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     entry_points = next(name for name in names if name.endswith("entry_points.txt"))
     declared = zipfile.ZipFile(wheel).read(entry_points).decode()

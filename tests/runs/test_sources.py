@@ -87,3 +87,15 @@ def test_a_package_without_models(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "MODELS", tmp_path / "none")
     with pytest.raises(gankit.CheckpointError, match="'builtin:cifar10': gankit has no such model; known: none"):
         gankit.load_generator("builtin:cifar10")
+
+
+def test_the_model_of_cifar10():
+    generator = gankit.load_generator("builtin:cifar10")
+    assert generator.image == gankit.ImageSpec(32, 32, 3, classes=10)
+    assert generator.classes[:4] == ("airplane", "automobile", "bird", "cat")
+    assert sum(file.stat().st_size for file in generator.checkpoint.iterdir()) < 3_000_000
+    images = generator.sample(100, labels=[i // 10 for i in range(100)]).float()
+    mean = images.mean(dim=(1, 2, 3)).view(10, 10)
+    assert images.std() > 30, "images are not flat"
+    assert mean.mean(dim=1).std() > 10, "classes differ in brightness: frogs are darker than airplanes"
+    assert mean.std(dim=1).min() > 5, "and so do images of a class"
