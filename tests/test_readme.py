@@ -30,7 +30,7 @@ PLUGINS = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
 SETTINGS = ["train.steps=2", "loader.batch_size=4", "generator.width=4", "discriminator.width=4"]
 DATASET = "{name: shapes, count: 16, size: 16}"
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
-RUNS = ("dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10")
+RUNS = ("dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -171,7 +171,7 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
     if words[1] == "run" and "--out" in words:  # made before, for other commands
         shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
     assert run(shortened(command), monkeypatch) == 0, capsys.readouterr().err
-    if words[1] in ("sample", "compare") and "--out" in words:
+    if words[1] in ("sample", "export", "compare") and "--out" in words:
         out = Path(words[words.index("--out") + 1])
         assert all(file.stat().st_size > 100 for file in (sorted(out.iterdir()) if out.is_dir() else [out]))
 
