@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -78,6 +79,9 @@ def download(folder: HubFolder, name: str) -> HubFile | None:
 def explained(target: str) -> Iterator[None]:
     """A block of requests whose errors become a `HubError` about ``target`` without the user's token."""
     hub = import_hub()
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # it writes lines of its own about requests that it repeats
     try:
         yield
     except GankitError:
@@ -87,6 +91,8 @@ def explained(target: str) -> Iterator[None]:
         if token := hub.get_token():
             reason = reason.replace(token, "***")
         raise HubError(f"{target}: {reason}") from None
+    finally:
+        logger.setLevel(level)
 
 
 def _explain(hub: Any, error: BaseException) -> str:

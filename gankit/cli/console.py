@@ -40,7 +40,7 @@ def parse_path(text: str | Path) -> Path:
 def parse_run_or_checkpoint(text: str | Path) -> Path:
     """A run or checkpoint that an argument names. Raises: BadParameter: its name is invalid."""
     if not str(text):
-        raise BadParameter("is empty; give a run or a checkpoint")
+        raise BadParameter("is empty; give a path")
     try:
         return check_source(text)
     except ValueError as error:

@@ -74,7 +74,7 @@ def project(
     from ..sampling.projection import Projector
 
     words = [word for word in pictures if "=" in word and not Path(word).exists()]
-    files = [Path(word) for word in pictures if word not in words]
+    files = [parse_path(word) for word in pictures if word not in words]
     if not files:
         raise GankitError("name at least one picture, before the options")
     if len({file.stem for file in files}) < len(files):

@@ -12,7 +12,7 @@ from PIL import Image
 
 import gankit
 import gankit.io
-from gankit.cli.console import parse_path
+from gankit.cli.console import parse_path, parse_run_or_checkpoint
 from gankit.cli.main import make_app
 from gankit.errors import PluginError, RecipeError
 
@@ -66,7 +66,8 @@ class TestPaths:
                 value, *described = get_args(hints[name]) or (hints[name],)
                 if "Path" in str(value):
                     found.append(f"{command.name} {name}")
-                    assert [option.parser for option in described] == [parse_path], found[-1]
+                    (parser,) = (option.parser for option in described)
+                    assert parser in (parse_path, parse_run_or_checkpoint), found[-1]
         assert {"run recipe", "run directory", "sample source", "eval recipe", "compare runs", "doctor run"} <= {*found}
 
     def test_the_home_folder(self, cli, tiny, home):
@@ -163,8 +164,14 @@ class TestFormats:
             with Image.open(file) as image:
                 assert image.format == form
 
-    @pytest.mark.parametrize("command", ["sample", "compare"])
-    @pytest.mark.parametrize(("name", "fault"), [("x.foo", "has the suffix .foo"), ("x", "has no suffix")])
+    @pytest.mark.parametrize(
+        ("command", "name", "fault"),
+        [
+            ("sample", "x.foo", "has the suffix .foo"),
+            ("compare", "x.foo", "has the suffix .foo"),
+            ("compare", "x", "has no suffix"),
+        ],
+    )
     def test_an_unknown_suffix(self, cli, conditional, command, name, fault):
         said = cli(command, *conditional, "--out", name)
         assert (said.code, said.out) == (2, "")
