@@ -39,11 +39,18 @@ def model_card(model: SharedModel, place: HubFolder, samples: str) -> str:
     kind = "Generates images from images" if model.takes_images else "Generates images"
     start = (
         f"# {literal(place.repository.partition('/')[2])}\n\n{kind} with the architecture "
-        f"{literal(model.checkpoint.manifest['generator']['name'])}, trained with gankit.\n\n"
+        f"{literal(model.checkpoint.manifest['generator']['name'])}, {_maker(model)}.\n\n"
         f"![Samples]({SAMPLES})\n\n*{samples}*\n"
     )
     parts = (f"## {title}\n\n{text}\n" for title, text in sections.items() if text)
     return f"---\n{_metadata(model)}---\n\n" + "\n".join((start, *parts))
+
+
+def _maker(model: SharedModel) -> str:
+    imported = model.checkpoint.manifest.get("imported")
+    if not isinstance(imported, dict):
+        return "trained with gankit"
+    return f"trained elsewhere and imported into gankit from the format {literal(imported.get('format'))}"
 
 
 def _metadata(model: SharedModel) -> str:

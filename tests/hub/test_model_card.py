@@ -85,7 +85,7 @@ def test_its_program_runs_and_its_folder_is_a_checkpoint(run, tiny_runtime):
 
 def test_evil_names(run, tiny_runtime):
     plugins = {EVIL: {"source": EVIL, "sha256": EVIL}}
-    imported = {"format": "x", "file": "x", "sha256": "x", "licence": EVIL}
+    imported = {"format": EVIL, "files": {"x": "x"}, "licence": EVIL}
     rewrite(run, classes=["a", EVIL], plugins=plugins, precision=EVIL, versions={EVIL: EVIL}, imported=imported)
     write_repository(run, "card", "me/tiny", runtime=tiny_runtime)
     metadata, tokens = parse(Path("card/README.md").read_text())
@@ -98,9 +98,11 @@ def test_evil_names(run, tiny_runtime):
 
 
 def test_licenses_of_imported_weights_are_passed_on(run, tiny_runtime):
-    rewrite(run, imported={"format": "stylegan2", "file": "x.pkl", "sha256": "0", "licence": "cc-by-nc-4.0"})
+    rewrite(run, imported={"format": "stylegan2", "files": {"x.pkl": "0"}, "licence": "cc-by-nc-4.0"})
     write_repository(run, "card", "me/tiny", runtime=tiny_runtime)
-    assert parse(Path("card/README.md").read_text())[0]["license"] == "cc-by-nc-4.0"
+    card = Path("card/README.md").read_text()
+    assert parse(card)[0]["license"] == "cc-by-nc-4.0"
+    assert "trained elsewhere and imported into gankit from the format stylegan2." in card
     with pytest.raises(gankit.GankitError, match="imported under the license 'cc-by-nc-4.0', which also holds for copies"):
         write_repository(run, "other", "me/tiny", license="mit", runtime=tiny_runtime)
 
