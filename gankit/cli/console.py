@@ -47,6 +47,7 @@ def parse_run_or_checkpoint(text: str | Path) -> Path:
         raise BadParameter(str(error)) from None
 
 
+MAX_SEED = 2**63 - 1
 PluginOption = Annotated[
     list[str] | None,
     Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
-from .sample_options import parse_layers, read_sample_options
+from .console import MAX_SEED, PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
+from .sample_options import DIRECTIONS, default_directions, parse_class, parse_layers, read_sample_options
 from .sample_pictures import draw_from_file
 
 if TYPE_CHECKING:
     from ..sampling.directions import Directions
-    from ..sampling.trained_generator import TrainedGenerator
 
 Method = Literal["sefa", "pca"]
-DIRECTIONS = "directions.safetensors"
+DEFAULT_COUNT = 10
 AMOUNTS = 7  # columns of the table
 
 
@@ -27,13 +26,13 @@ def directions(
         list[str] | None, Argument(metavar="OPTION=VALUE", help="Sampling options of the generator for the table.")
     ] = None,
     method: Annotated[
-        Method,
+        Method | None,
         Option(
-            help="sefa: eigenvectors of the weights of the layers that read the latents (arXiv 2007.06600); "
+            help="sefa (default): eigenvectors of the weights of the layers that read the latents (arXiv 2007.06600); "
             "pca: principal components of styles or features (GANSpace, arXiv 2004.02546)."
         ),
-    ] = "sefa",
-    count: Annotated[int, Option(min=1, max=1_000, help="Number of directions.")] = 10,
+    ] = None,
+    count: Annotated[int | None, Option(min=1, max=1_000, help="Number of directions (default: 10).")] = None,
     layers: Annotated[
         str | None, Option(metavar="LAYERS", help="Change the styles of these layers only, such as 0-3.")
     ] = None,
@@ -41,7 +40,7 @@ def directions(
         list[str] | None,
         Option(metavar="OLD=NEW", help="Give directions that were found earlier another name. Repeatable."),
     ] = None,
-    seed: Annotated[int, Option(min=0, help="Random seed of the image in the table.")] = 0,
+    seed: Annotated[int, Option(min=0, max=MAX_SEED, help="Random seed of the image in the table.")] = 0,
     class_name: Annotated[
         str | None, Option("--class", metavar="NAME", help="Class of the image in the table.")
     ] = None,
@@ -50,7 +49,8 @@ def directions(
         Option(metavar="FILE", parser=parse_path, help="Show the first image of these latents in the table."),
     ] = None,
     strength: Annotated[
-        float, Option(min=0.0, help="Largest amount in the table, in standard deviations of random latents.")
+        float,
+        Option(min=0.01, max=1_000.0, help="Largest amount in the table, in standard deviations of random latents."),
     ] = 3.0,
     out: Annotated[
         Path | None,
@@ -85,15 +85,24 @@ def directions(
         raise GankitError(f"{source}: is not in a run directory; add --out FILE.safetensors")
     if path.suffix != ".safetensors":
         raise GankitError(f"--out {path}: should end in .safetensors")
+    if rename and (
+        given := [name for name, v in (("--method", method), ("--count", count), ("--layers", layers)) if v]
+    ):
+        raise GankitError(f"--rename: changes directions that were found earlier; remove {given[0]}")
+    if not rename and path.exists() and (names := [n for n in Directions.load(path).vectors if not n.isdecimal()]):
+        raise GankitError(f"{path}: contains the named directions {', '.join(names)}; choose another file with --out")
     try:
         if rename:
             found = _renamed(Directions.load(path), rename)
         else:
-            find = closed_form_directions if method == "sefa" else principal_directions
-            found = find(generator, count, parse_layers("--layers", layers))
-        chosen = read_sample_options(options or [], None if class_name is None else [class_name], generator)
+            find = principal_directions if method == "pca" else closed_form_directions
+            found = find(generator, count or DEFAULT_COUNT, parse_layers("--layers", layers))
+        chosen = read_sample_options(options or [], None, generator)
+        if chosen.sweep is not None or chosen.amounts:
+            raise GankitError("give each sampling option one value, and no directions")
         if latents is None:
-            inputs = generator.draw(1, seed, chosen.labels_of(1))
+            labels = chosen.labels if class_name is None else [parse_class(class_name, generator)]
+            inputs = generator.draw(1, seed, labels)
         else:
             inputs = draw_from_file(generator, latents, seed, chosen).rows(slice(1))
         settings = {**generator.deterministic_options, **chosen.options}
@@ -109,16 +118,6 @@ def directions(
     console = output_console()
     console.print(f"{path}: {len(found.vectors)} directions: {', '.join(found.vectors)}")
     console.print(f"{path.with_suffix('.png')}: one row for each, from {-strength:g} to {strength:g}")
-
-
-def default_directions(generator: TrainedGenerator) -> Path | None:
-    """The file of directions in the run directory of a checkpoint; None if it is not in one."""
-    from ..runs.file_names import RECIPE
-
-    run = generator.checkpoint.absolute().parent.parent
-    if not (run / RECIPE).is_file():
-        return None
-    return generator.checkpoint.parent.parent / DIRECTIONS
 
 
 def _renamed(found: Directions, words: list[str]) -> Directions:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, RunOrCheckpoint, make_runtime, make_table, output_console, parse_path
-from .sample_options import read_sample_options
+from .console import MAX_SEED, PluginOption, RunOrCheckpoint, make_runtime, make_table, output_console, parse_path
+from .sample_options import parse_class, read_sample_options
 from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..sampling.trained_generator import TrainedGenerator
 
 Space = Literal["z", "w", "w+"]
+RESULTS = (".png", ".gif", ".safetensors")
 
 
 def project(
@@ -55,7 +56,7 @@ def project(
     pixel_weight: Annotated[
         float, Option(min=0.0, help="Weight of the mean squared difference of pixels, next to the perceptual distance.")
     ] = 10.0,
-    seed: Annotated[int, Option(min=0, help="Random seed.")] = 0,
+    seed: Annotated[int, Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
     plugin: PluginOption = None,
 ) -> None:
     """Find the latents of a generator whose images are most like given pictures (arXiv 1912.04958, appendix D).
@@ -73,17 +74,22 @@ def project(
     """
     from ..sampling.projection import Projector
 
-    words = [word for word in pictures if "=" in word and not Path(word).exists()]
+    words = [word for word in pictures if "=" in word and not _names_file(word)]
     files = [parse_path(word) for word in pictures if word not in words]
     if not files:
         raise GankitError("name at least one picture, before the options")
-    if len({file.stem for file in files}) < len(files):
+    if len({file.stem.casefold() for file in files}) < len(files):
         raise GankitError("the names of the pictures must differ without their suffixes, as they name the results")
+    inputs = {file.resolve() for file in files}
+    for result in (out / f"{file.stem}{suffix}" for file in files for suffix in RESULTS):
+        if result.resolve() in inputs:
+            raise GankitError(f"--out {out}: the result {result.name} would replace a picture; choose another folder")
     generator = make_runtime(plugin).load_generator(source)
     targets = {file: _read(file, generator) for file in files}
-    chosen = read_sample_options(words, None if class_name is None else [class_name], generator)
-    if chosen.sweep is not None or chosen.labels is not None:
-        raise GankitError("give each sampling option one value, and the class with --class")
+    chosen = read_sample_options(words, None, generator)
+    if chosen.sweep is not None or chosen.labels is not None or chosen.amounts:
+        raise GankitError("give each sampling option one value, the class with --class, and no directions")
+    label = None if class_name is None else parse_class(class_name, generator)
     if space is None:
         space = "w+" if generator.has_styles() else "z"
     try:
@@ -91,7 +97,6 @@ def project(
         projector = Projector(generator, space, distance, pixel_weight, steps, seed, chosen.options)
     except ValueError as error:
         raise GankitError(f"{generator.checkpoint}: {error}") from None
-    label = chosen.classes[0] if chosen.classes else None
     rows = []
     for number, (file, target) in enumerate(targets.items(), start=1):
         with TaskProgress() as progress:
@@ -101,11 +106,24 @@ def project(
         _write_records(out, rows, generator, projector)
     distances = ["distance"] if not pixels else []
     cells = [
-        [row["picture"], f"{row['psnr']:.2f} dB", *([f"{row['distance']:.4f}"] if distances else [])] for row in rows
+        [
+            row["picture"],
+            "exact" if row["psnr"] is None else f"{row['psnr']:.2f} dB",
+            *([f"{row['distance']:.4f}"] if distances else []),
+        ]
+        for row in rows
     ]
     console = output_console()
     console.print(make_table(cells, ["picture", "psnr", *distances], right=["psnr", "distance"]))
-    console.print(f"{out}: {len(rows)} pictures projected into {space} of {generator.checkpoint}")
+    console.print(
+        f"{out}: {len(rows)} picture{'s' if len(rows) > 1 else ''} projected into {space} of {generator.checkpoint}"
+    )
+
+
+def _names_file(word: str) -> bool:
+    from ..data.image_formats import IMAGE_SUFFIXES
+
+    return Path(word).exists() or word.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _report(progress: TaskProgress, name: str, _: str, done: int, total: int) -> None:
@@ -124,6 +142,8 @@ def _read(file: Path, generator: TrainedGenerator) -> Tensor:
             picture = decode_image(opened, image.channels)
     except DecodeError as error:
         raise GankitError(f"{file}: {error}") from None
+    except FileNotFoundError:
+        raise GankitError(f"{file}: does not exist") from None
     except OSError as error:
         raise GankitError(read_failure(file, error)) from None
     return resize(picture[None], image.height, image.width)[0]

@@ -9,14 +9,13 @@ from typing import Annotated
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
-from .directions import default_directions
+from .console import MAX_SEED, PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 from .sample_from_files import sample_from_files
 from .sample_options import parse_layers, read_sample_options
 from .sample_pictures import Request, draw_picture
 from .sample_to_files import SampleFormat, sample_to_files
 
-GRID = Path("grid.png")
+GRID, MAX_COUNT = Path("grid.png"), 1_000_000_000
 GRID_SIZE = re.compile(r"([1-9]\d{0,2})x([1-9]\d{0,2})")
 
 
@@ -32,15 +31,19 @@ def sample(
     ] = None,
     count: Annotated[
         int | None,
-        Option(min=1, help="Number of images (default: 64), or of the images to interpolate between (default: 8)."),
+        Option(
+            min=1,
+            max=MAX_COUNT,
+            help="Number of images (default: 64), or of the images to interpolate between (default: 8).",
+        ),
     ] = None,
-    seed: Annotated[int, Option(min=0, help="Random seed. Image i depends on the seed and i only.")] = 0,
+    seed: Annotated[int, Option(min=0, max=MAX_SEED, help="Random seed. Image i depends on the seed and i only.")] = 0,
     classes: Annotated[
         list[str] | None,
         Option(
             metavar="NAME,...",
-            help="Class names or numbers, or all: the same number of images of each class, one class per row. "
-            "Repeatable; a class whose name contains a comma is given alone.",
+            help="Class names or numbers, or all: the same number of images of each class, one class per row without "
+            "--grid. Repeatable; a class whose name contains a comma is given alone.",
         ),
     ] = None,
     grid: Annotated[
@@ -145,7 +148,7 @@ def sample(
     if inputs is None and as_files and (extra := [*given, *(["--grid"] if grid else [])]):
         raise GankitError(f"--out {path}: {extra[0]} makes one picture; give it a file name such as picture.png")
     if format is not None and not as_files:
-        raise GankitError("--format is that of single images; for a picture, the suffix of --out decides")
+        raise GankitError("--format applies to single images; for a picture, the suffix of --out decides")
     if latents is not None and (count is not None or classes):
         raise GankitError("--latents: the file determines the number of images and their classes")
     size, layers = _parse_grid(grid), parse_layers("--mix", mix)
@@ -155,7 +158,7 @@ def sample(
 
     generator = make_runtime(plugin).load_generator(source)
     chosen = read_sample_options(options or [], classes, generator, interpolate is not None)
-    chosen = chosen.with_directions(directions or default_directions(generator))
+    chosen = chosen.with_directions(generator, directions)
     try:
         if inputs is not None:
             done = f"{sample_from_files(generator, inputs, path, seed, chosen)} by"

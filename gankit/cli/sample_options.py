@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GankitError
 from ..messages import did_you_mean, quote
+from .console import print_message
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ..sampling.trained_generator import TrainedGenerator
 
 DIRECTION = "direction."
+DIRECTIONS = "directions.safetensors"
 LAYERS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 
 
@@ -41,15 +43,25 @@ class SampleOptions:
     amounts: dict[str, float] = field(default_factory=dict)
     directions: Directions | None = None
 
-    def with_directions(self, path: Path | None) -> SampleOptions:
-        """With the directions of a file, if the images are moved. Raises: GankitError: they cannot be read."""
+    def with_directions(self, generator: TrainedGenerator, path: Path | None) -> SampleOptions:
+        """With the directions of a file, or of the run directory, if the images are moved.
+
+        Raises:
+            GankitError: they cannot be read.
+        """
         from ..sampling.directions import Directions
 
         if not self.amounts and not (self.sweep and self.sweep[0].startswith(DIRECTION)):
+            if path is not None:
+                raise GankitError("--directions: no direction is chosen; add, for example, direction.0=2")
             return self
+        path = path or default_directions(generator)
         if path is None:
             raise GankitError("add --directions FILE, as this checkpoint is not in a run directory")
-        return replace(self, directions=Directions.load(path))
+        found = Directions.load(path)
+        if found.about.get("weights") != str(generator.weights):
+            print_message(f"{path}: these directions were found for other weights", "caution")
+        return replace(self, directions=found)
 
     def move(self, generator: TrainedGenerator, inputs: SampleInputs) -> SampleInputs:
         """The inputs moved along the directions."""
@@ -78,7 +90,9 @@ class SampleOptions:
         if self.classes is None:
             return self.labels
         if count < len(self.classes):
-            raise GankitError(f"--count {count}: is less than the number of classes, {len(self.classes)}")
+            raise GankitError(
+                f"{count} images are fewer than the {len(self.classes)} classes; choose more with --count"
+            )
         return [self.classes[index * len(self.classes) // count] for index in range(count)]
 
     def columns_of(self, count: int) -> int | None:
@@ -110,8 +124,9 @@ def read_sample_options(
     if taken := sorted({"count", "seed", *(() if own_steps else ("steps",))} & set(options)):
         instead = "--interpolate" if taken[0] == "steps" else f"--{taken[0]}"
         raise GankitError(f"command line: {taken[0]}: is not a sampling option; use {instead}")
+    has_labels = "labels" in options
     labels = options.pop("labels", None)
-    if labels is not None and not (isinstance(labels, list) and all(type(label) is int for label in labels)):
+    if has_labels and not (isinstance(labels, list) and all(type(label) is int for label in labels)):
         raise GankitError(f"command line: labels must be a list of integers, one per image; got {quote(labels)}")
     if classes and labels is not None:
         raise GankitError("command line: labels and --classes both choose the classes; use one of them")
@@ -154,7 +169,28 @@ def _values(value: Any) -> list[Any]:
 
     if not isinstance(value, str) or "," not in value:
         return []
-    return [read_options([f"value={part}"])["value"] for part in value.split(",")]
+    parts = value.split(",")
+    if not all(part.strip() for part in parts):
+        raise GankitError(f"command line: {quote(value)}: a value between commas is missing")
+    return [read_options([f"value={part}"])["value"] for part in parts]
+
+
+def default_directions(generator: TrainedGenerator) -> Path | None:
+    """The file of directions in the run directory of a checkpoint; None if it is not in one."""
+    from ..runs.file_names import RECIPE
+
+    run = generator.checkpoint.absolute().parent.parent
+    return generator.checkpoint.parent.parent / DIRECTIONS if (run / RECIPE).is_file() else None
+
+
+def parse_class(name: str, generator: TrainedGenerator) -> int:
+    """The label of one class, given by its name or number. Raises: GankitError: there is no such class."""
+    classes = generator.classes
+    if classes is None:
+        raise GankitError("--class: this generator is unconditional; remove --class")
+    if name not in classes and name not in map(str, range(len(classes))):
+        raise GankitError(f"--class: unknown class {quote(name)}{did_you_mean(name, classes)}")
+    return classes.index(name) if name in classes else int(name)
 
 
 def _parse_classes(values: list[str], classes: tuple[str, ...] | None) -> list[int]:

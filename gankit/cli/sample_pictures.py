@@ -67,7 +67,10 @@ class Request:
     def draw(self, generator: TrainedGenerator, chosen: SampleOptions, default: int) -> SampleInputs:
         """What the images are generated from."""
         if self.latents is not None:
-            return draw_from_file(generator, self.latents, self.seed, chosen)
+            inputs = draw_from_file(generator, self.latents, self.seed, chosen)
+            if self.grid is not None and self.cells != len(inputs):
+                raise GankitError(f"--grid has {self.cells} images, but {self.latents} has {len(inputs)}")
+            return inputs
         count = self.count or self.cells or default
         if self.grid is not None and self.cells != count:
             raise GankitError(f"--count {count}: --grid has {self.cells} images; omit --count")
@@ -83,6 +86,8 @@ def draw_picture(generator: TrainedGenerator, request: Request, chosen: SampleOp
     if request.layers is not None:
         return _draw_mixing(generator, request, chosen, request.layers)
     if chosen.sweep is not None:
+        if request.grid is not None:
+            raise GankitError(f"{chosen.sweep[0]} has several values, one per row; give --count instead of --grid")
         inputs = request.draw(generator, chosen, DEFAULT_ROW)
         _save(chosen.rows(generator, inputs).flatten(0, 1), request.path, len(inputs))
         name, values = chosen.sweep
@@ -99,10 +104,27 @@ def draw_from_file(generator: TrainedGenerator, path: Path, seed: int, chosen: S
 
     if chosen.labels is not None:
         raise GankitError("--latents: the file determines the classes; remove labels")
+    latents = load_latents(path)
+    if "labels" in latents and generator.classes is None:
+        raise GankitError(f"{path}: has labels, but this generator is unconditional")
+    if "styles" in latents:
+        _require_options_of_styles(generator, [*chosen.options, *([chosen.sweep[0]] if chosen.sweep else [])])
     try:
-        return chosen.move(generator, generator.draw_from(load_latents(path), seed))
+        return chosen.move(generator, generator.draw_from(latents, seed))
     except ValueError as error:
         raise GankitError(f"{path}: {error}") from None
+
+
+def _require_options_of_styles(generator: TrainedGenerator, names: list[str]) -> None:
+    """Raises: GankitError: an option concerns how styles are made from latents."""
+    from ..sampling.styles import accepts, has_styles
+
+    network: object = generator.module
+    if not has_styles(network):
+        return  # which is said when they are used
+    for name in names:
+        if name in generator.options.model_fields and not accepts(network.synthesize, name):
+            raise GankitError(f"{name} has no effect on given styles; remove it")
 
 
 def _draw_interpolation(generator: TrainedGenerator, request: Request, chosen: SampleOptions, steps: int) -> str:

@@ -46,6 +46,7 @@ def sample_to_files(
     if chosen.labels is not None and len(chosen.labels) != count:
         raise GankitError(f"labels: {len(chosen.labels)} are given for {count} images")
     labels = chosen.labels if chosen.classes is None else chosen.classes
+    chosen.labels_of(count)  # refuses fewer images than classes
     about: dict[str, Any] = {
         "checkpoint": generator.checkpoint.name,
         "weights": generator.weights,
@@ -64,4 +65,4 @@ def sample_to_files(
     except KeyboardInterrupt:
         print_message("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
-    return f"{out}: {count:,} images of"
+    return f"{out}: {count:,} image{'s' if count > 1 else ''} of"

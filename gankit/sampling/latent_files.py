@@ -17,8 +17,6 @@ from ..files import open_regular, output_file, read_failure
 from ..messages import one_line
 from .sample_inputs import SampleInputs
 
-LATENTS = "latents.safetensors"
-
 
 def save_latents(inputs: SampleInputs, path: Path, about: Mapping[str, str]) -> None:
     """Write what images are generated from.
@@ -48,6 +46,8 @@ def load_latents(path: Path) -> dict[str, Tensor]:
         with open_regular(path), safe_open(path, framework="pt") as file:
             names = set(file.keys())
             tensors = {name: file.get_tensor(name) for name in names & {"z", "styles", "labels"}}
+    except FileNotFoundError:
+        raise GankitError(f"{path}: does not exist") from None
     except OSError as error:
         raise GankitError(read_failure(path, error)) from None
     except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
@@ -55,8 +55,8 @@ def load_latents(path: Path) -> dict[str, Tensor]:
     latents = [name for name in ("z", "styles") if name in tensors]
     if len(latents) != 1:
         raise GankitError(
-            f"{path}: contains {', '.join(sorted(names)[:5]) or 'nothing'}; expected latents 'z' or 'styles', as "
-            f"gankit sample writes them in {LATENTS}"
+            f"{path}: contains {', '.join(sorted(names)[:5]) or 'nothing'}; expected latents 'z' or 'styles', as in "
+            "the files that gankit sample and gankit project write"
         )
     [name] = latents
     values, labels = tensors[name].float(), tensors.get("labels")

@@ -107,7 +107,7 @@ class SampleFiles:
             self._write_latents(folder)
 
     def _blocks(self) -> Iterator[SampleInputs]:
-        labels = None if self.labels is None else [self.labels[i % len(self.labels)] for i in range(self.count)]
+        labels = None if self.labels is None else _Repeated(self.labels)
         for number in range(-(-self.count // BLOCK)):
             if self.given is not None:
                 inputs = self.given.block(number)
@@ -157,6 +157,19 @@ class SampleFiles:
         }
 
 
+class _Repeated(Sequence[int]):
+    """A list that begins again at its end."""
+
+    def __init__(self, values: Sequence[int]) -> None:
+        self._values = values
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._values[index % len(self._values)]
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
 def _save(item: tuple[Tensor, Path], format: SampleFormat) -> None:
     image, path = item
     with whole_file(path) as temporary:
@@ -176,6 +189,10 @@ def _require_same_samples(folder: Path, description: Mapping[str, Any]) -> None:
     if not isinstance(found, dict):
         raise GankitError(f"{folder}: is not empty, and has no {DESCRIPTION} of samples; choose another folder")
     expected = json.loads(json.dumps(description))
+    if (count := found.get("count", 0)) > expected["count"]:
+        raise GankitError(
+            f"{folder}: contains {count:,} samples, more than {expected['count']:,}; choose another folder"
+        )
     for name in expected:
         if name not in ("gankit", "count") and found.get(name) != expected[name]:
             raise GankitError(
@@ -186,7 +203,8 @@ def _require_same_samples(folder: Path, description: Mapping[str, Any]) -> None:
 
 def _pack(folder: Path, path: Path, report: Report) -> None:
     """Move a folder into a zip, without compression, as the images are compressed."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    # names with a dot are left over from an interrupted save
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
     with whole_file(path) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for done, file in enumerate(files):

@@ -50,4 +50,9 @@ def synthesized(network: nn.Module, styles: Tensor, options: Mapping[str, Any]) 
 
 
 def _accepted(function: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name in inspect.signature(function).parameters}
+    return {name: value for name, value in options.items() if accepts(function, name)}
+
+
+def accepts(function: Callable[..., Any], option: str) -> bool:
+    """Whether a method has a parameter for a sampling option."""
+    return option in inspect.signature(function).parameters

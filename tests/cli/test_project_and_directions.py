@@ -58,6 +58,8 @@ class TestProject:
         half = first.shape[1] // 2  # each frame shows the image and the picture, with 2 pixels around both
         before, after = (np.abs(frame[:, :-half] - frame[:, half - 1 : -1])[:, 2:].mean() for frame in (first, last))
         assert after < 0.5 * before
+        same = cli("project", *run, "found/own.png", "--class", "b", "--pixels", "--steps", 1, "--pixel-weight", 0, "--out", "x")
+        assert same.code == 0  # also if nothing is left to improve
         assert cli("sample", *run, "--latents", "found/own.safetensors", "--out", "again").code == 0
         assert Path("again/b/000000.png").read_bytes() == Path("found/own.png").read_bytes()
 
@@ -73,12 +75,16 @@ class TestProject:
         ("words", "message"),
         [
             (["truncation=1"], "name at least one picture"),
-            (["none.png"], "none.png: cannot be read: No such file or directory"),
+            (["none.png"], "none.png: does not exist"),
             (["run/recipe.yaml"], "run/recipe.yaml: "),
             (["own.png", "run/../own.png"], "the names of the pictures must differ without their suffixes"),
             (["own.png", "--space", "w"], "TinyGenerator has no styles"),
-            (["own.png", "--class", "c"], "--classes: unknown class 'c'"),
-            (["own.png", "truncation=0.5,1"], "give each sampling option one value, and the class with --class"),
+            (["own.png", "--class", "c"], "--class: unknown class 'c'"),
+            (["own.png", "truncation=0.5,1"], "give each sampling option one value, the class with --class, and no directions"),
+            (["own.png", "direction.0=1"], "give each sampling option one value, the class with --class, and no directions"),
+            (["own.png", "--class", "a,b"], "--class: unknown class 'a,b'"),
+            (["own.png", "--out", "."], "--out .: the result own.png would replace a picture; choose another folder"),
+            (["c=d.png"], "c=d.png: does not exist"),
             (["own.png", "truncaton=1"], "sampling option 'truncaton': unknown key; did you mean 'truncation'?"),
         ],
     )
@@ -125,6 +131,22 @@ class TestDirections:
         gankit.save_grid(torch.cat(rows), "expected.png", columns=4)
         assert np.abs(pixels("rows.png") - pixels("expected.png")).max() <= 1
 
+    def test_names_are_kept(self, cli, run):
+        assert cli("directions", *run, "--count", 2).code == 0
+        assert cli("directions", *run, "--count", 3).code == 0
+        assert cli("directions", *run, "--rename", "1=wide").code == 0
+        said = cli("directions", *run)
+        assert said.err == (
+            "error: run/directions.safetensors: contains the named directions wide; choose another file with --out\n"
+        )
+
+    def test_directions_of_other_weights(self, cli, run):
+        assert cli("directions", *run, "--count", 2).code == 0
+        assert cli("sample", *run, "direction.0=1").err == ""
+        assert cli("resume", "run", "train.steps=4", *run[1:]).code == 0
+        said = cli("sample", *run, "direction.0=1")
+        assert (said.code, said.err) == (0, "caution: run/directions.safetensors: these directions were found for other weights\n")
+
     @pytest.mark.parametrize(
         ("words", "message"),
         [
@@ -135,6 +157,8 @@ class TestDirections:
             (["directions", "--layers", "0-3"], "this generator has no styles, and so no layers to choose from"),
             (["directions", "--rename", "5=x"], "no direction is called '5'; known: 0, 1"),
             (["directions", "--rename", "1"], "--rename 1: is not OLD=NEW"),
+            (["directions", "--rename", "1=x", "--method", "pca"], "--rename: changes directions that were found earlier; remove --method"),
+            (["directions", "truncation=0.5,1"], "give each sampling option one value, and no directions"),
             (["directions", "--out", "found.png"], "--out found.png: should end in .safetensors"),
         ],
     )  # fmt: skip

@@ -52,7 +52,7 @@ class TestSample:
         [
             (["--classes", "bb"], "--classes: unknown class 'bb'"),
             (["--classes", "2"], "--classes: unknown class '2'"),
-            (["--classes", "a,b", "--count", 1], "--count 1: is less than the number of classes, 2"),
+            (["--classes", "a,b", "--count", 1], "1 images are fewer than the 2 classes"),
             (["--classes", "a", "labels=[0]"], "labels and --classes both"),
             (["--out", "latents.gif"], "add --interpolate"),
             (["--out", "grid.foo"], "written as .png, .jpg"),

@@ -94,9 +94,11 @@ def test_more_images_are_added(cli, run):
     assert cli("sample", *run, "--count", 150, "--out", "samples").code == 0
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert cli("sample", *run, "--count", 150, "--out", "whole").code == 0
-    for file in Path("whole").rglob("*.*"):
-        if file.suffix != ".json":
-            assert Path("samples", file.relative_to("whole")).read_bytes() == file.read_bytes()
+    for file in Path("whole").rglob("*.png"):
+        assert Path("samples", file.relative_to("whole")).read_bytes() == file.read_bytes()
+    added, whole = (load_file(f"{folder}/latents-000000.safetensors") for folder in ("samples", "whole"))
+    assert added.keys() == whole.keys()
+    assert all(torch.equal(added[name], whole[name]) for name in whole)
 
 
 def test_the_folder_has_the_score_of_the_run(cli, run, score, last):
@@ -128,12 +130,17 @@ def test_classes_and_formats(cli, run, generator):
         (["truncation=high"], "sampling option 'truncation': should be a number; got 'high'"),
         (["labels=[0]"], "labels: 1 are given for 64 images"),
         (["labels=3"], "labels must be a list of integers, one per image; got 3"),
+        (["--count", 10], "samples: contains 64 samples, more than 10; choose another folder"),
+        (["--classes", "a,b", "--count", 1, "--out", "new"], "1 images are fewer than the 2 classes; choose more with --count"),
+        (["labels=", "--out", "new"], "labels must be a list of integers, one per image; got None"),
+        (["--directions", "none", "--out", "new"], "--directions: no direction is chosen; add, for example, direction.0=2"),
+        (["--seed", 2**63, "--out", "new"], "Invalid value for '--seed'"),
         (["--out", "run"], "run: is not empty, and has no samples.json of samples; choose another folder"),
         (["--out", "file/samples"], "cannot be written: Not a directory; correct this and repeat the command"),
         (["--out", "file.zip"], "file.zip: exists; choose another name, or delete it"),
-        (["--out", "grid.png", "--format", "png"], "--format is that of single images"),
+        (["--out", "grid.png", "--format", "png"], "--format applies to single images"),
         (["--latents", "run/recipe.yaml"], "run/recipe.yaml: is not a readable safetensors file"),
-        (["--latents", "none.safetensors"], "none.safetensors: cannot be read: No such file"),
+        (["--latents", "none.safetensors"], "none.safetensors: does not exist"),
         (["--latents", "x", "--count", 3], "--latents: the file determines the number of images and their classes"),
     ],
 )  # fmt: skip

@@ -105,6 +105,16 @@ class TestStyleMixing:
         given, drawn = (np.asarray(Image.open(name)).astype(int) for name in ("given.png", "drawn.png"))
         assert np.abs(given - drawn).max() <= 1
 
+    def test_options_that_do_not_concern_styles(self, cli, run, generator):
+        from gankit.sampling.latent_files import save_latents
+
+        save_latents(generator.with_styles(generator.draw(2)), Path("styles.safetensors"), {})
+        for words in (["truncation=0.5"], ["truncation=0.5,1"]):
+            said = cli("sample", *run, "--latents", "styles.safetensors", *words)
+            assert (said.code, said.err) == (2, "error: truncation has no effect on given styles; remove it\n")
+        said = cli("sample", *run, "--latents", "styles.safetensors", "--grid", "3x1")
+        assert said.err == "error: --grid has 3 images, but styles.safetensors has 2\n"
+
     @pytest.mark.parametrize(
         ("words", "message"),
         [
@@ -127,6 +137,8 @@ class TestStyleMixing:
         (["--grid", "8"], "--grid 8: is not COLUMNSxROWS, such as 8x4"),
         (["--grid", "2x2", "--count", 3], "--count 3: --grid has 4 images; omit --count"),
         (["--grid", "2x2", "--interpolate", 3], "--grid: the rows of a picture are the interpolations"),
+        (["--grid", "2x1", "truncation=0.3,0.5"], "truncation has several values, one per row; give --count instead of --grid"),
+        (["truncation=0.3,,1"], "'0.3,,1': a value between commas is missing"),
         (["--out", "walk.mp4"], "--out walk.mp4: an MP4 shows an interpolation; add --interpolate 24, or write a PNG"),
         (["truncation=0.3,0.5", "--interpolate", 3], "truncation has several values; give one with --interpolate and --mix"),
         (["truncation=0.3,high"], "sampling option 'truncation': should be a number; got 'high'"),
