@@ -61,6 +61,7 @@ class Initialized(Event):
         sha256: of the files of the networks that these weights come from.
         classes: how the classes of the two runs differ; None if they do not.
         origin: ``hub:owner/name@COMMIT`` or ``builtin:NAME`` if the checkpoint was named so; None for a path.
+        imported: format, files and license of weights that other projects have trained; None for others.
     """
 
     checkpoint: str
@@ -70,6 +71,7 @@ class Initialized(Event):
     sha256: Mapping[str, str]
     classes: str | None = None
     origin: str | None = None
+    imported: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         """``generator (22 tensors), discriminator (18 tensors) from PATH; skipped 2: generator.to_rgb.weight, ...``."""

@@ -50,7 +50,7 @@ from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
-from .run_description import data_record, initialized_record, network_description
+from .run_description import data_record, imported_record, initialized_record, network_description
 
 
 def assemble_setup(
@@ -166,6 +166,7 @@ def assemble_setup(
             **described,
             **describe_codec(checked, codec),
             **describe_frozen_networks(frozen_parts),
+            **imported_record(initialized, resumed),
             "data": data,
             "classes": classes,
             "frequencies": frequencies,

@@ -10,6 +10,7 @@ from ..game.game import has_own_generate
 from ..interfaces import DataDescription, DataSpec
 from ..recipe.checked_recipe import CheckedRecipe
 from ..registered_component import Selected
+from ..runs.checkpoint import Checkpoint
 from .data_description import describe_data
 
 
@@ -22,6 +23,12 @@ def initialized_record(initialized: Initialized | None) -> dict[str, Any]:
     """The entry of ``run.json`` about the weights that the run began with."""
     record = {} if initialized is None else initialized.record()
     return {str(record.pop("event")): record} if record else {}
+
+
+def imported_record(initialized: Initialized | None, resumed: Checkpoint | None) -> dict[str, Any]:
+    """The entry of a manifest about weights of other projects that the run began with: their license stays."""
+    found = resumed.manifest.get("imported") if resumed else initialized and initialized.imported
+    return {"imported": found} if found else {}
 
 
 def network_description(checked: CheckedRecipe, data: DataSpec) -> dict[str, Any]:

@@ -99,6 +99,7 @@ class InitialWeights:
         return Initialized(
             checkpoint=str(self.checkpoint.path),
             origin=self._origin,
+            imported=self.checkpoint.manifest.get("imported"),
             loaded={target: count for target, count in self._loaded.items() if target not in copies},
             copied={target: copies[target] for target in self._loaded if target in copies},
             skipped=sorted(self._skipped),

@@ -50,7 +50,10 @@ def _maker(model: SharedModel) -> str:
     imported = model.checkpoint.manifest.get("imported")
     if not isinstance(imported, dict):
         return "trained with gankit"
-    return f"trained elsewhere and imported into gankit from the format {literal(imported.get('format'))}"
+    name = literal(imported.get("format"))
+    if model.checkpoint.step:
+        return f"trained with gankit from weights of the format {name}"
+    return f"trained elsewhere and imported into gankit from the format {name}"
 
 
 def _metadata(model: SharedModel) -> str:

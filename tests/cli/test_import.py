@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import gankit
-from gankit.runs.checkpoint import Checkpoint
+from gankit.runs.checkpoint import Checkpoint, find_checkpoint
 from gankit_dcgan import DCGANDiscriminator, DCGANGenerator
 
 IMAGE = gankit.ImageSpec(64, 64, 3)
@@ -58,6 +58,20 @@ def test_it_is_sampled_from_and_starts_a_run_but_cannot_be_resumed(cli, files):
     assert "is not a run directory" in cli("resume", "imported").err
     with pytest.raises(gankit.CheckpointError, match="lacks state.pt; it can be sampled from, but not resumed"):
         Checkpoint.open(Path("imported")).load_state()
+
+
+def test_a_run_that_starts_from_it_passes_the_license_on(cli, files):
+    assert cli("import", *files, "--out", "imported").code == 0
+    words = ("run", QUICKSTART, *DCGAN, *RUN, "ema=null", "callbacks=[]")
+    assert cli(*words, "initialize=imported", "--out", "run").code == 0
+    assert cli("resume", "run", "train.steps=3").code == 0
+    assert cli(*words, "initialize=run", "--out", "next").code == 0
+    assert cli(*words, "--out", "own").code == 0
+    manifests = {folder: Checkpoint.open(find_checkpoint(Path(folder))).manifest for folder in ("imported", "run", "next", "own")}
+    assert manifests["imported"]["imported"]["licence"]
+    assert manifests["next"]["imported"] == manifests["run"]["imported"] == manifests["imported"]["imported"]
+    assert manifests["run"]["step"] == 3
+    assert "imported" not in manifests["own"]
 
 
 def test_networks_before_the_files(cli, files):

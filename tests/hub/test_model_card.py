@@ -102,7 +102,7 @@ def test_licenses_of_imported_weights_are_passed_on(run, tiny_runtime):
     write_repository(run, "card", "me/tiny", runtime=tiny_runtime)
     card = Path("card/README.md").read_text()
     assert parse(card)[0]["license"] == "cc-by-nc-4.0"
-    assert "trained elsewhere and imported into gankit from the format stylegan2." in card
+    assert "trained with gankit from weights of the format stylegan2." in card
     with pytest.raises(gankit.GankitError, match="imported under the license 'cc-by-nc-4.0', which also holds for copies"):
         write_repository(run, "other", "me/tiny", license="mit", runtime=tiny_runtime)
 
