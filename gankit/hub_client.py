@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -43,7 +44,8 @@ class HubFile(NamedTuple):
 
 def import_hub() -> Any:
     """The module ``huggingface_hub``. Raises: GankitError: it is not installed."""
-    import_optional("huggingface_hub.errors", "huggingface_hub", "the Hugging Face Hub", "hub")
+    for module in ("huggingface_hub.errors", "huggingface_hub.utils"):
+        import_optional(module, "huggingface_hub", "the Hugging Face Hub", "hub")
     return import_optional("huggingface_hub", "huggingface_hub", "the Hugging Face Hub", "hub")
 
 
@@ -79,11 +81,9 @@ def download(folder: HubFolder, name: str) -> HubFile | None:
 def explained(target: str) -> Iterator[None]:
     """A block of requests whose errors become a `HubError` about ``target`` without the user's token."""
     hub = import_hub()
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)  # it writes lines of its own about requests that it repeats
     try:
-        yield
+        with _quiet(hub):
+            yield
     except GankitError:
         raise
     except Exception as error:  # also of the HTTP library, which depends on the version of huggingface_hub
@@ -91,8 +91,22 @@ def explained(target: str) -> Iterator[None]:
         if token := hub.get_token():
             reason = reason.replace(token, "***")
         raise HubError(f"{target}: {reason}") from None
+
+
+@contextmanager
+def _quiet(hub: Any) -> Iterator[None]:
+    """A block without the library's lines about requests that it repeats, and without bars outside of a terminal."""
+    logger = logging.getLogger("huggingface_hub")
+    level, no_bars = logger.level, not sys.stderr.isatty() and not hub.utils.are_progress_bars_disabled()
+    logger.setLevel(logging.CRITICAL)
+    if no_bars:
+        hub.utils.disable_progress_bars()
+    try:
+        yield
     finally:
         logger.setLevel(level)
+        if no_bars:
+            hub.utils.enable_progress_bars()
 
 
 def _explain(hub: Any, error: BaseException) -> str:
