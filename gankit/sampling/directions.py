@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import GankitError
-from ..files import open_regular, output_file, read_failure
-from ..messages import did_you_mean, one_line
+from ..files import output_file
+from ..messages import did_you_mean
+from .latent_files import open_tensors
 from .sample_inputs import SampleInputs
 from .trained_generator import TrainedGenerator
 
@@ -102,17 +102,10 @@ class Directions:
     @classmethod
     def load(cls, path: Path) -> Directions:
         """Read a file of `save`. Raises: GankitError: it cannot be read, or contains something else."""
-        try:
-            with open_regular(path), safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                names = [metadata[key] for key in sorted(metadata) if key.startswith("name:")]
-                vectors = {name: file.get_tensor(name).float() for name in names}
-        except FileNotFoundError:
-            raise GankitError(f"{path}: does not exist; find directions with gankit directions") from None
-        except OSError as error:
-            raise GankitError(read_failure(path, error)) from None
-        except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
-            raise GankitError(f"{path}: is not a file of directions: {one_line(error)[:200]}") from None
+        with open_tensors(path, "a file of directions", "; find directions with gankit directions") as file:
+            metadata = file.metadata() or {}
+            names = [metadata[key] for key in sorted(metadata) if key.startswith("name:")]
+            vectors = {name: file.get_tensor(name).float() for name in names}
         if not vectors or not all(vector.dim() in (1, 2) and vector.isfinite().all() for vector in vectors.values()):
             raise GankitError(f"{path}: is not a file of directions; write one with gankit directions")
         return cls(vectors, {key: value for key, value in metadata.items() if not key.startswith("name:")})

@@ -5,8 +5,10 @@ Shapes: ``n`` images, ``d`` latent dimensions, ``l`` layers, ``s`` features of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -36,22 +38,38 @@ def save_latents(inputs: SampleInputs, path: Path, about: Mapping[str, str]) -> 
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, dict(about))
 
 
+@contextmanager
+def open_tensors(path: Path, expected: str, remedy: str = "") -> Iterator[Any]:
+    """An open safetensors file.
+
+    Args:
+        path: the file.
+        expected: what it should be, for the message.
+        remedy: the end of the message if it does not exist.
+
+    Raises:
+        GankitError: it cannot be read, also inside the block.
+    """
+    try:
+        with open_regular(path), safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError:
+        raise GankitError(f"{path}: does not exist{remedy}") from None
+    except OSError as error:
+        raise GankitError(read_failure(path, error)) from None
+    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
+        raise GankitError(f"{path}: is not {expected}: {one_line(error)[:200]}") from None
+
+
 def load_latents(path: Path) -> dict[str, Tensor]:
     """Read ``z`` or ``styles``, and ``labels`` if the file has them, with n rows each.
 
     Raises:
         GankitError: the file cannot be read, or contains something else.
     """
-    try:
-        with open_regular(path), safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            tensors = {name: file.get_tensor(name) for name in names & {"z", "styles", "labels"}}
-    except FileNotFoundError:
-        raise GankitError(f"{path}: does not exist") from None
-    except OSError as error:
-        raise GankitError(read_failure(path, error)) from None
-    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
-        raise GankitError(f"{path}: is not a readable safetensors file: {one_line(error)[:200]}") from None
+    with open_tensors(path, "a readable safetensors file") as file:
+        names = set(file.keys())
+        tensors = {name: file.get_tensor(name) for name in names & {"z", "styles", "labels"}}
     latents = [name for name in ("z", "styles") if name in tensors]
     if len(latents) != 1:
         raise GankitError(

@@ -71,7 +71,7 @@ class TrainedGenerator:
         inputs: Mapping[str, Tensor] | None = None,
         **options: Any,
     ) -> Tensor:
-        """Sample images. Image i depends on the seed and i only, up to rounding. `gankit eval` scores the same images.
+        """Sample images. Image i depends on the seed, i and its label only. `gankit eval` scores the same images.
 
         Args:
             count: the number of images, at least 1; with ``inputs``, their number.
