@@ -41,7 +41,7 @@ def measure(batch: int, image: int, width: int, device: str, steps: int) -> Poin
     import noise_dataset
 
     import gankit
-    from gankit.profiling.memory import peak_memory
+    from gankit.device.memory import peak_memory
 
     runtime = gankit.Runtime(plugins=[noise_dataset])
     overrides = [

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .data.items import read_tensors as read_tensors
     from .data.resize import resize as resize
     from .data.safe_zip import open_zip as open_zip
+    from .device.memory import peak_memory as peak_memory
     from .device.precision import full_precision as full_precision
     from .device.seeding import preserved_random_state as preserved_random_state
     from .errors import CheckpointError as CheckpointError
@@ -104,6 +105,7 @@ if TYPE_CHECKING:
     from .runtime import load_generator as load_generator
     from .sampling.image_grid import save_grid as save_grid
     from .schedule import Scheduled as Scheduled
+    from .training.gradient_norms import GradientNorms as GradientNorms
     from .training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"
@@ -119,6 +121,7 @@ _NAMES_BY_MODULE = {
     "data.items": "read_item read_tensors",
     "data.resize": "resize",
     "data.safe_zip": "open_zip",
+    "device.memory": "peak_memory",
     "device.precision": "full_precision",
     "device.seeding": "preserved_random_state",
     "errors": "CheckpointError DataError GankitError PluginError RecipeError RegistrationError",
@@ -151,6 +154,7 @@ _NAMES_BY_MODULE = {
     "runtime": "Runtime load_generator",
     "sampling.image_grid": "save_grid",
     "schedule": "Scheduled",
+    "training.gradient_norms": "GradientNorms",
     "training.trainer": "Trainer",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

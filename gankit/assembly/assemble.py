@@ -50,7 +50,7 @@ from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
-from .run_description import data_record, imported_record, initialized_record, network_description
+from .run_description import data_record, imported_record, initialized_record, network_description, recipe_record
 
 
 def assemble_setup(
@@ -159,6 +159,7 @@ def assemble_setup(
             **trials.record(),
             "threads": torch.get_num_threads(),
             **data_record(description),
+            **recipe_record(recipe),
             **initialized_record(initialized),
         },
         manifest={

@@ -9,6 +9,7 @@ from ..events import Initialized
 from ..game.game import has_own_generate
 from ..interfaces import DataDescription, DataSpec
 from ..recipe.checked_recipe import CheckedRecipe
+from ..recipe.model import Recipe
 from ..registered_component import Selected
 from ..runs.checkpoint import Checkpoint
 from .data_description import describe_data
@@ -17,6 +18,15 @@ from .data_description import describe_data
 def data_record(description: DataDescription | None) -> dict[str, Any]:
     """The entry of ``run.json`` about the data."""
     return {"data": {"summary": description.summary, "warnings": [*description.warnings]}} if description else {}
+
+
+def recipe_record(recipe: Recipe) -> dict[str, Any]:
+    """The entry of ``run.json`` about the files and overrides that the recipe comes from, lowest first."""
+    layers = [
+        {"source": layer.source, "changes": {key: list(pair) for key, pair in layer.changes.items()}}
+        for layer in recipe.document.layers
+    ]
+    return {"recipe": layers} if layers else {}
 
 
 def initialized_record(initialized: Initialized | None) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
+from ..device.memory import peak_memory
 from ..game.update import OPTIMIZER, PHASES
 from ..training.callbacks import CALLBACKS
 from ..training.step import DATA, EMA, OTHER
 from ..training.trainer import Trainer
 from .flops import count_flops, matrix_flops
-from .memory import peak_memory
 
 WARM_UP = 10  # the first steps fill caches, choose kernels and draw the first images
 PARTS = (DATA, *PHASES.values(), OPTIMIZER, EMA, CALLBACKS, OTHER)

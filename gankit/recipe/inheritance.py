@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 from ..errors import Problem, RecipeError
 from ..files import expand_home
 from ..messages import truncate
 from . import yaml_with_lines
-from .located_document import Document
+from .located_document import COMMAND_LINE, Document, Layer, changes_between
 from .overrides import apply_overrides
 
 
@@ -21,8 +22,13 @@ def read_document(path: str | Path, overrides: Sequence[str] = ()) -> Document:
     """
     *children, document = _with_parents(Path(path))
     for child in reversed(children):
+        before = deepcopy(document.data)
         document.merge(child)
-    apply_overrides(document, overrides)
+        document.layers += [Layer(layer.source, changes_between(before, document.data)) for layer in child.layers]
+    if overrides:
+        before = deepcopy(document.data)
+        apply_overrides(document, overrides)
+        document.layers.append(Layer(COMMAND_LINE, changes_between(before, document.data)))
     return document
 
 
@@ -50,6 +56,7 @@ def _with_parents(path: Path) -> Iterator[Document]:
     place, values = "", 0  # place: of the `extends` that names the file; empty for the first
     while True:
         document = parse(_read_text(path, place), _display_name(path))
+        document.layers.append(Layer(_display_name(path)))
         values += len(document.values)
         if values > yaml_with_lines.MAX_VALUES:
             message = f"the recipe and its parents have more than {yaml_with_lines.MAX_VALUES:,} values"

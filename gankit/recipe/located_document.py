@@ -22,6 +22,20 @@ SHORT_FORMS: Mapping[KeyPath, str] = {("initialize",): "from"}
 """The key of a mapping that can be given by this value alone; that of a component is its ``name``."""
 
 
+@dataclass(frozen=True)
+class Layer:
+    """A recipe file, or the overrides of the command line, as a layer above the recipe that it extends.
+
+    Attributes:
+        source: the path of the file, or `COMMAND_LINE`.
+        changes: the value below and the value in this layer, by dotted key; empty for the lowest layer. None stands
+            for a value that a layer lacks.
+    """
+
+    source: str
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+
+
 @dataclass
 class Document:
     """Plain data and the place of every key and value in it.
@@ -31,12 +45,14 @@ class Document:
         keys: ``file:line:column`` of each mapping key, by path.
         values: ``file:line:column`` of each value, by path.
         problems: faults that did not stop the reader, such as a duplicate key.
+        layers: the files and overrides that the data come from, lowest first; empty if they come from no file.
     """
 
     data: Any
     keys: dict[KeyPath, str] = field(default_factory=dict)
     values: dict[KeyPath, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
 
     def place(self, path: KeyPath, of_key: bool = False) -> str:
         """The place of the value (or key) at ``path``, or of the nearest enclosing value that has one."""
@@ -122,6 +138,17 @@ def differing_paths(before: Any, after: Any, path: KeyPath = ()) -> list[KeyPath
         return [path]
     keys = dict.fromkeys((*before, *after))
     return [found for key in keys for found in differing_paths(before.get(key), after.get(key), (*path, key))]
+
+
+def changes_between(before: Any, after: Any) -> dict[str, tuple[Any, Any]]:
+    """The values that differ, before and after, by dotted key."""
+
+    def value_at(data: Any, path: KeyPath) -> Any:
+        for key in path:
+            data = item_at(data, key)
+        return data
+
+    return {dotted(path): (value_at(before, path), value_at(after, path)) for path in differing_paths(before, after)}
 
 
 def _paths(value: Any, path: KeyPath) -> Iterator[KeyPath]:

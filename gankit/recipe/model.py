@@ -48,6 +48,7 @@ class Recipe(Section):
         train: the length of the run and the settings of a step.
         ema: an exponential moving average of G's weights.
         callbacks: components that are called during the run; metrics_log and health are part of every run.
+        report: whether the run writes its page, report.html (see the callback report).
         initialize: the run or checkpoint whose weights the run starts from, or a mapping that selects them.
         segments: settings that change at a given step.
     """
@@ -73,6 +74,7 @@ class Recipe(Section):
     train: Train
     ema: EMA | None = None
     callbacks: tuple[Component, ...] = ()
+    report: bool = True
     initialize: PathOrInitialize | None = None
     segments: tuple[Segment, ...] = ()
 

@@ -1,11 +1,15 @@
-"""Which scalars of a step are losses, and what people call them."""
+"""What the entries of the metrics log are: losses, outputs, gradient norms; and what people call them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 LOSSES = ("discriminator_loss", "generator_loss")
-NOT_LOSSES = ("step", "epoch", "images", "seconds", "images_per_second", "real_logits", "fake_logits")
+GRADIENTS = ("discriminator_gradient", "generator_gradient")  # norms
+OUTPUTS = ("real_logits", "fake_logits")  # D's means
+POSITIONS = ("step", "epoch", "images", "seconds")
+RESOURCES = ("images_per_second", "peak_memory_mib")
+NOT_LOSSES = (*POSITIONS, *RESOURCES, *OUTPUTS, *GRADIENTS)
 MAX_LOSSES = 4  # of a game that reports neither of `LOSSES`
 
 

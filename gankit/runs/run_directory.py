@@ -138,7 +138,9 @@ class RunRecords:
             before = {}
         except OSError as error:
             raise GankitError(read_failure(directory / RECORD, error)) from None
-        self.about = {**before, **about, "ended": None}
+        # the recipe of a resumed run comes from its own directory: where it first came from stays
+        origin = {"recipe": before["recipe"]} if "recipe" in before else {}
+        self.about = {**before, **about, **origin, "ended": None}
         self.about.setdefault("started_at", _now())
         with self._explaining_errors():
             self._write_record()

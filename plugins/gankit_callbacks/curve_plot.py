@@ -33,24 +33,26 @@ class Style(NamedTuple):
 
 LOSSES = {"discriminator_loss": Style("discriminator", "#0072B2"), "generator_loss": Style("generator", "#D55E00")}
 OUTPUTS = {"real_logits": Style("on real", "#009E73"), "fake_logits": Style("on fake", "#CC79A7")}
+GRADIENTS = {name.replace("loss", "gradient"): style for name, style in LOSSES.items()}
 FURTHER_COLORS = ("#E69F00", "#56B4E9", "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7")
 
 
 def draw_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], name: str, step: int, path: Path) -> None:
     """Write the curves of the run ``name`` up to ``step`` as a PNG.
 
-    The losses and D's output have a panel each if the game reports them, and other scalars share one. Long curves are
-    thinned to 2000 points; NaN and infinity leave a gap, and the first of them is marked.
+    The losses, D's output and the gradient norms have a panel each if there are any, and other scalars share one. Long
+    curves are thinned to 2000 points; NaN and infinity leave a gap, and the first of them is marked.
 
     Args:
         curves: steps and values by the scalar's name.
     """
-    further = [name for name in curves if name not in LOSSES | OUTPUTS]
+    further = [name for name in curves if name not in LOSSES | OUTPUTS | GRADIENTS]
     others = {name: Style(name.replace("_", " "), c) for name, c in zip(further, cycle(FURTHER_COLORS))}
     judged = any(name in curves for name in ("discriminator_loss", *OUTPUTS))  # not in a game of one player
     panels = [
         *([("loss", LOSSES)] if judged or "generator_loss" in curves else []),
         *([("D's mean output (logit)", OUTPUTS)] if judged else []),
+        *([("gradient norm", GRADIENTS)] if GRADIENTS.keys() & curves.keys() else []),
         *([("other scalars", others)] if others else []),
     ]
     figure = Figure(figsize=(9, 0.7 + 2.7 * len(panels)), dpi=DPI, layout="constrained", facecolor="white")

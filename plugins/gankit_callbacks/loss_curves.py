@@ -17,7 +17,7 @@ from .step_interval import PeriodicImage, StepInterval
 PICTURE = "loss_curves.png"
 SECONDS_BETWEEN = 30.0
 MAX_CURVES = 200
-NOT_PLOTTED = ("step", "epoch", "images", "seconds", "images_per_second")
+NOT_PLOTTED = ("step", "epoch", "images", "seconds", "images_per_second", "peak_memory_mib")
 
 Curve = tuple[list[int], list[float]]
 """Steps, and the value at each."""

@@ -21,9 +21,11 @@ class MetricsLog:
     """Appends a line of scalars to ``metrics.jsonl`` at the first step, every ``every`` steps, and at the last.
 
     A line holds ``step``, ``epoch``, ``images`` (reals shown to D so far), ``seconds`` (of training so far, including
-    those before a resume), ``images_per_second`` (since the previous line) and the step's scalars. Scalars that only
-    some steps report, such as a lazy penalty, have their last value since the previous line. On resume the file is
-    truncated to its length at the checkpoint; a run without a checkpoint starts a new file.
+    those before a resume), ``images_per_second`` (since the previous line), ``peak_memory_mib`` (allocated on a CUDA
+    device, otherwise of the process) and the step's scalars. Scalars that only some steps report, such as a lazy
+    penalty, have their last value since the previous line. ``generator_gradient`` and ``discriminator_gradient`` are
+    the norms of the players' gradients in the step. On resume the file is truncated to its length at the checkpoint;
+    a run without a checkpoint starts a new file.
 
     Args:
         every: steps between lines.
@@ -37,6 +39,7 @@ class MetricsLog:
         self._seconds = 0.0
         self._started = 0.0
         self._scalars: gankit.Scalars = {}
+        self._gradient_norms = gankit.GradientNorms()
         self._last_images = 0
         self._last_seconds = 0.0
 
@@ -46,13 +49,17 @@ class MetricsLog:
             self._file.close()
         self._file = gankit.JsonLines(run.directory / FILE, keep_bytes=self._bytes)
         self._write()
+        self._gradient_norms.attach(run.state)
+        self._gradient_norms.enabled = self._interval.is_next_step_due(run)
         self._started = time.monotonic() - self._seconds
         self._last_images, self._last_seconds = run.images, self._seconds
 
     def on_step_end(self, run: gankit.Run) -> None:
         self._scalars |= run.scalars  # still on the device: this does not wait for them
+        self._gradient_norms.next_step()
         if self._interval.due(run):
             self._append(run)
+        self._gradient_norms.enabled = self._interval.is_next_step_due(run)
 
     def on_run_end(self, run: gankit.Run) -> None:
         self._close()  # no line for the last step of an interrupted run: a resumed run repeats it
@@ -75,6 +82,7 @@ class MetricsLog:
 
     def _append(self, run: gankit.Run) -> None:
         scalars = scalars_to_floats(self._scalars)  # first: it waits for the step, whose time counts
+        gradients = {f"{player}_gradient": norm for player, (norm, _) in self._gradient_norms.read().items()}
         seconds = time.monotonic() - self._started
         rate = (run.images - self._last_images) / max(seconds - self._last_seconds, 1e-9)
         self._unwritten.append(
@@ -84,7 +92,9 @@ class MetricsLog:
                 "images": run.images,
                 "seconds": round(seconds, 3),
                 "images_per_second": round(rate, 2),
+                "peak_memory_mib": round(gankit.peak_memory(run.device) / 2**20),
                 **scalars,
+                **gradients,
             }
         )
         self._scalars = {}
@@ -98,6 +108,7 @@ class MetricsLog:
             del self._unwritten[0]
 
     def _close(self) -> None:
+        self._gradient_norms.detach()
         if self._file is not None:
             self.state_dict()
             self._file.close()

@@ -37,6 +37,11 @@ class StepInterval:
         self._last_step, self._last_time = step, now
         return True
 
+    def is_next_step_due(self, run: gankit.Run) -> bool:
+        """Whether a callback without a minimum time will act at the next step."""
+        step = run.state.step + 1
+        return step % self.every == 0 or step in (1, run.total_steps)
+
     def missed(self, run: gankit.Run) -> bool:
         """Call in ``on_run_end``: whether the last step is not done yet, as when the run was interrupted."""
         return run.state.step != self._last_step

@@ -11,7 +11,6 @@ import gankit
 
 from . import batch_norm, discriminator_saturation, gradient_checks, image_checks, weight_changes
 from .findings import Finding, FindingLog
-from .gradient_norms import GradientNorms
 from .recent_scalars import RecentScalars
 
 MEASURED_STEPS = 5  # gradients are measured in this many steps before a check
@@ -48,7 +47,7 @@ class Health:
         self._roll_back = on_nan == "roll_back"
         self._findings = FindingLog()
         self._scalars = RecentScalars(discriminator_saturation.WINDOW)
-        self._gradient_norms = GradientNorms()
+        self._gradient_norms = gankit.GradientNorms()
         self._gradient_checks = gradient_checks.GradientChecks()
         self._weight_changes = weight_changes.WeightChanges()
         self._image_checks = image_checks.ImageChecks(samples)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import gankit
+from gankit.device.memory import peak_memory
 from gankit.profiling.flops import count_flops, matrix_flops
-from gankit.profiling.memory import peak_memory
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")

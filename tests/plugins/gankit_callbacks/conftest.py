@@ -27,7 +27,8 @@ class FakeRun:
     ) -> None:
         self.recipe = SimpleNamespace(name="a_run", callbacks=())
         self.directory = directory
-        self.state = SimpleNamespace(step=0)
+        self.state = SimpleNamespace(step=0, optimizers={})
+        self.device = torch.device("cpu")
         self.total_steps = total_steps
         self.image = image
         self.classes = classes

@@ -50,9 +50,28 @@ def test_a_line_says_where_training_stands(make_run: Any) -> None:
     run = make_run(scalars=lambda step: {"discriminator_loss": step / 4, "r1": math.nan})
     list(run.play(MetricsLog(every=4)))
     line = lines(run)[1]
-    assert list(line) == ["step", "epoch", "images", "seconds", "images_per_second", "discriminator_loss", "r1"]
+    assert list(line) == [
+        *("step", "epoch", "images", "seconds", "images_per_second", "peak_memory_mib", "discriminator_loss", "r1")
+    ]
     assert (line["step"], line["epoch"], line["images"]) == (4, 1, 32)
+    assert 50 < line["peak_memory_mib"] < 50_000  # of this process, which has imported torch
     assert (line["discriminator_loss"], line["r1"]) == (1.0, "nan")
+
+
+def test_a_line_holds_the_gradient_norms_of_its_step(make_run: Any) -> None:
+    run = make_run()
+    weight = torch.nn.Parameter(torch.zeros(2))
+    run.state.optimizers = {"generator": torch.optim.SGD([weight], lr=0.0)}
+    playing = iter(run.play(MetricsLog(every=3), until=6))
+    for step in range(1, 8):  # the update of a step comes before its callbacks
+        weight.grad = torch.tensor([3.0, 4.0]) * step
+        run.state.optimizers["generator"].step()
+        if step == 1:
+            continue  # the log has not started
+        next(playing, None)
+    assert {line["step"]: line["generator_gradient"] for line in lines(run) if "generator_gradient" in line} == {
+        3: pytest.approx(20.0), 6: pytest.approx(35.0)
+    }  # fmt: skip
 
 
 def test_scalars_of_some_steps_are_logged_with_their_last_value(make_run: Any) -> None:

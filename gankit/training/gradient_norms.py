@@ -1,25 +1,26 @@
-"""Gradient norms of both players, measured in the last steps before a check."""
+"""Gradient norms of the players, measured in chosen steps."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import gankit
-
-from .recent_scalars import to_floats
+from ..interfaces import State
 
 
 class GradientNorms:
-    """Measures gradients in pre-step hooks of the optimizers while ``enabled``.
+    """Measures gradients in pre-step hooks of the optimizers while ``enabled``, after clipping.
 
     Only a player's first update in a step counts, since that update includes the loss; lazy penalties have updates of
     their own.
+
+    Attributes:
+        enabled: whether to measure; measuring does not wait for the device.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class GradientNorms:
         self._measured: set[str] = set()
         self._hooks: list[Any] = []
 
-    def attach(self, state: gankit.State) -> None:
+    def attach(self, state: State) -> None:
         """Add hooks to the optimizers of ``state``; earlier hooks are removed."""
         self.detach()
         for player, optimizer in state.optimizers.items():
@@ -49,13 +50,13 @@ class GradientNorms:
         """The median norm since the last call, and the root mean square of its gradient's elements, by player."""
         found: dict[str, tuple[float, float]] = {}
         for player, norms in self._norms.items():
-            norm = median(to_floats(norms))
+            norm = median(_to_floats(norms))
             found[player] = norm, norm / math.sqrt(max(self._sizes[player], 1))
         self._norms.clear()
         return found
 
     def state_dict(self) -> dict[str, Any]:
-        norms = {player: to_floats(norms) for player, norms in self._norms.items()}
+        norms = {player: _to_floats(norms) for player, norms in self._norms.items()}
         return {"norms": norms, "sizes": dict(self._sizes)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -78,3 +79,8 @@ class GradientNorms:
                 self._sizes[player] = sum(gradient.numel() for gradient in gradients)
 
         return measure
+
+
+def _to_floats(norms: Sequence[Tensor]) -> list[float]:
+    """The norms of one player, in a single transfer from the device."""
+    return [float(norm) for norm in torch.stack([norm.float() for norm in norms]).tolist()]

@@ -1,4 +1,4 @@
-"""The peak memory of a run."""
+"""Peak memory."""
 
 from __future__ import annotations
 
