@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
     from .reports.import_matplotlib import import_matplotlib as import_matplotlib
+    from .reports.run_report import RunReport as RunReport
     from .runs.file_names import checkpoint_name as checkpoint_name
     from .runs.json_lines import JsonLines as JsonLines
     from .runtime import Runtime as Runtime
@@ -149,6 +150,7 @@ _NAMES_BY_MODULE = {
     "recipe.model": "Recipe",
     "registry": "Registries",
     "reports.import_matplotlib": "import_matplotlib",
+    "reports.run_report": "RunReport",
     "runs.file_names": "checkpoint_name",
     "runs.json_lines": "JsonLines",
     "runtime": "Runtime load_generator",

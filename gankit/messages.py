@@ -43,6 +43,13 @@ def truncate(text: str, length: int = MAX_WORD) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
+def format_duration(seconds: float) -> str:
+    """Minutes and seconds, such as ``7:05``, with hours if there are any: ``1:07:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def one_line(error: BaseException) -> str:
     """The message of an error on one line, or the name of its class where it has no message."""
     is_sentence = isinstance(error, KeyError) and len(error.args) == 1 and " " in str(error.args[0])

@@ -112,5 +112,9 @@ def _print_profile(trainer: Trainer, profile: StepProfile) -> None:
             f"{profile.peak_flops / 1e12:,.2f} that large matrix products reach on this device in {precision}",
         ),
     ]
+    if written := {name: spent for name, spent in profile.checkpoint.items() if spent >= 0.5e-3}:
+        slowest = sorted(written.items(), key=lambda item: -item[1])
+        listed = ", ".join(f"{name} {1000 * spent:,.0f} ms" for name, spent in slowest)
+        totals.append(("one checkpoint", f"{1000 * sum(written.values()):,.0f} ms ({listed})"))
     console.print()
     console.print(make_table(totals))

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ..evaluation.request import Request
     from ..runtime import Runtime
 
-HASH_LENGTH = 12
-
 
 def evaluate(
     source: Annotated[
@@ -111,6 +109,7 @@ def evaluate(
     from ..evaluation.generated_images import locate
     from ..evaluation.request import Request
     from ..recipe.overrides import read_options
+    from ..reports.protocol import settings_of
     from ..runs.file_names import EVALUATIONS
 
     request = Request(
@@ -132,7 +131,7 @@ def evaluate(
     scores = [(name, f"{value:.6g}") for name, value in evaluation.scores.items()]
     console.print(make_table(scores, ("score", "value"), right=("value",), no_wrap=("value",)))
     console.print()
-    console.print(make_table(_settings(evaluation)))
+    console.print(make_table(settings_of(evaluation)))
     for caution in evaluation.cautions:
         print_message(caution, "caution")
     is_path = isinstance(parse_source(source), Path)  # no file of a cache or of this package is changed
@@ -155,22 +154,3 @@ def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
         except KeyboardInterrupt:
             print_message("interrupted; no scores were written")
             raise Exit(130) from None
-
-
-def _settings(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """The images and settings that the scores come from."""
-    source, real, image, features = evaluation.evaluated, evaluation.real, evaluation.image, evaluation.features
-    evaluated = source.path if source.kind != "run" else f"{source.path}, {source.checkpoint}"
-    evaluated += {None: "", True: ", averaged weights (EMA)", False: ", weights without EMA"}[source.ema]
-    options = "".join(f", {name}={value}" for name, value in evaluation.options.items())
-    split = f", split {real.split}" if real.split else ""
-    channels = f"{image.channels} channel{'s' if image.channels > 1 else ''}"
-    rows = [
-        ("evaluated", evaluated),
-        ("generated", f"{evaluation.samples:,} images, seed {evaluation.seed}{options}"),
-        ("real", f"{real.count:,} images of {real.dataset}{split} (sha256 {real.fingerprint[:HASH_LENGTH]})"),
-        ("size", f"{image.height} x {image.width}, {channels}"),
-    ]
-    if features is not None:
-        rows.append(("features", f"{features.name} (sha256 {features.hash[:HASH_LENGTH]}); {features.resizer}"))
-    return [*rows, ("computed", f"in {evaluation.precision} on {evaluation.device}")]

@@ -8,8 +8,9 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ..interfaces import Run, Scalars
+from ..messages import format_duration
 from ..reports.loss_names import loss_names, loss_title
-from .console import format_duration, output_console
+from .console import output_console
 
 BAR_SECONDS = 1.0  # between updates of the bar, each of which waits for the device
 LINE_SECONDS = 10.0

@@ -36,6 +36,7 @@ class StepProfile:
         seconds: of all steps, synchronized with the device only before and after them.
         parts: seconds in each of `PARTS`, synchronized with the device after each phase.
         callbacks: seconds of each callback by name, and of writing checkpoints, included in ``parts["callbacks"]``.
+        checkpoint: seconds of writing one checkpoint after these steps, and of each callback that then acts, by name.
         peak_bytes: peak memory: allocated on a CUDA device, otherwise of the whole process.
         flops: floating-point operations of the networks; a multiplication and an addition count one each.
         peak_flops: operations per second that the device reaches in large matrix products in the run's precision.
@@ -46,6 +47,7 @@ class StepProfile:
     seconds: float
     parts: dict[str, float]
     callbacks: dict[str, float]
+    checkpoint: dict[str, float]
     peak_bytes: int
     flops: float
     peak_flops: float
@@ -57,7 +59,7 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
     # the run must not end during the measurement: callbacks do more at the last step
     endless = {"steps": sys.maxsize, "epochs": None, "images": None}
     trainer.progress.length = trainer.progress.length.model_copy(update=endless)
-    whole, stopwatch = Stopwatch(engine.synchronize), Stopwatch(engine.synchronize)
+    whole, stopwatch, saving = (Stopwatch(engine.synchronize) for _ in range(3))
     trainer.setup.on_phase_end(stopwatch.lap)
     with closing(iter(trainer)) as training:
         _advance(training, warm_up)
@@ -71,12 +73,17 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
             _advance(training, steps)
         images = trainer.images - images
         peak_bytes = peak_memory(engine.device)
+        trainer.setup.on_phase_end(saving.lap)
+        with saving.running():
+            trainer.save()
         flops = count_flops(trainer) * steps
     parts = {part: stopwatch.seconds[part] for part in PARTS}
     callbacks = {name: seconds for name, seconds in stopwatch.seconds.items() if name not in PARTS}
     parts[CALLBACKS] += sum(callbacks.values())
     seconds = sum((whole.seconds or parts).values())
-    return StepProfile(steps, images, seconds, parts, callbacks, peak_bytes, flops, matrix_flops(engine))
+    return StepProfile(
+        steps, images, seconds, parts, callbacks, dict(saving.seconds), peak_bytes, flops, matrix_flops(engine)
+    )
 
 
 class Stopwatch:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..events import ChangesAccepted, Ended, Failed, Finding, Overridden, Recovered, Resumed, RolledBack, Started
 from ..messages import truncate
-from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, RECIPE, checkpoints
+from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, RECIPE, checkpoint_step, checkpoints
 from ..runs.json_lines import read_log
 from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, parse_float, read_metrics, read_run
 
@@ -73,9 +73,19 @@ class Diagnosis:
     next_step: str | None
 
 
-def diagnose(directory: Path) -> Diagnosis:
-    """Read a run directory. Raises: GankitError: it does not exist, or one of its files is damaged."""
+def diagnose(directory: Path, ending: str | None = None) -> Diagnosis:
+    """Read a run directory.
+
+    Args:
+        directory: of the run.
+        ending: why the run ends, if its files do not say so yet.
+
+    Raises:
+        GankitError: it does not exist, or one of its files is damaged.
+    """
     summary = read_run(directory)
+    if ending is not None:
+        summary = replace(summary, ending=ending)
     events = list(read_log(directory / EVENTS))
     problems = list(_reported_problems(events))
     if not any(problem.kind == NOT_FINITE for problem in problems):
@@ -139,7 +149,7 @@ def _advice(problems: Sequence[TrainingProblem], directory: Path) -> str | None:
         return "all problems are over; resume the run, or keep it"
     if first is None:
         return "resume: the run returns to its last checkpoint, whose weights are finite"
-    before = [path for path in checkpoints(directory) if int(path.name.rpartition("-")[2]) < first]
+    before = [path for path in checkpoints(directory) if checkpoint_step(path) < first]
     start = f"from its last healthy weights, with initialize={before[-1]}" if before else "from the beginning"
     return (
         f"restart with the settings changed as advised above, {start}: gankit run {directory / RECIPE} KEY=VALUE; "

@@ -18,6 +18,8 @@ SKIPPED_FILES = "skipped_files.jsonl"
 INPUTS = "inputs.safetensors"  # fields of real items that samples are generated for
 FROZEN = "frozen.safetensors"  # the frozen networks that sampling needs
 EVALUATIONS = "evaluations.jsonl"
+REPORT = "report.html"
+REPORT_PICTURES = "report"  # a folder: the pictures that the report shows
 NOT_FINITE = "not_finite"  # a folder: batches and reports of steps with NaN or infinity
 CHECKPOINTS = "checkpoints"
 MANIFEST = "manifest.json"
@@ -52,7 +54,12 @@ def checkpoints(run_directory: Path) -> list[Path]:
         return []
     except OSError as error:
         raise CheckpointError(read_failure(folder, error)) from None
-    return sorted(folders, key=lambda path: int(path.name.removeprefix("step-")))
+    return sorted(folders, key=checkpoint_step)
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """The step of a checkpoint, from the name of its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def weights_name(network: str) -> str:

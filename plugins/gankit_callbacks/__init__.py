@@ -1,4 +1,4 @@
-"""Callbacks that write the run directory: log, sample images, loss curves, checkpoints, scores."""
+"""Callbacks that write the run directory: log, sample images, loss curves, checkpoints, scores, the report."""
 
 import gankit
 
@@ -6,6 +6,7 @@ from .checkpoint import Checkpoint
 from .evaluate import Evaluate
 from .loss_curves import LossCurves
 from .metrics_log import MetricsLog
+from .report_page import ReportPage
 from .sample_images import SampleImages
 
 
@@ -16,11 +17,17 @@ def register(registries: gankit.Registries) -> None:
     registries.callbacks.add("evaluate", Evaluate)
     registries.callbacks.add("loss_curves", LossCurves)
     registries.callbacks.add("metrics_log", MetricsLog)
+    registries.callbacks.add("report", ReportPage)
     registries.callbacks.add("sample_images", SampleImages)
 
 
 @gankit.hookimpl
-def run_callbacks(recipe: gankit.Recipe) -> list[MetricsLog]:
-    """Add the log to every run whose recipe does not list it."""
-    named = any(callback.name == "metrics_log" for callback in recipe.callbacks)
-    return [] if named else [MetricsLog()]
+def run_callbacks(recipe: gankit.Recipe) -> list[object]:
+    """Add the log and the report to every run whose recipe does not list them, unless it says ``report: false``."""
+    named = {callback.name for callback in recipe.callbacks}
+    callbacks: list[object] = []
+    if "metrics_log" not in named:
+        callbacks.append(MetricsLog())
+    if recipe.report and "report" not in named:
+        callbacks.append(ReportPage())
+    return callbacks

@@ -11,6 +11,7 @@ from .inception import Inception
 from .inception_score import InceptionScore
 from .kernel_distance import KernelDistance
 from .perceptual_distance import PerceptualDistance
+from .pixels import Pixels
 from .prdc import PRDC
 from .psnr import PSNR
 from .ssim import SSIM
@@ -28,3 +29,4 @@ def register(registries: gankit.Registries) -> None:
     registries.metrics.add("perceptual_distance", PerceptualDistance)
     registries.features.add("effnet_lite0", EffNetLite0)
     registries.features.add("inception", Inception)
+    registries.features.add("pixels", Pixels)

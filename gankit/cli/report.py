@@ -1,0 +1,77 @@
+"""``gankit report``: write the page of a run, or of all runs in a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from ..errors import GankitError
+from ..runs.file_names import RECIPE, REPORT, checkpoints
+from .console import PluginOption, make_runtime, output_console, parse_path, print_message
+from .task_progress import TaskProgress
+
+
+def report(
+    directory: Annotated[
+        Path,
+        Argument(metavar="RUN_DIR|FOLDER_OF_RUNS", parser=parse_path, help="A run directory, or a folder of them."),
+    ],
+    features: Annotated[
+        str, Option(metavar="NAME", help="Feature extractor that finds the nearest real images of samples.")
+    ] = "pixels",
+    neighbors: Annotated[
+        int, Option(min=0, max=100, help="Number of samples whose nearest real images are shown.")
+    ] = 8,
+    among: Annotated[int, Option(min=1, help="Number of real images to search, at most.")] = 2000,
+    seed: Annotated[int, Option(min=0, help="Random seed of these samples.")] = 0,
+    device: Annotated[str, Option(metavar="auto|cpu|cuda", help="Device to compute on.")] = "auto",
+    plugin: PluginOption = None,
+) -> None:
+    """Write report.html, a page that needs neither a server nor a network connection.
+
+    The page of a run shows its samples over time, curves, scores, findings and recipe. Runs write it themselves at
+    each checkpoint and at the end. The page of a folder shows all runs in it: a table, and two runs side by side.
+
+    Examples:
+
+      gankit report results/dcgan_cifar10
+
+      gankit report results
+
+      gankit report results/dcgan_cifar10 --features effnet_lite0 --among 50000
+    """
+    if not (directory / RECIPE).is_file():
+        _write_overview(directory)
+        return
+    from ..evaluation.request import Request
+    from ..reports.run_report import RunReport
+
+    page = RunReport(directory)
+    if neighbors and (found := checkpoints(directory)):
+        request = Request((), features, samples=neighbors, real_samples=among, seed=seed, device=device)
+        runtime = make_runtime(plugin)
+        try:
+            with TaskProgress() as progress:
+                page.find_neighbors_of_checkpoint(runtime, found[-1], request, progress.report)
+        except (GankitError, ValueError) as error:
+            print_message(f"the nearest real images are left out: {error}", "warning")
+    output_console().print(f"written to {page.write()}")
+
+
+def _write_overview(folder: Path) -> None:
+    """Raises: GankitError: the folder does not exist, or contains no run."""
+    from ..files import output_file
+    from ..reports.page.overview_page import find_runs, render_overview
+
+    if not folder.is_dir():
+        raise GankitError(f"{folder}: {'is not a folder' if folder.exists() else 'no such run directory or folder'}")
+    found = list(find_runs(folder))
+    if not found:
+        raise GankitError(f"{folder}: is neither a run directory nor a folder of run directories")
+    path = folder / REPORT
+    html = render_overview(folder, found)
+    with output_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    output_console().print(f"written to {path}: {len(found):,} run{'s' if len(found) > 1 else ''}")

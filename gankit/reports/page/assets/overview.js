@@ -1,0 +1,160 @@
+const data = JSON.parse(document.getElementById("data").textContent);
+const table = document.querySelector("#runs tbody");
+const rows = table ? [...table.rows] : [];
+const filter = document.getElementById("filter");
+
+/* The value of a recipe key or a column of a run; undefined if there is no such key. */
+function valueOf(index, key) {
+  if (key in data.settings) return data.settings[key][index];
+  return data.runs[index].facts[key];
+}
+
+function knownKeys() {
+  return [...Object.keys(data.settings), ...Object.keys(data.runs[0]?.facts ?? {})];
+}
+
+/* A function of a run's index for each condition of a filter. A condition with an unknown key is a word. */
+function conditionsOf(text) {
+  const keys = new Set(knownKeys());
+  const words = text.match(/(?:[^\s"]|"[^"]*")+/g) ?? [];
+  return words.map((word) => {
+    const found = word.match(/^([^=!<>]+)(!=|<=|>=|=|<|>)(.*)$/);
+    if (!found || !keys.has(found[1])) {
+      const wanted = word.replaceAll('"', "").toLowerCase();
+      return (index) => `${data.runs[index].name} ${data.runs[index].facts.status}`.toLowerCase().includes(wanted);
+    }
+    const [, key, operator, quoted] = found;
+    const wanted = quoted.replaceAll('"', "");
+    return (index) => compare(valueOf(index, key), operator, wanted);
+  });
+}
+
+function compare(value, operator, wanted) {
+  const text = value === null || value === undefined ? "none" : String(value);
+  const numbers = [Number(text), Number(wanted)];
+  const isNumeric = wanted !== "" && text !== "" && !numbers.some(Number.isNaN);
+  const [a, b] = isNumeric ? numbers : [text.toLowerCase(), wanted.toLowerCase()];
+  if (operator === "=") return a === b;
+  if (operator === "!=") return a !== b;
+  if (!isNumeric) return false;
+  return { "<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b }[operator];
+}
+
+function applyFilter() {
+  const conditions = conditionsOf(filter.value);
+  let shown = 0;
+  for (const row of rows) {
+    row.hidden = !conditions.every((holds) => holds(Number(row.dataset.index)));
+    shown += row.hidden ? 0 : 1;
+  }
+  const all = rows.length.toLocaleString("en-US");
+  document.getElementById("count").textContent =
+    shown === rows.length ? `${all} runs` : `${shown.toLocaleString("en-US")} of ${all} runs`;
+}
+
+function offerConditions() {
+  const [keys, values] = ["filter-key", "filter-value"].map((id) => document.getElementById(id));
+  const option = (value) => element("option", { value, textContent: value });
+  keys.append(...Object.keys(data.settings).map(option));
+  keys.addEventListener("change", () => {
+    const found = [...new Set((data.settings[keys.value] ?? []).map((value) => value ?? "none"))];
+    values.replaceChildren(element("option", { value: "", textContent: "choose ..." }), ...found.sort().map(option));
+    values.disabled = !keys.value;
+  });
+  values.addEventListener("change", () => {
+    if (!values.value) return;
+    const text = /\s/.test(values.value) ? `"${values.value}"` : values.value;
+    filter.value = `${filter.value} ${keys.value}=${text}`.trim();
+    keys.value = values.value = "";
+    values.disabled = true;
+    applyFilter();
+  });
+}
+
+function sortBy(button) {
+  const column = Number(button.dataset.column);
+  const heading = button.closest("th");
+  const descending = heading.getAttribute("aria-sort") === "ascending";
+  for (const other of heading.parentElement.querySelectorAll("[aria-sort]")) other.setAttribute("aria-sort", "none");
+  heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+  const key = (row) => {
+    const run = data.runs[Number(row.dataset.index)];
+    return column === 0 ? run.name : Object.values(run.facts)[column - 1];
+  };
+  const keys = new Map(rows.map((row) => [row, key(row)]));
+  const missing = (value) => value === null || value === undefined;
+  rows.sort((left, right) => {
+    const [a, b] = [keys.get(left), keys.get(right)];
+    if (missing(a) || missing(b)) return missing(a) - missing(b); // last in both directions
+    const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+    return descending ? -order : order;
+  });
+  table.append(...rows);
+}
+
+const chosen = [];
+
+function choose(row) {
+  const box = row.querySelector("input");
+  if (box.checked) chosen.push(row);
+  else chosen.splice(chosen.indexOf(row), 1);
+  while (chosen.length > 2) chosen.shift().querySelector("input").checked = false;
+  showComparison();
+}
+
+function showComparison() {
+  const section = document.getElementById("comparison");
+  section.hidden = chosen.length < 2;
+  if (section.hidden) return;
+  const runs = chosen.map((row) => data.runs[Number(row.dataset.index)]);
+  document.getElementById("compared").replaceChildren(
+    ...chosen.map((row, number) => {
+      const caption = element("figcaption", { textContent: runs[number].name });
+      const thumbnail = row.querySelector("img");
+      return element("figure", {}, caption, ...(thumbnail ? [element("img", { src: thumbnail.src, alt: thumbnail.alt })] : []));
+    }),
+  );
+  document.getElementById("difference-heads").replaceChildren(
+    ...["", ...runs.map((run) => run.name)].map((textContent) => element("th", { textContent, scope: "col" })),
+  );
+  document.getElementById("differences").replaceChildren(...differencesOf(chosen.map((row) => Number(row.dataset.index))));
+  const group = new ChartGroup(document.getElementById("charts"), comparedCharts(runs), { positions: {} });
+  const smooth = document.getElementById("smooth");
+  smooth.onchange = () => group.setSmooth(smooth.checked);
+  group.setSmooth(smooth.checked);
+  for (const button of section.querySelectorAll("[data-zoom]")) button.onclick = () => group.zoom(button.dataset.zoom);
+}
+
+function differencesOf(indices) {
+  const line = (key) => {
+    const values = indices.map((index) => valueOf(index, key) ?? "-");
+    if (values[0] === values[1]) return [];
+    const cells = values.map((value) => element("td", { textContent: typeof value === "number" ? formatNumber(value) : value }));
+    return [element("tr", {}, element("th", { textContent: key, scope: "row" }), ...cells)];
+  };
+  return [...Object.keys(data.runs[0].facts), ...Object.keys(data.settings)].flatMap(line);
+}
+
+/* A chart for each loss that one of the runs has, with a curve for each run, at the steps of both. */
+function comparedCharts(runs) {
+  const labels = [...new Set(runs.flatMap((run) => run.chart.series.map((series) => series.label)))];
+  return labels.map((title) => {
+    const found = runs.map((run) => {
+      const values = run.chart.series.find((series) => series.label === title)?.values ?? [];
+      return new Map(values.map((value, index) => [run.chart.steps[index], value]));
+    });
+    const steps = [...new Set(found.flatMap((values) => [...values.keys()]))].sort((a, b) => a - b);
+    const series = runs.map((run, number) => ({ label: run.name, values: steps.map((step) => found[number].get(step) ?? null) }));
+    return { title, steps, series, logarithmic: false };
+  });
+}
+
+filter.addEventListener("input", applyFilter);
+offerConditions();
+for (const button of document.querySelectorAll("#runs thead button")) button.addEventListener("click", () => sortBy(button));
+for (const row of rows) row.querySelector("input").addEventListener("change", () => choose(row));
+document.getElementById("close-comparison").addEventListener("click", () => {
+  for (const row of chosen.splice(0)) row.querySelector("input").checked = false;
+  showComparison();
+  filter.focus();
+});

@@ -1,0 +1,40 @@
+"""Renders the templates of the pages. All text of runs is escaped; pages cannot load anything from elsewhere."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+
+def render(template: str, **content: Any) -> str:
+    """The HTML of a page.
+
+    Args:
+        template: its file name in ``templates``.
+        content: plain data. Text is escaped, and ``| tojson`` embeds data in scripts.
+    """
+    return _environment().get_template(template).render(asset=_asset, **content)
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(__package__),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters["count"] = lambda number: f"{number:,}"
+    return environment
+
+
+@functools.cache
+def _asset(name: str) -> Markup:
+    """A script or style sheet of this package, which needs no escaping."""
+    return Markup(resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8"))

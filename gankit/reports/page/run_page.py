@@ -1,0 +1,232 @@
+"""The page of one run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ...errors import GankitError
+from ...evaluation.record import Evaluation
+from ...files import open_regular
+from ...messages import format_duration, truncate
+from ...runs.checkpoint import read_manifest
+from ...runs.file_names import RECIPE, REPORT_PICTURES, checkpoints
+from ...runs.json_lines import read_object
+from ...runs.run_directory import read_record
+from ..comparison import Column, score_columns
+from ..diagnosis import Diagnosis, diagnose
+from ..protocol import HASH_LENGTH, settings_of
+from ..run_summary import read_metrics
+from .curves import Curves, points_of, score_chart
+from .pictures import (
+    FALLBACK_REAL,
+    NEIGHBORS,
+    NEIGHBORS_RECORD,
+    REAL,
+    SamplePicture,
+    data_uri,
+    first_existing,
+    pictures_over_time,
+)
+from .render import render
+
+MAX_RECORD_BYTES = 2**16
+MAX_RECIPE_BYTES = 2**20
+MAX_VALUE = 200  # characters of a setting
+MISSING = "-"
+
+Rows = list[tuple[str, str]]
+"""Names and values, as text."""
+
+
+def render_run(directory: Path, ending: str | None = None) -> str:
+    """The HTML page of a run, from its files.
+
+    Args:
+        directory: of the run.
+        ending: why the run ends, if its files do not say so yet.
+
+    Raises:
+        GankitError: it is not a run directory, or one of its files is damaged.
+    """
+    diagnosis = diagnose(directory, ending)
+    summary, record = diagnosis.summary, read_record(directory)
+    curves = Curves(read_metrics(directory))
+    columns = score_columns([summary.evaluations])
+    points = points_of(columns, summary.evaluations)
+    pictures = pictures_over_time(directory)
+    score_charts = [score_chart(column, found) for column, found in zip(columns, points, strict=True) if len(found) > 1]
+    return render(
+        "run.html",
+        title=directory.resolve().name,
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        is_over=summary.ending is not None,
+        diagnosis=diagnosis,
+        facts=_facts(diagnosis, record, curves.last),
+        real=_real_picture(directory),
+        neighbors=_neighbors(directory),
+        scores=[_score(column, found, summary.evaluations) for column, found in zip(columns, points, strict=True)],
+        layers=_layers(record),
+        recipe=_recipe_text(directory),
+        reproduction=_reproduction(directory, record),
+        commands=_commands(directory, summary.evaluations),
+        data={
+            "samples": _samples(pictures),
+            "charts": [*score_charts, *curves.charts()],
+            "positions": curves.positions,
+            "findings": [
+                {"number": number, "first": problem.first_step, "end": problem.end_step, "kind": problem.kind}
+                for number, problem in enumerate(diagnosis.problems, 1)
+            ],
+        },
+    )
+
+
+def _facts(diagnosis: Diagnosis, record: Mapping[str, Any], last: Mapping[str, Any]) -> Rows:
+    """Name and value of the figures at the top of the page."""
+    summary = diagnosis.summary
+    rate, memory = summary.images_per_second, last.get("peak_memory_mib")
+    processes = record.get("world_size")
+    device = _text(record.get("device"))
+    if isinstance(processes, int) and processes > 1:
+        device += f", {processes} processes"
+    return [
+        ("status", summary.status),
+        ("steps", f"{summary.steps:,}"),
+        ("images seen", f"{summary.images:,}"),
+        ("training time", format_duration(summary.seconds)),
+        ("average speed", MISSING if rate is None else f"{rate:,.1f} images/s"),
+        ("peak memory", f"{memory:,} MiB" if isinstance(memory, (int, float)) else MISSING),
+        ("device", device),
+        ("precision", _text(record.get("precision"))),
+    ]
+
+
+def _samples(pictures: Sequence[SamplePicture]) -> list[dict[str, str]]:
+    """The label and the picture of the samples over time."""
+    found = []
+    for path, number, is_epoch in pictures:
+        if uri := data_uri(path):
+            found.append({"label": f"epoch {number:,}" if is_epoch else f"step {number:,}", "picture": uri})
+    return found
+
+
+def _real_picture(directory: Path) -> str | None:
+    path = first_existing(directory / REPORT_PICTURES, REAL) or first_existing(directory, FALLBACK_REAL)
+    return data_uri(path) if path else None
+
+
+def _neighbors(directory: Path) -> dict[str, Any] | None:
+    """The picture of the nearest real images, and a sentence about it."""
+    folder = directory / REPORT_PICTURES
+    picture = data_uri(folder / NEIGHBORS)
+    try:
+        found = read_object(folder / NEIGHBORS_RECORD, MAX_RECORD_BYTES)
+        step, among, samples = (int(found[key]) for key in ("step", "among", "samples"))
+        distance, features = float(found["distance"]), str(found["features"])
+        real_distance = None if found["real_distance"] is None else float(found["real_distance"])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+    if picture is None:
+        return None
+    compared = (
+        "" if real_distance is None else f"; of a real image to the nearest other real image: {real_distance:.3g}"
+    )
+    return {
+        "picture": picture,
+        "text": (
+            f"{samples} samples of step {step:,} (left column), each with its nearest real images among {among:,} "
+            f"training images, by the distance of the features '{truncate(features)}'. Median distance of a sample to "
+            f"the nearest real image: {distance:.3g}{compared}. A much smaller distance of samples, or pictures that "
+            "look the same, mean that the generator repeats training images."
+        ),
+    }
+
+
+def _score(column: Column, points: Mapping[int, float], evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """A row of the table of scores: the newest value, the best one, and the protocol."""
+    newest = column.evaluations[0]
+    step = newest.evaluated.step
+    best = None
+    if column.better is not None and points:
+        best_step = (max if column.better == "higher" else min)(points, key=lambda step: points[step])
+        best = f"{points[best_step]:.5g} (step {best_step:,})"
+    return {
+        "name": column.title,
+        "value": f"{newest.scores[column.score]:.5g}" + ("" if step is None else f" (step {step:,})"),
+        "best": best or MISSING,
+        "better": column.better or MISSING,
+        "protocol": settings_of(newest),
+        "cautions": newest.cautions,
+    }
+
+
+def _layers(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The files and overrides that the recipe comes from, with the values that each changes."""
+    layers = record.get("recipe")
+    found = []
+    for layer in layers if isinstance(layers, list) else ():
+        changes = layer.get("changes") if isinstance(layer, dict) else None
+        rows = [
+            (truncate(str(key)), *(_text(value) for value in pair))
+            for key, pair in (changes.items() if isinstance(changes, dict) else ())
+            if isinstance(pair, list) and len(pair) == 2
+        ]
+        if isinstance(layer, dict):
+            found.append({"source": truncate(str(layer.get("source")), MAX_VALUE), "changes": rows})
+    return found
+
+
+def _recipe_text(directory: Path) -> str:
+    with open_regular(directory / RECIPE) as file:
+        return file.read(MAX_RECIPE_BYTES).decode("utf-8", errors="replace")
+
+
+def _reproduction(directory: Path, record: Mapping[str, Any]) -> Rows:
+    """What decides the weights of the run besides its recipe."""
+    versions, plugins = record.get("versions"), record.get("plugins")
+    rows = [("seed", _text(record.get("seed"))), ("started", _text(record.get("started_at")))]
+    if isinstance(versions, dict):
+        rows += [(truncate(str(name)), _text(version)) for name, version in versions.items()]
+    for name, about in plugins.items() if isinstance(plugins, dict) else ():
+        if isinstance(about, dict):
+            sha256 = _text(about.get("sha256"))[:HASH_LENGTH]
+            rows.append((f"plugin {truncate(str(name))}", f"{_text(about.get('source'))}, sha256 {sha256}"))
+    rows.append(("threads", _text(record.get("threads"))))
+    if isinstance(data := record.get("data"), dict):
+        rows.append(("data", _text(data.get("summary"))))
+    try:
+        newest = checkpoints(directory)[-1]
+        rows.append(("newest checkpoint", str(newest)))
+        if isinstance(found := read_manifest(newest).get("data"), dict):
+            rows.append(("data sha256", _text(found.get("fingerprint"))))
+    except (GankitError, IndexError):  # there is no checkpoint that can be read
+        pass
+    return rows
+
+
+def _commands(directory: Path, evaluations: Sequence[Evaluation]) -> list[str]:
+    """The commands that repeat the run and its scores."""
+    run = shlex.quote(str(directory))
+    commands = [f"gankit run {shlex.quote(str(directory / RECIPE))} --out NEW_DIRECTORY"]
+    protocols: dict[str, None] = {}
+    for evaluation in evaluations:
+        words = ["gankit", "eval", "NEW_DIRECTORY", "--metrics", ",".join(evaluation.metrics)]
+        if evaluation.features is not None:
+            words += ["--features", evaluation.features.name]
+        words += ["--samples", str(evaluation.samples), "--seed", str(evaluation.seed)]
+        if evaluation.evaluated.ema is False:
+            words.append("--no-ema")
+        protocols[shlex.join(words)] = None
+    return [*commands, *list(protocols)[:10], f"gankit sample {run} --out FOLDER"]
+
+
+def _text(value: Any) -> str:
+    """A value of a record or recipe as short text."""
+    if value is None:
+        return MISSING
+    return truncate(value if isinstance(value, str) else json.dumps(value, default=str), MAX_VALUE)

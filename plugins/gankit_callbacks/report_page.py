@@ -1,0 +1,96 @@
+"""The callback ``report``: writes the page of the run, ``report.html``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from pydantic import NonNegativeInt, PositiveInt
+
+import gankit
+
+from .sample_grid import SampleGrid
+
+MAX_SAMPLES = 48  # pictures of samples over time, besides the first and the last
+MAX_GRID_SIDE = 1100  # pixels
+MAX_COLUMNS, MAX_ROWS, MAX_CLASSES = 8, 4, 10
+
+
+class ReportPage:
+    """Writes ``report.html`` at each checkpoint and at the end: samples over time, curves, scores and findings.
+
+    The callback is part of every run whose recipe does not say ``report: false``. Its pictures are in the folder
+    ``report`` of the run directory: samples at the first step, every ``every`` steps, and at the last. Whenever there
+    are more than 48, the interval doubles, and the samples between are deleted. When the run is done, the nearest real
+    images of some samples are searched.
+
+    A page that cannot be written does not end the run. It causes one notice.
+
+    Args:
+        every: steps between the samples at the beginning.
+        seed: of their latents.
+        features: extractor whose distances decide which real images are the nearest ones.
+        neighbors: samples whose nearest real images are shown; 0 searches none.
+        among: real images that are searched, at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        every: PositiveInt = 100,
+        seed: NonNegativeInt = 0,
+        features: str = "pixels",
+        neighbors: NonNegativeInt = 8,
+        among: PositiveInt = 2000,
+    ) -> None:
+        self.every, self.seed, self.features, self.neighbors, self.among = every, seed, features, neighbors, among
+        self._has_failed = False
+
+    def on_run_start(self, run: gankit.Run) -> None:
+        self._page, step = gankit.RunReport(run.directory), run.state.step
+        self._grid = _grid_for(run.image, self.seed)
+        self._attempt(run, lambda: self._page.keep_samples(lambda of: of <= step))
+
+    def on_step_end(self, run: gankit.Run) -> None:
+        step, last = run.state.step, run.total_steps
+        if step == 1:
+            self._attempt(run, lambda: self._page.add_real_images(self._grid.real(run), self._grid.columns))
+        interval = self.every * 2 ** math.ceil(math.log2(max(1, step / (MAX_SAMPLES * self.every))))
+        if step in (1, last) or step % interval == 0:
+            self._attempt(run, lambda: self._page.add_samples(step, *self._grid.generated(run)))
+            self._attempt(run, lambda: self._page.keep_samples(lambda of: of in (1, step) or of % interval == 0))
+
+    def on_checkpoint(self, run: gankit.Run) -> None:
+        self._write(run)
+
+    def on_run_end(self, run: gankit.Run) -> None:
+        if run.ending == "done" and self.neighbors:
+            self._attempt(run, lambda: self._find_neighbors(run))
+        self._write(run)
+
+    def on_exception(self, run: gankit.Run) -> None:
+        self._write(run)
+
+    def _find_neighbors(self, run: gankit.Run) -> None:
+        self._page.find_neighbors(run, run.sample(self.neighbors, self.seed), self.features, self.among)
+
+    def _write(self, run: gankit.Run) -> None:
+        self._attempt(run, lambda: self._page.write(run.ending))
+
+    def _attempt(self, run: gankit.Run, work: Callable[[], object]) -> None:
+        """Do a part of the page; log its first failure."""
+        try:
+            work()
+        except Exception as error:
+            if not self._has_failed:
+                self._has_failed = True
+                reason = " ".join(str(error).split()) or type(error).__name__
+                message = f"report.html is incomplete: {reason}; training continues"
+                run.log(gankit.Notice("report_incomplete", message))
+
+
+def _grid_for(image: gankit.ImageSpec, seed: int) -> SampleGrid:
+    """As many images as fit into a picture of moderate size."""
+    columns = max(2, min(MAX_COLUMNS, MAX_GRID_SIDE // image.width))
+    rows = max(1, min(MAX_ROWS, MAX_GRID_SIDE // image.height))
+    return SampleGrid(columns * rows, columns, seed, MAX_CLASSES)
