@@ -1,4 +1,4 @@
-"""Helpers for error messages: shortened values, suggestions of the closest name, and the line that failed."""
+"""Helpers for messages: shortened values, durations, suggestions of the closest name, and the line that failed."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ def quote(value: object) -> str:
 def truncate(text: str, length: int = MAX_WORD) -> str:
     """The text, shortened to ``length`` characters with an ellipsis where it is longer."""
     return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def format_duration(seconds: float) -> str:
+    """Minutes and seconds, such as ``7:05``, with hours if there are any: ``1:07:05``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def one_line(error: BaseException) -> str:

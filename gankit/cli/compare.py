@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import PluginOption, format_duration, make_runtime, make_table, output_console, parse_path
+from ..messages import format_duration
+from .console import PluginOption, make_runtime, make_table, output_console, parse_path
 
 if TYPE_CHECKING:
     from rich.table import Table

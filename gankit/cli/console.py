@@ -134,13 +134,6 @@ def make_table(
     return table
 
 
-def format_duration(seconds: float) -> str:
-    """Minutes and seconds, such as ``7:05``, with hours if there are any: ``1:07:05``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def make_runtime(plugins: Sequence[str] | None) -> Runtime:
     """A runtime with the installed plugins and the given ones. Installed plugins that fail to load cause a warning."""
     from ..runtime import Runtime

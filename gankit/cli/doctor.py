@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .console import RunDirectory, format_duration, output_console
+from ..messages import format_duration
+from .console import RunDirectory, output_console
 
 if TYPE_CHECKING:
     from ..reports.diagnosis import Diagnosis

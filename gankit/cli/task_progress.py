@@ -6,7 +6,8 @@ import time
 
 from rich.progress import Progress, TaskID
 
-from .console import format_duration, output_console
+from ..messages import format_duration
+from .console import output_console
 
 LINE_SECONDS = 10.0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 LOSSES = ("discriminator_loss", "generator_loss")
-NOT_LOSSES = ("step", "epoch", "images", "seconds", "images_per_second", "real_logits", "fake_logits")
+OUTPUTS = ("real_logits", "fake_logits")  # means of D's outputs
+NOT_LOSSES = ("step", "epoch", "images", "seconds", "images_per_second", *OUTPUTS)
 MAX_LOSSES = 4  # of a game that reports neither of `LOSSES`
 
 
