@@ -70,9 +70,9 @@ class LiveDisplay:
                 self._draw(self._show)
 
     def _show(self) -> None:
-        # drawn only when `refresh` asks for it; the streams are redirected here
-        settings = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
-        self._live = Live(self._renderable, console=self._console, **settings)
+        self._live = Live(
+            self._renderable, console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
         self._live.start(refresh=True)
 
     def _hide(self, erase: bool = True) -> None:
