@@ -33,9 +33,7 @@ class LiveDisplay:
         self._streams: dict[str, Any] = {}  # in place of those of `sys`, by name
 
     def start(self) -> None:
-        """Draw it, unless it is shown."""
-        if self._streams:
-            return
+        """Draw it for the first time."""
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
             if stream is not None and stream.isatty():

@@ -53,8 +53,8 @@ def _losses(scalars: Scalars) -> str:
 
 
 def _outputs(scalars: Scalars) -> str:
-    """``D's output 0.421 on real -0.610 on fake``; empty if the game does not report them."""
+    """``D(real) 0.421 D(fake) -0.610``; empty if the game does not report them."""
     if not all(name in scalars for name in OUTPUTS):
         return ""
     real, fake = (f"{float(scalars[name]):.3f}" for name in OUTPUTS)
-    return f"D's output {real} on real {fake} on fake"
+    return f"D(real) {real} D(fake) {fake}"

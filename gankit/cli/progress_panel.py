@@ -49,15 +49,17 @@ class ProgressPanel:
         if self._has_started:  # the run returned to a checkpoint
             self._meter.restart(run)
             self._shown.return_to(run.state.step)
-        else:
-            from ..progress.latest_events import LatestEvents
+            self._shown.set_position(run)
+            self._display.refresh()
+            return
+        from ..progress.latest_events import LatestEvents
 
-            self._has_started = True
-            self._meter = Meter(run)
-            self._shown = ShownRun(run.recipe.name, f"{run.directory}/", LatestEvents(run))
-            self._display = LiveDisplay(self._shown, self._console)
+        self._meter = Meter(run)
+        self._shown = ShownRun(run.recipe.name, f"{run.directory}/", LatestEvents(run))
         self._shown.set_position(run)
+        self._display = LiveDisplay(self._shown, self._console)
         self._display.start()
+        self._has_started = True
 
     def on_step_end(self, run: Run) -> None:
         if self._meter.is_due(UPDATE_SECONDS) or run.state.step == run.total_steps:
