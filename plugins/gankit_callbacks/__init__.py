@@ -20,7 +20,7 @@ def register(registries: gankit.Registries) -> None:
 
 
 @gankit.hookimpl
-def run_callbacks(recipe: gankit.Recipe) -> list[MetricsLog | gankit.NotebookFigure]:
+def run_callbacks(recipe: gankit.Recipe) -> list[object]:
     """Add the log to every run whose recipe does not list it, and a figure to every run in a notebook."""
     named = any(callback.name == "metrics_log" for callback in recipe.callbacks)
     return [*([] if named else [MetricsLog()]), *([gankit.NotebookFigure()] if gankit.in_notebook() else [])]

@@ -90,7 +90,7 @@ class TestSizes:
     def test_before_the_first_step(self):
         events = SimpleNamespace(score="", finding="", has_problem=False)
         lines = draw(ShownRun("new", "results/new/", events, total_steps=10))
-        assert [line.split()[0] for line in lines][0] == "new"
+        assert lines[0].startswith("new  results/new/")
         assert len(lines) == 2
         assert lines[1].endswith("step 0/10  0%")
 
