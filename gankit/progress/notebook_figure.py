@@ -121,16 +121,14 @@ class NotebookFigure:
             self._display.update(content, raw=True)
 
     def _status(self, run: Run) -> str:
-        """``quickstart  step 1,240/2,000 (62%)  1,310 images/s  0:41 left``, then the last score and finding."""
+        """``quickstart  step 1,240/2,000 (62%)  1,310 images/s  0:41 left``, then the newest score and finding."""
         step, total, speed = run.state.step, run.total_steps, self._meter.update(run)
-        parts = [
-            str(run.recipe.name),
-            f"step {step:,}/{total:,} ({math.floor(100 * step / max(total, 1))}%)",
-            f"{speed.images_per_second:,.0f} images/s",
-            f"{format_duration(speed.left)} left" if run.ending is None else run.ending,
-            self._events.score,
-            self._events.finding,
-        ]
+        position = f"step {step:,}/{total:,} ({math.floor(100 * step / max(total, 1))}%)"
+        if run.ending is None:
+            now = [f"{speed.images_per_second:,.0f} images/s", f"{format_duration(speed.left)} left"]
+        else:
+            now = [f"{format_duration(speed.elapsed)} elapsed", run.ending]
+        parts = [str(run.recipe.name), position, *now, self._events.score, self._events.finding]
         return "  ".join(filter(None, parts))
 
 

@@ -155,7 +155,7 @@ class TestInJupyter:
         statuses = [data["text/plain"] for _, _, data in displays(executed, "shown")]
         assert re.fullmatch(r"quickstart  step 1/6 \(16%\)  [\d,]+ images/s  \d:\d\d left", statuses[0])
         assert re.fullmatch(
-            r"quickstart  step 6/6 \(100%\)  [\d,]+ images/s  done  fd 20.5 at step 3 \(best\)  "
+            r"quickstart  step 6/6 \(100%\)  \d:\d\d elapsed  done  fd 20.5 at step 3 \(best\)  "
             r"step 3: The generator has collapsed.",
             statuses[-1],
         )
