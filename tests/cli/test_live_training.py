@@ -21,8 +21,8 @@ import os, signal, sys
 import torch, gankit
 
 class Eventful:
-    def __init__(self, *, error: bool = False, interrupt: bool = False, nan: bool = False):
-        self.error, self.interrupt, self.nan = error, interrupt, nan
+    def __init__(self, *, error: bool = False, interrupts: int = 0, nan: bool = False):
+        self.error, self.interrupts, self.nan = error, interrupts, nan
 
     def on_step_end(self, run):
         step = run.state.step
@@ -43,8 +43,10 @@ class Eventful:
             run.log(gankit.Evaluated({"fd": 30.0}, "fd", 20.0, 2))
             if self.error:
                 raise gankit.GankitError("the disk is full")
-            if self.interrupt:
+            if self.interrupts:
                 os.kill(os.getpid(), signal.SIGINT)
+            if self.interrupts == 2:
+                raise KeyboardInterrupt  # as gankit's handler of the second signal does
 
 @gankit.hookimpl
 def register(registries):
@@ -153,13 +155,20 @@ class TestEndings:
         assert any("the disk is full" in row for row in seen.rows[start:])
 
     def test_ctrl_c(self, terminal):
-        seen = terminal("run", interrupt=True)
+        seen = terminal("run", interrupts=1)
         assert seen.code == 130
         assert not seen.screen.cursor.hidden
         start = seen.rows.index("tiny  results/tiny/")
         assert any(row.startswith("warning: SIGINT") for row in seen.rows[:start])
         assert seen.rows[start + 1].endswith("step 4/6  66%")
         assert "stopped after step 4: SIGINT" in seen.rows[start:]
+
+    def test_ctrl_c_twice(self, terminal):
+        seen = terminal("run", interrupts=2)
+        assert seen.code == 130
+        assert not seen.screen.cursor.hidden
+        start = seen.rows.index("tiny  results/tiny/")
+        assert any(row.startswith("error: interrupted twice") for row in seen.rows[start + 5 :])
 
     def test_a_resumed_run_shows_what_was_found_before(self, terminal, plain):
         terminal("run", "train.steps=3")
