@@ -132,7 +132,7 @@ class ShownRun:
         yield Group(*(rows[index][1] for index in sorted(kept)))
 
     def _rows(self, options: ConsoleOptions) -> Iterator[tuple[int, RenderableType]]:
-        """The lines from top to bottom, each after its rank: a low terminal shows the lines of the lowest ranks."""
+        """The lines from top to bottom, each after its rank: a short terminal shows the lines of the lowest ranks."""
         title = Text.assemble((escape(self.name), "bold"), "  ", escape(self.directory))
         yield 6, _cut(title, options)
         yield 0, self._bar(options)

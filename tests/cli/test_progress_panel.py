@@ -79,7 +79,7 @@ class TestSizes:
             (16, ["qu", "━━", "sp", "lo", "D'", "sc", "fi", "ch"]),
         ],
     )
-    def test_a_low_terminal_shows_what_matters_most(self, height, labels):
+    def test_a_short_terminal_shows_what_matters_most(self, height, labels):
         assert [line[:2] for line in draw(shown(GAN), height=height)] == labels
 
     def test_at_the_end(self):
