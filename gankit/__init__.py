@@ -95,6 +95,8 @@ if TYPE_CHECKING:
     from .networks.perceptual_distance import PerceptualDistance as PerceptualDistance
     from .networks.perceptual_distance import Reduction as Reduction
     from .optional_imports import import_optional as import_optional
+    from .progress.notebook_figure import NotebookFigure as NotebookFigure
+    from .progress.notebook_figure import in_notebook as in_notebook
     from .recipe.checked_recipe import CheckedRecipe as CheckedRecipe
     from .recipe.model import Recipe as Recipe
     from .registry import Registries as Registries
@@ -146,6 +148,7 @@ _NAMES_BY_MODULE = {
     "networks.image_sizes": "ImagePyramid",
     "networks.perceptual_distance": "PerceptualDistance Reduction",
     "optional_imports": "import_optional",
+    "progress.notebook_figure": "NotebookFigure in_notebook",
     "recipe.checked_recipe": "CheckedRecipe",
     "recipe.model": "Recipe",
     "registry": "Registries",

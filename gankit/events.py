@@ -222,9 +222,19 @@ class Recovered(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """The run was scored; ``scores`` by name."""
+    """The run was scored.
+
+    Attributes:
+        scores: by name.
+        score: the one that selects the best checkpoint; None if none does.
+        best: its best value so far; None before the first finite one.
+        best_step: the step of that value.
+    """
 
     scores: Mapping[str, float]
+    score: str | None = None
+    best: float | None = None
+    best_step: int | None = None
 
 
 @dataclass(frozen=True)

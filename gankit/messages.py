@@ -1,4 +1,4 @@
-"""Helpers for error messages: shortened values, suggestions of the closest name, and the line that failed."""
+"""Helpers for messages: shortened values, durations, suggestions of the closest name, and the line that failed."""
 
 from __future__ import annotations
 

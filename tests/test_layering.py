@@ -33,6 +33,7 @@ LAYERS = (
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
     ("reports", "profiling", "export", "io", "testing", "hub"),
+    ("progress",),
     ("cli",),
 )
 FILES_ARE_PARTS = (0, 9, 11)  # layers of single files, which may import each other

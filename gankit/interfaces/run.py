@@ -159,6 +159,10 @@ class Run(Protocol):
             ema: copy the EMA's weights if the run has an EMA.
         """
 
+    @property
+    def listeners(self) -> list[Callable[[Event], None]]:
+        """Functions that are called with each event of the run. A callback may append its own."""
+
     def log(self, event: Event | Mapping[str, Any]) -> None:
         """Append an event to ``events.jsonl``."""
 

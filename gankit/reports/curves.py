@@ -80,12 +80,13 @@ def score_curves(column: Column, runs: Sequence[RunSummary]) -> list[Curve | Non
 
 
 def downsample(curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The means of at most 200 groups of neighboring points [p], without values that cannot be drawn."""
+    """The means of at most 200 equally large groups of neighboring points [p], without values that cannot be drawn."""
     x, y = (np.asarray(values, np.float64) for values in curve)
     drawable = (np.abs(x) < MAX_VALUE) & (np.abs(y) < MAX_VALUE)
     x, y = x[drawable], y[drawable]
-    groups = np.array_split(np.arange(len(x)), min(len(x), MAX_POINTS) or 1)
-    return np.array([x[g].mean() for g in groups if len(g)]), np.array([y[g].mean() for g in groups if len(g)])
+    size = max(1, -(-len(x) // MAX_POINTS))
+    groups = [slice(start, start + size) for start in range(0, len(x), size)]
+    return np.array([x[g].mean() for g in groups]), np.array([y[g].mean() for g in groups])
 
 
 def _plot(axes: Axes, title: str, curves: Sequence[Curve | None]) -> None:

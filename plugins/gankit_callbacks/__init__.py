@@ -23,11 +23,13 @@ def register(registries: gankit.Registries) -> None:
 
 @gankit.hookimpl
 def run_callbacks(recipe: gankit.Recipe) -> list[object]:
-    """Add the log and the report to every run whose recipe does not list them, unless it says ``report: false``."""
+    """Add the log, the report unless the recipe says ``report: false``, and a figure if this is a notebook."""
     named = {callback.name for callback in recipe.callbacks}
     callbacks: list[object] = []
     if "metrics_log" not in named:
         callbacks.append(MetricsLog())
     if recipe.report and "report" not in named:
         callbacks.append(ReportPage())
+    if gankit.in_notebook():
+        callbacks.append(gankit.NotebookFigure())
     return callbacks

@@ -110,10 +110,11 @@ class Evaluate:
             return
         evaluation = self._evaluator.evaluate()
         self._evaluator.record(evaluation)
-        run.log(gankit.Evaluated(evaluation.scores))
         value = evaluation.scores[self._score]
         measured = f"{self._direction} {self._score} {evaluation.protocol[self._score]}"
         self._best = self._best.after(run.state.step, value, measured, 1.0 if self._direction == "higher" else -1.0)
+        best = None if self._best.step is None else self._best.value
+        run.log(gankit.Evaluated(evaluation.scores, self._score, best, self._best.step))
         if self._best.step == run.state.step:
             if self.keep_best:
                 run.save()

@@ -17,7 +17,7 @@ class TestRun:
         lines = said.out.splitlines()
         assert lines[0] == "preparing tiny ..."
         assert lines[1] == "tiny: 3 steps into results/tiny/"
-        assert re.fullmatch(r"step 1/3  [\d,]+ images/s  loss D [\d.]+ G [\d.]+  0:0\d left", lines[2])
+        assert re.fullmatch(r"step 1/3  [\d,]+ images/s  loss D [\d.]+ G [\d.]+  D\(real\) \S+ D\(fake\) \S+  0:0\d left", lines[2])
         assert lines[-1] == "done: step 3, 24 images; see results/tiny/"
 
         said = cli("resume", "results/tiny", *tiny[1:])
