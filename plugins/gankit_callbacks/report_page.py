@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -69,7 +70,8 @@ class ReportPage:
         self._write(run)
 
     def on_exception(self, run: gankit.Run) -> None:
-        self._write(run)
+        with suppress(Exception):  # the error that ends the run may be why the page cannot be written
+            self._page.write(run.ending)
 
     def _find_neighbors(self, run: gankit.Run) -> None:
         self._page.find_neighbors(run, run.sample(self.neighbors, self.seed), self.features, self.among)

@@ -42,7 +42,8 @@ def test_the_printed_profile(cli, tiny_recipe, tiny_plugin_file, tmp_path, scrat
     parts = {name: float(shown.pop(name)) for name in (*PARTS, "total")}
     whole = parts.pop("total")
     assert sum(parts.values()) == pytest.approx(whole, abs=0.005 * (len(parts) + 1))  # as rounded for the table
-    assert set(shown) == {"speed", "peak memory", "computed", "achieved"}
+    assert set(shown) == {"speed", "peak memory", "computed", "achieved", "one checkpoint"}
+    assert "ReportPage" in said.out.partition("one checkpoint")[2]
     assert float(shown["speed"].replace(",", "")) == pytest.approx(8 * 1000 / whole, rel=0.1)
     assert [steps for _, steps in measured] == [3]
     assert "tiny on cpu" in said.out

@@ -14,7 +14,7 @@ import gankit
 from gankit.runs.checkpoint import Checkpoint
 from gankit.runs.file_names import checkpoints
 
-CLOCKS = ("seconds", "images_per_second")
+CLOCKS = ("seconds", "images_per_second", "peak_memory_mib")
 
 
 def plain(value: Any, key: str = "") -> Any:

@@ -77,7 +77,7 @@ def left_by(directory):
         Checkpoint.open(path).load_state()
     newest = Checkpoint.open(checkpoints(directory)[-1])
     weights = {name: hash for name, hash in newest.manifest["files"].items() if name.endswith(".safetensors")}
-    clocks = ("seconds", "images_per_second")
+    clocks = ("seconds", "images_per_second", "peak_memory_mib")
     lines = gankit.JsonLines.read(directory / "metrics.jsonl")
     counted = newest.load_state()["callbacks"]["counting"]
     return newest.path.name, weights, counted, [{k: v for k, v in line.items() if k not in clocks} for line in lines]

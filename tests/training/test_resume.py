@@ -34,7 +34,7 @@ def content(directory):
     newest = checkpoints(directory)[-1]
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in newest.glob("*.safetensors")}
     pictures = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*samples*.png")}
-    clocks = ("seconds", "images_per_second")
+    clocks = ("seconds", "images_per_second", "peak_memory_mib")
     metrics = [
         {k: v for k, v in line.items() if k not in clocks} for line in JsonLines.read(directory / "metrics.jsonl")
     ]

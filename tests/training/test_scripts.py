@@ -63,7 +63,7 @@ class TestInterrupt:
     @pytest.fixture
     def trainer(self, runtime, recipe, tmp_path):
         """It is interrupted in the middle of step 2."""
-        trainer = runtime.assemble(recipe(callbacks=["watcher"]), tmp_path / "run")
+        trainer = runtime.assemble(recipe(callbacks=["watcher"], report=False), tmp_path / "run")
         times = iter(range(100))
 
         def interrupt(*given):

@@ -9,6 +9,7 @@ import torch
 import gankit
 import gankit_callbacks
 from gankit_callbacks.metrics_log import MetricsLog
+from gankit_callbacks.report_page import ReportPage
 from gankit_callbacks.scalars_to_floats import scalars_to_floats
 
 
@@ -179,13 +180,18 @@ def test_scalars_of_any_dtype_become_floats() -> None:
     assert scalars_to_floats({}) == {}
 
 
-def test_every_run_has_a_log_and_none_has_two() -> None:
-    def recipe(*names: str) -> Any:
-        return SimpleNamespace(callbacks=tuple(SimpleNamespace(name=name) for name in names))
-
-    (log,) = gankit_callbacks.run_callbacks(recipe("checkpoint"))
-    assert isinstance(log, MetricsLog)
-    assert gankit_callbacks.run_callbacks(recipe("checkpoint", "metrics_log")) == []
+@pytest.mark.parametrize(
+    ("names", "report", "added"),
+    [
+        (["checkpoint"], True, [MetricsLog, ReportPage]),
+        (["checkpoint"], False, [MetricsLog]),
+        (["checkpoint", "metrics_log"], True, [ReportPage]),
+        (["report", "metrics_log"], True, []),
+    ],
+)
+def test_every_run_has_a_log_and_a_report_and_none_has_two(names: list[str], report: bool, added: list[type]) -> None:
+    recipe: Any = SimpleNamespace(callbacks=tuple(SimpleNamespace(name=name) for name in names), report=report)
+    assert list(map(type, gankit_callbacks.run_callbacks(recipe))) == added
 
 
 def test_registration() -> None:
@@ -210,5 +216,6 @@ def test_registration() -> None:
         },
         "loss_curves": {"every": 100},
         "metrics_log": {"every": 10},
+        "report": {"every": 100, "seed": 0, "features": "pixels", "neighbors": 8, "among": 2000},
         "sample_images": {"every": 100, "count": 64, "columns": 8, "seed": 0},
     }
