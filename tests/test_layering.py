@@ -32,7 +32,7 @@ LAYERS = (
     ("conversion",),
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
-    ("reports", "profiling", "export", "io", "testing", "hub"),
+    ("reports", "profiling", "export", "io", "testing", "hub", "explorer"),
     ("cli",),
 )
 FILES_ARE_PARTS = (0, 9, 11)  # layers of single files, which may import each other
