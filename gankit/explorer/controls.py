@@ -53,7 +53,7 @@ class Settings:
     """
 
     fields: Sequence[OptionField]
-    components: Sequence[Component]
+    components: Sequence[Any]
     has_classes: bool
 
     def read(self, values: Sequence[Any]) -> tuple[int | None, dict[str, Any]]:
@@ -74,7 +74,7 @@ def settings(explorer: Explorer, any_class: str = "any") -> Settings:
     """
     generator = explorer.generator
     fields = [*option_fields(generator.options, generator.deterministic_options)]
-    components: list[Component] = []
+    components: list[Any] = []
     if generator.classes:
         choices = [(any_class, ANY_CLASS), *((name, number) for number, name in enumerate(generator.classes))]
         components.append(gr.Dropdown(choices, value=ANY_CLASS, label="Class", filterable=len(choices) > 20))
@@ -82,7 +82,7 @@ def settings(explorer: Explorer, any_class: str = "any") -> Settings:
     return Settings(fields, components, bool(generator.classes))
 
 
-def _control(field: OptionField) -> Component:
+def _control(field: OptionField) -> Any:
     label = field.name.replace("_", " ").capitalize()
     if field.kind == "boolean":
         return gr.Checkbox(field.default, label=label)
@@ -91,26 +91,24 @@ def _control(field: OptionField) -> Component:
     if field.kind == "text":
         return gr.Textbox("" if field.default is None else str(field.default), label=label, placeholder="not set")
     step, precision = (1, 0) if field.kind == "integer" else (0.05, None)
-    if field.least is not None and field.most is not None:
-        return gr.Slider(field.least, field.most, field.default, step=step, precision=precision, label=label)
-    return gr.Number(
-        field.default, minimum=field.least, maximum=field.most, step=step, precision=precision, label=label
-    )
+    if field.limits is not None:
+        return gr.Slider(*field.limits, field.default, step=step, precision=precision, label=label)
+    return gr.Number(field.default, step=step, precision=precision, label=label)
 
 
 def seed_control(label: str = "Seed", value: int = 0) -> gr.Number:
     """A number with a button that draws another one."""
     with gr.Row(elem_classes="gankit-seed"):
-        seed = gr.Number(value, precision=0, minimum=0, maximum=MAX_SEED, label=label, min_width=120, scale=3)
+        seed = gr.Number(value, precision=0, label=label, min_width=120, scale=3)
         button = gr.Button("Random", size="lg", min_width=90, scale=1)
     button.click(None, None, seed, js=RANDOM_SEED, api_visibility="private")
     return seed
 
 
 def read_seed(value: float | None) -> int:
-    """The seed of a control. Raises: GankitError: it is empty."""
-    if value is None:
-        raise GankitError(f"enter a seed: a whole number from 0 to {MAX_SEED}")
+    """The seed of a control. Raises: GankitError: it is empty or out of range."""
+    if value is None or not 0 <= value <= MAX_SEED:
+        raise GankitError(f"enter a seed: a whole number from 0 to {MAX_SEED:,}")
     return int(value)
 
 
@@ -143,7 +141,7 @@ def upload(label: str, suffixes: Sequence[str] = IMAGE_SUFFIXES) -> gr.File:
             raise gr.Error("upload a file in place of an address", print_exception=False)
         return await keep(path)
 
-    file.async_move_resource_to_block_cache = keep_upload
+    setattr(file, keep.__name__, keep_upload)
     return file
 
 
@@ -161,18 +159,15 @@ def new_file(name: str, owner: Component) -> Path:
 
 def refresh(
     function: Callable[..., Any],
-    inputs: Sequence[Component],
-    outputs: Sequence[Component],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
     *triggers: Any,
     api_name: str,
 ) -> None:
     """Call a function when an input changes and on other events, and always for the last change."""
-    changes = [
-        event
-        for component in inputs
-        # a text is incomplete while it is typed
-        for event in ([component.submit, component.blur] if isinstance(component, gr.Textbox) else [component.change])
-    ]
+    texts = [component for component in inputs if isinstance(component, gr.Textbox)]  # incomplete while typed
+    changes = [component.change for component in inputs if component not in texts]
+    changes += [event for text in texts for event in (text.submit, text.blur)]
     gr.on(
         [*triggers, *changes],
         with_messages(function),

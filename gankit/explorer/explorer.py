@@ -8,7 +8,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from fractions import Fraction
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -193,9 +192,9 @@ class Explorer:
         """
         assert self.input is not None
         name, spec = self.input
-        scale = Fraction(self.generator.image.height, spec.height)
+        scale = max(1.0, self.generator.image.height / spec.height)
         try:
-            picture = read_input(file, spec, int(MAX_GENERATED_PIXELS / max(scale, 1) ** 2))
+            picture = read_input(file, spec, int(MAX_GENERATED_PIXELS / scale**2))
         except DecodeError as error:
             raise GankitError(f"the picture {error}") from None
         labels = None if label is None else [label]

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..errors import GankitError, RecipeError
+from ..messages import quote
 from ..recipe.overrides import read_options
 from ..registered_component import Params
 
@@ -21,16 +23,14 @@ class OptionField:
         kind: of its values; ``text`` is written as on the command line, and may be empty.
         default: its value without the user's choice.
         choices: its values, if they can be listed.
-        least: the smallest number, which may be excluded; None without such a limit.
-        most: the largest number, likewise.
+        limits: the smallest and the largest number; None unless both exist.
     """
 
     name: str
     kind: Kind
     default: Any
     choices: tuple[Any, ...] = ()
-    least: float | None = None
-    most: float | None = None
+    limits: tuple[float, float] | None = None
 
 
 def option_fields(options: type[Params], defaults: Mapping[str, Any]) -> Iterator[OptionField]:
@@ -56,8 +56,10 @@ def _option_field(name: str, default: Any, described: Mapping[str, Any]) -> Opti
     if kind == "boolean":
         return OptionField(name, "boolean", default)
     if kind in ("integer", "number") and default is not None:
-        limits = (described.get(word, described.get(f"exclusive{word.title()}")) for word in ("minimum", "maximum"))
-        return OptionField(name, kind, default, (), *limits)
+        has_limits = {"minimum", "maximum"} <= {*described}
+        return OptionField(
+            name, kind, default, (), (described["minimum"], described["maximum"]) if has_limits else None
+        )
     return OptionField(name, "text", default)
 
 
@@ -68,7 +70,11 @@ def read_option_values(fields: Sequence[OptionField], values: Sequence[Any]) -> 
         GankitError: a text is not valid YAML.
     """
     given = [(field, value) for field, value in zip(fields, values, strict=True) if value not in (None, "")]
-    return {
-        field.name: read_options([f"{field.name}={value}"])[field.name] if field.kind == "text" else value
-        for field, value in given
-    }
+    return {field.name: _read_text(field.name, value) if field.kind == "text" else value for field, value in given}
+
+
+def _read_text(name: str, text: str) -> Any:
+    try:
+        return read_options([f"{name}={text}"])[name]
+    except RecipeError:
+        raise GankitError(f"sampling option '{name}': {quote(text)} is not a valid value in YAML") from None

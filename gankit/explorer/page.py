@@ -35,7 +35,8 @@ def build_page(
     """
     explorer = Explorer(generator, directions)
     title = title or generator.checkpoint.name
-    with gr.Blocks(title=f"{title} - gankit", analytics_enabled=False, delete_cache=(FILES_EVERY, FILES_AGE)) as page:
+    page = gr.Blocks(title=f"{title} - gankit", analytics_enabled=False, delete_cache=(FILES_EVERY, FILES_AGE))
+    with page:
         gr.Markdown(f"# {html.escape(title)}\n{_description(generator)}", elem_classes="gankit-header")
         with gr.Tabs(overflow_behavior="wrap"):
             if explorer.has_samples:

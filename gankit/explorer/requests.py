@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-REMOTE_FILE = ("/file=http:", "/file=https:")
+REMOTE_FILE = re.compile(r"/file[=/]https?:", re.IGNORECASE)
 
 
 class OwnRequestsOnly:
@@ -40,6 +41,6 @@ class OwnRequestsOnly:
             return "This server has another name."
         if origin is not None and urlsplit(origin).netloc != host:
             return "Requests of other pages are not accepted."
-        if any(part in scope["path"].lower() for part in REMOTE_FILE):
+        if REMOTE_FILE.search(scope["path"]):
             return "Files of other servers are not available."
         return None

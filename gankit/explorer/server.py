@@ -33,6 +33,7 @@ def private_files(folder: Path) -> Iterator[None]:
         "GRADIO_TEMP_DIR": str(folder),
         "GRADIO_EXAMPLES_CACHE": str(folder / "examples"),
         "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_HEARTBEAT_INTERVAL": "1",  # seconds, after which the connections of open pages end with the server
     }
     os.environ |= own
     try:
