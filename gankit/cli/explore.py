@@ -83,9 +83,14 @@ def _serve(
             output_console().print(f"{address}  (Ctrl-C ends it)")
             if _should_open() if open_browser is None else open_browser:
                 webbrowser.open(address)
-            threading.Event().wait()
+            wait_until_interrupted(address)
     except KeyboardInterrupt:
         raise Exit(INTERRUPTED) from None
+
+
+def wait_until_interrupted(address: str) -> None:
+    """Wait for Ctrl-C, while the page is served at this address."""
+    threading.Event().wait()
 
 
 def _should_open() -> bool:

@@ -26,7 +26,8 @@ def private_files(folder: Path) -> Iterator[None]:
     """A block in which Gradio keeps its files in a folder, and does not look for updates or report its use.
 
     What the environment says to Gradio otherwise has no effect, as it may concern other pages. Gradio reads these
-    variables when it is imported and when a page is built.
+    variables when it is imported, when a page is built and while it is served, so a process has one such block at a
+    time.
     """
     before = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("GRADIO_")}
     own = {
