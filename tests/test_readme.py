@@ -171,7 +171,7 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
             assert run(["gankit", "push", "results/dcgan_cifar10", "owner/name"], monkeypatch) == 0
     if words[1] == "explore":
         pytest.importorskip("gradio")
-    if "--latents" in words or "--directions" in words or any(word.startswith("direction.") for word in words):
+    if "--latents" in words or any(word.startswith("direction.") for word in words):
         _search(checkout, monkeypatch)
     if words[1] == "directions" and "--rename" in words:
         assert run(["gankit", "directions", words[2]], monkeypatch) == 0
