@@ -11,7 +11,6 @@ from typing import Annotated
 
 from typer import Exit, Option
 
-from ..optional_imports import import_optional
 from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 from .sample_options import default_directions, load_directions
 from .temporary_folder import temporary_folder
@@ -58,7 +57,6 @@ def explore(
         from ..explorer import private_files
 
         with private_files(folder):
-            import_optional("gradio", "gradio", "gankit explore", "explore")
             _serve(source, directions, host, port, share, open_browser, plugin)
 
 

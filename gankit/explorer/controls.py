@@ -112,10 +112,17 @@ def read_seed(value: float | None) -> int:
     return int(value)
 
 
-def picture(label: str, description: str) -> gr.Image:
-    """An image that the page shows."""
+def picture(label: str, description: str, has_label: bool = False) -> gr.Image:
+    """An image that the page shows.
+
+    Args:
+        label: its name.
+        description: its text for screen readers.
+        has_label: whether the name stands on the image, if there are several.
+    """
     return gr.Image(
         label=label,
+        show_label=has_label,
         alt_text=description,
         type="pil",
         format="png",

@@ -36,7 +36,7 @@ def directions_tab(explorer: Explorer) -> None:
         with gr.Column(scale=2, min_width=260):
             seed = seed_control()
             chosen = settings(explorer)
-            file = upload("Latents (.safetensors), in place of the seed", [".safetensors"])
+            file = upload("Latents, in place of the seed", [".safetensors"])
 
     def sliders_of(method: Method) -> list[dict[str, Any]]:
         names = [*explorer.directions(method).vectors][:number]

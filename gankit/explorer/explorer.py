@@ -183,8 +183,8 @@ class Explorer:
         with self._lock:
             return self.generator.draw_from(load_latents(path), seed)
 
-    def generate_from(self, file: IO[bytes], seed: int, label: int | None, options: Options) -> Tensor:
-        """The image uint8 [c h w] generated from a picture.
+    def generate_from(self, file: IO[bytes], seed: int, label: int | None, options: Options) -> tuple[Tensor, Tensor]:
+        """A picture, and the image generated from it: uint8 [c h w].
 
         Raises:
             ValueError: an option is invalid.
@@ -199,7 +199,7 @@ class Explorer:
             raise GankitError(f"the picture {error}") from None
         labels = None if label is None else [label]
         with self._lock:
-            return self.generator.sample(None, seed, labels, {name: picture[None]}, **options)[0]
+            return picture, self.generator.sample(None, seed, labels, {name: picture[None]}, **options)[0]
 
     @property
     def spaces(self) -> tuple[Space, ...]:

@@ -16,8 +16,9 @@ from .explorer import Explorer
 def input_tab(explorer: Explorer) -> None:
     """The image of an uploaded picture, for translation and super-resolution."""
     with gr.Tab("Your picture"), gr.Row():
-        with gr.Column(scale=3):
-            image = picture("Generated", "Image generated from your picture")
+        with gr.Column(scale=3), gr.Row():
+            source = picture("Your picture", "Your picture", has_label=True)
+            image = picture("Generated", "Image generated from your picture", has_label=True)
         with gr.Column(scale=2, min_width=280):
             file = upload("Picture")
             with gr.Column(visible=explorer.generator.takes_latents()):
@@ -25,17 +26,18 @@ def input_tab(explorer: Explorer) -> None:
             chosen = settings(explorer)
             button = gr.Button("Generate", variant="primary")
 
-    def generate(file: str | None, seed: float | None, *values: Any) -> Image.Image:
+    def generate(file: str | None, seed: float | None, *values: Any) -> list[Image.Image]:
         if file is None:
             raise GankitError("upload a picture first")
         label, options = chosen.read(values)
         with Path(file).open("rb") as opened:
-            return shown(explorer.generate_from(opened, read_seed(seed), label, options))
+            return [shown(image) for image in explorer.generate_from(opened, read_seed(seed), label, options)]
 
     gr.on(
         [button.click, file.upload],
         with_messages(generate),
         [file, seed, *chosen.components],
-        image,
+        [source, image],
+        show_progress_on=[image],
         api_name="picture",
     )

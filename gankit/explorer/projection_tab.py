@@ -25,8 +25,8 @@ def projection_tab(explorer: Explorer, page: gr.Blocks) -> None:
     with gr.Tab("Projection"), gr.Row():
         with gr.Column(scale=3):
             with gr.Row():
-                target = picture("Your picture", "Your picture, cropped and resized as the generator sees it")
-                image = picture("Projection", "The most similar image of the generator")
+                target = picture("Your picture", "Your picture, cropped and resized", has_label=True)
+                image = picture("Projection", "The most similar image of the generator", has_label=True)
             status = gr.Markdown("Upload a picture to find the latents whose image is most like it.")
             with gr.Row():
                 latents = gr.DownloadButton("Download latents", interactive=False, size="md")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from ipaddress import ip_address
@@ -29,13 +29,20 @@ def private_files(folder: Path) -> Iterator[None]:
     variables when it is imported, when a page is built and while it is served, so a process has one such block at a
     time.
     """
-    before = {name: os.environ.pop(name) for name in [*os.environ] if name.startswith("GRADIO_")}
     own = {
         "GRADIO_TEMP_DIR": str(folder),
         "GRADIO_EXAMPLES_CACHE": str(folder / "examples"),
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_HEARTBEAT_INTERVAL": "1",  # seconds, after which the connections of open pages end with the server
     }
+    with _environment(own, [name for name in os.environ if name.startswith("GRADIO_")]):
+        yield
+
+
+@contextmanager
+def _environment(own: Mapping[str, str], removed: Iterable[str] = ()) -> Iterator[None]:
+    """A block with other environment variables."""
+    before = {name: os.environ.pop(name) for name in {*own, *removed} if name in os.environ}
     os.environ |= own
     try:
         yield
@@ -69,7 +76,9 @@ def serve(page: gr.Blocks, host: str = "127.0.0.1", port: int = 7860, share: boo
     port = _free_port(host, port)
     hosts = {"localhost", "127.0.0.1", host.strip("[]")} if _is_loopback(host) and not share else None
     printed = StringIO()  # Gradio prints why there is no public address
-    with redirect_stdout(printed):
+    # Gradio calls the server once, which a proxy cannot
+    direct = ",".join(filter(None, [os.environ.get("no_proxy", os.environ.get("NO_PROXY")), host, "localhost"]))
+    with redirect_stdout(printed), _environment({"no_proxy": direct, "NO_PROXY": direct}):
         _, address, public = page.launch(
             server_name=f"[{host.strip('[]')}]" if ":" in host else host,
             server_port=port,

@@ -94,9 +94,9 @@ class Client(NamedTuple):
         return bytes(got.content)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # it changes the environment
 def served(tmp_path_factory) -> Iterator[Callable[..., Client]]:
-    """``served(generator, directions=None)``: a client of its page, which is served until the end of the tests."""
+    """``served(generator, directions=None)``: a client of its page, which is served until the end of the module."""
     pytest.importorskip("gradio")
     httpx = pytest.importorskip("httpx")
     from gankit.explorer import build_page, private_files, serve

@@ -95,7 +95,7 @@ def test_a_projection_shows_its_result(opened, tmp_path, styled):
     page = opened()
     page.get_by_role("tab", name="Projection").click()
     page.locator("input[type=file]").last.set_input_files(tmp_path / "own.png")
-    page.get_by_alt_text("Your picture, cropped and resized as the generator sees it").wait_for()
+    page.get_by_alt_text("Your picture, cropped and resized").wait_for()
     page.get_by_label("Compare features, not only pixels").uncheck()
     page.get_by_role("button", name="Project", exact=True).click()
     page.get_by_text("Peak signal-to-noise ratio").wait_for()

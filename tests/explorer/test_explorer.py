@@ -127,7 +127,8 @@ class TestDirections:
 class TestPictures:
     def test_an_image_is_generated_from_a_picture_of_any_size(self, enlarging):
         pixels = np.random.default_rng(0).integers(0, 256, (11, 20, 3), dtype=np.uint8)
-        image = Explorer(enlarging).generate_from(png(pixels), 0, None, {})
+        picture, image = Explorer(enlarging).generate_from(png(pixels), 0, None, {})
+        assert np.array_equal(picture.permute(1, 2, 0), pixels)
         assert np.array_equal(image.permute(1, 2, 0), pixels.repeat(2, axis=0).repeat(2, axis=1))
 
     @pytest.mark.parametrize(

@@ -135,7 +135,8 @@ class TestResults:
 
     def test_an_image_from_a_picture(self, served, enlarging):
         page = served(enlarging)
-        (image,) = page.call("picture", page.upload("gray.png", picture(99)), 0)
+        source, image = page.call("picture", page.upload("gray.png", picture(99)), 0)
+        assert pixels(page.read(source)).shape == (16, 24, 3)
         shown = pixels(page.read(image))
         assert shown.shape == (32, 48, 3)
         assert (shown == 99).all()

@@ -12,8 +12,8 @@ import pytest
 import gankit
 
 pytest.importorskip("gradio")
-from gankit.explorer import build_page, private_files, serve  # noqa: E402
-from gankit.explorer.server import MAX_UPLOAD  # noqa: E402
+from gankit.explorer import build_page, private_files, serve
+from gankit.explorer.server import MAX_UPLOAD
 
 
 @pytest.fixture(scope="module")
@@ -124,10 +124,16 @@ class TestAddresses:
             raise RuntimeError("no network")
 
         monkeypatch.setattr("gradio.networking.setup_tunnel", fail)
-        with pytest.raises(gankit.GankitError, match="--share: the public address cannot be made"):
-            with serve(small, port=0, share=True):
-                pass
+        message = "--share: the public address cannot be made"
+        with pytest.raises(gankit.GankitError, match=message), serve(small, port=0, share=True):
+            pass
         assert capsys.readouterr().out == ""
+
+    def test_a_proxy_is_not_asked_for_this_machine(self, small, monkeypatch):
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        with serve(small, port=0) as address:
+            assert address.startswith("http://127.0.0.1:")
 
     def test_the_environment_for_other_pages_has_no_effect_and_is_kept(self, monkeypatch, tmp_path):
         monkeypatch.setenv("GRADIO_SHARE", "True")
