@@ -92,8 +92,25 @@ def _control(field: OptionField) -> Any:
         return gr.Textbox("" if field.default is None else str(field.default), label=label, placeholder="not set")
     step, precision = (1, 0) if field.kind == "integer" else (0.05, None)
     if field.limits is not None:
-        return gr.Slider(*field.limits, field.default, step=step, precision=precision, label=label)
+        return slider(label, *field.limits, field.default, step)
     return gr.Number(field.default, step=step, precision=precision, label=label)
+
+
+def slider(label: str, least: float, most: float, value: float, step: float = 1, min_width: int = 160) -> gr.Slider:
+    """A slider of numbers in a range; of whole numbers for a step of 1."""
+    precision = 0 if step == 1 else None
+    made = gr.Slider(least, most, value, label=label, step=step, precision=precision, min_width=min_width)
+    read = made.preprocess
+
+    def preprocess(number: float | None) -> float:
+        """Gradio would print a traceback for a number that is typed next to the slider."""
+        if number is None or not least <= number <= most:
+            text = html.escape(f"{label}: enter a number from {least:g} to {most:g}", quote=False)
+            raise gr.Error(text, print_exception=False)
+        return read(number)
+
+    setattr(made, read.__name__, preprocess)
+    return made
 
 
 def seed_control(label: str = "Seed", value: int = 0) -> gr.Number:

@@ -98,6 +98,14 @@ class Explorer:
         assert styles is not None
         return styles.shape[1]
 
+    @property
+    def names_of_found_directions(self) -> list[str]:
+        """Their numbers, of at most `DIRECTIONS`: there are no more than dimensions of the latents or styles."""
+        first = self.generator.draw(1)
+        values = self.generator.with_styles(first).styles if self.generator.has_styles() else first.z
+        assert values is not None
+        return [str(number) for number in range(min(DIRECTIONS, values.shape[-1]))]
+
     def draw(self, count: int, seed: int, label: int | None) -> SampleInputs:
         """What images of a class are generated from. Raises: ValueError, CheckpointError: as in `sample`."""
         return self.generator.draw(count, seed, None if label is None else [label] * count)

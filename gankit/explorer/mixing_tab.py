@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..errors import GankitError
 from ..sampling.image_grid import make_grid, to_pillow
-from .controls import picture, read_seed, refresh, seed_control, settings
+from .controls import picture, read_seed, refresh, seed_control, settings, slider
 from .explorer import Explorer
 
 MAX_COLUMNS, MAX_ROWS, COLUMNS, ROWS = 8, 8, 5, 3
@@ -23,10 +23,10 @@ def mixing_tab(explorer: Explorer) -> None:
             table = picture("Style mixing", "Table of images with the styles of their row and of their column")
         with gr.Column(scale=2, min_width=280):
             seed = seed_control()
-            first = gr.Slider(0, last, 0, step=1, precision=0, label="First layer of the row's image")
-            final = gr.Slider(0, last, last // 2, step=1, precision=0, label="Last layer of the row's image")
-            columns = gr.Slider(1, MAX_COLUMNS, COLUMNS, step=1, precision=0, label="Columns")
-            rows = gr.Slider(1, MAX_ROWS, ROWS, step=1, precision=0, label="Rows")
+            first = slider("First layer of the row's image", 0, last, 0)
+            final = slider("Last layer of the row's image", 0, last, last // 2)
+            columns = slider("Columns", 1, MAX_COLUMNS, COLUMNS)
+            rows = slider("Rows", 1, MAX_ROWS, ROWS)
             chosen = settings(explorer)
             button = gr.Button("Generate", variant="primary")
 

@@ -14,7 +14,7 @@ from ..errors import GankitError
 from ..sampling.image_grid import save_animation
 from ..sampling.latent_files import save_latents
 from ..sampling.projection import Projection, Space
-from .controls import new_file, picture, settings, shown, upload, with_messages
+from .controls import new_file, picture, settings, shown, slider, upload, with_messages
 from .explorer import Explorer
 
 MAX_STEPS, DEFAULT_STEPS = 2000, 300
@@ -39,7 +39,7 @@ def projection_tab(explorer: Explorer, page: gr.Blocks) -> None:
             space = gr.Radio(
                 [*explorer.spaces], value=explorer.spaces[0], label="Space", visible=len(explorer.spaces) > 1
             )
-            steps = gr.Slider(10, MAX_STEPS, DEFAULT_STEPS, step=10, precision=0, label="Steps")
+            steps = slider("Steps", 10, MAX_STEPS, DEFAULT_STEPS, step=10)
             perceptual = gr.Checkbox(
                 explorer.has_distance,
                 label="Compare features, not only pixels",

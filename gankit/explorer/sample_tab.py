@@ -9,7 +9,7 @@ from PIL import Image
 
 from ..sampling.image_grid import make_grid, to_pillow
 from ..sampling.latent_files import save_latents
-from .controls import new_file, picture, read_seed, refresh, seed_control, settings
+from .controls import new_file, picture, read_seed, refresh, seed_control, settings, slider
 from .explorer import Explorer
 
 MAX_IMAGES, DEFAULT_IMAGES = 64, 16
@@ -23,7 +23,7 @@ def sample_tab(explorer: Explorer, page: gr.Blocks) -> None:
             grid = picture("Images", "Generated images")
         with gr.Column(scale=2, min_width=280):
             seed = seed_control()
-            count = gr.Slider(1, MAX_IMAGES, DEFAULT_IMAGES, step=1, precision=0, label="Number of images")
+            count = slider("Number of images", 1, MAX_IMAGES, DEFAULT_IMAGES)
             chosen = settings(explorer)
             button = gr.Button("Generate", variant="primary")
             latents = gr.DownloadButton("Download latents", visible=generator.takes_latents())

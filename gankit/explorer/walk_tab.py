@@ -9,7 +9,7 @@ import gradio as gr
 from PIL import Image
 
 from ..sampling.sample_inputs import SampleInputs
-from .controls import new_file, picture, read_seed, refresh, seed_control, settings, shown, with_messages
+from .controls import new_file, picture, read_seed, refresh, seed_control, settings, shown, slider, with_messages
 from .explorer import WALK_STEPS, Explorer
 
 MAX_FRAMES, DEFAULT_FRAMES = 240, 48
@@ -21,13 +21,13 @@ def walk_tab(explorer: Explorer) -> None:
     with gr.Tab("Walk") as tab, gr.Row():
         with gr.Column(scale=3):
             image = picture("Image", "Image between those of two seeds")
-            position = gr.Slider(0, WALK_STEPS, WALK_STEPS // 2, step=1, precision=0, label="Position, in percent")
+            position = slider("Position, in percent", 0, WALK_STEPS, WALK_STEPS // 2)
         with gr.Column(scale=2, min_width=280):
             start, end = seed_control("From seed", 0), seed_control("To seed", 1)
             space = gr.Radio(["z", "w"], value="z", label="Space", visible=explorer.has_styles)
             chosen = settings(explorer, "that of the first seed")
             with gr.Group():
-                frames = gr.Slider(4, MAX_FRAMES, DEFAULT_FRAMES, step=2, precision=0, label="Frames, there and back")
+                frames = slider("Frames, there and back", 4, MAX_FRAMES, DEFAULT_FRAMES, step=2)
                 form = gr.Radio(formats, value=formats[0], label="Format")
             button = gr.Button("Make animation", variant="primary")
             download = gr.DownloadButton("Download animation", interactive=False)

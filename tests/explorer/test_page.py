@@ -19,7 +19,7 @@ from gankit.sampling.tables import style_mixing_table
 
 pytest.importorskip("gradio")
 OPTIONS = (1.0, "", "const")  # truncation, truncation_cutoff and noise
-SLIDERS = [0] * 10
+SLIDERS = [0] * 8  # as many as dimensions of the styles
 
 
 @pytest.fixture(scope="module")
@@ -151,13 +151,15 @@ class TestMessages:
             ("images", (0, 4, -1, 1, "-3", "const"), "sampling option 'truncation_cutoff': should be greater than"),
             ("images", (0, 4, -1, 1, "<b>", "const"), "should be a whole number; got '&lt;b&gt;'"),
             ("images", (0, 4, -1, 1, "[1", "const"), "sampling option 'truncation_cutoff': '[1' is not a valid value"),
-            ("images", (0, 10**9, -1, *OPTIONS), "Value 1000000000 is greater than maximum value 64."),
+            ("images", (0, 10**9, -1, *OPTIONS), "Number of images: enter a number from 1 to 64"),
+            ("images", (0, None, -1, *OPTIONS), "Number of images: enter a number from 1 to 64"),
             ("mixing", (0, 3, 2, 2, 2, -1, *OPTIONS), "the first layer must not be after the last one"),
             ("projection", (None, "z", 10, False, -1, *OPTIONS), "upload a picture first"),
         ],
     )  # fmt: skip
-    def test_wrong_values(self, page, function, values, message):
+    def test_wrong_values(self, page, capfd, function, values, message):
         assert message in page.call(function, *values)
+        assert "Traceback" not in capfd.readouterr().err
 
     def test_damaged_uploads(self, page):
         damaged = page.upload("damaged.png", picture(5)[:60])
