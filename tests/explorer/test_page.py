@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from safetensors.torch import load
 
 import gankit
 from gankit.explorer.explorer import Explorer
+from gankit.sampling.directions import Directions
 from gankit.sampling.image_grid import make_grid
 from gankit.sampling.tables import style_mixing_table
 
@@ -50,8 +53,6 @@ class TestTabs:
         assert "picture" in functions
 
     def test_a_generator_that_cannot_be_sampled(self, enlarging):
-        from dataclasses import replace
-
         from gankit.explorer import build_page
         from gankit.sampling.trained_generator import TrainedGenerator
 
@@ -103,6 +104,17 @@ class TestResults:
         uploaded = page.upload("moved.safetensors", content)
         again, _ = page.call("directions", "sefa", 0, uploaded, *SLIDERS, -1, *OPTIONS)
         assert page.read(again) == page.read(image)
+
+    def test_directions_of_a_file_have_sliders_of_their_own(self, served, styled):
+        generator = copy.copy(styled)
+        own = Directions({"tall": torch.ones(8), "wide": torch.arange(8.0)}, {})
+        page = served(generator, own)
+        labels = [part["props"].get("label") for part in page.http.get("/config").json()["components"]]
+        assert labels.index("tall") + 1 == labels.index("wide") < labels.index("Direction 0")
+        image, latents = page.call("directions", "file", 2, None, 0, 0.5, *[3, *SLIDERS[1:]], 1, *OPTIONS)
+        moved = replace(styled.draw(1, 2, [1]), z=styled.draw(1, 2, [1]).z + 0.5 * torch.arange(8.0))
+        assert torch.equal(load(page.read(latents))["z"], moved.z)
+        assert np.array_equal(pixels(page.read(image)), styled.images(moved, noise="const")[0].permute(1, 2, 0))
 
     def test_a_projection(self, page, styled):
         own = io.BytesIO()
