@@ -24,6 +24,7 @@ from .option_fields import OptionField, option_fields, read_option_values
 MAX_SEED = 2**53 - 1  # of the whole numbers that a browser represents exactly
 RANDOM_SEED = "() => Math.floor(Math.random() * 2 ** 31)"
 MAX_MESSAGE = 400
+ANY_CLASS = -1  # in place of a label
 IMAGE_SUFFIXES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"]
 
 
@@ -62,9 +63,6 @@ class Settings:
         return None if label in (None, ANY_CLASS) else int(label), read_option_values(self.fields, options)
 
 
-ANY_CLASS = -1
-
-
 def settings(explorer: Explorer, any_class: str = "any") -> Settings:
     """Controls of class and sampling options.
 
@@ -89,7 +87,7 @@ def _control(field: OptionField) -> Any:
     if field.kind == "choice":
         return gr.Dropdown([*field.choices], value=field.default, label=label)
     if field.kind == "text":
-        return gr.Textbox("" if field.default is None else str(field.default), label=label, placeholder="not set")
+        return gr.Textbox(field.text, label=label, placeholder="not set")
     step, precision = (1, 0) if field.kind == "integer" else (0.05, None)
     if field.limits is not None:
         return slider(label, *field.limits, field.default, step)

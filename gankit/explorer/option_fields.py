@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,6 +33,13 @@ class OptionField:
     choices: tuple[Any, ...] = ()
     limits: tuple[float, float] | None = None
 
+    @property
+    def text(self) -> str:
+        """The default as the text of a control."""
+        if self.default is None or isinstance(self.default, str):
+            return self.default or ""
+        return json.dumps(self.default, default=str)
+
 
 def option_fields(options: type[Params], defaults: Mapping[str, Any]) -> Iterator[OptionField]:
     """The sampling options of a generator.
@@ -53,7 +61,7 @@ def _option_field(name: str, default: Any, described: Mapping[str, Any]) -> Opti
     if "enum" in described:
         return OptionField(name, "choice", default, tuple(described["enum"]))
     kind = described.get("type")
-    if kind == "boolean":
+    if kind == "boolean" and default is not None:
         return OptionField(name, "boolean", default)
     if kind in ("integer", "number") and default is not None:
         has_limits = {"minimum", "maximum"} <= {*described}
@@ -70,11 +78,13 @@ def read_option_values(fields: Sequence[OptionField], values: Sequence[Any]) -> 
         GankitError: a text is not valid YAML.
     """
     given = [(field, value) for field, value in zip(fields, values, strict=True) if value not in (None, "")]
-    return {field.name: _read_text(field.name, value) if field.kind == "text" else value for field, value in given}
+    return {field.name: _read_text(field, value) if field.kind == "text" else value for field, value in given}
 
 
-def _read_text(name: str, text: str) -> Any:
+def _read_text(field: OptionField, text: str) -> Any:
+    if text == field.text:
+        return field.default
     try:
-        return read_options([f"{name}={text}"])[name]
+        return read_options([f"{field.name}={text}"])[field.name]
     except RecipeError:
-        raise GankitError(f"sampling option '{name}': {quote(text)} is not a valid value in YAML") from None
+        raise GankitError(f"sampling option '{field.name}': {quote(text)} is not a valid value in YAML") from None

@@ -25,6 +25,7 @@ class Generator:
         word: str = "x",
         pair: tuple[int, int] = (1, 2),
         either: int | str = 3,
+        maybe: bool | None = None,
     ):
         pass
 
@@ -42,13 +43,16 @@ def test_the_kinds_of_controls():
         OptionField("word", "text", "x"),
         OptionField("pair", "text", (1, 2)),
         OptionField("either", "text", 3),
+        OptionField("maybe", "text", None),
     ]
 
 
 def test_values_are_read_as_on_the_command_line():
     fields = [*option_fields(SCHEMA, {})]
-    values = read_option_values(fields, ["0.5", 2, 20, "const", True, "", "[3, 4]", None])
-    assert values == {"truncation": 0.5, "strength": 2, "steps": 20, "noise": "const", "sharp": True, "pair": [3, 4]}
+    values = read_option_values(fields, ["0.5", 2, 20, "const", True, "", "[3, 4]", None, "true"])
+    assert values == {"truncation": 0.5, "strength": 2, "steps": 20, "noise": "const", "sharp": True, "pair": [3, 4], "maybe": True}
     assert SCHEMA.model_validate(values).truncation == 0.5
+    unchanged = read_option_values(fields, [field.text if field.kind == "text" else field.default for field in fields])
+    assert SCHEMA.model_validate(unchanged) == SCHEMA()
     with pytest.raises(gankit.GankitError, match=r"sampling option 'truncation': '\[1' is not a valid value in YAML"):
         read_option_values(fields[:1], ["[1"])
