@@ -442,3 +442,17 @@ def test_importing_in_python(checkout):
     names: dict[str, Any] = {}
     exec(program, names)
     assert names["images"].shape == (4, 3, 64, 64)
+
+
+def test_the_explorer(checkout, capsys):
+    """The documented page is a part of another server, or served alone."""
+    pytest.importorskip("gradio")
+    from starlette.testclient import TestClient
+
+    mounted, alone = python_blocks("explorer.md")
+    names = {}
+    exec(mounted, names)
+    with TestClient(names["app"]) as client:
+        assert "CIFAR-10 - gankit" in client.get("/explore/").text
+    exec(alone, {})
+    assert capsys.readouterr().out == "200\n"

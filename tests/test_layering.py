@@ -32,7 +32,7 @@ LAYERS = (
     ("conversion",),
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
-    ("reports", "profiling", "export", "io", "testing", "hub"),
+    ("reports", "profiling", "export", "io", "testing", "hub", "explorer"),
     ("progress",),
     ("cli",),
 )

@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -53,6 +54,8 @@ def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)
     monkeypatch.setattr("gankit.profiling.flops.MATRIX_SECONDS", 0.01)
     monkeypatch.setattr("gankit.profiling.flops.MATRIX_SIDES", {"cpu": (64,)})
+    # would wait for Ctrl-C
+    monkeypatch.setattr("gankit.cli.explore.wait_until_interrupted", lambda address: urlopen(address).close())
     try:
         main()
     except SystemExit as stop:
@@ -136,6 +139,8 @@ def shortened(command: str) -> list[str]:
         return [word.replace("cat,dog", "0,1").replace("50000", "20") for word in words]
     if verb == "project":
         return [*words, "--steps", "2"]
+    if verb == "explore":
+        return [*words, "--port", "0", "--no-open"]
     if verb == "bench":
         return [*words, "--steps", "2", *SETTINGS[1:], f"dataset={DATASET}"]
     if verb not in ("run", "check"):
@@ -164,6 +169,8 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
         monkeypatch.chdir(checkout)
         if words[1] != "push":
             assert run(["gankit", "push", "results/dcgan_cifar10", "owner/name"], monkeypatch) == 0
+    if words[1] == "explore":
+        pytest.importorskip("gradio")
     if "--latents" in words or any(word.startswith("direction.") for word in words):
         _search(checkout, monkeypatch)
     if words[1] == "directions" and "--rename" in words:

@@ -132,21 +132,19 @@ def _report(progress: TaskProgress, name: str, _: str, done: int, total: int) ->
 
 def _read(file: Path, generator: TrainedGenerator) -> Tensor:
     """The picture, uint8 [c h w], in the size of the generator. Raises: GankitError: it cannot be used."""
-    from ..data.decoding import DecodeError, decode_image
-    from ..data.resize import resize
+    from ..data.decoding import DecodeError
     from ..files import open_regular, read_failure
+    from ..sampling.pictures import read_target
 
-    image = generator.image
     try:
         with open_regular(file) as opened:
-            picture = decode_image(opened, image.channels)
+            return read_target(opened, generator.image)
     except DecodeError as error:
         raise GankitError(f"{file}: {error}") from None
     except FileNotFoundError:
         raise GankitError(f"{file}: does not exist") from None
     except OSError as error:
         raise GankitError(read_failure(file, error)) from None
-    return resize(picture[None], image.height, image.width)[0]
 
 
 def _perceptual_distance(generator: TrainedGenerator) -> Any:
@@ -159,15 +157,12 @@ def _perceptual_distance(generator: TrainedGenerator) -> Any:
 
 
 def _write(out: Path, name: str, found: Projection, target: Tensor) -> None:
-    import torch
-
-    from ..sampling.image_grid import make_grid, save_animation, save_image, to_pillow
+    from ..sampling.image_grid import save_animation, save_image, to_pillow
     from ..sampling.latent_files import save_latents
 
     save_latents(found.inputs, out / f"{name}.safetensors", {})
     save_image(to_pillow(found.image.permute(1, 2, 0)), out / f"{name}.png", "PNG")
-    frames = [make_grid(torch.stack([image, target]), 2) for image in found.course]
-    save_animation(frames + frames[-1:] * 10, out / f"{name}.gif", frames_a_second=10)
+    save_animation(found.frames(target), out / f"{name}.gif", frames_a_second=10)
 
 
 def _record(file: Path, found: Projection, generator: TrainedGenerator) -> dict[str, Any]:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..sampling.trained_generator import TrainedGenerator
 
 MAX_NAMED = 5
-ANY_SIZE = 2**30  # no image is halved
 
 
 def sample_from_files(
@@ -71,18 +70,17 @@ def sample_from_files(
 
 def _field_of(generator: TrainedGenerator) -> tuple[str, ImageSpec]:
     """The field of images that the generator takes. Raises: GankitError: it takes none, or more."""
-    from ..interfaces import ImageSpec
+    from ..sampling.pictures import only_image
 
     fields = generator.sampling.specs
     if not fields:
         raise GankitError("--input: this generator takes latents only, and no images; remove --input")
-    (name, spec), *others = fields.items()
-    if others or not isinstance(spec, ImageSpec):
+    if (found := only_image(fields)) is None:
         raise GankitError(
             f"--input: this generator takes {', '.join(fields)}, and a file can only give one image; call "
             "gankit.load_generator(...).sample(inputs=...)"
         )
-    return name, spec
+    return found
 
 
 def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str, Path]]:
@@ -119,15 +117,12 @@ def _read(files: ImageFiles, name: str, spec: ImageSpec) -> Tensor:
     Raises:
         GankitError: it is damaged, or has other channels. The message continues a sentence that begins with its name.
     """
-    from ..data.decoding import DecodeError, decode_image, open_image
-    from ..data.pixel_modes import lossy_conversion
+    from ..data.decoding import DecodeError
+    from ..sampling.pictures import read_input
 
     try:
         with files.open(name) as file:
-            fault = lossy_conversion(open_image(file), spec.channels, "the generator takes")
-        if fault is None:
-            with files.open(name) as file:
-                return decode_image(file, spec.channels, least=ANY_SIZE)
+            return read_input(file, spec)
     except DecodeError as error:
         fault = str(error)
     except Exception as error:  # a file that cannot be read, also in a damaged zip

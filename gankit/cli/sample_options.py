@@ -49,8 +49,6 @@ class SampleOptions:
         Raises:
             GankitError: they cannot be read.
         """
-        from ..sampling.directions import Directions
-
         if not self.amounts and not (self.sweep and self.sweep[0].startswith(DIRECTION)):
             if path is not None:
                 raise GankitError("--directions: no direction is chosen; add, for example, direction.0=2")
@@ -58,10 +56,7 @@ class SampleOptions:
         path = path or default_directions(generator)
         if path is None:
             raise GankitError("add --directions FILE, as this checkpoint is not in a run directory")
-        found = Directions.load(path)
-        if found.about.get("weights") != str(generator.weights):
-            print_message(f"{path}: these directions were found for other weights", "caution")
-        return replace(self, directions=found)
+        return replace(self, directions=load_directions(generator, path))
 
     def move(self, generator: TrainedGenerator, inputs: SampleInputs) -> SampleInputs:
         """The inputs moved along the directions."""
@@ -181,6 +176,20 @@ def default_directions(generator: TrainedGenerator) -> Path | None:
 
     run = generator.checkpoint.absolute().parent.parent
     return generator.checkpoint.parent.parent / DIRECTIONS if (run / RECIPE).is_file() else None
+
+
+def load_directions(generator: TrainedGenerator, path: Path) -> Directions:
+    """The directions of a file, with a message if they were found for other weights.
+
+    Raises:
+        GankitError: they cannot be read.
+    """
+    from ..sampling.directions import Directions
+
+    found = Directions.load(path)
+    if found.about.get("weights") != str(generator.weights):
+        print_message(f"{path}: these directions were found for other weights", "caution")
+    return found
 
 
 def parse_class(name: str, generator: TrainedGenerator) -> int:
