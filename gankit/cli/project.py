@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from ..errors import GankitError
 from .console import MAX_SEED, PluginOption, RunOrCheckpoint, make_runtime, make_table, output_console, parse_path
-from .sample_options import parse_class, read_sample_options
+from .sample_options import parse_class, read_sample_options, require_styles
 from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def project(
         if result.resolve() in inputs:
             raise GankitError(f"--out {out}: the result {result.name} would replace a picture; choose another folder")
     generator = make_runtime(plugin).load_generator(source)
+    if space not in (None, "z"):
+        require_styles(generator, f"--space {space}")
     targets = {file: _read(file, generator) for file in files}
     chosen = read_sample_options(words, None, generator)
     if chosen.sweep is not None or chosen.labels is not None or chosen.amounts:

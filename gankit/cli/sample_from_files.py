@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GankitError
-from ..messages import one_line
+from ..messages import counted, one_line
 from .sample_options import SampleOptions
 from .task_progress import TaskProgress
 
@@ -65,7 +65,7 @@ def sample_from_files(
         shown = "; ".join(f"{file!r} {fault}" for file, fault in list(faults.items())[:MAX_NAMED])
         more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
         raise GankitError(f"{source}: {len(faults)} of {len(targets)} images cannot be used: {shown}{more}")
-    return f"{out}: {len(targets)} image{'s' if len(targets) > 1 else ''} generated from {source}"
+    return f"{out}: {counted(len(targets), 'image')} generated from {source}"
 
 
 def _field_of(generator: TrainedGenerator) -> tuple[str, ImageSpec]:
@@ -90,13 +90,13 @@ def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str
         GankitError: ``source`` does not exist or contains no images, or an image would be overwritten.
     """
     from ..data.image_files import Folder, open_image_files
-    from ..sampling.image_grid import FORMATS, require_image_format
+    from ..sampling.image_grid import FORMATS, is_picture, require_image_format
 
     if not source.exists():
         raise GankitError(f"--input {source}: does not exist")
     is_file = source.is_file() and source.suffix.lower() != ".zip"
     files = Folder(source.absolute().parent) if is_file else open_image_files(source)
-    if is_file and out.suffix and not out.is_dir():
+    if is_file and is_picture(out):
         require_image_format(out)
         targets = {source.name: out}
     else:

@@ -85,9 +85,8 @@ class SampleOptions:
         if self.classes is None:
             return self.labels
         if count < len(self.classes):
-            raise GankitError(
-                f"{count} images are fewer than the {len(self.classes)} classes; choose more with --count"
-            )
+            number = len(self.classes)
+            raise GankitError(f"{number} classes need at least {number} images, not {count}; choose more with --count")
         return [self.classes[index * len(self.classes) // count] for index in range(count)]
 
     def columns_of(self, count: int) -> int | None:
@@ -114,6 +113,9 @@ def read_sample_options(
     """
     from ..recipe.overrides import read_options
 
+    keys = [word.partition("=")[0] for word in words]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise GankitError(f"command line: {twice}: is given {keys.count(twice)} times; give it once")
     options = read_options(words)
     own_steps = "steps" in generator.options.model_fields and not interpolates
     if taken := sorted({"count", "seed", *(() if own_steps else ("steps",))} & set(options)):
@@ -170,6 +172,15 @@ def _values(value: Any) -> list[Any]:
     return [read_options([f"value={part}"])["value"] for part in parts]
 
 
+def require_styles(generator: TrainedGenerator, option: str) -> None:
+    """Raises: GankitError: the generator has no styles, which this option of the command line needs."""
+    if not generator.has_styles():
+        raise GankitError(
+            f"{option}: {type(generator.module).__name__} has no styles: it lacks the methods `styles` and "
+            "`synthesize`, which only generators such as 'stylegan2' have"
+        )
+
+
 def default_directions(generator: TrainedGenerator) -> Path | None:
     """The file of directions in the run directory of a checkpoint; None if it is not in one."""
     from ..runs.file_names import RECIPE
@@ -215,6 +226,8 @@ def _parse_classes(values: list[str], classes: tuple[str, ...] | None) -> list[i
     if words == ["all"] and "all" not in classes:
         return list(range(len(classes)))
     numbers = [*map(str, range(len(classes)))]
+    if "all" in words and "all" not in classes:
+        raise GankitError("--classes: all stands for every class; give it alone, or only names of classes")
     labels = []
     for word in words:
         if word in classes:

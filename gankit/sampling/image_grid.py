@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..data.image_formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from ..errors import GankitError
 from ..files import output_file
 from .video import save_mp4
@@ -38,6 +39,12 @@ def require_image_format(path: Path, animated: bool = False) -> str:
         given = f"has the suffix {path.suffix}" if path.suffix else "has no suffix"
         raise GankitError(f"{path}: {given}; {what} is written as {known}")
     return found
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path to write to is that of a picture or animation, by its suffix, and not that of a folder."""
+    suffixes = {*IMAGE_SUFFIXES, *UNSUPPORTED_SUFFIXES, *(f".{suffix}" for suffix in {**FORMATS, **ANIMATED_FORMATS})}
+    return path.suffix.lower() in suffixes and not path.is_dir()
 
 
 def enlargement(height: int, width: int) -> int:
