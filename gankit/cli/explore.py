@@ -26,15 +26,15 @@ def explore(
         Option(
             metavar="FILE",
             parser=parse_path,
-            help="Offer the directions of a file (default: those of the run directory, which gankit directions finds).",
+            help="Offer the directions in this file (default: the file of gankit directions in the run directory).",
         ),
     ] = None,
     host: Annotated[
-        str, Option(help="Address to listen on. 0.0.0.0 lets every machine of the network use the page.")
+        str, Option(help="Address to listen on. With 0.0.0.0, every machine on the network can use the page.")
     ] = "127.0.0.1",
-    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")] = DEFAULT_PORT,
+    port: Annotated[int, Option(min=0, max=65535, help="Port to listen on; 0 selects any free port.")] = DEFAULT_PORT,
     share: Annotated[
-        bool, Option("--share", help="Make a public address through a server of Gradio, which anyone can use.")
+        bool, Option("--share", help="Create a public address through a Gradio server. Anyone can use it.")
     ] = False,
     open_browser: Annotated[
         bool | None, Option("--open/--no-open", help="Open a browser (default: on a terminal with a display).")
@@ -43,7 +43,7 @@ def explore(
 ) -> None:
     """Explore a generator in a browser: images, interpolations, style mixing, directions and projections.
 
-    The page is served on this machine until Ctrl-C. It needs the extra explore.
+    Serves the page on this machine until you press Ctrl-C. Requires gankit's extra 'explore'.
 
     Examples:
 

@@ -31,7 +31,7 @@ def project(
         list[str],
         Argument(
             metavar="PICTURE... [OPTION=VALUE]...",
-            help="Image files, which are cropped and resized to the size of the generator, and sampling options.",
+            help="Image files, then sampling options. Pictures are cropped and resized to the generator's image size.",
         ),
     ],
     out: Annotated[
@@ -44,7 +44,7 @@ def project(
             "(default: w+ for generators with styles, otherwise z)."
         ),
     ] = None,
-    steps: Annotated[int, Option(min=1, max=100_000, help="Steps of the search.")] = 500,
+    steps: Annotated[int, Option(min=1, max=100_000, help="Number of steps of the search.")] = 500,
     class_name: Annotated[
         str | None,
         Option("--class", metavar="NAME", help="Class of the pictures (default: that of the most similar samples)."),
@@ -54,15 +54,15 @@ def project(
         Option("--pixels", help="Compare pixels only, without the perceptual distance of EfficientNet-Lite0."),
     ] = False,
     pixel_weight: Annotated[
-        float, Option(min=0.0, help="Weight of the mean squared difference of pixels, next to the perceptual distance.")
+        float, Option(min=0.0, help="Weight of the mean squared pixel difference, added to the perceptual distance.")
     ] = 10.0,
     seed: Annotated[int, Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
     plugin: PluginOption = None,
 ) -> None:
-    """Find the latents of a generator whose images are most like given pictures (arXiv 1912.04958, appendix D).
+    """Find the latents of a generator whose images are most similar to given pictures (arXiv 1912.04958, appendix D).
 
-    Writes for each picture the image, its latents (NAME.safetensors, for gankit sample --latents), and a GIF of the
-    search. The first frame of the GIF is where the search began, next to the picture.
+    For each picture, writes the image, its latents (NAME.safetensors, for gankit sample --latents), and a GIF. The
+    GIF shows the course of the search next to the picture.
 
     Examples:
 
