@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,6 @@ class RunSummary:
 
     Attributes:
         directory: of the run.
-        recipe: with all inheritance and overrides applied.
         steps: updates of G so far.
         images: real images shown to D so far.
         seconds: of training so far.
@@ -41,7 +41,6 @@ class RunSummary:
     """
 
     directory: Path
-    recipe: Recipe
     steps: int
     images: int
     seconds: float
@@ -50,6 +49,11 @@ class RunSummary:
     losses: dict[str, float]
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     evaluations: list[Evaluation]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """With all inheritance and overrides applied. Raises: GankitError: it is damaged."""
+        return Recipe.load(self.directory / RECIPE)  # takes longer than the rest, and few need it
 
     @property
     def status(self) -> str:
@@ -82,7 +86,6 @@ def read_run(directory: Path) -> RunSummary:
     newest = max(ended, last, key=lambda entry: parse_count(entry.get("step"))) if ended else last
     return RunSummary(
         directory=directory,
-        recipe=Recipe.load(directory / RECIPE),
         steps=parse_count(newest.get("step")),
         images=parse_count(newest.get("images")),
         seconds=_parse_bounded(newest.get("seconds")),
