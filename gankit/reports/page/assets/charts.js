@@ -64,6 +64,9 @@ class Chart {
     this.spec = spec;
     this.hidden = new Set();
     this.place = element("div", { className: "plot" });
+    this.place.setAttribute("role", "img");
+    const curves = spec.series.map((series) => series.label).join(", ");
+    this.place.setAttribute("aria-label", `Chart: ${spec.title}${curves === spec.title ? "" : ` (${curves})`}`);
     this.legend = element("div", { className: "legend" });
     this.root = element("div", { className: "chart" }, element("h3", { textContent: spec.title }), this.place, this.legend);
     this.values = spec.series.map((series, index) => this.addButton(series, index));

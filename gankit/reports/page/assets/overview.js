@@ -98,6 +98,7 @@ function choose(row) {
   else chosen.splice(chosen.indexOf(row), 1);
   while (chosen.length > 2) chosen.shift().querySelector("input").checked = false;
   showComparison();
+  if (chosen.length === 2) document.getElementById("comparison-heading").focus(); // it stands above the table
 }
 
 function showComparison() {
@@ -152,7 +153,8 @@ offerConditions();
 for (const button of document.querySelectorAll("#runs thead button")) button.addEventListener("click", () => sortBy(button));
 for (const row of rows) row.querySelector("input").addEventListener("change", () => choose(row));
 document.getElementById("close-comparison").addEventListener("click", () => {
-  for (const row of chosen.splice(0)) row.querySelector("input").checked = false;
+  const boxes = chosen.splice(0).map((row) => row.querySelector("input"));
+  for (const box of boxes) box.checked = false;
   showComparison();
-  filter.focus();
+  boxes.at(-1).focus();
 });
