@@ -32,7 +32,7 @@ def report(
     """Write report.html, a page that needs neither a server nor a network connection.
 
     The page of a run shows its samples over time, curves, scores, findings and recipe. Runs write it themselves at
-    each checkpoint and at the end. The page of a folder shows all runs in it: a table, and two runs side by side.
+    checkpoints and at the end. The page of a folder shows all runs in it: a table, and two runs side by side.
 
     Examples:
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class RunSummary:
         ending: why it ended; None if it is running or was killed.
         lock: whether a process trains it.
         losses: the last logged ones, by name.
+        non_finite: the first line of the log with NaN or infinity, and the names of these scalars; None without any.
         curves: by loss: the number of images and the loss at each logged step.
         evaluations: oldest first.
     """
@@ -47,6 +49,7 @@ class RunSummary:
     ending: str | None
     lock: LockState
     losses: dict[str, float]
+    non_finite: tuple[Mapping[str, Any], list[str]] | None
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     evaluations: list[Evaluation]
 
@@ -76,7 +79,12 @@ def read_run(directory: Path) -> RunSummary:
     record = read_record(directory)
     last: Mapping[str, Any] = {}
     curves: dict[str, tuple[array[float], array[float]]] = {}  # arrays, since there may be millions of lines
+    non_finite: tuple[Mapping[str, Any], list[str]] | None = None
     for last in read_metrics(directory):
+        if non_finite is None and (
+            names := [name for name, value in last.items() if not math.isfinite(parse_float(value))]
+        ):
+            non_finite = last, names
         curves = curves or {name: (array("d"), array("d")) for name in loss_names(last)}
         for name in curves:
             if name in last:
@@ -92,6 +100,7 @@ def read_run(directory: Path) -> RunSummary:
         ending=truncate(str(ended["reason"]), MAX_TEXT_LENGTH) if "reason" in ended else None,
         lock=lock_state(directory),
         losses={name: parse_float(last[name]) for name in curves if name in last},
+        non_finite=non_finite,
         curves=dict(curves),
         evaluations=read_evaluations(directory / EVALUATIONS),
     )

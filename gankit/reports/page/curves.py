@@ -89,9 +89,10 @@ class Curves:
         return [chart for chart in charts if chart["series"]]
 
     def _chart(self, title: str, labels: Mapping[str, str], logarithmic: bool = False) -> Chart:
-        known = {name: label for name, label in labels.items() if name in self._columns}
-        series = [{"label": truncate(label), "values": self._means(self._columns[name])} for name, label in known.items()]
-        return {"title": truncate(title), "steps": self.positions.get("step", []), "series": series, "logarithmic": logarithmic}
+        known = {name: truncate(label) for name, label in labels.items() if name in self._columns}
+        series = [{"label": label, "values": self._means(self._columns[name])} for name, label in known.items()]
+        steps = self.positions.get("step", [])
+        return {"title": truncate(title), "steps": steps, "series": series, "logarithmic": logarithmic}
 
     def _means(self, values: NDArray[np.float64]) -> list[float | None]:
         """The mean of the finite values of each group."""

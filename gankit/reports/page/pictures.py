@@ -62,7 +62,7 @@ def pictures_over_time(directory: Path) -> list[SamplePicture]:
 
 
 def embed_samples(directory: Path) -> list[tuple[SamplePicture, str]]:
-    """Pictures over time and their ``data:`` URIs, oldest first. If there are too many bytes, every second is left out."""
+    """Pictures over time and their ``data:`` URIs, oldest first. While they are too large, every second is left out."""
     uris = ((picture, data_uri(picture.path)) for picture in pictures_over_time(directory))
     found = [(picture, uri) for picture, uri in uris if uri is not None]
     while len(found) > 2 and sum(len(uri) for _, uri in found) > MAX_CHARACTERS:

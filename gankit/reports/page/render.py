@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 _NOT_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, surrogates
 
+
 def render(template: str, **content: Any) -> str:
     """The HTML of a page.
 

@@ -38,7 +38,7 @@ MAX_RECORD_BYTES = 2**16
 MAX_RECIPE_BYTES = 2**18
 MAX_PROBLEMS = 100
 MAX_SCORES = 50
-MAX_STATUS = 60  # characters at the top; the complete status stands above
+MAX_FACT = 60  # characters of a fact at the top
 MAX_ROWS = 500  # of a list
 MAX_VALUE = 200  # characters of a setting
 MISSING = "-"
@@ -108,18 +108,18 @@ def _facts(diagnosis: Diagnosis, record: Mapping[str, Any], last: Mapping[str, A
     summary = diagnosis.summary
     rate, memory = summary.images_per_second, last.get("peak_memory_mib")
     processes = record.get("world_size")
-    device = _text(record.get("device"))
+    device = truncate(_text(record.get("device")), MAX_FACT)
     if isinstance(processes, int) and processes > 1:
         device += f", {processes} processes"
     return [
-        ("status", truncate(summary.status, MAX_STATUS)),
+        ("status", truncate(summary.status, MAX_FACT)),
         ("steps", f"{summary.steps:,}"),
         ("images seen", f"{summary.images:,}"),
         ("training time", format_duration(summary.seconds)),
         ("average speed", MISSING if rate is None else f"{rate:,.1f} images/s"),
         ("peak memory", f"{memory:,} MiB" if isinstance(memory, (int, float)) else MISSING),
         ("device", device),
-        ("precision", _text(record.get("precision"))),
+        ("precision", truncate(_text(record.get("precision")), MAX_FACT)),
     ]
 
 

@@ -89,6 +89,29 @@ class TestPage:
         assert kept(Path("run")) == [1, 4]
         assert Path("run/report/real.webp").is_file()
 
+    def test_checkpoints_that_follow_quickly_share_a_page(self, run, monkeypatch):
+        """By a clock that the test sets: a page that takes 3 s is written again after 150 s of training."""
+        clock, written = [1000.0], []
+
+        def write(report, ending=None):
+            clock[0] += 3
+            written.append(clock[0])
+
+        monkeypatch.setattr("time.monotonic", lambda: clock[0])
+        monkeypatch.setattr(gankit.RunReport, "write", write)
+        callback, training = ReportPage(neighbors=0), run(10)
+        steps = training.play(callback)
+        next(steps)
+        for seconds in (0, 100, 49, 2, 10):
+            clock[0] += seconds
+            callback.on_checkpoint(training)
+        assert written == [1003, 1157]
+        for _ in steps:
+            pass
+        assert written == [1003, 1157, 1170]
+        callback.on_checkpoint(training)  # the final one
+        assert written == [1003, 1157, 1170, 1173]
+
     def test_a_run_without_a_final_checkpoint(self, runtime, recipe, data):
         runtime.assemble(recipe(train={"final_checkpoint": False}), "run").fit()
         assert "done at step 4" in Path("run/report.html").read_text()

@@ -114,7 +114,7 @@ function showComparison() {
     }),
   );
   document.getElementById("difference-heads").replaceChildren(
-    ...["", ...runs.map((run) => run.name)].map((textContent) => element("th", { textContent, scope: "col" })),
+    ...["key", ...runs.map((run) => run.name)].map((textContent) => element("th", { textContent, scope: "col" })),
   );
   document.getElementById("differences").replaceChildren(...differencesOf(chosen.map((row) => Number(row.dataset.index))));
   const group = new ChartGroup(document.getElementById("charts"), comparedCharts(runs), { positions: {} });
