@@ -116,7 +116,7 @@ function showComparison() {
   document.getElementById("difference-heads").replaceChildren(
     ...["key", ...runs.map((run) => run.name)].map((textContent) => element("th", { textContent, scope: "col" })),
   );
-  document.getElementById("differences").replaceChildren(...differencesOf(chosen.map((row) => Number(row.dataset.index))));
+  document.getElementById("differences").replaceChildren(...differencesOf(chosen));
   const group = new ChartGroup(document.getElementById("charts"), comparedCharts(runs), { positions: {} });
   const smooth = document.getElementById("smooth");
   smooth.onchange = () => group.setSmooth(smooth.checked);
@@ -124,11 +124,16 @@ function showComparison() {
   for (const button of section.querySelectorAll("[data-zoom]")) button.onclick = () => group.zoom(button.dataset.zoom);
 }
 
-function differencesOf(indices) {
+const FIRST_COLUMN = 3; // of a row's cells: after the check box, the picture and the name
+
+/* A row for each column and recipe key whose values differ, as the table shows them. */
+function differencesOf(compared) {
+  const textOf = (row, key) =>
+    columns.has(key) ? row.cells[FIRST_COLUMN + columns.get(key)].textContent : (valueOf(Number(row.dataset.index), key) ?? "-");
   const line = (key) => {
-    const values = indices.map((index) => valueOf(index, key) ?? "-");
-    if (values[0] === values[1]) return [];
-    const cells = values.map((value) => element("td", { textContent: typeof value === "number" ? formatNumber(value) : value }));
+    const texts = compared.map((row) => textOf(row, key));
+    if (texts[0] === texts[1]) return [];
+    const cells = texts.map((textContent) => element("td", { textContent }));
     return [element("tr", {}, element("th", { textContent: key, scope: "row" }), ...cells)];
   };
   return [...columns.keys(), ...settings.keys()].flatMap(line);
