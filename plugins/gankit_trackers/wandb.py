@@ -95,9 +95,8 @@ class WandbLog:
         try:
             run = self._wandb.init(**self._options, settings=self._settings())
         except self._wandb.Error as error:
-            problem = (
-                f"{one_line(error)}; the run is logged offline, for: wandb sync --id {run_id} {folder}/wandb/offline*"
-            )
+            command = f"wandb sync --id {run_id} {folder}/wandb/offline*"
+            problem = f"the run is logged offline, for '{command}', because of this error: {one_line(error)}"
             # the failed attempt still holds the id
             offline = {"mode": "offline", "id": f"{run_id}-offline"}
             run = self._wandb.init(**self._options | offline, settings=self._settings())
