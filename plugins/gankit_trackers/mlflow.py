@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_BATCH = 100  # parameters in one request
+MAX_NAME = 240  # characters
 MAX_VALUE = 5000  # characters of a parameter or tag
 NO_URL = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 
@@ -62,10 +64,8 @@ class MLflow(Tracker):
         self.tracking_uri, self.experiment = tracking_uri, experiment
 
     def _open(self, run: gankit.Run) -> MLflowLog:
-        settings = recipe_settings(run.recipe)
-        return MLflowLog(
-            self._import_client(), self._run_id, self.tracking_uri, self.experiment, run.directory.name, settings
-        )
+        mlflow, name, settings = self._import_client(), run.directory.resolve().name, recipe_settings(run.recipe)
+        return MLflowLog(mlflow, self._run_id, self.tracking_uri, self.experiment, name, settings)
 
 
 class MLflowLog:
@@ -104,15 +104,15 @@ class MLflowLog:
             lost = self._run_id.value if found is None else None
             self._id = str(run.info.run_id)
             self._run_id.save(self._id)
-            self._log_settings(client, run.data.params)
             client.update_run(self._id, status="RUNNING")
             self._client = client
+            self._log_settings(run.data.params)
         return lost and f"{client.tracking_uri} lacks the run {lost}, so that a new one was started there"
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         now, metric = int(time.time() * 1000), self._mlflow.entities.Metric
         with quiet_thread():
-            metrics = [metric(name, value, now, step) for name, value in values.items()]
+            metrics = [metric(valid(name), value, now, step) for name, value in values.items()]
             self._client.log_batch(self._id, metrics=metrics, synchronous=True)
 
     def image(self, step: int, name: str, image: Image.Image) -> None:
@@ -121,7 +121,7 @@ class MLflowLog:
 
     def note(self, step: int, name: str, text: str) -> None:
         with quiet_thread():
-            self._client.set_tag(self._id, f"finding.{name}", f"step {step:,}: {text}"[:MAX_VALUE], synchronous=True)
+            self._set_tag(f"finding.{name}", f"step {step:,}: {text}")
 
     def checkpoint(self, step: int, folder: Path) -> None:
         with quiet_thread():
@@ -130,8 +130,11 @@ class MLflowLog:
     def finish(self, step: int, ending: str, failed: bool) -> None:
         status = "FAILED" if failed else "KILLED" if ending.startswith("SIG") else "FINISHED"
         with quiet_thread(), without_printed_url():
-            self._client.set_tag(self._id, "ending", ending[:MAX_VALUE], synchronous=True)
+            self._set_tag("ending", ending)
             self._client.set_terminated(self._id, status)
+
+    def _set_tag(self, name: str, value: str) -> None:
+        self._client.set_tag(self._id, valid(name), value[:MAX_VALUE], synchronous=True)
 
     def _known_run(self, client: Any) -> Any:
         """The run with the known id; None if there is none."""
@@ -153,15 +156,21 @@ class MLflowLog:
                     raise
         return str(found.experiment_id)
 
-    def _log_settings(self, client: Any, known: Mapping[str, str]) -> None:
+    def _log_settings(self, known: Mapping[str, str]) -> None:
         """Log the recipe as parameters. Those of a resumed run cannot be changed: their new values become tags."""
-        values = {name: str(value)[:MAX_VALUE] for name, value in self._settings.items()}
+        values = {valid(name): str(value)[:MAX_VALUE] for name, value in self._settings.items()}
         new = [self._mlflow.entities.Param(name, value) for name, value in values.items() if name not in known]
         for start in range(0, len(new), MAX_BATCH):
-            client.log_batch(self._id, params=new[start : start + MAX_BATCH], synchronous=True)
+            self._client.log_batch(self._id, params=new[start : start + MAX_BATCH], synchronous=True)
         for name, value in values.items():
             if known.get(name, value) != value:
-                client.set_tag(self._id, f"recipe.{name}", value, synchronous=True)
+                self._set_tag(f"recipe.{name}", value)
+
+
+def valid(name: str) -> str:
+    """A name that MLflow accepts, which are those of relative paths of some characters."""
+    parts = re.sub(r"[^\w. :/-]", "_", name[:MAX_NAME], flags=re.ASCII).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
 
 
 class ThreadFilter(logging.Filter):

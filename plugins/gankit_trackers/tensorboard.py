@@ -46,7 +46,7 @@ class TensorBoard(Tracker):
 
     def _open(self, run: gankit.Run) -> TensorBoardLog:
         self._import_client()
-        folder = run.directory / FOLDER if self.folder is None else self.folder / run.directory.name
+        folder = run.directory / FOLDER if self.folder is None else self.folder / run.directory.resolve().name
         return TensorBoardLog(folder, recipe_settings(run.recipe))
 
 

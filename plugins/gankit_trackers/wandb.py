@@ -13,6 +13,7 @@ import gankit
 
 from .outbox import one_line
 from .recipe_settings import recipe_settings
+from .run_id import RunId
 from .tracker import END_SECONDS, Tracker
 
 if TYPE_CHECKING:
@@ -59,19 +60,18 @@ class WeightsAndBiases(Tracker):
         self.project, self.entity, self.mode = project, entity, mode
 
     def _open(self, run: gankit.Run) -> WandbLog:
-        if self._run_id.value is None:
-            self._run_id.save(secrets.token_hex(4))
+        self._run_id.value = self._run_id.value or secrets.token_hex(4)
         options = {
             "id": self._run_id.value,
             "resume": "allow",
-            "name": run.directory.name,
+            "name": run.directory.resolve().name,
             "project": self.project,
             "entity": self.entity,
             "mode": self.mode,
             "dir": str(run.directory),
             "config": recipe_settings(run.recipe),
         }
-        return WandbLog(self._import_client(), options)
+        return WandbLog(self._import_client(), self._run_id, options)
 
 
 class WandbLog:
@@ -79,16 +79,18 @@ class WandbLog:
 
     Args:
         wandb: the client.
+        run_id: of the run.
         options: of ``wandb.init``.
     """
 
-    def __init__(self, wandb: Any, options: Mapping[str, Any]) -> None:
-        self._wandb, self._options = wandb, options
+    def __init__(self, wandb: Any, run_id: RunId, options: Mapping[str, Any]) -> None:
+        self._wandb, self._run_id, self._options = wandb, run_id, options
         self._run: Any = None
 
     def start(self, step: int) -> str | None:
         if self._run is not None:  # its rows cannot be deleted, and new ones are added
             return None
+        self._run_id.save(self._options["id"])
         # for the whole process, unless it uses the client already: it would ask on the terminal for a missing key
         self._wandb.setup(self._wandb.Settings(silent=True))
         problem, run_id, folder = None, self._options["id"], self._options["dir"]
@@ -98,8 +100,8 @@ class WandbLog:
             command = f"wandb sync --id {run_id} {folder}/wandb/offline*"
             problem = f"the run is logged offline, for '{command}', because of this error: {one_line(error)}"
             # the failed attempt still holds the id
-            offline = {"mode": "offline", "id": f"{run_id}-offline"}
-            run = self._wandb.init(**self._options | offline, settings=self._settings())
+            offline: dict[str, Any] = {"mode": "offline", "id": f"{run_id}-offline"}
+            run = self._wandb.init(**{**self._options, **offline}, settings=self._settings())
         run.config.update(self._options["config"], allow_val_change=True)  # a resumed run may have other settings
         run.define_metric("step", hidden=True)
         run.define_metric("*", step_metric="step")  # the client's own counter would refuse to return to a step

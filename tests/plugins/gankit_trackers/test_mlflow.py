@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -14,11 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import gankit
+from gankit_trackers.mlflow import valid
 
 mlflow = pytest.importorskip("mlflow", reason="the extra 'mlflow' is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of its database library
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +115,7 @@ def test_a_run_that_fails_or_is_interrupted_is_marked(database, tracked):
         assert (run.info.status, run.data.tags["ending"]) == (status, ending)
 
 
+@pytest.mark.slow
 def test_a_run_that_the_database_lacks_is_started_anew(database, tracked, runtime, stop_at, notices):
     stop_at(tracked("run", tracker(database)), 4)
     _, before = opened(database)
@@ -122,6 +128,19 @@ def test_a_run_that_the_database_lacks_is_started_anew(database, tracked, runtim
     ]
     client, run = opened(other)
     assert [step for step, _ in history(client, run, "train/epoch")] == [5, 6, 7, 8]
+
+
+@given(name=st.text() | st.text(alphabet="a./-: _+é", max_size=300))
+def test_every_name_becomes_one_that_mlflow_accepts(name):
+    validation = importlib.import_module("mlflow.utils.validation")
+    validation._validate_metric_name(valid(name))
+    validation._validate_param(valid(name), "value")
+    validation._validate_tag(valid(name), "value")
+
+
+@pytest.mark.parametrize("name", ["train/generator_loss", "optimizers.generator.lr", "callbacks.0.every", "a-b c:d"])
+def test_valid_names_stay(name):
+    assert valid(name) == name
 
 
 @pytest.fixture

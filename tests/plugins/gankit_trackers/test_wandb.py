@@ -14,7 +14,7 @@ import gankit
 
 wandb = pytest.importorskip("wandb", reason="the extra 'wandb' is not installed")
 
-from wandb.proto.wandb_internal_pb2 import Record
+from wandb.proto.wandb_internal_pb2 import Record  # noqa: E402
 
 TRACKER = {"name": "wandb", "mode": "offline"}
 FILE_HEADER, RECORD_HEADER, BLOCK = 7, 7, 2**15  # bytes of LevelDB's log format, which the client writes
