@@ -168,9 +168,9 @@ class MLflowLog:
 
 
 def valid(name: str) -> str:
-    """A name that MLflow accepts, which are those of relative paths of some characters."""
+    """A name that MLflow accepts: a relative path of some characters, none of whose parts begins with a dot."""
     parts = re.sub(r"[^\w. :/-]", "_", name[:MAX_NAME], flags=re.ASCII).split("/")
-    return "/".join(part for part in parts if part not in ("", ".", "..")) or "_"
+    return "/".join(stripped for part in parts if (stripped := part.lstrip("."))) or "_"
 
 
 class ThreadFilter(logging.Filter):

@@ -21,11 +21,11 @@ class Outbox:
         log: of the run.
 
     Attributes:
-        problems: sentences for the user, which the thread appends to.
+        problem: the first one, as a sentence for the user; None if there was none.
     """
 
     def __init__(self, log: Log) -> None:
-        self.problems: list[str] = []
+        self.problem: str | None = None
         self._log = log
         self._queue: SimpleQueue[int | Callable[[], None] | None] = SimpleQueue()
         # a daemon, so that a request without an answer does not keep the process alive
@@ -46,7 +46,7 @@ class Outbox:
         if self._queue.qsize() < (MAX_WAITING_BEFORE_LARGE if large else MAX_WAITING):
             self._queue.put(record)
         else:
-            self.problems.append("it is slower than the training, and some records are left out")
+            self._note("it is slower than the training, and some records are left out")
 
     def close(self, last: Callable[[], None], seconds: float) -> None:
         """Do ``last`` after all records. Waits for at most ``seconds``."""
@@ -54,7 +54,10 @@ class Outbox:
         self._queue.put(None)
         self._thread.join(seconds)
         if self._thread.is_alive():
-            self.problems.append(f"it did not take the last records within {seconds:.0f} seconds, and these are lost")
+            self._note(f"it did not take the last records within {seconds:.0f} seconds, and these are lost")
+
+    def _note(self, problem: str) -> None:
+        self.problem = self.problem or problem
 
     def _work(self) -> None:
         start: int | None = None  # a step at which the log is yet to be started
@@ -63,12 +66,12 @@ class Outbox:
                 start = task if isinstance(task, int) else start
                 if start is not None:
                     if message := self._log.start(start):
-                        self.problems.append(message)
+                        self._note(message)
                     start = None
                 if not isinstance(task, int):
                     task()
             except Exception as error:  # of a library, or of the network
-                self.problems.append(f"{one_line(error)}; it goes on with the next record")
+                self._note(f"{one_line(error)}; it goes on with the next record")
 
 
 def one_line(error: Exception) -> str:

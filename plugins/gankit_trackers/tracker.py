@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -72,7 +72,7 @@ class Tracker:
         if self._images.due(run):
             image = _picture(*self._grid.generated(run))
             self._outbox.put(partial(self._log.image, step, "samples", image), large=True)
-        self._report(run, self._outbox.problems)
+        self._report(run, self._outbox.problem)
 
     def on_checkpoint(self, run: gankit.Run) -> None:
         if self.checkpoints and self._outbox is not None and run.checkpoint is not None:
@@ -123,13 +123,13 @@ class Tracker:
         failed = ending.startswith("failed")
         finish = partial(self._log.finish, run.state.step, ending, failed)
         outbox.close(finish, FAILED_SECONDS if failed else END_SECONDS)
-        self._report(run, outbox.problems)
+        self._report(run, outbox.problem)
 
-    def _report(self, run: gankit.Run, problems: Sequence[str]) -> None:
+    def _report(self, run: gankit.Run, problem: str | None) -> None:
         """Log the first problem of the tracker. Further ones tell the user nothing new."""
-        if problems and not self._has_reported:
+        if problem is not None and not self._has_reported:
             self._has_reported = True
-            message = f"callback '{self.name}': {gankit.truncate(problems[0], MAX_REASON)}; training is not affected"
+            message = f"callback '{self.name}': {gankit.truncate(problem, MAX_REASON)}; training is not affected"
             run.log(gankit.Notice("tracker_problem", message))
 
 
