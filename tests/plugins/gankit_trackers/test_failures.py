@@ -152,7 +152,7 @@ def test_records_do_not_pile_up(monkeypatch):
     assert box.problem == "it is slower than the training, and some records are left out"
 
 
-def test_the_scalars_of_a_failed_step_are_not_read(logging_to, tracked):
+def test_a_run_that_fails_is_finished_as_failed(logging_to, tracked):
     log = Recording()
     with pytest.raises(RuntimeError, match="a fault"):
         tracked("run", logging_to(log), fail_at=3).fit()
