@@ -48,6 +48,13 @@ COMMANDS = sorted(
 )
 
 
+def require_trackers(example: str) -> None:
+    """Skip an example with a tracker that is not installed."""
+    for name in ("tensorboard", "wandb", "mlflow"):
+        if re.search(rf"callbacks.*\b{name}\b", example):
+            pytest.importorskip(name, reason=f"the extra '{name}' is not installed")
+
+
 def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", words)
     # take most of the time, and have their own tests
@@ -163,6 +170,7 @@ def shortened(command: str) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command, checkout, monkeypatch, capsys, request):
+    require_trackers(command)
     words = shlex.split(command)
     if words[1] == "push" or "hub:" in command:
         request.getfixturevalue("hub")
@@ -259,6 +267,7 @@ def plugins_in(page):
 @pytest.mark.parametrize(("page", "example"), YAML_BLOCKS)
 def test_yaml_examples(page, example, tmp_path):
     """Each example is a whole recipe, or keys that fit into one. It may use the plugins on its page."""
+    require_trackers(str(example))
     runtime = gankit.Runtime(plugins_in(page) if page.name in ("data.md", "games.md") else ())
     if "extends" in example:
         (tmp_path / "recipes").symlink_to(ROOT / "recipes")

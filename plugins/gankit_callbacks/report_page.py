@@ -11,12 +11,8 @@ from pydantic import NonNegativeInt, PositiveInt
 
 import gankit
 
-from .sample_grid import SampleGrid
-
 MAX_SAMPLES = 48  # pictures of samples over time, besides the first and the last
-MAX_GRID_SIDE = 1100  # pixels
 MAX_SHARE = 0.02  # of the training time, for pages at checkpoints
-MAX_COLUMNS, MAX_ROWS, MAX_CLASSES = 8, 4, 10
 
 
 class ReportPage:
@@ -55,7 +51,7 @@ class ReportPage:
 
     def on_run_start(self, run: gankit.Run) -> None:
         self._page, step = gankit.RunReport(run.directory), run.state.step
-        self._grid = _grid_for(run.image, self.seed)
+        self._grid = gankit.SampleGrid.of_moderate_size(run.image, self.seed)
         self._attempt(run, lambda: self._page.keep_samples(lambda of: of <= step))
 
     def on_step_end(self, run: gankit.Run) -> None:
@@ -99,10 +95,3 @@ class ReportPage:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 message = f"report.html is incomplete: {reason}; training continues"
                 run.log(gankit.Notice("report_incomplete", message))
-
-
-def _grid_for(image: gankit.ImageSpec, seed: int) -> SampleGrid:
-    """As many images as fit into a picture of moderate size."""
-    columns = max(2, min(MAX_COLUMNS, MAX_GRID_SIDE // image.width))
-    rows = max(1, min(MAX_ROWS, MAX_GRID_SIDE // image.height))
-    return SampleGrid(columns * rows, columns, seed, MAX_CLASSES)
