@@ -76,9 +76,9 @@ def data_uri(path: Path, max_side: int | None = None) -> str | None:
     try:
         content = path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_PICTURE_BYTES else b""
         if max_side is None and content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-            return _uri(content)
+            return picture_uri(content)
         with path.open("rb") as file, open_image(file) as image:
-            return _uri(encode(image, max_side or MAX_SIDE))
+            return picture_uri(encode(image, max_side or MAX_SIDE))
     except Exception:  # Pillow raises almost any exception on damaged data
         return None
 
@@ -92,7 +92,8 @@ def encode(image: Image.Image, max_side: int, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def _uri(content: bytes) -> str:
+def picture_uri(content: bytes) -> str:
+    """The content of a WebP file as a ``data:`` URI."""
     return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
 
 

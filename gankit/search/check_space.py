@@ -1,0 +1,55 @@
+"""Check a search space against a recipe and the schemas of components, before the first trial."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from copy import deepcopy
+
+from ..assembly.selection import select_all
+from ..errors import Problem, RecipeError
+from ..messages import quote
+from ..recipe.located_document import Document
+from ..recipe.model import Recipe, in_order
+from ..recipe.overrides import set_value
+from ..registry import Registries
+from .space import Setting, Space, examples
+
+
+def check_space(space: Space, recipe: Document, registries: Registries) -> None:
+    """Check both ends of each range and each option of each choice, one after another, in an otherwise equal recipe.
+
+    Whether networks accept a combination of values is known only when a trial builds them.
+
+    Args:
+        space: the search space.
+        recipe: the document of a valid recipe.
+        registries: with the components.
+
+    Raises:
+        RecipeError: with every problem.
+    """
+    problems = [problem for setting in space.settings for problem in _problems(setting, space, recipe, registries)]
+    if problems:
+        raise RecipeError(in_order(dict.fromkeys(problems)))
+
+
+def _problems(setting: Setting, space: Space, recipe: Document, registries: Registries) -> Iterator[Problem]:
+    for value, path in examples(setting.value, (setting.name,)):
+        place = space.document.place(path)
+        for key in setting.keys:
+            document = deepcopy(recipe)
+            try:
+                set_value(document, key, value, place)
+                found = _problems_of(document, registries)
+            except RecipeError as error:
+                found = list(error.problems)
+            for problem in found:
+                if problem.place == place:
+                    yield problem
+                else:  # the value has an effect on another part of the recipe
+                    yield Problem(place, key, f"{quote(value)} does not fit the recipe: {problem}")
+
+
+def _problems_of(document: Document, registries: Registries) -> list[Problem]:
+    checked, problems = Recipe.attempt(document)
+    return problems + select_all(checked.model_dump() if checked else document.data, document, registries)[1]

@@ -1,0 +1,52 @@
+"""The page of a search: Optuna's plots, and the table of all runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+
+from ..files import output_file
+from ..reports.page.overview_page import find_runs, render_overview
+from ..runs.file_names import REPORT
+from .objective import Objective
+from .outcomes import TrialOutcome, best_of
+from .plan import BEST
+from .plots import draw_plots
+
+
+def write_page(directory: Path, study: optuna.Study, objective: Objective, outcomes: Sequence[TrialOutcome]) -> Path:
+    """Write ``report.html`` of a search.
+
+    Args:
+        directory: of the search.
+        study: of Optuna.
+        objective: the score.
+        outcomes: of its trials.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        GankitError: it cannot be written.
+    """
+    best = best_of(outcomes, objective)
+    counted = Counter(outcome.state for outcome in outcomes)
+    status = ", ".join(f"{count:,} {state}" for state, count in counted.items())
+    ending = "" if best is None else f"; best {objective.score}: {best.value:.5g} (trial {best.number})"
+    html = render_overview(
+        directory,
+        [*find_runs(directory, depth=1)],
+        "search.html",
+        status=f"{len(outcomes):,} trials: {status}{ending}; {objective.better} is better",
+        best=best,
+        best_file=BEST,
+        plots=draw_plots(study, objective.score),
+        failed=[outcome for outcome in outcomes if outcome.error is not None],
+    )
+    path = directory / REPORT
+    with output_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
