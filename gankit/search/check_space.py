@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from typing import Any
 
 from ..assembly.selection import select_all
 from ..errors import Problem, RecipeError
 from ..messages import quote
-from ..recipe.located_document import Document
+from ..recipe.located_document import Document, KeyPath
 from ..recipe.model import Recipe, in_order
 from ..recipe.overrides import set_value
 from ..registry import Registries
@@ -30,24 +31,45 @@ def check_space(space: Space, recipe: Document, registries: Registries) -> None:
     """
     problems = [problem for setting in space.settings for problem in _problems(setting, space, recipe, registries)]
     if problems:
-        raise RecipeError(in_order(dict.fromkeys(problems)))
+        raise RecipeError(in_order(problems))
 
 
 def _problems(setting: Setting, space: Space, recipe: Document, registries: Registries) -> Iterator[Problem]:
+    """The problems of a setting. Those that several examples of an option have are reported once."""
+    seen: set[tuple[KeyPath, str, str]] = set()
+    faulty: set[KeyPath] = set()
     for value, path in examples(setting.value, (setting.name,)):
+        if path in faulty:  # the other end of a range
+            continue
         place = space.document.place(path)
         for key in setting.keys:
-            document = deepcopy(recipe)
-            try:
-                set_value(document, key, value, place)
-                found = _problems_of(document, registries)
-            except RecipeError as error:
-                found = list(error.problems)
-            for problem in found:
-                if problem.place == place:
+            for problem in _problems_with(key, value, place, recipe, registries):
+                faulty.add(path)
+                identity = _option(path), problem.path, problem.message
+                if identity not in seen:
+                    seen.add(identity)
                     yield problem
-                else:  # the value has an effect on another part of the recipe
-                    yield Problem(place, key, f"{quote(value)} does not fit the recipe: {problem}")
+
+
+def _option(path: KeyPath) -> KeyPath:
+    """The path of the innermost option that a path leads into."""
+    ends = [end for end in range(len(path)) if path[end - 1 : end] == ("choice",)]
+    return path[: ends[-1] + 1] if ends else ()
+
+
+def _problems_with(key: str, value: Any, place: str, recipe: Document, registries: Registries) -> Iterator[Problem]:
+    """The problems of the recipe with a value, given at ``place``, for a key."""
+    document = deepcopy(recipe)
+    try:
+        set_value(document, key, value, place)
+        problems = _problems_of(document, registries)
+    except RecipeError as error:
+        problems = list(error.problems)
+    for problem in problems:
+        if problem.place == place:
+            yield problem
+        else:  # the value has an effect on another part of the recipe
+            yield Problem(place, key, f"{quote(value)} does not fit the recipe: {problem}")
 
 
 def _problems_of(document: Document, registries: Registries) -> list[Problem]:

@@ -107,7 +107,7 @@ def run_trial(plan: Plan, runtime: Runtime, is_stopped: IsStopped = lambda: Fals
             raise
 
     with quiet_optuna():
-        plan.open_study().optimize(objective, n_trials=1, catch=(Exception,), gc_after_trial=True)
+        plan.open_study().optimize(objective, n_trials=1, catch=(Exception,))
 
 
 def _train(plan: Plan, runtime: Runtime, overrides: list[str], scores: ReportScores, number: int) -> float:

@@ -25,7 +25,8 @@ def searched(tiny_recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
 
     def write(space: str, **sections: Any) -> tuple[str, str]:
-        tiny_recipe(tmp_path, **{"callbacks": ["score"], "report": False, **sections})
+        train = {"steps": 3, "device": "cpu", "precision": "fp32", "final_checkpoint": False}
+        tiny_recipe(tmp_path, **{"callbacks": ["score"], "report": False, "train": train, **sections})
         (tmp_path / "space.yaml").write_text(space)
         return "tiny.yaml", "space.yaml"
 
