@@ -16,6 +16,8 @@ from PIL import Image
 
 import gankit
 from gankit.cli.main import main
+from gankit.search import parse_space
+from gankit.search.check_space import check_space
 from gankit_callbacks import curve_plot
 
 ROOT = Path(__file__).parents[1]
@@ -272,6 +274,10 @@ def test_yaml_examples(page, example, tmp_path):
         (tmp_path / "recipes").symlink_to(ROOT / "recipes")
         (tmp_path / "example.yaml").write_text(yaml.safe_dump(example))
         runtime.load(tmp_path / "example.yaml")
+        return
+    if page.name == "search.md":  # a search space
+        recipe = runtime.load(ROOT / "recipes/dcgan_cifar10.yaml")
+        check_space(parse_space(yaml.safe_dump(example), page.name), recipe.document, runtime.registries)
         return
     if "name" in example:
         runtime.check(gankit.Recipe.parse(example))

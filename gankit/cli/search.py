@@ -13,6 +13,7 @@ from typer import Argument, Exit, Option
 
 from ..errors import GankitError
 from ..runs.file_names import REPORT
+from ..search.file_names import BEST
 from .console import (
     MAX_SEED,
     Overrides,
@@ -122,7 +123,7 @@ def _print_result(result: SearchResult) -> None:
         raise GankitError(f"none of the {len(result.trials):,} trials is complete; see {result.directory / REPORT}")
     ranked = sorted(complete, key=lambda trial: sign * (trial.value or 0.0))[:MAX_ROWS]
     rows = [(str(t.number), f"{t.value:.5g}", "  ".join(map(shortened, t.overrides))) for t in ranked]
-    console, best_file = output_console(), result.directory / "best.yaml"
+    console, best_file = output_console(), result.directory / BEST
     console.print(make_table(rows, ("trial", score, "changes"), right=("trial", score), no_wrap=("trial", score)))
     console.print(f"best: trial {result.best.number} with {score} {result.best.value:.6g}; see {best_file}")
     for word in result.best.overrides:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .outcomes import TrialOutcome as TrialOutcome
     from .search_loop import SearchResult as SearchResult
     from .search_loop import run_search as run_search
+    from .search_page import rewrite_page as rewrite_page
     from .space import Space as Space
     from .space_file import parse_space as parse_space
     from .space_file import read_space as read_space
@@ -21,6 +22,7 @@ _MODULE_OF = {
     "TrialOutcome": "outcomes",
     "parse_space": "space_file",
     "read_space": "space_file",
+    "rewrite_page": "search_page",
     "run_search": "search_loop",
 }
 
@@ -30,6 +32,6 @@ __all__ = sorted(_MODULE_OF)  # noqa: PLE0605
 def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'gankit.search' has no attribute {name!r}")
-    if _MODULE_OF[name] in ("search_loop", "outcomes"):
+    if _MODULE_OF[name] in ("search_loop", "search_page", "outcomes"):
         import_optional("optuna", "optuna", "gankit search", "search")
     return getattr(importlib.import_module(f".{_MODULE_OF[name]}", __name__), name)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from .file_names import trial_directory
 from .objective import Objective
 from .study import ERROR, OVERRIDES, counts
 
@@ -41,11 +42,6 @@ class TrialOutcome:
     overrides: Sequence[str]
     error: str | None
     directory: Path
-
-
-def trial_directory(directory: Path, number: int) -> Path:
-    """The run directory of a trial."""
-    return directory / f"trial-{number:04d}"
 
 
 def read_outcomes(study: optuna.Study, directory: Path) -> list[TrialOutcome]:

@@ -1,4 +1,4 @@
-"""What all processes of a search share, and its files."""
+"""What all processes of a search share."""
 
 from __future__ import annotations
 
@@ -13,10 +13,6 @@ from ..errors import GankitError
 from .objective import Better, Objective
 from .study import make_pruner, make_sampler, open_storage
 
-BASE = "base.yaml"  # the complete recipe that the trials change; not recipe.yaml, which marks a run directory
-SPACE = "space.yaml"
-BEST = "best.yaml"
-DATABASE = "search.db"
 DESCRIPTION = "gankit"  # the user attribute of the study that says what is searched
 
 

@@ -16,9 +16,10 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.file_names import RESULTS
 from ..runtime import Runtime
 from .check_space import check_space
+from .file_names import BASE, BEST, DATABASE, SPACE
 from .objective import EVALUATE, Better, Objective, find_objective
 from .outcomes import TrialOutcome, best_of, read_outcomes
-from .plan import BASE, BEST, DATABASE, SPACE, Plan, require_same_search
+from .plan import Plan, require_same_search
 from .search_page import write_page
 from .space_file import parse_space, read_space_text
 from .study import PROCESS, fail_killed_trials, quiet_optuna, running_trials

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import optuna
 
+from ..errors import GankitError
 from ..files import output_file
 from ..reports.page.overview_page import find_runs, render_overview
 from ..runs.file_names import REPORT
+from .file_names import BEST, DATABASE
 from .objective import Objective
-from .outcomes import TrialOutcome, best_of
-from .plan import BEST
+from .outcomes import TrialOutcome, best_of, read_outcomes
+from .plan import DESCRIPTION
 from .plots import draw_plots
+from .study import open_storage, quiet_optuna
 
 
 def write_page(directory: Path, study: optuna.Study, objective: Objective, outcomes: Sequence[TrialOutcome]) -> Path:
@@ -50,3 +53,24 @@ def write_page(directory: Path, study: optuna.Study, objective: Objective, outco
     with output_file(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
+
+
+def rewrite_page(directory: Path) -> Path:
+    """Write ``report.html`` of a search whose study is in its directory.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        GankitError: the study is elsewhere, or the page cannot be written.
+    """
+    if not (directory / DATABASE).is_file():
+        raise GankitError(f"{directory}: the study of this search is in another storage; gankit search writes its page")
+    with quiet_optuna():
+        storage = open_storage(f"sqlite:///{directory / DATABASE}")
+        for name in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=name, storage=storage)
+            if (about := study.user_attrs.get(DESCRIPTION)) is not None:
+                objective = Objective(*about["objective"])
+                return write_page(directory, study, objective, read_outcomes(study, directory))
+    raise GankitError(f"{directory / DATABASE}: has no search of gankit")

@@ -15,9 +15,9 @@ from ..interfaces import Run
 from ..messages import one_line, truncate
 from ..runtime import Runtime
 from ..training.trainer import Trainer
+from .file_names import BASE, SPACE, trial_directory
 from .objective import Objective
-from .outcomes import trial_directory
-from .plan import BASE, SPACE, Plan
+from .plan import Plan
 from .space import Draw
 from .space_file import read_space
 from .study import ERROR, OVERRIDES, PROCESS, process_id, quiet_optuna

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..errors import GankitError
 from ..messages import truncate
+from .file_names import process_log
 from .plan import Plan
 
 MAX_FAILURES = 3  # in a row: then the next process would hardly be luckier
@@ -47,7 +48,7 @@ class TrialProcesses:
 
     def start(self, number: int) -> None:
         """Start a process. ``number`` makes the draws of its sampler differ from those of the others."""
-        paths = (self._plan.file(f"process-{index}.log") for index in range(len(self.running) + 1))
+        paths = (process_log(Path(self._plan.directory), index) for index in range(len(self.running) + 1))
         log = next(path for path in paths if path not in self.running)
         with log.open("w") as output:
             process = subprocess.Popen(

@@ -18,6 +18,7 @@ import gankit
 pytest.importorskip("optuna")
 
 import optuna
+
 from gankit.search import run_search
 
 pytestmark = pytest.mark.slow
