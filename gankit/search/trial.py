@@ -18,7 +18,6 @@ from ..training.trainer import Trainer
 from .file_names import BASE, SPACE, trial_directory
 from .objective import Objective
 from .plan import Plan
-from .space import Draw
 from .space_file import read_space
 from .study import ERROR, OVERRIDES, PROCESS, process_id, quiet_optuna
 
@@ -29,7 +28,7 @@ MAX_ERROR = 500  # characters
 IsStopped = Callable[[], bool]
 
 
-class Reporter(Draw, Protocol):
+class Reporter(Protocol):
     """What takes the scores of a run: an `optuna.Trial`."""
 
     def report(self, value: float, step: int) -> None:
