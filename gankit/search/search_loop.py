@@ -98,6 +98,8 @@ def run_search(
     if trials < 1 or jobs < 0:
         raise GankitError(f"trials should be at least 1, and jobs at least 0; got {quote(trials)} and {quote(jobs)}")
     runtime = Runtime(plugins)
+    for broken in runtime.broken:
+        warn(f"{broken.reason}; continuing without this plugin")
     checked = runtime.load_checked(recipe, overrides)
     text = read_space_text(space)
     check_space(parse_space(text, str(space)), checked.recipe.document, runtime.registries)
