@@ -28,7 +28,7 @@ class TrialOutcome:
     Attributes:
         number: from 0.
         state: ``pruned`` if it was stopped early, as it was worse than others at the same step.
-        value: the best score of the run, or None.
+        value: the best score of the run; the last one if it was pruned; None if it failed.
         params: the drawn values, by name.
         overrides: of the recipe, as ``KEY=VALUE``.
         error: why it failed, or None.
