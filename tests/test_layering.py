@@ -33,6 +33,7 @@ LAYERS = (
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
     ("reports", "profiling", "export", "io", "testing", "hub", "explorer"),
+    ("search",),
     ("progress",),
     ("cli",),
 )

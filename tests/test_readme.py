@@ -16,6 +16,8 @@ from PIL import Image
 
 import gankit
 from gankit.cli.main import main
+from gankit.search import parse_space
+from gankit.search.check_space import check_space
 from gankit_callbacks import curve_plot
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +33,8 @@ PLUGINS = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
 SETTINGS = ["train.steps=2", "loader.batch_size=4", "generator.width=4", "discriminator.width=4"]
 DATASET = "{name: shapes, count: 16, size: 16}"
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
+EVALUATE = "{name: evaluate, metrics: [kid], features: pixels, params: {kid: {subset_size: 4}}, samples: 8}"
+SMALL_SEARCH = ["train.steps=2", "dataset={name: shapes, count: 128, size: 16}", "image.size=16", f"callbacks=[{EVALUATE}]"]
 RUNS = ("dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
 
 
@@ -146,6 +150,8 @@ def shortened(command: str) -> list[str]:
         return [word.replace("cat,dog", "0,1").replace("50000", "20") for word in words]
     if verb == "project":
         return [*words, "--steps", "2"]
+    if verb == "search":
+        return [*words, "--trials", "2", "--jobs", "0", *SMALL_SEARCH]
     if verb == "explore":
         return [*words, "--port", "0", "--no-open"]
     if verb == "bench":
@@ -179,6 +185,10 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
             assert run(["gankit", "push", "results/dcgan_cifar10", "owner/name"], monkeypatch) == 0
     if words[1] == "explore":
         pytest.importorskip("gradio")
+    if words[1] == "search":
+        pytest.importorskip("optuna")
+        for name, block in zip(("my_recipe", "space"), blocks((ROOT / "docs/search.md").read_text(), "yaml"), strict=True):
+            Path(f"{name}.yaml").write_text(block)
     if "--latents" in words or any(word.startswith("direction.") for word in words):
         _search(checkout, monkeypatch)
     if words[1] == "directions" and "--rename" in words:
@@ -273,6 +283,10 @@ def test_yaml_examples(page, example, tmp_path):
         (tmp_path / "recipes").symlink_to(ROOT / "recipes")
         (tmp_path / "example.yaml").write_text(yaml.safe_dump(example))
         runtime.load(tmp_path / "example.yaml")
+        return
+    if page.name == "search.md":  # a search space
+        recipe = runtime.load(ROOT / "recipes/dcgan_cifar10.yaml")
+        check_space(parse_space(yaml.safe_dump(example), page.name), recipe.document, runtime.registries)
         return
     if "name" in example:
         runtime.check(gankit.Recipe.parse(example))

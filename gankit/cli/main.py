@@ -35,6 +35,7 @@ from . import (
     resume,
     run,
     sample,
+    search,
     show,
 )
 from . import eval as eval_command
@@ -134,6 +135,7 @@ def make_app() -> typer.Typer:
         ("eval", eval_command.evaluate),
         ("import", import_weights.import_weights),
         ("export", export.export),
+        ("search", search.search),
         ("compare", compare.compare),
         ("report", report.report),
         ("doctor", doctor.doctor),

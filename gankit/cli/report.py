@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from ..errors import GankitError
 from ..runs.file_names import RECIPE, REPORT, checkpoints
+from ..search.file_names import is_search
 from .console import PluginOption, make_runtime, output_console, parse_path, print_message
 from .task_progress import TaskProgress
 
@@ -73,6 +74,11 @@ def _write_overview(folder: Path) -> None:
     found = list(find_runs(folder))
     if not found:
         raise GankitError(f"{folder}: is neither a run directory nor a folder of run directories")
+    if is_search(folder):
+        from ..search import rewrite_page
+
+        output_console().print(f"written to {rewrite_page(folder)}")
+        return
     path = folder / REPORT
     html = render_overview(folder, found)
     with output_file(path) as temporary:

@@ -80,12 +80,14 @@ def find_runs(folder: Path, depth: int = MAX_DEPTH) -> Iterator[Path]:
                 yield from find_runs(path, depth - 1)
 
 
-def render_overview(folder: Path, directories: Sequence[Path]) -> str:
+def render_overview(folder: Path, directories: Sequence[Path], template: str = "overview.html", **content: Any) -> str:
     """The HTML page of runs.
 
     Args:
         folder: that the page is written to; links are relative to it.
         directories: of the runs. One that cannot be read is listed with the reason.
+        template: this page, or one that extends it.
+        content: further content for that template.
     """
     rows: list[RunRow] = []
     damaged: list[str] = []
@@ -99,7 +101,7 @@ def render_overview(folder: Path, directories: Sequence[Path]) -> str:
     cells = [_cells(row, columns, index) for index, row in enumerate(rows)]
     headings = [cell.heading for cell in cells[0]] if cells else []
     return render(
-        "overview.html",
+        template,
         title=folder.resolve().name or str(folder),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
         rows=list(zip(rows, cells, strict=True)),
@@ -114,6 +116,7 @@ def render_overview(folder: Path, directories: Sequence[Path]) -> str:
             ],
             "settings": {key: [_text(value) for value in values] for key, values in settings.items()},
         },
+        **content,
     )
 
 

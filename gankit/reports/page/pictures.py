@@ -93,8 +93,8 @@ def data_uri(path: Path, max_side: int | None = None) -> str | None:
             is_small = os.fstat(file.fileno()).st_size <= MAX_PICTURE_BYTES
             if max_side is None and image.format == "WEBP" and is_small:
                 file.seek(0)
-                return _uri(file.read())
-            return _uri(encode(image, max_side or MAX_SIDE))
+                return picture_uri(file.read())
+            return picture_uri(encode(image, max_side or MAX_SIDE))
     except Exception:  # Pillow raises almost any exception on damaged data
         return None
 
@@ -108,7 +108,8 @@ def encode(image: Image.Image, max_side: int, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def _uri(content: bytes) -> str:
+def picture_uri(content: bytes) -> str:
+    """The content of a WebP file as a ``data:`` URI."""
     return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
 
 
