@@ -209,7 +209,7 @@ def _status(summary: RunSummary, directory: Path) -> str:
     if summary.lock.holder is not None:
         return f"running {position}: {summary.lock.holder}"
     changes = [path.stat().st_mtime for path in (directory / METRICS, directory / EVENTS) if path.exists()]
-    idle = time.time() - max(changes, default=0.0)
+    idle = time.time() - max(changes, default=(directory / RECIPE).stat().st_mtime)
     if idle < ACTIVE_SECONDS and not summary.lock.known:
         return f"probably running {position}: its log changed {idle:.0f} seconds ago"
     return f"killed {position}: its log has no ending and last changed {_format_age(idle)} ago"
