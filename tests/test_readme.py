@@ -30,12 +30,13 @@ DOCUMENTS = [
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
 SETTINGS = ["train.steps=2", "loader.batch_size=4", "generator.width=4", "discriminator.width=4"]
 DATASET = "{name: shapes, count: 16, size: 16}"
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
 EVALUATE = "{name: evaluate, metrics: [kid], features: pixels, params: {kid: {subset_size: 4}}, samples: 8}"
 SMALL_SEARCH = ["train.steps=2", "dataset={name: shapes, count: 128, size: 16}", "image.size=16", f"callbacks=[{EVALUATE}]"]
-RUNS = ("dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
+RUNS = ("quickstart", "dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -80,6 +81,8 @@ def finished_runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished_runs")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     (folder / "my_gan.py").write_text(blocks(README, "python")[0])
+    (folder / "my_loss.py").write_text(blocks(TUTORIAL, "python")[1])
+    (folder / "wide.yaml").write_text(blocks(TUTORIAL, "yaml")[0])
     (folder / "pictures").mkdir()
     shapes = gankit.Runtime().registries.datasets.get("shapes").factory(count=16, size=16)
     shapes.prepare()
@@ -93,6 +96,7 @@ def finished_runs(tmp_path_factory):
         _colorize(folder, monkeypatch)
         _translate(folder, monkeypatch)
     shutil.copytree(folder / "results/dcgan_cifar10", folder / "results/dcgan_cifar10-2")
+    shutil.copytree(folder / "results/quickstart", folder / "results/wide")
     return folder
 
 
@@ -145,7 +149,7 @@ def shortened(command: str) -> list[str]:
         words += ["--samples", "11"]  # the last one counts
         return [*words, "kid.subset_size=8"] if "fd,kid,prdc" in words else words
     if verb == "resume":
-        return [word.replace("train.epochs=50", "train.steps=3") for word in words]
+        return [re.sub(r"^train\.(epochs|steps)=.*", "train.steps=3", word) for word in words]
     if verb == "sample":
         return [word.replace("cat,dog", "0,1").replace("50000", "20") for word in words]
     if verb == "project":
@@ -158,6 +162,7 @@ def shortened(command: str) -> list[str]:
         return [*words, "--steps", "2", *SETTINGS[1:], f"dataset={DATASET}"]
     if verb not in ("run", "check"):
         return words
+    words = [re.sub(r"^train\.steps=.*", "train.steps=2", word) for word in words]
     extra = [word for word in SETTINGS if word.partition("=")[0] not in given]
     if "--plugin" in words:
         extra.remove("generator.width=4")
@@ -242,6 +247,21 @@ def test_library_example(checkout, capsys):
     assert capsys.readouterr().out.startswith("4 ")
     assert Path("sixteen.png").is_file()
     assert Path("results/mine/checkpoints/step-00000004").is_dir()
+
+
+def test_tutorial_program(checkout):
+    """The other example in Python is the plugin of the commands."""
+    program, _ = blocks(TUTORIAL, "python")
+    names = {}
+    exec(program, names)
+    assert names["images"].shape == (16, 3, 32, 32)
+    assert Path("sixteen.png").is_file()
+
+
+def test_tutorial_error_message(checkout, monkeypatch, capsys):
+    command, message = re.search(r"^```\n\$ (gankit .*)\n(.*)\n```", TUTORIAL, flags=re.M).groups()
+    assert run(shlex.split(command), monkeypatch) == 2
+    assert capsys.readouterr().err == f"{message}\n"
 
 
 def test_example_error_message(tmp_path):
