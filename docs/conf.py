@@ -19,7 +19,11 @@ myst_heading_anchors = 4
 smartquotes = False  # would replace the hyphens of --option
 suppress_warnings = ["misc.highlighting_failure"]  # examples leave out parts with "..."
 
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "exclude-members": "model_config, model_post_init",  # of pydantic
+}
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True

@@ -76,9 +76,10 @@ def with_toctrees(text: str) -> str:
 
 
 def google_style(docstring: str) -> str:
-    """A docstring in reStructuredText, with parameters and attributes as lists."""
-    config = Config(napoleon_use_param=False, napoleon_custom_sections=[("Attributes", "params_style")])
-    return str(GoogleDocstring(docstring, config))
+    """A docstring in reStructuredText, with lists of parameters, attributes and errors, which are links."""
+    sections = [("Attributes", "params_style"), ("Raises", "params_style")]
+    text = str(GoogleDocstring(docstring, Config(napoleon_use_param=False, napoleon_custom_sections=sections)))
+    return re.sub(r"\*\*(\w+Error)\*\* -- ", r"`\1`: ", text).replace("** -- ", "**: ")
 
 
 def commands() -> str:
@@ -100,8 +101,7 @@ def components(registry: Registry) -> str:
     title = registry.kind.replace("_", " ").capitalize()
     parts = [heading(title, "="), f"The command ``gankit show {registry.kind} NAME`` prints the same information."]
     for entry in registry:
-        text = google_style(entry.documentation).replace(":raises ", ":Raises ")  # outside of directives, a plain field
-        parts += [heading(entry.name, "-"), f"Plugin ``{entry.plugin}``.", text]
+        parts += [heading(entry.name, "-"), f"Plugin ``{entry.plugin}``.", google_style(entry.documentation)]
         rows = list(parameter_rows(entry.schema))
         parts.append(table(("parameter", "type", "default"), rows) if rows else "It has no parameters.")
         if options := list(sampling_option_rows(entry)):
