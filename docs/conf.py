@@ -15,6 +15,7 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"gankit {release}"
 html_copy_source = False
+myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 4
 smartquotes = False  # would replace the hyphens of --option
 suppress_warnings = ["misc.highlighting_failure"]  # examples leave out parts with "..."

@@ -59,7 +59,7 @@ def with_site_links(text: str, folder: str) -> str:
         page = f"docs/{GENERATED}/{DOCUMENTS[path]}" if path in DOCUMENTS else path
         return f"[{label}](/{posixpath.relpath(page, 'docs')}{anchor})"
 
-    text = re.sub(r'(<img [^>]*src=")docs/', r"\1../", text)
+    text = re.sub(r'(<img [^>]*src=")docs/', r"\1/", text)
     return re.sub(r"\[([^][]*)\]\((?![a-z]+:)([^)#\s]+)(#[^)\s]*)?\)", rewritten, text)
 
 
