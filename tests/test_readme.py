@@ -147,7 +147,7 @@ def shortened(command: str) -> list[str]:
         if "--real" in words and "gray" not in command:
             words[words.index("--real") + 1] = DATASET
         words += ["--samples", "11"]  # the last one counts
-        return [*words, "kid.subset_size=8"] if "fd,kid,prdc" in words else words
+        return [*words, "kid.subset_size=8"] if {"fd,kid,prdc", "kid,prdc"} & {*words} else words
     if verb == "resume":
         return [re.sub(r"^train\.(epochs|steps)=.*", "train.steps=3", word) for word in words]
     if verb == "sample":
