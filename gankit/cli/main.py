@@ -34,6 +34,7 @@ from . import (
     resume,
     run,
     sample,
+    schema,
     show,
 )
 from . import eval as eval_command
@@ -125,6 +126,7 @@ def make_app() -> typer.Typer:
         ("check", check.check),
         ("list", list_command.list_components),
         ("show", show.show),
+        ("schema", schema.schema),
         ("plugins", plugins.plugins),
         ("sample", sample.sample),
         ("project", project.project),

@@ -12,7 +12,7 @@ import gankit
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "run", "resume", "check", "list", "show", "plugins", "sample", "project", "directions", "eval", "import", "export",
+    "run", "resume", "check", "list", "show", "schema", "plugins", "sample", "project", "directions", "eval", "import", "export",
     "compare", "doctor", "bench", "push",
 )  # fmt: skip
 
