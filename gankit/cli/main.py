@@ -23,6 +23,7 @@ from . import (
     bench,
     check,
     compare,
+    completion,
     directions,
     doctor,
     export,
@@ -139,6 +140,7 @@ def make_app() -> typer.Typer:
         ("doctor", doctor.doctor),
         ("bench", bench.bench),
         ("push", push.push),
+        ("completion", completion.completion),
     ):
         app.command(name)(command)
     return app
