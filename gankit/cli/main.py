@@ -28,6 +28,7 @@ from . import (
     doctor,
     export,
     import_weights,
+    new,
     plugins,
     project,
     push,
@@ -128,7 +129,6 @@ def make_app() -> typer.Typer:
         ("list", list_command.list_components),
         ("show", show.show),
         ("schema", schema.schema),
-        ("plugins", plugins.plugins),
         ("sample", sample.sample),
         ("project", project.project),
         ("directions", directions.directions),
@@ -143,6 +143,8 @@ def make_app() -> typer.Typer:
         ("completion", completion.completion),
     ):
         app.command(name)(command)
+    app.add_typer(new.make_new_app(), name="new")
+    app.add_typer(plugins.make_plugins_app(), name="plugins")
     return app
 
 

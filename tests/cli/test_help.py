@@ -13,7 +13,7 @@ import gankit
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "run", "resume", "check", "list", "show", "schema", "plugins", "sample", "project", "directions", "eval", "import", "export",
-    "compare", "doctor", "bench", "push", "completion",
+    "compare", "doctor", "bench", "push", "completion", "new",
 )  # fmt: skip
 
 
