@@ -106,9 +106,14 @@ if TYPE_CHECKING:
     from .runs.json_lines import JsonLines as JsonLines
     from .runtime import Runtime as Runtime
     from .runtime import load_generator as load_generator
+    from .sampling.image_grid import make_grid as make_grid
     from .sampling.image_grid import save_grid as save_grid
+    from .sampling.sample_grid import SampleGrid as SampleGrid
     from .schedule import Scheduled as Scheduled
     from .training.gradient_norms import GradientNorms as GradientNorms
+    from .training.scalar_reader import ScalarReader as ScalarReader
+    from .training.scalars_to_floats import scalars_to_floats as scalars_to_floats
+    from .training.step_interval import StepInterval as StepInterval
     from .training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"
@@ -157,9 +162,13 @@ _NAMES_BY_MODULE = {
     "runs.file_names": "checkpoint_name",
     "runs.json_lines": "JsonLines",
     "runtime": "Runtime load_generator",
-    "sampling.image_grid": "save_grid",
+    "sampling.image_grid": "make_grid save_grid",
+    "sampling.sample_grid": "SampleGrid",
     "schedule": "Scheduled",
     "training.gradient_norms": "GradientNorms",
+    "training.scalar_reader": "ScalarReader",
+    "training.scalars_to_floats": "scalars_to_floats",
+    "training.step_interval": "StepInterval",
     "training.trainer": "Trainer",
 }
 _MODULE_OF = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names.split()}

@@ -33,6 +33,11 @@ def listed(names: Collection[str]) -> str:
     return ", ".join(truncate(name) for name in list(names)[:MAX_LISTED]) + more
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as ``1 image`` or ``1,000 images``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def quote(value: object) -> str:
     """A value that a user gave, as Python writes it, shortened where it is too long for a message."""
     return truncate(repr(value))

@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -73,7 +74,7 @@ class PluginLoader:
         for _, point in sorted(found.items()):
             source = distribution_of(point)
             try:
-                self._add(point.load, point.name, source)
+                self._add(partial(_load, point), point.name, source)
             except PluginError as error:
                 self.broken.append(BrokenPlugin(point.name, source, str(error)))
 
@@ -166,6 +167,15 @@ def _plugin_errors(name: str, source: str) -> Iterator[None]:
 
 # the folders of code between gankit and a plugin in a traceback
 _BETWEEN = tuple(str(Path(str(module.__file__)).parent) for module in (importlib, pluggy))
+
+
+def _load(point: metadata.EntryPoint) -> Any:
+    """What an entry point refers to. Its own `load` may be that of a backport of `importlib.metadata`, which another
+    package has imported, and would then be taken for the failing line of a plugin."""
+    loaded = importlib.import_module(point.module)
+    for name in filter(None, (point.attr or "").split(".")):
+        loaded = getattr(loaded, name)
+    return loaded
 
 
 def distribution_of(point: metadata.EntryPoint) -> str:

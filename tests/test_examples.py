@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import fields
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -442,3 +444,77 @@ def test_importing_in_python(checkout):
     names: dict[str, Any] = {}
     exec(program, names)
     assert names["images"].shape == (4, 3, 64, 64)
+
+
+def test_the_explorer(checkout, capsys):
+    """The documented page is a part of another server, or served alone."""
+    pytest.importorskip("gradio")
+    from starlette.testclient import TestClient
+
+    mounted, alone = python_blocks("explorer.md")
+    names = {}
+    exec(mounted, names)
+    with TestClient(names["app"]) as client:
+        assert "CIFAR-10 - gankit" in client.get("/explore/").text
+    exec(alone, {})
+    assert capsys.readouterr().out == "200\n"
+
+
+@pytest.fixture
+def search_files(checkout):
+    """The recipe and the space of docs/search.md, with a small run and a score that needs no network."""
+    text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
+    recipe, space = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.S | re.M)
+    (checkout / "space.yaml").write_text(space.replace("[16, 64], step: 16", "[4, 8], step: 4"))
+    data = {
+        **yaml.safe_load(recipe),
+        "image": {"size": 16},
+        "dataset": {"name": "shapes", "count": 128, "size": 16},
+        "train": {"steps": 2, "device": "cpu"},
+        "loader": {"batch_size": 4},
+        "generator": {"width": 4},
+        "discriminator": {"width": 4},
+        "callbacks": [
+            {"name": "evaluate", "every": 1, "metrics": ["kid"], "features": "pixels", "params": {"kid": {"subset_size": 4}}, "samples": 8}
+        ],
+    }
+    (checkout / "my_recipe.yaml").write_text(yaml.safe_dump(data))
+
+
+def test_searching_in_python(search_files, monkeypatch, capsys):
+    pytest.importorskip("optuna")
+    monkeypatch.setattr("gankit.search.search_page.draw_plots", lambda *given: [])
+    (program,) = (block for block in python_blocks("search.md") if "run_search" in block)
+    exec(program.replace("trials=4", "trials=1"), {})
+    assert "optimizers.generator.lr=" in capsys.readouterr().out
+
+
+def ray_program() -> str:
+    (program,) = (block for block in python_blocks("search.md") if "ray" in block)
+    return program.replace("fd_effnet_lite0", "kid_pixels")
+
+
+def test_a_trial_of_ray_tune_without_ray(search_files, monkeypatch):
+    """The function of a trial trains and reports each score. Ray itself is replaced."""
+    reported = []
+    tune = ModuleType("ray.tune")
+    tune.report = reported.append
+    tune.get_context = lambda: SimpleNamespace(get_trial_name=lambda: "train_00001")
+    ray, schedulers = ModuleType("ray"), ModuleType("ray.tune.schedulers")
+    ray.tune, schedulers.ASHAScheduler = tune, None
+    for module in (ray, tune, schedulers):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    names: dict[str, Any] = {"__name__": "tune_gan"}
+    exec(ray_program(), names)
+    names["train"]({"optimizers.generator.lr": 0.001, "loader.batch_size": 8})
+    run = Path("results/tune/train_00001").resolve()
+    assert [(report["step"], report["run"]) for report in reported] == [(1, str(run)), (2, str(run))]
+    assert all(isinstance(report["kid_pixels"], float) for report in reported)
+    assert gankit.Recipe.load(run / "recipe.yaml").optimizers.generator.params["lr"] == 0.001
+
+
+@pytest.mark.slow
+def test_ray_tune(search_files, capsys):
+    pytest.importorskip("ray.tune")
+    exec(ray_program().replace("num_samples=20", "num_samples=2"), {"__name__": "__main__"})
+    assert "results/tune" in capsys.readouterr().out

@@ -32,7 +32,8 @@ LAYERS = (
     ("conversion",),
     ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
     ("evaluation",),
-    ("reports", "profiling", "export", "io", "testing", "hub"),
+    ("reports", "profiling", "export", "io", "testing", "hub", "explorer"),
+    ("search",),
     ("progress",),
     ("cli",),
 )

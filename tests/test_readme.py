@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -15,6 +16,8 @@ from PIL import Image
 
 import gankit
 from gankit.cli.main import main
+from gankit.search import parse_space
+from gankit.search.check_space import check_space
 from gankit_callbacks import curve_plot
 
 ROOT = Path(__file__).parents[1]
@@ -30,6 +33,8 @@ PLUGINS = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
 SETTINGS = ["train.steps=2", "loader.batch_size=4", "generator.width=4", "discriminator.width=4"]
 DATASET = "{name: shapes, count: 16, size: 16}"
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
+EVALUATE = "{name: evaluate, metrics: [kid], features: pixels, params: {kid: {subset_size: 4}}, samples: 8}"
+SMALL_SEARCH = ["train.steps=2", "dataset={name: shapes, count: 128, size: 16}", "image.size=16", f"callbacks=[{EVALUATE}]"]
 RUNS = ("dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
 
 
@@ -48,12 +53,21 @@ COMMANDS = sorted(
 )
 
 
+def require_trackers(example: str) -> None:
+    """Skip an example with a tracker that is not installed."""
+    for name in ("tensorboard", "wandb", "mlflow"):
+        if re.search(rf"callbacks.*\b{name}\b", example):
+            pytest.importorskip(name, reason=f"the extra '{name}' is not installed")
+
+
 def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", words)
     # take most of the time, and have their own tests
     monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)
     monkeypatch.setattr("gankit.profiling.flops.MATRIX_SECONDS", 0.01)
     monkeypatch.setattr("gankit.profiling.flops.MATRIX_SIDES", {"cpu": (64,)})
+    # would wait for Ctrl-C
+    monkeypatch.setattr("gankit.cli.explore.wait_until_interrupted", lambda address: urlopen(address).close())
     try:
         main()
     except SystemExit as stop:
@@ -137,6 +151,10 @@ def shortened(command: str) -> list[str]:
         return [word.replace("cat,dog", "0,1").replace("50000", "20") for word in words]
     if verb == "project":
         return [*words, "--steps", "2"]
+    if verb == "search":
+        return [*words, "--trials", "2", "--jobs", "0", *SMALL_SEARCH]
+    if verb == "explore":
+        return [*words, "--port", "0", "--no-open"]
     if verb == "bench":
         return [*words, "--steps", "2", *SETTINGS[1:], f"dataset={DATASET}"]
     if verb not in ("run", "check"):
@@ -159,12 +177,19 @@ def shortened(command: str) -> list[str]:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands(command, checkout, monkeypatch, capsys, request):
+    require_trackers(command)
     words = shlex.split(command)
     if words[1] == "push" or "hub:" in command:
         request.getfixturevalue("hub")
         monkeypatch.chdir(checkout)
         if words[1] != "push":
             assert run(["gankit", "push", "results/dcgan_cifar10", "owner/name"], monkeypatch) == 0
+    if words[1] == "explore":
+        pytest.importorskip("gradio")
+    if words[1] == "search":
+        pytest.importorskip("optuna")
+        for name, block in zip(("my_recipe", "space"), blocks((ROOT / "docs/search.md").read_text(), "yaml"), strict=True):
+            Path(f"{name}.yaml").write_text(block)
     if "--latents" in words or any(word.startswith("direction.") for word in words):
         _search(checkout, monkeypatch)
     if words[1] == "directions" and "--rename" in words:
@@ -253,11 +278,16 @@ def plugins_in(page):
 @pytest.mark.parametrize(("page", "example"), YAML_BLOCKS)
 def test_yaml_examples(page, example, tmp_path):
     """Each example is a whole recipe, or keys that fit into one. It may use the plugins on its page."""
+    require_trackers(str(example))
     runtime = gankit.Runtime(plugins_in(page) if page.name in ("data.md", "games.md") else ())
     if "extends" in example:
         (tmp_path / "recipes").symlink_to(ROOT / "recipes")
         (tmp_path / "example.yaml").write_text(yaml.safe_dump(example))
         runtime.load(tmp_path / "example.yaml")
+        return
+    if page.name == "search.md":  # a search space
+        recipe = runtime.load(ROOT / "recipes/dcgan_cifar10.yaml")
+        check_space(parse_space(yaml.safe_dump(example), page.name), recipe.document, runtime.registries)
         return
     if "name" in example:
         runtime.check(gankit.Recipe.parse(example))

@@ -146,8 +146,9 @@ def _check_callback(selected: Selected, known: Mapping[str, Any]) -> None:
     Callbacks([(selected.entry.name, callback)])
     if hasattr(callback, "fits"):
         what = f"{type(callback).__name__}.fits"
-        callback.fits(*select_arguments(argument_names(callback.fits, [*known], FITS, what), known))
-        if known["images"] is None:
+        names = argument_names(callback.fits, [*known], FITS, what)
+        callback.fits(*select_arguments(names, known))
+        if "images" in names and known["images"] is None:
             raise NotTriedError("the number of real images is not known")
 
 

@@ -11,6 +11,7 @@ from ..calls import described, require_call, require_methods, require_no_misspel
 from ..device.seeding import preserved_random_state
 from ..game.lazy_regularization import interval_of
 from ..game.returned_values import require_latents
+from ..game.update import has_after
 from ..interfaces import PLAYERS, DataSpec, Player
 from ..training.callbacks import STATE_METHODS
 from .components import require_trained
@@ -21,7 +22,7 @@ TURN = ("turn",)  # the argument of most methods
 
 def require_known_methods(component: Any, methods: Mapping[str, Sequence[str]], kind: str, *optional: str) -> None:
     """The same as `require_methods`, with ``after`` where the component has it, and no misspelt optional methods."""
-    require_methods(component, {**methods, **({"after": TURN} if hasattr(component, "after") else {})}, kind)
+    require_methods(component, {**methods, **({"after": TURN} if has_after(component) else {})}, kind)
     require_no_misspelling(component, (*methods, "after", *STATE_METHODS, *optional))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from types import SimpleNamespace
@@ -9,13 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ..device.engine import Engine
-from ..device.seeding import preserved_random_state
 from ..distributed.processes import Processes
 from ..errors import GankitError, MissingFieldError, Problem
 from ..game.game import Adversarial, Game
-from ..game.outputs import map_tensors
 from ..game.returned_values import require_term
 from ..game.step_context import StepContext
 from ..game.turn import PlayerTurn
@@ -25,8 +25,6 @@ from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from .dry_run import batch_of_two, meta_device
-
-MAX_ELEMENTS_ON_CPU = 2**24
 
 
 def problems_of_terms(
@@ -39,9 +37,8 @@ def problems_of_terms(
 ) -> list[Problem]:
     """The losses and regularizers that ask for fields that the data lacks, or raise a `GankitError`.
 
-    They are called with two items of zeros: small ones on the CPU, where it takes less time, and on the meta device if
-    that fails, for example because they call networks, which are there. Terms that fail on both for other reasons are
-    left to the first step.
+    They are called with two items of zeros on the meta device. Terms that fail there for other reasons are left to the
+    first step.
 
     Args:
         checked: the recipe with its components.
@@ -57,13 +54,9 @@ def problems_of_terms(
     with meta_device():
         context = _context(networks, outputs, data, checked.recipe.latent.dim)
         batch = batch_of_two(data)
-        on_meta = _turns(context, batch)
+        turns = [PlayerTurn(context, player, batch, images_seen=0, penalties=True) for player in context.players]
         with suppress(Exception):  # the terms that use its images fail in the same way
             outputs["generator"] = StepContext.run_generator(context, context.draw_latents(2, batch.labels), batch)
-    on_cpu: list[PlayerTurn] = []
-    if "generator" in outputs and _elements([batch.images, dict(batch.fields), outputs]) <= MAX_ELEMENTS_ON_CPU:
-        outputs_on_cpu = {player: map_tensors(of_player, _zeros) for player, of_player in outputs.items()}
-        on_cpu = _turns(_context(networks, outputs_on_cpu, data, checked.recipe.latent.dim), batch_of_two(data))
     found: list[Problem] = []
     for path in paths:
         try:
@@ -71,21 +64,10 @@ def problems_of_terms(
                 component = checked.build(path)
         except Exception:  # it reads values; it was built on the CPU before
             continue
-        if on_cpu and _passes(component, path, on_cpu):
-            continue
-        with meta_device(), torch.enable_grad():
-            problem = _refusal(component, path, on_meta)
+        with meta_device(), _NoGradients():
+            problem = _refusal(component, path, turns)
         found += [] if problem is None else [checked.recipe.document.problem(path, problem)]
     return found
-
-
-def _passes(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> bool:
-    try:
-        with preserved_random_state():
-            _call(component, path, turns)
-    except Exception:
-        return False
-    return True
 
 
 def _call(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> None:
@@ -109,10 +91,20 @@ def _refusal(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> str 
     return None
 
 
+class _NoGradients(TorchFunctionMode):
+    """`torch.autograd.grad` returns tensors of the right shapes, although nothing records gradients."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.autograd.grad:
+            return func(*args, **(kwargs or {}))
+        inputs = inspect.signature(func).bind(*args, **(kwargs or {})).arguments["inputs"]
+        return tuple(torch.empty_like(tensor) for tensor in ([inputs] if isinstance(inputs, Tensor) else inputs))
+
+
 class _DryContext(StepContext):
     """Draws zeros, because the meta device has no random numbers, and runs no players.
 
-    Their known outputs are returned for all inputs, with a gradient with respect to them.
+    Their known outputs are returned for all inputs.
     """
 
     outputs: Mapping[Player, Any]
@@ -129,28 +121,10 @@ class _DryContext(StepContext):
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
         if "generator" not in self.outputs:
             return super().run_generator(latents, batch)
-        return _depending_on(latents, self.outputs["generator"])
+        return self.outputs["generator"]
 
     def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
-        return _depending_on(images, self.outputs["discriminator"])
-
-
-def _depending_on(inputs: Tensor, output: Any) -> Any:
-    return map_tensors(output, lambda tensor: tensor + inputs.mean() if tensor.is_floating_point() else tensor)
-
-
-def _elements(tensors: Any) -> int:
-    counts: list[int] = []
-    map_tensors(tensors, lambda tensor: counts.append(tensor.numel()) or tensor)  # type: ignore[func-returns-value]
-    return sum(counts)
-
-
-def _zeros(tensor: Tensor) -> Tensor:
-    return torch.zeros(tensor.shape, dtype=tensor.dtype)
-
-
-def _turns(context: StepContext, batch: Batch) -> list[PlayerTurn]:
-    return [PlayerTurn(context, player, batch, images_seen=0, penalties=True) for player in context.players]
+        return self.outputs["discriminator"]
 
 
 def _context(

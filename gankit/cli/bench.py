@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit, Option
@@ -16,6 +10,7 @@ from ..distributed.torchrun import world_size
 from ..errors import GankitError
 from .console import Overrides, PluginOption, RecipeFile, make_runtime, make_table, output_console, print_message
 from .run import assemble
+from .temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     from ..profiling.step_profile import StepProfile
@@ -44,7 +39,7 @@ def bench(
     runtime = make_runtime(plugin)
     checked = runtime.load_checked(recipe, [*(overrides or ()), *([f"train.device={device}"] if device else ())])
     try:
-        with _temporary_folder() as folder:
+        with temporary_folder("gankit-bench-") as folder:
             trainer = assemble(runtime, checked, folder / "run")
             output_console().print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
             profile = _measure(trainer, steps)
@@ -65,17 +60,6 @@ def _measure(trainer: Trainer, steps: int) -> StepProfile:
             raise
         print_message(str(error))
         raise Exit(1) from None
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder that is deleted afterwards, also when the process receives SIGTERM."""
-    previous = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        with tempfile.TemporaryDirectory(prefix="gankit-bench-") as folder:
-            yield Path(folder)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _print_profile(trainer: Trainer, profile: StepProfile) -> None:

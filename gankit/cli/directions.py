@@ -23,7 +23,7 @@ AMOUNTS = 7  # columns of the table
 def directions(
     source: RunOrCheckpoint,
     options: Annotated[
-        list[str] | None, Argument(metavar="OPTION=VALUE", help="Sampling options of the generator for the table.")
+        list[str] | None, Argument(metavar="OPTION=VALUE", help="Sampling options for the images in the table.")
     ] = None,
     method: Annotated[
         Method | None,
@@ -34,11 +34,11 @@ def directions(
     ] = None,
     count: Annotated[int | None, Option(min=1, max=1_000, help="Number of directions (default: 10).")] = None,
     layers: Annotated[
-        str | None, Option(metavar="LAYERS", help="Change the styles of these layers only, such as 0-3.")
+        str | None, Option(metavar="LAYERS", help="Change the styles of only these layers, such as 0-3.")
     ] = None,
     rename: Annotated[
         list[str] | None,
-        Option(metavar="OLD=NEW", help="Give directions that were found earlier another name. Repeatable."),
+        Option(metavar="OLD=NEW", help="Rename a direction in an existing file. Finds no new directions. Repeatable."),
     ] = None,
     seed: Annotated[int, Option(min=0, max=MAX_SEED, help="Random seed of the image in the table.")] = 0,
     class_name: Annotated[
@@ -46,7 +46,7 @@ def directions(
     ] = None,
     latents: Annotated[
         Path | None,
-        Option(metavar="FILE", parser=parse_path, help="Show the first image of these latents in the table."),
+        Option(metavar="FILE", parser=parse_path, help="Use the first latents of this file for the table."),
     ] = None,
     strength: Annotated[
         float,
@@ -57,15 +57,16 @@ def directions(
         Option(
             metavar="FILE",
             parser=parse_path,
-            help=f"The file with the directions (default: {DIRECTIONS} of the run directory). A table of images is "
-            "written next to it, as PNG.",
+            help=f"The file for the directions (default: {DIRECTIONS} in the run directory). The table is a PNG with "
+            "the same name.",
         ),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Find directions of latents or styles along which images change, and draw a table of them.
+    """Find directions in the space of latents or styles along which images change.
 
-    gankit sample moves images along these directions.
+    Writes a file of directions and a table of images. Each row of the table moves one image along one direction.
+    gankit sample direction.NAME=AMOUNT does the same for other images.
 
     Examples:
 

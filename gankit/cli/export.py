@@ -20,15 +20,15 @@ def export(
         str,
         Option(
             metavar="FORMAT",
-            help="onnx; torch-export, a program of torch.export; or safetensors, the weights alone.",
+            help="onnx; torch-export, a torch.export program; or safetensors, only the weights.",
         ),
     ],
     options: Annotated[
         list[str] | None,
         Argument(
             metavar="OPTION=VALUE",
-            help="Sampling options of the generator that the program is fixed to, such as noise=none. OPTION=input "
-            "makes an option an input of the program.",
+            help="Fix a sampling option of the generator to a value, such as noise=none. OPTION=input turns the option "
+            "into an input of the program.",
         ),
     ] = None,
     path: Annotated[
@@ -37,18 +37,18 @@ def export(
             "--out",
             metavar="FILE",
             parser=parse_path,
-            help="The file to write, with the suffix .onnx, .pt2 or .safetensors (default: generator.onnx, ...).",
+            help="The file to write, with the suffix .onnx, .pt2 or .safetensors (default: generator and this suffix).",
         ),
     ] = None,
     tolerance: Annotated[
         float,
-        Option(help="The largest allowed difference from gankit's images, whose values are in [-1, 1]."),
+        Option(help="Largest allowed difference between the file's pixels and gankit's. Pixels are in [-1, 1]."),
     ] = 1e-4,
     plugin: PluginOption = None,
 ) -> None:
-    """Export a trained generator as a file that runs without gankit. Needs neither the recipe nor the data.
+    """Export a trained generator as a program or a file of weights. Needs neither the recipe nor the data.
 
-    The images of the file are compared with those of gankit before it is written.
+    Before writing the file, the command compares its images with those of gankit.
 
     Examples:
 

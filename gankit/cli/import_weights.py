@@ -18,7 +18,7 @@ def import_weights(
         list[str],
         Argument(
             metavar="FILE ...",
-            help="Weight files of one model. NETWORK=FILE says what a file holds: generator, generator_ema (the "
+            help="Weight files of one model. NETWORK=FILE names the network in a file: generator, generator_ema (the "
             "average of the generator's weights) or discriminator.",
         ),
     ],
@@ -30,18 +30,19 @@ def import_weights(
         Option(
             "--format",
             metavar="NAME",
-            help="Kind of file; gankit list weight_formats lists them (default: recognized from the content).",
+            help="Format of the files, see gankit list weight_formats (default: recognized from the content).",
         ),
     ] = None,
     classes: Annotated[
         str | None,
-        Option(metavar="NAME,...", help="Names of the classes, in the order of the labels (default: numbers)."),
+        Option(metavar="NAME,...", help="Names of the classes, in the order of the labels (default: 0, 1, 2, ...)."),
     ] = None,
     plugin: PluginOption = None,
 ) -> None:
-    """Convert weight files of other projects to a checkpoint. No code of the files is executed.
+    """Convert weight files of other projects to a checkpoint. Does not execute code from the files.
 
-    gankit sample and gankit eval accept the checkpoint, and initialize: starts a run from it. It cannot be resumed.
+    gankit sample and gankit eval accept the checkpoint. The recipe key initialize starts a run from it. gankit resume
+    does not accept it.
 
     Examples:
 

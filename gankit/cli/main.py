@@ -26,6 +26,7 @@ from . import (
     completion,
     directions,
     doctor,
+    explore,
     export,
     import_weights,
     new,
@@ -37,6 +38,7 @@ from . import (
     run,
     sample,
     schema,
+    search,
     show,
 )
 from . import eval as eval_command
@@ -132,9 +134,11 @@ def make_app() -> typer.Typer:
         ("sample", sample.sample),
         ("project", project.project),
         ("directions", directions.directions),
+        ("explore", explore.explore),
         ("eval", eval_command.evaluate),
         ("import", import_weights.import_weights),
         ("export", export.export),
+        ("search", search.search),
         ("compare", compare.compare),
         ("report", report.report),
         ("doctor", doctor.doctor),

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from ..errors import GankitError
 from .console import MAX_SEED, PluginOption, RunOrCheckpoint, make_runtime, make_table, output_console, parse_path
-from .sample_options import parse_class, read_sample_options
+from .sample_options import parse_class, read_sample_options, require_styles
 from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def project(
         list[str],
         Argument(
             metavar="PICTURE... [OPTION=VALUE]...",
-            help="Image files, which are cropped and resized to the size of the generator, and sampling options.",
+            help="Image files, then sampling options. Pictures are cropped and resized to the generator's image size.",
         ),
     ],
     out: Annotated[
@@ -44,7 +44,7 @@ def project(
             "(default: w+ for generators with styles, otherwise z)."
         ),
     ] = None,
-    steps: Annotated[int, Option(min=1, max=100_000, help="Steps of the search.")] = 500,
+    steps: Annotated[int, Option(min=1, max=100_000, help="Number of steps of the search.")] = 500,
     class_name: Annotated[
         str | None,
         Option("--class", metavar="NAME", help="Class of the pictures (default: that of the most similar samples)."),
@@ -54,15 +54,15 @@ def project(
         Option("--pixels", help="Compare pixels only, without the perceptual distance of EfficientNet-Lite0."),
     ] = False,
     pixel_weight: Annotated[
-        float, Option(min=0.0, help="Weight of the mean squared difference of pixels, next to the perceptual distance.")
+        float, Option(min=0.0, help="Weight of the mean squared pixel difference, added to the perceptual distance.")
     ] = 10.0,
     seed: Annotated[int, Option(min=0, max=MAX_SEED, help="Random seed.")] = 0,
     plugin: PluginOption = None,
 ) -> None:
-    """Find the latents of a generator whose images are most like given pictures (arXiv 1912.04958, appendix D).
+    """Find the latents of a generator whose images are most similar to given pictures (arXiv 1912.04958, appendix D).
 
-    Writes for each picture the image, its latents (NAME.safetensors, for gankit sample --latents), and a GIF of the
-    search. The first frame of the GIF is where the search began, next to the picture.
+    For each picture, writes the image, its latents (NAME.safetensors, for gankit sample --latents), and a GIF. The
+    GIF shows the course of the search next to the picture.
 
     Examples:
 
@@ -85,6 +85,8 @@ def project(
         if result.resolve() in inputs:
             raise GankitError(f"--out {out}: the result {result.name} would replace a picture; choose another folder")
     generator = make_runtime(plugin).load_generator(source)
+    if space not in (None, "z"):
+        require_styles(generator, f"--space {space}")
     targets = {file: _read(file, generator) for file in files}
     chosen = read_sample_options(words, None, generator)
     if chosen.sweep is not None or chosen.labels is not None or chosen.amounts:
@@ -132,21 +134,19 @@ def _report(progress: TaskProgress, name: str, _: str, done: int, total: int) ->
 
 def _read(file: Path, generator: TrainedGenerator) -> Tensor:
     """The picture, uint8 [c h w], in the size of the generator. Raises: GankitError: it cannot be used."""
-    from ..data.decoding import DecodeError, decode_image
-    from ..data.resize import resize
+    from ..data.decoding import DecodeError
     from ..files import open_regular, read_failure
+    from ..sampling.pictures import read_target
 
-    image = generator.image
     try:
         with open_regular(file) as opened:
-            picture = decode_image(opened, image.channels)
+            return read_target(opened, generator.image)
     except DecodeError as error:
         raise GankitError(f"{file}: {error}") from None
     except FileNotFoundError:
         raise GankitError(f"{file}: does not exist") from None
     except OSError as error:
         raise GankitError(read_failure(file, error)) from None
-    return resize(picture[None], image.height, image.width)[0]
 
 
 def _perceptual_distance(generator: TrainedGenerator) -> Any:
@@ -159,15 +159,12 @@ def _perceptual_distance(generator: TrainedGenerator) -> Any:
 
 
 def _write(out: Path, name: str, found: Projection, target: Tensor) -> None:
-    import torch
-
-    from ..sampling.image_grid import make_grid, save_animation, save_image, to_pillow
+    from ..sampling.image_grid import save_animation, save_image, to_pillow
     from ..sampling.latent_files import save_latents
 
     save_latents(found.inputs, out / f"{name}.safetensors", {})
     save_image(to_pillow(found.image.permute(1, 2, 0)), out / f"{name}.png", "PNG")
-    frames = [make_grid(torch.stack([image, target]), 2) for image in found.course]
-    save_animation(frames + frames[-1:] * 10, out / f"{name}.gif", frames_a_second=10)
+    save_animation(found.frames(target), out / f"{name}.gif", frames_a_second=10)
 
 
 def _record(file: Path, found: Projection, generator: TrainedGenerator) -> dict[str, Any]:

@@ -14,18 +14,18 @@ from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console
 
 def push(
     source: RunOrCheckpoint,
-    repository: Annotated[str, Argument(metavar="OWNER/NAME", help="The repository, which is created if missing.")],
+    repository: Annotated[str, Argument(metavar="OWNER/NAME", help="The repository. Created if it does not exist.")],
     private: Annotated[bool, Option("--private", help="Create a private repository.")] = False,
     revision: Annotated[
-        str | None, Option(metavar="BRANCH", help="The branch, which is created if missing (default: the main branch).")
+        str | None, Option(metavar="BRANCH", help="The branch. Created if it does not exist (default: main branch).")
     ] = None,
-    message: Annotated[str | None, Option(metavar="TEXT", help="Message of the commit.")] = None,
+    message: Annotated[str | None, Option(metavar="TEXT", help="Commit message.")] = None,
     license: Annotated[
         str | None,
-        Option(metavar="ID", help="License of the weights, such as mit (default: that of imported ones)."),
+        Option(metavar="ID", help="License of the weights, such as mit (default: that of imported weights, or none)."),
     ] = None,
     with_state: Annotated[
-        bool, Option("--with-state", help="Upload the state of the training as well, for resuming.")
+        bool, Option("--with-state", help="Also upload the training state, so that training can be resumed.")
     ] = False,
     dry_run: Annotated[
         Path | None,
@@ -35,8 +35,8 @@ def push(
 ) -> None:
     """Upload a checkpoint with a model card to the Hugging Face Hub.
 
-    The card shows samples, the scores of the checkpoint, its recipe and its data. The token is that of 'hf auth login'
-    or of the environment variable HF_TOKEN.
+    The card shows samples, the scores of the checkpoint, its recipe and its data. An upload requires gankit's
+    extra 'hub' and a token from 'hf auth login' or in the environment variable HF_TOKEN.
 
     Examples:
 

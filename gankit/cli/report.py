@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from ..errors import GankitError
 from ..runs.file_names import RECIPE, REPORT, checkpoints
+from ..search.file_names import is_search
 from .console import PluginOption, make_runtime, output_console, parse_path, print_message
 from .task_progress import TaskProgress
 
@@ -16,23 +17,26 @@ from .task_progress import TaskProgress
 def report(
     directory: Annotated[
         Path,
-        Argument(metavar="RUN_DIR|FOLDER_OF_RUNS", parser=parse_path, help="A run directory, or a folder of them."),
+        Argument(
+            metavar="RUN_DIR|FOLDER_OF_RUNS", parser=parse_path, help="A run directory, or a folder of run directories."
+        ),
     ],
     features: Annotated[
-        str, Option(metavar="NAME", help="Feature extractor that finds the nearest real images of samples.")
+        str, Option(metavar="NAME", help="Feature extractor for finding the real images nearest to each sample.")
     ] = "pixels",
     neighbors: Annotated[
-        int, Option(min=0, max=100, help="Number of samples whose nearest real images are shown.")
+        int,
+        Option(min=0, max=100, help="Number of samples to show with their nearest real images; 0 skips the search."),
     ] = 8,
-    among: Annotated[int, Option(min=1, help="Number of real images to search, at most.")] = 2000,
+    among: Annotated[int, Option(min=1, help="Maximum number of real images to search.")] = 2000,
     seed: Annotated[int, Option(min=0, help="Random seed of these samples.")] = 0,
     device: Annotated[str, Option(metavar="auto|cpu|cuda", help="Device to compute on.")] = "auto",
     plugin: PluginOption = None,
 ) -> None:
     """Write report.html, a page that needs neither a server nor a network connection.
 
-    The page of a run shows its samples over time, curves, scores, findings and recipe. Runs write it themselves at
-    each checkpoint and at the end. The page of a folder shows all runs in it: a table, and two runs side by side.
+    The page of a run shows its samples over time, curves, scores, findings and recipe. A run also writes this page
+    itself, at each checkpoint and at the end. The page of a folder lists all its runs and compares two side by side.
 
     Examples:
 
@@ -70,6 +74,11 @@ def _write_overview(folder: Path) -> None:
     found = list(find_runs(folder))
     if not found:
         raise GankitError(f"{folder}: is neither a run directory nor a folder of run directories")
+    if is_search(folder):
+        from ..search import rewrite_page
+
+        output_console().print(f"written to {rewrite_page(folder)}")
+        return
     path = folder / REPORT
     html = render_overview(folder, found)
     with output_file(path) as temporary:

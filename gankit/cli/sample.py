@@ -11,7 +11,7 @@ from typer import Argument, Option
 from ..errors import GankitError
 from .console import MAX_SEED, PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 from .sample_from_files import sample_from_files
-from .sample_options import parse_layers, read_sample_options
+from .sample_options import parse_layers, read_sample_options, require_styles
 from .sample_pictures import Request, draw_picture
 from .sample_to_files import SampleFormat, sample_to_files
 
@@ -136,8 +136,10 @@ def sample(
 
       gankit sample results/pix2pix_folder --input photos --out translated
     """
+    from ..sampling.image_grid import is_picture
+
     path = path or (None if inputs is not None else GRID)
-    as_files = path is not None and (path.suffix.lower() in ("", ".zip") or path.is_dir())
+    as_files = path is not None and not is_picture(path)
     ways = {"--input": inputs, "--interpolate": interpolate, "--mix": mix}
     given = [name for name, value in ways.items() if value is not None]
     if len(given) > 1:
@@ -157,6 +159,8 @@ def sample(
         request.require_format()
 
     generator = make_runtime(plugin).load_generator(source)
+    if mix is not None:
+        require_styles(generator, f"--mix {mix}")
     chosen = read_sample_options(options or [], classes, generator, interpolate is not None)
     chosen = chosen.with_directions(generator, directions)
     try:

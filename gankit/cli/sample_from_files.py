@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GankitError
-from ..messages import one_line
+from ..messages import counted, one_line
 from .sample_options import SampleOptions
 from .task_progress import TaskProgress
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ..sampling.trained_generator import TrainedGenerator
 
 MAX_NAMED = 5
-ANY_SIZE = 2**30  # no image is halved
 
 
 def sample_from_files(
@@ -66,23 +65,22 @@ def sample_from_files(
         shown = "; ".join(f"{file!r} {fault}" for file, fault in list(faults.items())[:MAX_NAMED])
         more = f"; and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
         raise GankitError(f"{source}: {len(faults)} of {len(targets)} images cannot be used: {shown}{more}")
-    return f"{out}: {len(targets)} image{'s' if len(targets) > 1 else ''} generated from {source}"
+    return f"{out}: {counted(len(targets), 'image')} generated from {source}"
 
 
 def _field_of(generator: TrainedGenerator) -> tuple[str, ImageSpec]:
     """The field of images that the generator takes. Raises: GankitError: it takes none, or more."""
-    from ..interfaces import ImageSpec
+    from ..sampling.pictures import only_image
 
     fields = generator.sampling.specs
     if not fields:
         raise GankitError("--input: this generator takes latents only, and no images; remove --input")
-    (name, spec), *others = fields.items()
-    if others or not isinstance(spec, ImageSpec):
+    if (found := only_image(fields)) is None:
         raise GankitError(
             f"--input: this generator takes {', '.join(fields)}, and a file can only give one image; call "
             "gankit.load_generator(...).sample(inputs=...)"
         )
-    return name, spec
+    return found
 
 
 def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str, Path]]:
@@ -92,13 +90,13 @@ def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str
         GankitError: ``source`` does not exist or contains no images, or an image would be overwritten.
     """
     from ..data.image_files import Folder, open_image_files
-    from ..sampling.image_grid import FORMATS, require_image_format
+    from ..sampling.image_grid import FORMATS, is_picture, require_image_format
 
     if not source.exists():
         raise GankitError(f"--input {source}: does not exist")
     is_file = source.is_file() and source.suffix.lower() != ".zip"
     files = Folder(source.absolute().parent) if is_file else open_image_files(source)
-    if is_file and out.suffix and not out.is_dir():
+    if is_file and is_picture(out):
         require_image_format(out)
         targets = {source.name: out}
     else:
@@ -119,15 +117,12 @@ def _read(files: ImageFiles, name: str, spec: ImageSpec) -> Tensor:
     Raises:
         GankitError: it is damaged, or has other channels. The message continues a sentence that begins with its name.
     """
-    from ..data.decoding import DecodeError, decode_image, open_image
-    from ..data.pixel_modes import lossy_conversion
+    from ..data.decoding import DecodeError
+    from ..sampling.pictures import read_input
 
     try:
         with files.open(name) as file:
-            fault = lossy_conversion(open_image(file), spec.channels, "the generator takes")
-        if fault is None:
-            with files.open(name) as file:
-                return decode_image(file, spec.channels, least=ANY_SIZE)
+            return read_input(file, spec)
     except DecodeError as error:
         fault = str(error)
     except Exception as error:  # a file that cannot be read, also in a damaged zip

@@ -49,8 +49,6 @@ class SampleOptions:
         Raises:
             GankitError: they cannot be read.
         """
-        from ..sampling.directions import Directions
-
         if not self.amounts and not (self.sweep and self.sweep[0].startswith(DIRECTION)):
             if path is not None:
                 raise GankitError("--directions: no direction is chosen; add, for example, direction.0=2")
@@ -58,10 +56,7 @@ class SampleOptions:
         path = path or default_directions(generator)
         if path is None:
             raise GankitError("add --directions FILE, as this checkpoint is not in a run directory")
-        found = Directions.load(path)
-        if found.about.get("weights") != str(generator.weights):
-            print_message(f"{path}: these directions were found for other weights", "caution")
-        return replace(self, directions=found)
+        return replace(self, directions=load_directions(generator, path))
 
     def move(self, generator: TrainedGenerator, inputs: SampleInputs) -> SampleInputs:
         """The inputs moved along the directions."""
@@ -90,9 +85,8 @@ class SampleOptions:
         if self.classes is None:
             return self.labels
         if count < len(self.classes):
-            raise GankitError(
-                f"{count} images are fewer than the {len(self.classes)} classes; choose more with --count"
-            )
+            number = len(self.classes)
+            raise GankitError(f"{number} classes need at least {number} images, not {count}; choose more with --count")
         return [self.classes[index * len(self.classes) // count] for index in range(count)]
 
     def columns_of(self, count: int) -> int | None:
@@ -119,6 +113,9 @@ def read_sample_options(
     """
     from ..recipe.overrides import read_options
 
+    keys = [word.partition("=")[0] for word in words]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise GankitError(f"command line: {twice}: is given {keys.count(twice)} times; give it once")
     options = read_options(words)
     own_steps = "steps" in generator.options.model_fields and not interpolates
     if taken := sorted({"count", "seed", *(() if own_steps else ("steps",))} & set(options)):
@@ -175,12 +172,35 @@ def _values(value: Any) -> list[Any]:
     return [read_options([f"value={part}"])["value"] for part in parts]
 
 
+def require_styles(generator: TrainedGenerator, option: str) -> None:
+    """Raises: GankitError: the generator has no styles, which this option of the command line needs."""
+    if not generator.has_styles():
+        raise GankitError(
+            f"{option}: {type(generator.module).__name__} has no styles: it lacks the methods `styles` and "
+            "`synthesize`, which only generators such as 'stylegan2' have"
+        )
+
+
 def default_directions(generator: TrainedGenerator) -> Path | None:
     """The file of directions in the run directory of a checkpoint; None if it is not in one."""
     from ..runs.file_names import RECIPE
 
     run = generator.checkpoint.absolute().parent.parent
     return generator.checkpoint.parent.parent / DIRECTIONS if (run / RECIPE).is_file() else None
+
+
+def load_directions(generator: TrainedGenerator, path: Path) -> Directions:
+    """The directions of a file, with a message if they were found for other weights.
+
+    Raises:
+        GankitError: they cannot be read.
+    """
+    from ..sampling.directions import Directions
+
+    found = Directions.load(path)
+    if found.about.get("weights") != str(generator.weights):
+        print_message(f"{path}: these directions were found for other weights", "caution")
+    return found
 
 
 def parse_class(name: str, generator: TrainedGenerator) -> int:
@@ -206,6 +226,8 @@ def _parse_classes(values: list[str], classes: tuple[str, ...] | None) -> list[i
     if words == ["all"] and "all" not in classes:
         return list(range(len(classes)))
     numbers = [*map(str, range(len(classes)))]
+    if "all" in words and "all" not in classes:
+        raise GankitError("--classes: all stands for every class; give it alone, or only names of classes")
     labels = []
     for word in words:
         if word in classes:

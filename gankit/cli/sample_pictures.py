@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import GankitError
+from ..messages import counted
 from .sample_options import SampleOptions
 
 if TYPE_CHECKING:
@@ -69,11 +70,11 @@ class Request:
         if self.latents is not None:
             inputs = draw_from_file(generator, self.latents, self.seed, chosen)
             if self.grid is not None and self.cells != len(inputs):
-                raise GankitError(f"--grid has {self.cells} images, but {self.latents} has {len(inputs)}")
+                raise GankitError(f"--grid has {counted(self.cells, 'image')}, but {self.latents} has {len(inputs)}")
             return inputs
         count = self.count or self.cells or default
         if self.grid is not None and self.cells != count:
-            raise GankitError(f"--count {count}: --grid has {self.cells} images; omit --count")
+            raise GankitError(f"--count {count}: --grid has {counted(self.cells, 'image')}; omit --count")
         return chosen.move(generator, generator.draw(count, self.seed, chosen.labels_of(count)))
 
 
@@ -91,11 +92,11 @@ def draw_picture(generator: TrainedGenerator, request: Request, chosen: SampleOp
         inputs = request.draw(generator, chosen, DEFAULT_ROW)
         _save(chosen.rows(generator, inputs).flatten(0, 1), request.path, len(inputs))
         name, values = chosen.sweep
-        return f"{len(inputs)} images for each of {len(values)} values of {name}"
+        return f"{counted(len(inputs), 'image')} for each of {len(values)} values of {name}"
     inputs = request.draw(generator, chosen, DEFAULT_IMAGES)
     columns = request.grid[0] if request.grid else chosen.columns_of(len(inputs))
     _save(generator.images(inputs, **chosen.options), request.path, columns)
-    return f"{len(inputs)} images"
+    return counted(len(inputs), "image")
 
 
 def draw_from_file(generator: TrainedGenerator, path: Path, seed: int, chosen: SampleOptions) -> SampleInputs:
@@ -134,7 +135,9 @@ def _draw_interpolation(generator: TrainedGenerator, request: Request, chosen: S
     if request.latents is not None:
         inputs = draw_from_file(generator, request.latents, request.seed, chosen)
         if len(inputs) % cells:
-            raise GankitError(f"--grid: {len(inputs)} latents cannot be divided among {cells} interpolations")
+            raise GankitError(
+                f"--grid: {counted(len(inputs), 'latent')} cannot be divided among {cells} interpolations"
+            )
     else:
         count = (request.count or DEFAULT_ENDS) * cells
         inputs = chosen.move(generator, generator.draw(count, request.seed, chosen.labels_of(count)))
@@ -156,7 +159,9 @@ def _draw_mixing(generator: TrainedGenerator, request: Request, chosen: SampleOp
     if request.latents is not None:
         inputs = draw_from_file(generator, request.latents, request.seed, chosen)
         if len(inputs) <= columns:
-            raise GankitError(f"--grid: {len(inputs)} latents are too few for {columns} columns and a row")
+            raise GankitError(
+                f"--grid: {counted(len(inputs), 'latent')} cannot fill {counted(columns, 'column')} and a row"
+            )
         rows = len(inputs) - columns
     elif request.count is not None:
         raise GankitError("--count: --grid determines the number of images of a table of style mixing; remove --count")
@@ -165,7 +170,7 @@ def _draw_mixing(generator: TrainedGenerator, request: Request, chosen: SampleOp
         inputs = chosen.move(generator, generator.draw(count, request.seed, chosen.labels_of(count)))
     table = style_mixing_table(generator, inputs, columns, layers, chosen.options)
     _save(table.flatten(0, 1), request.path, columns + 1)
-    return f"style mixing of {columns} columns and {rows} rows"
+    return f"style mixing of {counted(columns, 'column')} and {counted(rows, 'row')}"
 
 
 def _save(images: Tensor, path: Path, columns: int | None) -> None:

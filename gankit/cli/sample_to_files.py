@@ -11,6 +11,7 @@ import typer
 
 from ..errors import GankitError
 from ..files import open_regular
+from ..messages import counted
 from .console import print_message
 from .sample_options import SampleOptions
 from .sample_pictures import draw_from_file
@@ -65,4 +66,4 @@ def sample_to_files(
     except KeyboardInterrupt:
         print_message("interrupted; the same command goes on from here")
         raise typer.Exit(130) from None
-    return f"{out}: {count:,} image{'s' if count > 1 else ''} of"
+    return f"{out}: {counted(count, 'image')} of"

@@ -134,6 +134,7 @@ def _decoded(data: bytes, mode: str, least: int, draft: int = 1) -> Image.Image:
             image.draft(None, (max(1, size[0] // divisor), max(1, size[1] // divisor)))
             halve = halve and image.size == size
         ImageOps.exif_transpose(image, in_place=True)
+        image.load()
         return _convert_in_bands(image, mode, halve, levels)
     except (DecodeError, MemoryError):
         raise
@@ -198,9 +199,9 @@ def _convert(image: Image.Image, mode: str, levels: _GrayLevels | None) -> Image
         image = image.convert("RGBA")
         if not mode.endswith("A"):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    elif image.mode != "L":
+    elif image.mode not in {"L", "RGB"}:
         image = image.convert("RGB")
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # otherwise Pillow makes a copy
 
 
 def _to_8_bits(image: Image.Image, levels: _GrayLevels) -> Image.Image:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,6 +14,7 @@ Fit = Literal["crop", "pad", "stretch"]
 Window = tuple[float, float]
 """Where to crop: shares in [0, 1) of the possible places, from top to bottom and from left to right."""
 MAX_EXCESS = 8  # a side that is longer than the crop needs by more than this factor is cropped before resizing
+BAND_PIXELS = 2**18  # of an image that are converted to floats at a time
 
 
 class Placement(NamedTuple):
@@ -121,10 +123,18 @@ def _require_same_aspect(fields: Sequence[Tensor]) -> None:
 def _interpolate(images: Tensor, height: int, width: int) -> Tensor:
     if images.shape[-2:] == (height, width):
         return images
-    size = (height, width)
+    if images.device.type == "cpu" and images.shape[-2] * images.shape[-1] > BAND_PIXELS:
+        # torch also resizes the rows first, but would convert all of the image to floats before
+        bands = images.split(max(1, BAND_PIXELS // images.shape[-1]), dim=-2)
+        floats = torch.cat([_antialiased(band.float(), band.shape[-2], width) for band in bands], dim=-2)
+    else:
+        floats = images.float()
     # rounded to 8 bits, so that cached and streamed images are equal
-    floats = F.interpolate(images.float(), size=size, mode="bilinear", antialias=True, align_corners=False)
-    return floats.round_().clamp_(0, 255).byte()
+    return _antialiased(floats, height, width).round_().clamp_(0, 255).byte()
+
+
+def _antialiased(images: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(images, size=(height, width), mode="bilinear", antialias=True, align_corners=False)
 
 
 def _crop_long_side(images: Tensor, aspect: float) -> Tensor:

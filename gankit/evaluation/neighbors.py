@@ -21,6 +21,7 @@ from .scorer import recorded_params
 
 COUNT = 4  # neighbors of each image
 COMPARED = 256  # real images whose distance to the nearest other real image is measured, at most
+PART = 4096  # real images whose features are converted to fp64 at a time
 
 
 class Neighbors(NamedTuple):
@@ -82,7 +83,7 @@ def open_extractor(registries: Registries, name: str, device: torch.device) -> E
 
 def _nearest(features: Tensor, real: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Distances and indices of the ``count`` nearest real images, or of all if there are fewer."""
-    found = torch.cdist(features, real, compute_mode="donot_use_mm_for_euclid_dist").topk(
-        min(count, len(real)), largest=False
-    )
-    return found.values, found.indices
+    features = features.double()  # the fast way, by matrix products, loses half of the digits of a small distance
+    distances = torch.cat([torch.cdist(features, part.double()) for part in real.split(PART)], dim=1)
+    found = distances.topk(min(count, len(real)), largest=False)
+    return found.values.float(), found.indices

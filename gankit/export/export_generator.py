@@ -13,6 +13,7 @@ from ..errors import GankitError
 from ..files import output_file
 from ..messages import did_you_mean, quote
 from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.resolve_source import resolve_source
 from ..runtime import Runtime
 from ..sampling.trained_generator import TrainedGenerator
 from .metadata import describe
@@ -61,7 +62,7 @@ def export(
     The file is compared with gankit's own generator, and written only if their images agree.
 
     Args:
-        source: a run directory (its newest checkpoint) or a checkpoint.
+        source: a run directory (its newest checkpoint), a checkpoint, ``hub:owner/name`` or ``builtin:NAME``.
         path: the file to write, in an existing folder.
         format: ``onnx`` or ``torch-export`` for a program, ``safetensors`` for the weights.
         options: values of sampling options that a program is fixed to, by name. Other options whose default is a number
@@ -75,7 +76,7 @@ def export(
     """
     path, options = Path(path), options or {}
     _require_valid(path, format, options, tolerance)
-    checkpoint = Checkpoint.open(find_checkpoint(Path(source)))
+    checkpoint = Checkpoint.open(find_checkpoint(resolve_source(source).path))
     runtime = runtime or Runtime()
     generator = runtime.load_generator(checkpoint)
     chosen = choose_options(generator, options)

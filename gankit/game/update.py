@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import GankitError
 from ..interfaces import Batch, Loss, Player, Scalars, State, Turn
@@ -156,13 +156,19 @@ def mean_logits(turn: PlayerTurn) -> Scalars:
     return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in SIDES if turn.has_output(side)}
 
 
+def has_after(component: Any) -> bool:
+    """Whether a component has the optional method ``after``, and not a submodule or a value of this name."""
+    after = getattr(component, "after", None)
+    return callable(after) and not isinstance(after, nn.Module)
+
+
 @torch.no_grad()
 def call_after(game: StepContext, parts: list[PlayerTurn]) -> Scalars:
     """Call ``after`` of every component that has it, with the turn of the whole batch; return their scalars."""
     scalars: Scalars = {}
     networks = game.players.values()
     components = (game.loss, *game.regularizers.values(), *game.augmentations, game.latent, *networks, game.rules)
-    with_after = [component for component in components if hasattr(component, "after")]
+    with_after = [component for component in components if has_after(component)]
     if with_after:
         whole = PlayerTurn.joined(parts)
         for component in with_after:

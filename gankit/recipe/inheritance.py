@@ -39,14 +39,14 @@ def read_named_document(path: str | Path, overrides: Sequence[str] = ()) -> Docu
     return document
 
 
-def parse(text: str, name: str) -> Document:
-    """Parse the YAML text of a recipe. ``name`` is its file in messages. Raises: RecipeError."""
+def parse(text: str, name: str, noun: str = "recipe") -> Document:
+    """Parse YAML text of a mapping. ``name`` is its file in messages, and ``noun`` what it is. Raises: RecipeError."""
     document = yaml_with_lines.read(text, name)
     if document.data is None:
-        raise RecipeError([Problem(name, "", "is empty; a recipe is a mapping of keys to values")])
+        raise RecipeError([Problem(name, "", f"is empty; a {noun} is a mapping of keys to values")])
     if not isinstance(document.data, dict):
         kind = "a list" if isinstance(document.data, list) else "a single value"
-        raise RecipeError([Problem(document.values[()], "", f"is {kind}; a recipe is a mapping of keys to values")])
+        raise RecipeError([Problem(document.values[()], "", f"is {kind}; a {noun} is a mapping of keys to values")])
     return document
 
 
@@ -55,7 +55,7 @@ def _with_parents(path: Path) -> Iterator[Document]:
     files: list[Path] = []
     place, values = "", 0  # place: of the `extends` that names the file; empty for the first
     while True:
-        document = parse(_read_text(path, place), _display_name(path))
+        document = parse(read_text(path, place), _display_name(path))
         document.layers.append(Layer(_display_name(path)))
         values += len(document.values)
         if values > yaml_with_lines.MAX_VALUES:
@@ -87,7 +87,17 @@ def _display_name(path: Path) -> str:
         return str(path)
 
 
-def _read_text(path: Path, place: str) -> str:
+def read_text(path: Path, place: str = "", noun: str = "recipe") -> str:
+    """The text of a file that a user writes.
+
+    Args:
+        path: the file.
+        place: of the ``extends`` that names it; empty if the user does.
+        noun: what the file is, for messages.
+
+    Raises:
+        RecipeError: the file cannot be read, is too large, or is not UTF-8.
+    """
     try:
         # only the outermost recipe may be a pipe: reading one that nobody writes to blocks forever
         if place and path.exists() and not path.is_file() and not path.is_dir():
@@ -96,11 +106,11 @@ def _read_text(path: Path, place: str) -> str:
             content = file.read(yaml_with_lines.MAX_BYTES + 1)
         if len(content) <= yaml_with_lines.MAX_BYTES:
             return content.decode("utf-8-sig")
-        message = f"is too large for a recipe: more than {yaml_with_lines.MAX_BYTES:,} bytes"
+        message = f"is too large for a {noun}: more than {yaml_with_lines.MAX_BYTES:,} bytes"
     except FileNotFoundError:
         message = "no such file"
     except IsADirectoryError:
-        message = "is a folder; give the recipe file in it"
+        message = f"is a folder; give the {noun} file in it"
     except UnicodeDecodeError as error:
         message = f"is not UTF-8 text (byte {error.start})"
     except (OSError, ValueError) as error:

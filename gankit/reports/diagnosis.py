@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from ..events import ChangesAccepted, Ended, Failed, Finding, Overridden, Recove
 from ..messages import truncate
 from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, RECIPE, checkpoint_step, checkpoints
 from ..runs.json_lines import read_log
-from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, parse_float, read_metrics, read_run
+from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, read_run
 
 CAUSES = (
     "discriminator_too_fast", "generator_too_fast", "frozen_discriminator", "frozen_generator", "batch_norm_of_one",
@@ -88,8 +87,8 @@ def diagnose(directory: Path, ending: str | None = None) -> Diagnosis:
         summary = replace(summary, ending=ending)
     events = list(read_log(directory / EVENTS))
     problems = list(_reported_problems(events))
-    if not any(problem.kind == NOT_FINITE for problem in problems):
-        problems += _non_finite_metrics(read_metrics(directory))
+    if summary.non_finite and not any(problem.kind == NOT_FINITE for problem in problems):
+        problems.append(_non_finite_metrics(*summary.non_finite))
     problems = with_causes(sorted(problems, key=lambda problem: (problem.first_step, problem.kind not in CAUSES)))
     return Diagnosis(
         summary=summary,
@@ -157,18 +156,14 @@ def _advice(problems: Sequence[TrainingProblem], directory: Path) -> str | None:
     )
 
 
-def _non_finite_metrics(lines: Iterable[Mapping[str, Any]]) -> list[TrainingProblem]:
+def _non_finite_metrics(line: Mapping[str, Any], names: Sequence[str]) -> TrainingProblem:
     """The first logged NaN or infinity, for a run that was killed before it could trace it."""
-    for line in lines:
-        names = [name for name, value in line.items() if not math.isfinite(parse_float(value))]
-        if names:
-            step = parse_count(line.get("step", 0))
-            message = (
-                f"{_shorten(', '.join(names))} NaN or infinite in the log from step {step:,} on, and the run ended "
-                "before it found the cause. Resume it: it then finds the layer and the batch."
-            )
-            return [TrainingProblem(NOT_FINITE, message, step)]
-    return []
+    step = parse_count(line.get("step", 0))
+    message = (
+        f"{_shorten(', '.join(names))} NaN or infinite in the log from step {step:,} on, and the run ended "
+        "before it found the cause. Resume it: it then finds the layer and the batch."
+    )
+    return TrainingProblem(NOT_FINITE, message, step)
 
 
 def _history_line(event: Mapping[str, Any]) -> str | None:
@@ -214,7 +209,7 @@ def _status(summary: RunSummary, directory: Path) -> str:
     if summary.lock.holder is not None:
         return f"running {position}: {summary.lock.holder}"
     changes = [path.stat().st_mtime for path in (directory / METRICS, directory / EVENTS) if path.exists()]
-    idle = time.time() - max(changes, default=0.0)
+    idle = time.time() - max(changes, default=(directory / RECIPE).stat().st_mtime)
     if idle < ACTIVE_SECONDS and not summary.lock.known:
         return f"probably running {position}: its log changed {idle:.0f} seconds ago"
     return f"killed {position}: its log has no ending and last changed {_format_age(idle)} ago"

@@ -20,7 +20,7 @@ from ..files import output_file
 from ..interfaces import Report, Run, no_report
 from ..runs.file_names import REPORT, REPORT_PICTURES, checkpoint_step
 from ..runtime import Runtime
-from ..sampling.image_grid import save_grid
+from ..sampling.image_grid import enlargement, make_grid, save_image, to_pillow
 from .page.pictures import NEIGHBORS, NEIGHBORS_RECORD, REAL, sample_name, sample_pictures
 from .page.run_page import render_run
 
@@ -48,7 +48,7 @@ class RunReport:
             images: uint8 [n c h w].
             columns: images per row.
         """
-        save_grid(images, self._pictures / sample_name(step), columns)
+        self._save(images, sample_name(step), columns)
 
     def keep_samples(self, is_kept: Callable[[int], bool]) -> None:
         """Delete the pictures of samples of all other steps."""
@@ -58,12 +58,12 @@ class RunReport:
 
     def add_real_images(self, images: Tensor, columns: int) -> None:
         """Keep a picture of real images uint8 [n c h w]."""
-        save_grid(images, self._pictures / REAL, columns)
+        self._save(images, REAL, columns)
 
     def add_neighbors(self, step: int, neighbors: Neighbors) -> None:
         """Keep a picture of generated images, each followed by its nearest real images in a row."""
         rows = torch.cat([neighbors.generated[:, None], neighbors.real], dim=1)
-        save_grid(rows.flatten(0, 1), self._pictures / NEIGHBORS, rows.shape[1])
+        self._save(rows.flatten(0, 1), NEIGHBORS, rows.shape[1])
         record = {
             "step": step,
             "features": neighbors.features,
@@ -86,7 +86,7 @@ class RunReport:
         """
         image = run.image
         bytes_each = image.channels * image.height * image.width
-        real = run.real(max(1, min(among, MAX_REAL_BYTES // bytes_each)))
+        real = run.real(max(1, min(among, len(run.dataset), MAX_REAL_BYTES // bytes_each)))
         extractor = open_extractor(run.registries, features, run.device)
         found = find_neighbors(images, features_of(real.split(BATCH), extractor), real.__getitem__, extractor)
         self.add_neighbors(run.state.step, found)
@@ -128,3 +128,10 @@ class RunReport:
         with output_file(path) as temporary:
             temporary.write_text(html, encoding="utf-8")
         return path
+
+    def _save(self, images: Tensor, name: str, columns: int) -> None:
+        """Write a picture of images uint8 [n c h w]."""
+        is_small = enlargement(images.shape[2], images.shape[3]) > 1
+        settings = {"lossless": True, "quality": 0} if is_small else {}  # lossy WebP would blur the colors of pixels
+        grid = make_grid(images, columns, enlarge=False)  # the page enlarges it
+        save_image(to_pillow(grid), self._pictures / name, "WebP", method=0, **settings)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,27 +31,32 @@ class RunSummary:
 
     Attributes:
         directory: of the run.
-        recipe: with all inheritance and overrides applied.
         steps: updates of G so far.
         images: real images shown to D so far.
         seconds: of training so far.
         ending: why it ended; None if it is running or was killed.
         lock: whether a process trains it.
         losses: the last logged ones, by name.
+        non_finite: the first line of the log with NaN or infinity, and the names of these scalars; None without any.
         curves: by loss: the number of images and the loss at each logged step.
         evaluations: oldest first.
     """
 
     directory: Path
-    recipe: Recipe
     steps: int
     images: int
     seconds: float
     ending: str | None
     lock: LockState
     losses: dict[str, float]
+    non_finite: tuple[Mapping[str, Any], list[str]] | None
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     evaluations: list[Evaluation]
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """With all inheritance and overrides applied. Raises: GankitError: it is damaged."""
+        return Recipe.load(self.directory / RECIPE)  # takes longer than the rest, and few need it
 
     @property
     def status(self) -> str:
@@ -72,7 +79,12 @@ def read_run(directory: Path) -> RunSummary:
     record = read_record(directory)
     last: Mapping[str, Any] = {}
     curves: dict[str, tuple[array[float], array[float]]] = {}  # arrays, since there may be millions of lines
+    non_finite: tuple[Mapping[str, Any], list[str]] | None = None
     for last in read_metrics(directory):
+        if non_finite is None and (
+            names := [name for name, value in last.items() if not math.isfinite(parse_float(value))]
+        ):
+            non_finite = last, names
         curves = curves or {name: (array("d"), array("d")) for name in loss_names(last)}
         for name in curves:
             if name in last:
@@ -82,13 +94,13 @@ def read_run(directory: Path) -> RunSummary:
     newest = max(ended, last, key=lambda entry: parse_count(entry.get("step"))) if ended else last
     return RunSummary(
         directory=directory,
-        recipe=Recipe.load(directory / RECIPE),
         steps=parse_count(newest.get("step")),
         images=parse_count(newest.get("images")),
         seconds=_parse_bounded(newest.get("seconds")),
         ending=truncate(str(ended["reason"]), MAX_TEXT_LENGTH) if "reason" in ended else None,
         lock=lock_state(directory),
         losses={name: parse_float(last[name]) for name in curves if name in last},
+        non_finite=non_finite,
         curves=dict(curves),
         evaluations=read_evaluations(directory / EVALUATIONS),
     )

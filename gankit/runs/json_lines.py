@@ -134,7 +134,8 @@ def read_log(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[dict[str, Any]]
 
 def _is_deeper(container: dict[str, Any] | list[Any], levels: int) -> bool:
     items = container.values() if isinstance(container, dict) else container
-    return not levels or any(isinstance(item, (dict, list)) and _is_deeper(item, levels - 1) for item in items)
+    inner = [item for item in items if isinstance(item, (dict, list))]
+    return not levels or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _plain(value: Any) -> Any:

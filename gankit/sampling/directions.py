@@ -7,6 +7,7 @@ outputs of a layer, ``v`` dimensions of the space: d, or s for styles.
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -248,11 +249,17 @@ class _Space:
 
 @contextmanager
 def _recorded(network: nn.Module) -> Iterator[list[tuple[str, Tensor, Tensor]]]:
-    """A list of the modules with parameters that run inside the block: name, inputs [n m] and outputs [n k]."""
+    """A list of the modules with parameters that run inside the block: name, inputs [n m] and outputs [n k].
+
+    Other threads may run the network at the same time.
+    """
     calls: list[tuple[str, Tensor, Tensor]] = []
+    own_thread = threading.get_ident()
 
     def hook_of(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_: nn.Module, inputs: Any, output: Any) -> None:
+            if threading.get_ident() != own_thread:
+                return
             if inputs and all(isinstance(value, Tensor) and value.dim() >= 2 for value in (inputs[0], output)):
                 calls.append((name, inputs[0].flatten(1).float().cpu(), output.flatten(1).float().cpu()))
 

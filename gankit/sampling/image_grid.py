@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..data.image_formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from ..errors import GankitError
 from ..files import output_file
 from .video import save_mp4
@@ -40,23 +41,30 @@ def require_image_format(path: Path, animated: bool = False) -> str:
     return found
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a path to write to is that of a picture or animation, by its suffix, and not that of a folder."""
+    suffixes = {*IMAGE_SUFFIXES, *UNSUPPORTED_SUFFIXES, *(f".{suffix}" for suffix in {**FORMATS, **ANIMATED_FORMATS})}
+    return path.suffix.lower() in suffixes and not path.is_dir()
+
+
 def enlargement(height: int, width: int) -> int:
     """The integer factor that brings the longer side of a small image to at least `MIN_LONG_SIDE` pixels."""
     return max(1, -(-MIN_LONG_SIDE // max(height, width)))
 
 
-def make_grid(images: Tensor, columns: int | None = None) -> Tensor:
-    """Arrange images in a grid, row by row. Small images are enlarged by repeating pixels.
+def make_grid(images: Tensor, columns: int | None = None, enlarge: bool = True) -> Tensor:
+    """Arrange images in a grid, row by row.
 
     Args:
         images: uint8 [n c h w].
         columns: the number of images in a row; None makes the grid approximately square.
+        enlarge: whether to repeat the pixels of small images.
 
     Returns:
         uint8 [h w c].
     """
     images = images.cpu()
-    scale = enlargement(*images.shape[-2:])
+    scale = enlargement(*images.shape[-2:]) if enlarge else 1
     images = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
     count, channels, height, width = images.shape
     columns = min(columns or math.ceil(math.sqrt(count)), count)
@@ -109,6 +117,10 @@ def to_pillow(image: Tensor) -> Image.Image:
 
 
 def save_image(image: Image.Image, path: Path, form: str, **settings: Any) -> None:
-    """Write a Pillow image in the format ``form``. Raises: GankitError: the file cannot be written."""
+    """Write a Pillow image in the format ``form``, with Pillow's settings of it.
+
+    Raises:
+        GankitError: the file cannot be written.
+    """
     with output_file(path) as temporary:
-        image.save(temporary, format=form, **QUALITY.get(form, {}), **settings)
+        image.save(temporary, format=form, **{**QUALITY.get(form, {}), **settings})

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..data.resize import to_float, to_uint8
 from ..interfaces import Report, no_report
+from .image_grid import make_grid
 from .sample_inputs import BLOCK, SampleInputs
 from .samples import eval_mode
 from .trained_generator import TrainedGenerator
@@ -27,6 +28,7 @@ STYLES = 4096  # random styles, whose mean begins the search in w
 LEARNING_RATE, RAMP_UP, RAMP_DOWN = 0.1, 0.05, 0.25  # appendix D, as shares of the steps
 NOISE, NOISY_SHARE = 0.05, 0.75  # of the styles, likewise
 SHOWN = 50  # images of the course of the search
+LAST_FRAMES = 10  # more of the last image in an animation
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Projection:
     course: tuple[Tensor, ...]
     psnr: float
     distance: float | None
+
+    def frames(self, target: Tensor) -> list[Tensor]:
+        """An animation of the search next to the target, whose last image is shown for longer: uint8 [h w c] each."""
+        frames = [make_grid(torch.stack([image, target]), 2) for image in self.course]
+        return frames + frames[-1:] * LAST_FRAMES
 
 
 class Projector:
@@ -82,13 +89,20 @@ class Projector:
             generator.with_styles(generator.draw(1))
         self._like = next(generator.module.parameters())
 
-    def __call__(self, target: Tensor, label: int | None = None, report: Report = no_report) -> Projection:
+    def __call__(
+        self,
+        target: Tensor,
+        label: int | None = None,
+        report: Report = no_report,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Projection:
         """Project a picture.
 
         Args:
             target: uint8 [c h w], of the generator's size.
             label: the class; None takes that of the most similar of several random images.
             report: called with the progress.
+            should_stop: called before each step; True ends the search with what it has found so far.
         """
         wanted = to_float(target[None]).to(self._like)
         start, spread = self._start(wanted, label)
@@ -99,6 +113,8 @@ class Projector:
         course = []
         with eval_mode(self.generator.module):
             for step in range(self.steps):
+                if should_stop():
+                    break
                 report("projection", step, self.steps)
                 done = step / self.steps
                 adam.param_groups[0]["lr"] = LEARNING_RATE * _ramp(done)

@@ -11,8 +11,7 @@ from pydantic import PositiveInt
 import gankit
 
 from .metrics_log import FILE
-from .scalars_to_floats import scalars_to_floats
-from .step_interval import PeriodicImage, StepInterval
+from .periodic_image import PeriodicImage
 
 PICTURE = "loss_curves.png"
 SECONDS_BETWEEN = 30.0
@@ -34,7 +33,7 @@ class LossCurves(PeriodicImage):
     """
 
     def __init__(self, *, every: PositiveInt = 100) -> None:
-        super().__init__(StepInterval(every, SECONDS_BETWEEN))
+        super().__init__(gankit.StepInterval(every, SECONDS_BETWEEN))
 
     def _write(self, run: gankit.Run) -> None:
         self._draw(run, PICTURE, lambda path: self._plot(run, path))
@@ -66,7 +65,7 @@ def read_curves(run: gankit.Run) -> dict[str, Curve]:
             last_step = step
             add(last_step, record)
     if last_step < run.state.step:
-        add(run.state.step, dict(scalars_to_floats(run.scalars)))
+        add(run.state.step, dict(gankit.scalars_to_floats(run.scalars)))
     return curves
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -10,20 +11,20 @@ from pydantic import NonNegativeInt, PositiveInt
 
 import gankit
 
-from .sample_grid import SampleGrid
-
 MAX_SAMPLES = 48  # pictures of samples over time, besides the first and the last
-MAX_GRID_SIDE = 1100  # pixels
-MAX_COLUMNS, MAX_ROWS, MAX_CLASSES = 8, 4, 10
+MAX_SHARE = 0.02  # of the training time, for pages at checkpoints
 
 
 class ReportPage:
-    """Writes ``report.html`` at each checkpoint and at the end: samples over time, curves, scores and findings.
+    """Writes ``report.html`` at checkpoints and at the end: samples over time, curves, scores and findings.
 
     The callback is part of every run whose recipe does not say ``report: false``. Its pictures are in the folder
     ``report`` of the run directory: samples at the first step, every ``every`` steps, and at the last. Whenever there
     are more than 48, the interval doubles, and the samples between are deleted. When the run is done, the nearest real
     images of some samples are searched.
+
+    A long log takes seconds to read. Checkpoints that follow each other quickly therefore share a page, so that writing
+    takes at most 2% of the training time.
 
     A page that cannot be written does not end the run. It causes one notice.
 
@@ -46,10 +47,11 @@ class ReportPage:
     ) -> None:
         self.every, self.seed, self.features, self.neighbors, self.among = every, seed, features, neighbors, among
         self._has_failed = False
+        self._next_page = 0.0  # monotonic time
 
     def on_run_start(self, run: gankit.Run) -> None:
         self._page, step = gankit.RunReport(run.directory), run.state.step
-        self._grid = _grid_for(run.image, self.seed)
+        self._grid = gankit.SampleGrid.of_moderate_size(run.image, self.seed)
         self._attempt(run, lambda: self._page.keep_samples(lambda of: of <= step))
 
     def on_step_end(self, run: gankit.Run) -> None:
@@ -62,7 +64,11 @@ class ReportPage:
             self._attempt(run, lambda: self._page.keep_samples(lambda of: of in (1, step) or of % interval == 0))
 
     def on_checkpoint(self, run: gankit.Run) -> None:
+        started = time.monotonic()
+        if run.ending is None and started < self._next_page:
+            return
         self._write(run)
+        self._next_page = time.monotonic() + (time.monotonic() - started) / MAX_SHARE
 
     def on_run_end(self, run: gankit.Run) -> None:
         if run.ending == "done" and self.neighbors:
@@ -89,10 +95,3 @@ class ReportPage:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 message = f"report.html is incomplete: {reason}; training continues"
                 run.log(gankit.Notice("report_incomplete", message))
-
-
-def _grid_for(image: gankit.ImageSpec, seed: int) -> SampleGrid:
-    """As many images as fit into a picture of moderate size."""
-    columns = max(2, min(MAX_COLUMNS, MAX_GRID_SIDE // image.width))
-    rows = max(1, min(MAX_ROWS, MAX_GRID_SIDE // image.height))
-    return SampleGrid(columns * rows, columns, seed, MAX_CLASSES)

@@ -6,8 +6,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 import gankit
 
-from .sample_grid import SampleGrid
-from .step_interval import PeriodicImage, StepInterval
+from .periodic_image import PeriodicImage
 
 REAL = "real_samples.png"
 
@@ -32,8 +31,8 @@ class SampleImages(PeriodicImage):
     def __init__(
         self, *, every: PositiveInt = 100, count: PositiveInt = 64, columns: PositiveInt = 8, seed: NonNegativeInt = 0
     ) -> None:
-        self._grid = SampleGrid(count, columns, seed)
-        super().__init__(StepInterval(every))
+        self._grid = gankit.SampleGrid(count, columns, seed)
+        super().__init__(gankit.StepInterval(every))
         self._reals_pending = True
 
     def on_run_start(self, run: gankit.Run) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,9 +39,15 @@ def result(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def assert_as_torch(function: Any, *args: Any, **kwargs: Any) -> None:
-    expected = result(function, *args, **kwargs)
+    """The result is that of torch's kernels for the meta device or the CPU, which differ in some strides."""
+    expected = result(function, *args, **kwargs), result(function, *map(on_cpu, args), **kwargs)
     with MetaShortcuts():
-        assert result(function, *args, **kwargs) == expected
+        assert result(function, *args, **kwargs) in expected
+
+
+def on_cpu(value: Any) -> Any:
+    """Ones of the same strides as a tensor without overlaps."""
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype).fill_(1) if isinstance(value, Tensor) else value
 
 
 tensors = st.builds(
@@ -53,6 +63,7 @@ tensors = st.builds(
 )
 @example(Tensor.mul, meta(2, 3, 4, 4), meta(2, 3, 1, 1))
 @example(Tensor.mul, meta(3), meta(2))
+@example(Tensor.add, meta(1, 2, 1, 1, layout="channels_last"), meta(2, 1))
 @example(Tensor.div, meta(2, 3, dtype=torch.int64), 2)
 @example(Tensor.add, meta(2, 3), torch.zeros(()))  # a number on the CPU
 @example(Tensor.add, meta(2, 3), torch.zeros(2, 3))
@@ -60,6 +71,73 @@ tensors = st.builds(
 @settings(deadline=None, max_examples=30)
 def test_arithmetic(function: Any, one: Tensor, other: Any) -> None:
     assert_as_torch(function, one, other)
+
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+CHECKED = ("biggan_cifar10_diffaugment", "contragan_cifar10", "cut_folders", "esrgan_folder_x4", "stylegan2_image_folder")
+CALLS: list[Callable[[Tensor], Any]] = [
+    lambda x: x.abs() + 1 / x - (2 - x) ** 2,
+    lambda x: x.clamp(0, 1).rsqrt().exp(),
+    lambda x: x.clamp(max=meta(6)),
+    lambda x: x.div(2, rounding_mode="floor") % 2,
+    lambda x: torch.where(x > 0, x, 0.0),
+    lambda x: torch.where(x[:, :1] > 0, x, meta(4, 1, 1, dtype=torch.float64)),
+    lambda x: ~((x >= 0) & (x < 1) | (x == 2)),
+    lambda x: x.masked_fill(x > 0, 1),
+    lambda x: x.add_(1).mul_(meta(6)),
+    lambda x: x.mul_(meta(3, 2, 4, 6, 6)),
+    lambda x: torch.lerp(x, x, 0.5),
+    lambda x: torch.add(x, x, alpha=2, out=meta(*x.shape)),
+    lambda x: F.gelu(F.softplus(F.elu(x))),
+    lambda x: F.relu(x, True),
+    lambda x: torch.cat([x, meta(2, 1, 6, 6)], 1),
+    lambda x: torch.cat([x, meta(2, 1, 6, 5)], dim=1),
+    lambda x: torch.stack((x, x), dim=-1),
+    lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"),
+    lambda x: F.grid_sample(x, meta(2, 3, 3, 2), align_corners=False),
+    lambda x: F.pad(x.contiguous(), (1, 1, 1, 1), mode="reflect"),
+    lambda x: F.grid_sample(x, meta(2, 3, 3, 3), align_corners=False),
+    lambda x: F.grid_sample(x, meta(2, 3, 3, 2), "cubic", align_corners=False),
+    lambda x: F.prelu(x, meta(4)),
+    lambda x: F.layer_norm(x, (6, 6)),
+    F.instance_norm,
+    lambda x: F.dropout(x, 0.5),
+    lambda x: F.dropout(x, 2),
+    lambda x: x.log_softmax(1).std((2, 3)),
+    lambda x: F.cross_entropy(x[:, :, 0, 0], torch.zeros(2, dtype=torch.int64, device="meta")),
+    lambda x: torch.linalg.vector_norm(x, dim=(1, 2)),
+    lambda x: F.one_hot(torch.zeros(3, dtype=torch.int64, device="meta"), 5),
+    lambda x: F.one_hot(x, 5),
+    lambda x: F.interpolate(x, size=(200, 200), mode="bicubic"),
+    lambda x: torch.diag_embed(x[..., 0]),
+    lambda x: torch.outer(x[0, 0, 0], x[0, 0, 1]),
+    lambda x: torch.eye(3, 4, dtype=x.dtype, device=x.device),
+    lambda x: torch.arange(1, 8, 2, device=x.device),
+    lambda x: torch.arange(0.5, 8, device=x.device),
+    lambda x: F.linear(x, meta(3, 6), meta(3)),
+    lambda x: F.batch_norm(x, None, None, None, None, True, 0.1, 1e-5),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last", "transposed"])
+def test_other_operations(call: Callable[[Tensor], Any], layout: str) -> None:
+    assert_as_torch(lambda: call(meta(2, 4, 6, 6, layout=layout)))
+
+
+def test_operations_that_read_values_are_refused() -> None:
+    reading = (Tensor.item, Tensor.tolist, Tensor.nonzero, bool, lambda x: x[x > 0], lambda x: F.one_hot(x.long()))
+    for call in (*reading, lambda x: x.repeat_interleave(x.long())):
+        with MetaShortcuts(), pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+            call(meta(1))
+
+
+def test_the_check_of_recipes_does_not_import_the_compiler() -> None:
+    recipes = [str(RECIPES / f"{name}.yaml") for name in CHECKED]
+    script = "import sys, gankit; runtime = gankit.Runtime()\n"
+    script += f"for path in {recipes}: runtime.check(gankit.Recipe.load(path))\n"
+    script += "assert 'torch.fx' in sys.modules and 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
 @pytest.mark.parametrize("function", [torch.mean, Tensor.mean])

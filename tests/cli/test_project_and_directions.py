@@ -78,7 +78,7 @@ class TestProject:
             (["none.png"], "none.png: does not exist"),
             (["run/recipe.yaml"], "run/recipe.yaml: "),
             (["own.png", "run/../own.png"], "the names of the pictures must differ without their suffixes"),
-            (["own.png", "--space", "w"], "TinyGenerator has no styles"),
+            (["own.png", "--space", "w"], "--space w: TinyGenerator has no styles"),
             (["own.png", "--class", "c"], "--class: unknown class 'c'"),
             (["own.png", "truncation=0.5,1"], "give each sampling option one value, the class with --class, and no directions"),
             (["own.png", "direction.0=1"], "give each sampling option one value, the class with --class, and no directions"),

@@ -88,6 +88,13 @@ def test_an_interrupted_command_goes_on(cli, run, monkeypatch):
         assert all(archive.read(name) == Path("whole", name).read_bytes() for name in names)
 
 
+def test_a_new_folder_may_have_a_dot_in_its_name(cli, run):
+    said = cli("sample", *run, "--out", "dir.v2", "--count", 1)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith("dir.v2: 1 image of run")
+    assert len([*Path("dir.v2").rglob("*.png")]) == 1
+
+
 def test_more_images_are_added(cli, run):
     assert cli("sample", *run, "--count", 70, "--out", "samples").code == 0
     before = {file: file.stat().st_mtime_ns for file in Path("samples").rglob("0000[0-5]*.png")}
@@ -131,7 +138,7 @@ def test_classes_and_formats(cli, run, generator):
         (["labels=[0]"], "labels: 1 are given for 64 images"),
         (["labels=3"], "labels must be a list of integers, one per image; got 3"),
         (["--count", 10], "samples: contains 64 samples, more than 10; choose another folder"),
-        (["--classes", "a,b", "--count", 1, "--out", "new"], "1 images are fewer than the 2 classes; choose more with --count"),
+        (["--classes", "a,b", "--count", 1, "--out", "new"], "2 classes need at least 2 images, not 1; choose more with --count"),
         (["labels=", "--out", "new"], "labels must be a list of integers, one per image; got None"),
         (["--directions", "none", "--out", "new"], "--directions: no direction is chosen; add, for example, direction.0=2"),
         (["--seed", 2**63, "--out", "new"], "Invalid value for '--seed'"),

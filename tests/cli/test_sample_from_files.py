@@ -122,7 +122,7 @@ def test_refusals(cli, run, photos, tmp_path):
     assert error("--input", tmp_path / "nothing", *out) == f"--input {tmp_path / 'nothing'}: does not exist"
     (tmp_path / "empty").mkdir()
     assert error("--input", tmp_path / "empty", *out) == f"--input {tmp_path / 'empty'}: contains no images"
-    assert "a.xyz: has the suffix .xyz" in error("--input", photos / "a.png", "--out", tmp_path / "a.xyz")
+    assert "a.bmp: has the suffix .bmp" in error("--input", photos / "a.png", "--out", tmp_path / "a.bmp")
 
 
 def test_a_generator_that_takes_no_images(cli, trained_run, tiny_plugin_file, photos, tmp_path):

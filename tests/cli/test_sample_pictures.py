@@ -29,6 +29,11 @@ def test_columns_and_rows(cli, run, generator):
     assert Path("grid.png").read_bytes() == Path("expected.png").read_bytes()
 
 
+def test_one_image(cli, run):
+    assert cli("sample", *run, "--count", 1).out.startswith("grid.png: 1 image of run")
+    assert cli("sample", *run, "--count", 1, "truncation=0.3,1").out.startswith("grid.png: 1 image for each of 2 values")
+
+
 def test_a_row_for_each_value_of_an_option(cli, run, generator):
     said = cli("sample", *run, "--count", 3, "truncation=0.1,-0.5,2", "--out", "rows.png")
     assert said.out == "rows.png: 3 images for each of 3 values of truncation of run/checkpoints/step-00000003, seed 0\n"
@@ -133,7 +138,7 @@ class TestStyleMixing:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--mix", "0-1"], "TinyGenerator has no styles: it lacks the methods `styles` and `synthesize`"),
+        (["--mix", "0-1"], "--mix 0-1: TinyGenerator has no styles: it lacks the methods `styles` and `synthesize`"),
         (["--grid", "8"], "--grid 8: is not COLUMNSxROWS, such as 8x4"),
         (["--grid", "2x2", "--count", 3], "--count 3: --grid has 4 images; omit --count"),
         (["--grid", "2x2", "--interpolate", 3], "--grid: the rows of a picture are the interpolations"),

@@ -167,7 +167,7 @@ class TestFormats:
     @pytest.mark.parametrize(
         ("command", "name", "fault"),
         [
-            ("sample", "x.foo", "has the suffix .foo"),
+            ("sample", "x.bmp", "has the suffix .bmp"),
             ("compare", "x.foo", "has the suffix .foo"),
             ("compare", "x", "has no suffix"),
         ],

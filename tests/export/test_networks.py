@@ -190,6 +190,11 @@ def test_tied_weights(exported):
         assert file.metadata()["tied:again.weight"] == "linear.weight"
 
 
+def test_an_included_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert export("builtin:cifar10", "g.safetensors", "safetensors").difference == 0
+
+
 def test_frozen_networks_are_part_of_a_program(exported):
     assert exported("withfrozen").difference == 0
     with pytest.raises(gankit.GankitError, match="needs its codec or frozen networks as well; use torch-export or onnx"):

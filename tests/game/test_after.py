@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import nn
 
 
 def test_after_is_called_on_every_kind_of_component(assemble):
@@ -24,6 +25,13 @@ def test_after_is_called_on_every_kind_of_component(assemble):
         component.after = lambda turn, kind=kind: called.append((turn.player, kind))
     trainer.step()
     assert called == [(player, kind) for player in ("discriminator", "generator") for kind in kinds]
+
+
+def test_a_submodule_called_after_is_not_called(assemble):
+    trainer = assemble()
+    trainer.game.generator.after = nn.Linear(2, 2)
+    trainer.game.loss.after = 3
+    assert "generator_loss" in trainer.step()
 
 
 def test_after_sees_the_whole_turn_where_it_was_played_in_parts(with_follower):

@@ -88,3 +88,14 @@ def test_what_cannot_be_projected(generator):
     generator.module = Linear()
     with pytest.raises(ValueError, match="Linear has no styles"):
         Projector(generator, "w", None)
+
+
+def test_a_search_that_is_stopped_returns_what_it_has_found(generator):
+    target = generator.sample(1, seed=5, labels=[1], noise="const")[0]
+    reported = []
+    found = Projector(generator, "z", None, steps=100)(
+        target, 1, lambda _, done, total: reported.append(done), lambda: len(reported) >= 7
+    )
+    assert reported == [0, 1, 2, 3, 4, 5, 6, 100]
+    assert torch.equal(generator.images(found.inputs, noise="const")[0], found.image)
+    assert not torch.equal(found.image, found.course[0])

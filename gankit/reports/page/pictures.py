@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
 from ...data.decoding import open_image
+from ...files import open_regular
 from ...runs.file_names import REPORT_PICTURES
 
 REAL = "real.webp"
 NEIGHBORS = "neighbors.webp"
 NEIGHBORS_RECORD = "neighbors.json"
-MAX_PICTURE_BYTES = 2**22  # of one file
-MAX_TOTAL_BYTES = 12 * 2**20  # of all samples on a page; base64 adds a third
+MAX_PICTURES = 50  # of samples on a page
+MAX_PICTURE_BYTES = 2**21  # of a file that is embedded unchanged
+MAX_CHARACTERS = 12_000_000  # of all samples on a page, in base64
 FALLBACK = "fake_samples_epoch_*.png"  # of the callback sample_images, for runs that kept no pictures for a report
 FALLBACK_REAL = "real_samples.png"
 MAX_SIDE = 1200  # pixels of a picture that is encoded again
@@ -48,24 +50,37 @@ def sample_name(step: int) -> str:
 
 def sample_pictures(directory: Path) -> list[SamplePicture]:
     """The pictures of samples in a run directory, oldest first."""
-    return _named(directory / REPORT_PICTURES, "step-*.webp", _SAMPLES, False)
+    return _named(directory, f"{REPORT_PICTURES}/step-*.webp", _SAMPLES, False)
 
 
 def pictures_over_time(directory: Path) -> list[SamplePicture]:
-    """The pictures that fit on a page, oldest first: those of `sample_pictures`, or else of ``sample_images``."""
+    """At most 50 pictures, oldest first: those of `sample_pictures`, or else of ``sample_images``."""
     pictures = sample_pictures(directory) or _named(directory, FALLBACK, _EPOCH, True)
-    while len(pictures) > 2 and sum(picture.path.stat().st_size for picture in pictures) > MAX_TOTAL_BYTES:
-        pictures = [*pictures[:-1:2], pictures[-1]]
-    return pictures
+    last = len(pictures) - 1
+    shown = {round(index * last / (MAX_PICTURES - 1)) for index in range(MAX_PICTURES)} if last > 0 else {0}
+    return [picture for index, picture in enumerate(pictures) if index in shown]
 
 
-def first_existing(directory: Path, *names: str) -> Path | None:
-    """The first of these files that exists in a directory."""
-    return next((directory / name for name in names if (directory / name).is_file()), None)
+def embed_samples(directory: Path) -> list[tuple[SamplePicture, str]]:
+    """Pictures over time and their ``data:`` URIs, oldest first. While they are too large, every second is left out."""
+    uris = ((picture, data_uri(picture.path)) for picture in pictures_over_time(directory))
+    found = [(picture, uri) for picture, uri in uris if uri is not None]
+    while len(found) > 2 and sum(len(uri) for _, uri in found) > MAX_CHARACTERS:
+        found = [*found[:-1:2], found[-1]]
+    return found
+
+
+def own_picture(directory: Path, *names: str) -> str | None:
+    """The first of these pictures in a run directory, as a ``data:`` URI; None if there is none.
+
+    Links are not followed: a run directory from elsewhere could name any picture of the user.
+    """
+    paths = [directory / name for name in names]
+    return next((uri for path in paths if not _is_link(path, directory) and (uri := data_uri(path))), None)
 
 
 def data_uri(path: Path, max_side: int | None = None) -> str | None:
-    """A picture as a ``data:`` URI; None if the file is not a picture, or is missing.
+    """A picture as a ``data:`` URI; None if the file is missing or not a picture.
 
     Small WebP files are embedded unchanged; everything else is decoded and encoded again.
 
@@ -74,11 +89,12 @@ def data_uri(path: Path, max_side: int | None = None) -> str | None:
         max_side: reduce the picture to this number of pixels per side, at most; None keeps its size.
     """
     try:
-        content = path.read_bytes() if path.is_file() and path.stat().st_size <= MAX_PICTURE_BYTES else b""
-        if max_side is None and content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-            return _uri(content)
-        with path.open("rb") as file, open_image(file) as image:
-            return _uri(encode(image, max_side or MAX_SIDE))
+        with open_regular(path) as file, open_image(file) as image:
+            is_small = os.fstat(file.fileno()).st_size <= MAX_PICTURE_BYTES
+            if max_side is None and image.format == "WEBP" and is_small:
+                file.seek(0)
+                return picture_uri(file.read())
+            return picture_uri(encode(image, max_side or MAX_SIDE))
     except Exception:  # Pillow raises almost any exception on damaged data
         return None
 
@@ -92,13 +108,17 @@ def encode(image: Image.Image, max_side: int, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def _uri(content: bytes) -> str:
+def picture_uri(content: bytes) -> str:
+    """The content of a WebP file as a ``data:`` URI."""
     return f"data:image/webp;base64,{base64.b64encode(content).decode()}"
 
 
-def _named(folder: Path, glob: str, pattern: re.Pattern[str], is_epoch: bool) -> list[SamplePicture]:
-    found: Sequence[Path] = sorted(folder.glob(glob)) if folder.is_dir() else ()
-    matches = ((path, pattern.fullmatch(path.name)) for path in found if path.is_file() and not path.is_symlink())
-    return sorted(
-        (SamplePicture(path, int(match[1]), is_epoch) for path, match in matches if match), key=lambda p: p.step
-    )
+def _is_link(path: Path, directory: Path) -> bool:
+    """Whether a path in a directory, or a folder between the two, is a symbolic link."""
+    return path != directory and (path.is_symlink() or _is_link(path.parent, directory))
+
+
+def _named(directory: Path, glob: str, pattern: re.Pattern[str], is_epoch: bool) -> list[SamplePicture]:
+    paths = [path for path in directory.glob(glob) if path.is_file() and not _is_link(path, directory)]
+    matches = [(path, match) for path in paths if (match := pattern.fullmatch(path.name))]
+    return sorted((SamplePicture(path, int(match[1]), is_epoch) for path, match in matches), key=lambda p: p.step)

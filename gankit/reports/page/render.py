@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+_NOT_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, surrogates
 
 
 def render(template: str, **content: Any) -> str:
@@ -26,6 +29,7 @@ def _environment() -> Environment:
         loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_without_control_characters,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -38,3 +42,8 @@ def _environment() -> Environment:
 def _asset(name: str) -> Markup:
     """A script or style sheet of this package, which needs no escaping."""
     return Markup(resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8"))
+
+
+def _without_control_characters(value: Any) -> Any:
+    """File names may contain characters that HTML and UTF-8 cannot."""
+    return _NOT_IN_HTML.sub("\ufffd", value) if type(value) is str else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from ...runs.run_directory import read_record
 from ..comparison import Column, score_columns
 from ..diagnosis import Diagnosis, diagnose
 from ..protocol import HASH_LENGTH, settings_of
-from ..run_summary import read_metrics
+from ..run_summary import parse_count, read_metrics
 from .curves import Curves, points_of, score_chart
 from .pictures import (
     FALLBACK_REAL,
@@ -28,14 +29,17 @@ from .pictures import (
     NEIGHBORS_RECORD,
     REAL,
     SamplePicture,
-    data_uri,
-    first_existing,
-    pictures_over_time,
+    embed_samples,
+    own_picture,
 )
 from .render import render
 
 MAX_RECORD_BYTES = 2**16
-MAX_RECIPE_BYTES = 2**20
+MAX_RECIPE_BYTES = 2**18
+MAX_PROBLEMS = 100
+MAX_SCORES = 50
+MAX_FACT = 60  # characters of a fact at the top
+MAX_ROWS = 500  # of a list
 MAX_VALUE = 200  # characters of a setting
 MISSING = "-"
 
@@ -56,31 +60,44 @@ def render_run(directory: Path, ending: str | None = None) -> str:
     diagnosis = diagnose(directory, ending)
     summary, record = diagnosis.summary, read_record(directory)
     curves = Curves(read_metrics(directory))
-    columns = score_columns([summary.evaluations])
-    points = points_of(columns, summary.evaluations)
-    pictures = pictures_over_time(directory)
-    score_charts = [score_chart(column, found) for column, found in zip(columns, points, strict=True) if len(found) > 1]
+    all_columns = score_columns([summary.evaluations])
+    columns = all_columns[:MAX_SCORES]
+    scores = list(zip(columns, points_of(columns, summary.evaluations), strict=True))
+    samples = embed_samples(directory)
+    problems = diagnosis.problems[:MAX_PROBLEMS]
     return render(
         "run.html",
-        title=directory.resolve().name,
+        title=directory.resolve().name or str(directory),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
         is_over=summary.ending is not None,
         diagnosis=diagnosis,
+        problems=problems,
+        history=diagnosis.history[-MAX_ROWS:],
         facts=_facts(diagnosis, record, curves.last),
-        real=_real_picture(directory),
+        newest_samples=samples[-1][1] if samples else None,
+        real=own_picture(directory, f"{REPORT_PICTURES}/{REAL}", FALLBACK_REAL),
         neighbors=_neighbors(directory),
-        scores=[_score(column, found, summary.evaluations) for column, found in zip(columns, points, strict=True)],
+        scores=[_score(column, points, summary.evaluations) for column, points in scores],
+        left_out={
+            "scores": len(all_columns) - len(columns),
+            "scalars": curves.left_out,
+            "problems": len(diagnosis.problems) - len(problems),
+        },
         layers=_layers(record),
         recipe=_recipe_text(directory),
         reproduction=_reproduction(directory, record),
         commands=_commands(directory, summary.evaluations),
         data={
-            "samples": _samples(pictures),
-            "charts": [*score_charts, *curves.charts()],
+            "samples": [{"label": _label(picture), "picture": uri} for picture, uri in samples[:-1]]
+            + [{"label": _label(picture)} for picture, _ in samples[-1:]],  # the page shows it from the beginning
+            "charts": [
+                *(score_chart(column, points) for column, points in scores if len(points) > 1),
+                *curves.charts(),
+            ],
             "positions": curves.positions,
             "findings": [
                 {"number": number, "first": problem.first_step, "end": problem.end_step, "kind": problem.kind}
-                for number, problem in enumerate(diagnosis.problems, 1)
+                for number, problem in enumerate(problems, 1)
             ],
         },
     )
@@ -91,42 +108,31 @@ def _facts(diagnosis: Diagnosis, record: Mapping[str, Any], last: Mapping[str, A
     summary = diagnosis.summary
     rate, memory = summary.images_per_second, last.get("peak_memory_mib")
     processes = record.get("world_size")
-    device = _text(record.get("device"))
+    device = truncate(_text(record.get("device")), MAX_FACT)
     if isinstance(processes, int) and processes > 1:
         device += f", {processes} processes"
     return [
-        ("status", summary.status),
+        ("status", truncate(summary.status, MAX_FACT)),
         ("steps", f"{summary.steps:,}"),
         ("images seen", f"{summary.images:,}"),
         ("training time", format_duration(summary.seconds)),
         ("average speed", MISSING if rate is None else f"{rate:,.1f} images/s"),
         ("peak memory", f"{memory:,} MiB" if isinstance(memory, (int, float)) else MISSING),
         ("device", device),
-        ("precision", _text(record.get("precision"))),
+        ("precision", truncate(_text(record.get("precision")), MAX_FACT)),
     ]
 
 
-def _samples(pictures: Sequence[SamplePicture]) -> list[dict[str, str]]:
-    """The label and the picture of the samples over time."""
-    found = []
-    for path, number, is_epoch in pictures:
-        if uri := data_uri(path):
-            found.append({"label": f"epoch {number:,}" if is_epoch else f"step {number:,}", "picture": uri})
-    return found
-
-
-def _real_picture(directory: Path) -> str | None:
-    path = first_existing(directory / REPORT_PICTURES, REAL) or first_existing(directory, FALLBACK_REAL)
-    return data_uri(path) if path else None
+def _label(picture: SamplePicture) -> str:
+    return f"{'epoch' if picture.is_epoch else 'step'} {picture.step:,}"
 
 
 def _neighbors(directory: Path) -> dict[str, Any] | None:
     """The picture of the nearest real images, and a sentence about it."""
-    folder = directory / REPORT_PICTURES
-    picture = data_uri(folder / NEIGHBORS)
+    picture = own_picture(directory, f"{REPORT_PICTURES}/{NEIGHBORS}")
     try:
-        found = read_object(folder / NEIGHBORS_RECORD, MAX_RECORD_BYTES)
-        step, among, samples = (int(found[key]) for key in ("step", "among", "samples"))
+        found = read_object(directory / REPORT_PICTURES / NEIGHBORS_RECORD, MAX_RECORD_BYTES)
+        step, among, samples = (parse_count(found[key]) for key in ("step", "among", "samples"))
         distance, features = float(found["distance"]), str(found["features"])
         real_distance = None if found["real_distance"] is None else float(found["real_distance"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
@@ -151,10 +157,10 @@ def _score(column: Column, points: Mapping[int, float], evaluations: Sequence[Ev
     """A row of the table of scores: the newest value, the best one, and the protocol."""
     newest = column.evaluations[0]
     step = newest.evaluated.step
-    best = None
-    if column.better is not None and points:
-        best_step = (max if column.better == "higher" else min)(points, key=lambda step: points[step])
-        best = f"{points[best_step]:.5g} (step {best_step:,})"
+    best, finite = None, {step: value for step, value in points.items() if math.isfinite(value)}
+    if column.better is not None and finite:
+        best_step = (max if column.better == "higher" else min)(finite, key=lambda step: finite[step])
+        best = f"{finite[best_step]:.5g} (step {best_step:,})"
     return {
         "name": column.title,
         "value": f"{newest.scores[column.score]:.5g}" + ("" if step is None else f" (step {step:,})"),
@@ -169,7 +175,7 @@ def _layers(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The files and overrides that the recipe comes from, with the values that each changes."""
     layers = record.get("recipe")
     found = []
-    for layer in layers if isinstance(layers, list) else ():
+    for layer in layers[:MAX_ROWS] if isinstance(layers, list) else ():
         changes = layer.get("changes") if isinstance(layer, dict) else None
         rows = [
             (truncate(str(key)), *(_text(value) for value in pair))
@@ -177,13 +183,14 @@ def _layers(record: Mapping[str, Any]) -> list[dict[str, Any]]:
             if isinstance(pair, list) and len(pair) == 2
         ]
         if isinstance(layer, dict):
-            found.append({"source": truncate(str(layer.get("source")), MAX_VALUE), "changes": rows})
+            found.append({"source": truncate(str(layer.get("source")), MAX_VALUE), "changes": rows[:MAX_ROWS]})
     return found
 
 
 def _recipe_text(directory: Path) -> str:
     with open_regular(directory / RECIPE) as file:
-        return file.read(MAX_RECIPE_BYTES).decode("utf-8", errors="replace")
+        text = file.read(MAX_RECIPE_BYTES).decode("utf-8", errors="replace")
+        return f"{text}\n... (shortened)" if file.read(1) else text
 
 
 def _reproduction(directory: Path, record: Mapping[str, Any]) -> Rows:

@@ -10,7 +10,6 @@ import gankit
 import gankit_callbacks
 from gankit_callbacks.metrics_log import MetricsLog
 from gankit_callbacks.report_page import ReportPage
-from gankit_callbacks.scalars_to_floats import scalars_to_floats
 
 
 def lines(run: Any) -> list[dict[str, Any]]:
@@ -171,13 +170,13 @@ def test_scalars_of_any_dtype_become_floats() -> None:
         "whole": torch.tensor(3),
         "graph": torch.tensor(2.0, requires_grad=True),
     }
-    floats = scalars_to_floats(scalars)
+    floats = gankit.scalars_to_floats(scalars)
     assert list(floats) == list(scalars)
     assert floats["double"] == 0.1
     assert floats["single"] == pytest.approx(0.1, rel=1e-7)
     assert (floats["half"], floats["whole"], floats["graph"]) == (0.5, 3.0, 2.0)
     assert all(type(value) is float for value in floats.values())
-    assert scalars_to_floats({}) == {}
+    assert gankit.scalars_to_floats({}) == {}
 
 
 @pytest.mark.parametrize(

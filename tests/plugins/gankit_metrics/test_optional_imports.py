@@ -67,5 +67,5 @@ def test_what_is_registered():
         "psnr": "pairs",
         "ssim": "pairs",
     }
-    assert [entry.name for entry in registries.features] == ["effnet_lite0", "inception"]
+    assert [entry.name for entry in registries.features] == ["effnet_lite0", "inception", "pixels"]
     assert all(entry.summary for registry in (registries.metrics, registries.features) for entry in registry)

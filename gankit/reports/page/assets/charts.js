@@ -3,6 +3,7 @@
 
 const LIGHT = ["#0072b2", "#d55e00", "#00865f", "#b0508e", "#9a6b00", "#2f8fc4", "#5b5b5b"];
 const DARK = ["#56b4e9", "#f0904d", "#2cc79a", "#e29ac6", "#e6b545", "#8fd0f5", "#c4c4c4"];
+const AXES = { step: "steps", images: "images", seconds: "training time" };
 const SMOOTHED_POINTS = 15;
 const darkScheme = window.matchMedia("(prefers-color-scheme: dark)");
 
@@ -64,6 +65,9 @@ class Chart {
     this.spec = spec;
     this.hidden = new Set();
     this.place = element("div", { className: "plot" });
+    this.place.setAttribute("role", "img");
+    const curves = spec.series.map((series) => series.label).join(", ");
+    this.description = `Chart: ${spec.title}${curves === spec.title ? "" : ` (${curves})`}`;
     this.legend = element("div", { className: "legend" });
     this.root = element("div", { className: "chart" }, element("h3", { textContent: spec.title }), this.place, this.legend);
     this.values = spec.series.map((series, index) => this.addButton(series, index));
@@ -95,6 +99,8 @@ class Chart {
   draw() {
     if (this.plot) this.plot.destroy();
     const { spec, group } = this;
+    const [first, last] = group.range().map((position) => group.formatPosition(position));
+    this.place.setAttribute("aria-label", `${this.description}, ${AXES[group.axis]} ${first} to ${last}`);
     const xs = group.positionsOf(spec.steps);
     const positive = spec.series.every((series) => series.values.every((value) => value === null || value > 0));
     const curves = spec.series.map((series) => (group.smooth ? smoothed(series.values) : series.values));

@@ -3,34 +3,32 @@ const table = document.querySelector("#runs tbody");
 const rows = table ? [...table.rows] : [];
 const filter = document.getElementById("filter");
 
+const settings = new Map(Object.entries(data.settings)); // a list for each recipe key that differs
+const columns = new Map(data.headings.map((heading, column) => [heading, column]));
+
 /* The value of a recipe key or a column of a run; undefined if there is no such key. */
 function valueOf(index, key) {
-  if (key in data.settings) return data.settings[key][index];
-  return data.runs[index].facts[key];
+  return columns.has(key) ? data.runs[index].values[columns.get(key)] : settings.get(key)?.[index];
 }
 
-function knownKeys() {
-  return [...Object.keys(data.settings), ...Object.keys(data.runs[0]?.facts ?? {})];
-}
+const withoutQuotes = (text) => text.replaceAll('"', "");
 
 /* A function of a run's index for each condition of a filter. A condition with an unknown key is a word. */
 function conditionsOf(text) {
-  const keys = new Set(knownKeys());
-  const words = text.match(/(?:[^\s"]|"[^"]*")+/g) ?? [];
-  return words.map((word) => {
+  const words = text.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
+  return words.map(withoutQuotes).map((word) => {
     const found = word.match(/^([^=!<>]+)(!=|<=|>=|=|<|>)(.*)$/);
-    if (!found || !keys.has(found[1])) {
-      const wanted = word.replaceAll('"', "").toLowerCase();
-      return (index) => `${data.runs[index].name} ${data.runs[index].facts.status}`.toLowerCase().includes(wanted);
+    if (!found || !(columns.has(found[1]) || settings.has(found[1]))) {
+      const wanted = word.toLowerCase();
+      return (index) => `${data.runs[index].name} ${valueOf(index, "status")}`.toLowerCase().includes(wanted);
     }
-    const [, key, operator, quoted] = found;
-    const wanted = quoted.replaceAll('"', "");
+    const [, key, operator, wanted] = found;
     return (index) => compare(valueOf(index, key), operator, wanted);
   });
 }
 
 function compare(value, operator, wanted) {
-  const text = value === null || value === undefined ? "none" : String(value);
+  const text = withoutQuotes(String(value ?? "none"));
   const numbers = [Number(text), Number(wanted)];
   const isNumeric = wanted !== "" && text !== "" && !numbers.some(Number.isNaN);
   const [a, b] = isNumeric ? numbers : [text.toLowerCase(), wanted.toLowerCase()];
@@ -49,22 +47,22 @@ function applyFilter() {
   }
   const all = rows.length.toLocaleString("en-US");
   document.getElementById("count").textContent =
-    shown === rows.length ? `${all} runs` : `${shown.toLocaleString("en-US")} of ${all} runs`;
+    shown === rows.length ? `${all} ${rows.length === 1 ? "run" : "runs"}` : `${shown.toLocaleString("en-US")} of ${all} runs`;
 }
 
 function offerConditions() {
   const [keys, values] = ["filter-key", "filter-value"].map((id) => document.getElementById(id));
   const option = (value) => element("option", { value, textContent: value });
-  keys.append(...Object.keys(data.settings).map(option));
+  keys.append(...[...settings.keys()].map(option));
   keys.addEventListener("change", () => {
-    const found = [...new Set((data.settings[keys.value] ?? []).map((value) => value ?? "none"))];
+    const found = [...new Set((settings.get(keys.value) ?? []).map((value) => value ?? "none"))];
     values.replaceChildren(element("option", { value: "", textContent: "choose ..." }), ...found.sort().map(option));
     values.disabled = !keys.value;
   });
   values.addEventListener("change", () => {
     if (!values.value) return;
-    const text = /\s/.test(values.value) ? `"${values.value}"` : values.value;
-    filter.value = `${filter.value} ${keys.value}=${text}`.trim();
+    const text = withoutQuotes(values.value);
+    filter.value = `${filter.value} ${keys.value}=${/\s/.test(text) ? `"${text}"` : text}`.trim();
     keys.value = values.value = "";
     values.disabled = true;
     applyFilter();
@@ -79,7 +77,7 @@ function sortBy(button) {
   heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const key = (row) => {
     const run = data.runs[Number(row.dataset.index)];
-    return column === 0 ? run.name : Object.values(run.facts)[column - 1];
+    return column === 0 ? run.name : run.values[column - 1];
   };
   const keys = new Map(rows.map((row) => [row, key(row)]));
   const missing = (value) => value === null || value === undefined;
@@ -100,6 +98,7 @@ function choose(row) {
   else chosen.splice(chosen.indexOf(row), 1);
   while (chosen.length > 2) chosen.shift().querySelector("input").checked = false;
   showComparison();
+  if (chosen.length === 2) document.getElementById("comparison-heading").focus(); // it stands above the table
 }
 
 function showComparison() {
@@ -115,9 +114,9 @@ function showComparison() {
     }),
   );
   document.getElementById("difference-heads").replaceChildren(
-    ...["", ...runs.map((run) => run.name)].map((textContent) => element("th", { textContent, scope: "col" })),
+    ...["key", ...runs.map((run) => run.name)].map((textContent) => element("th", { textContent, scope: "col" })),
   );
-  document.getElementById("differences").replaceChildren(...differencesOf(chosen.map((row) => Number(row.dataset.index))));
+  document.getElementById("differences").replaceChildren(...differencesOf(chosen));
   const group = new ChartGroup(document.getElementById("charts"), comparedCharts(runs), { positions: {} });
   const smooth = document.getElementById("smooth");
   smooth.onchange = () => group.setSmooth(smooth.checked);
@@ -125,14 +124,19 @@ function showComparison() {
   for (const button of section.querySelectorAll("[data-zoom]")) button.onclick = () => group.zoom(button.dataset.zoom);
 }
 
-function differencesOf(indices) {
+const FIRST_COLUMN = 3; // of a row's cells: after the check box, the picture and the name
+
+/* A row for each column and recipe key whose values differ, as the table shows them. */
+function differencesOf(compared) {
+  const textOf = (row, key) =>
+    columns.has(key) ? row.cells[FIRST_COLUMN + columns.get(key)].textContent : (valueOf(Number(row.dataset.index), key) ?? "-");
   const line = (key) => {
-    const values = indices.map((index) => valueOf(index, key) ?? "-");
-    if (values[0] === values[1]) return [];
-    const cells = values.map((value) => element("td", { textContent: typeof value === "number" ? formatNumber(value) : value }));
+    const texts = compared.map((row) => textOf(row, key));
+    if (texts[0] === texts[1]) return [];
+    const cells = texts.map((textContent) => element("td", { textContent }));
     return [element("tr", {}, element("th", { textContent: key, scope: "row" }), ...cells)];
   };
-  return [...Object.keys(data.runs[0].facts), ...Object.keys(data.settings)].flatMap(line);
+  return [...columns.keys(), ...settings.keys()].flatMap(line);
 }
 
 /* A chart for each loss that one of the runs has, with a curve for each run, at the steps of both. */
@@ -154,7 +158,8 @@ offerConditions();
 for (const button of document.querySelectorAll("#runs thead button")) button.addEventListener("click", () => sortBy(button));
 for (const row of rows) row.querySelector("input").addEventListener("change", () => choose(row));
 document.getElementById("close-comparison").addEventListener("click", () => {
-  for (const row of chosen.splice(0)) row.querySelector("input").checked = false;
+  const boxes = chosen.splice(0).map((row) => row.querySelector("input"));
+  for (const box of boxes) box.checked = false;
   showComparison();
-  filter.focus();
+  boxes.at(-1).focus();
 });

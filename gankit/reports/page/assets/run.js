@@ -4,10 +4,11 @@ function showSamples() {
   const slider = document.getElementById("sample-slider");
   if (!slider) return;
   const play = document.getElementById("sample-play");
+  const image = document.getElementById("sample-picture");
+  const newest = image.src; // is not in the data again
   let timer = null;
   const show = () => {
-    const { label, picture } = data.samples[slider.valueAsNumber];
-    const image = document.getElementById("sample-picture");
+    const { label, picture = newest } = data.samples[slider.valueAsNumber];
     image.src = picture;
     image.alt = `Generated images, ${label}`;
     document.getElementById("sample-label").textContent = label;
@@ -40,6 +41,7 @@ function showCharts() {
   if (!holder) return;
   const group = new ChartGroup(holder, data.charts, data);
   const axis = document.getElementById("axis");
+  for (const option of [...axis.options]) if (!(option.value in data.positions)) option.remove();
   axis.addEventListener("change", () => group.setAxis(axis.value));
   const smooth = document.getElementById("smooth");
   smooth.addEventListener("change", () => group.setSmooth(smooth.checked));

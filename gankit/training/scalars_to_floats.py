@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-import gankit
+from ..interfaces import Scalars
 
 
-def scalars_to_floats(scalars: gankit.Scalars) -> dict[str, float]:
+def scalars_to_floats(scalars: Scalars) -> dict[str, float]:
     """The scalars as Python floats, with one transfer per device; single transfers would wait for the device each."""
     values: dict[str, float] = {}
     for device in {tensor.device for tensor in scalars.values()}:

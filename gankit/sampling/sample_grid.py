@@ -8,7 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-import gankit
+from ..interfaces import ImageSpec, Run
+
+MAX_SIDE = 1100  # pixels of a grid of moderate size
+MAX_COLUMNS, MAX_ROWS, MAX_CLASSES = 8, 4, 10
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,19 @@ class SampleGrid:
     seed: int = 0
     max_classes: int = 20
 
-    def generated(self, run: gankit.Run) -> tuple[Tensor, int]:
+    @classmethod
+    def of_moderate_size(cls, image: ImageSpec, seed: int = 0) -> SampleGrid:
+        """A grid of as many images as fit into a picture of moderate size.
+
+        Args:
+            image: of the run.
+            seed: of the latents.
+        """
+        columns = max(2, min(MAX_COLUMNS, MAX_SIDE // image.width))
+        rows = max(1, min(MAX_ROWS, MAX_SIDE // image.height))
+        return cls(columns * rows, columns, seed, MAX_CLASSES)
+
+    def generated(self, run: Run) -> tuple[Tensor, int]:
         """Images of one size, uint8 [n c h w], and how many stand in a row."""
         items = {name: images for name, images in run.inputs(self.count, self.seed).items() if images.dim() == 4}
         sources = [images for name, images in items.items() if name != "image"]
@@ -46,11 +61,11 @@ class SampleGrid:
         cells = [_cell(images[:count], run.image, colors, has_alpha) for images in row]
         return torch.stack(cells, dim=1).flatten(0, 1), max(1, self.columns // width) * width
 
-    def real(self, run: gankit.Run) -> Tensor:
+    def real(self, run: Run) -> Tensor:
         """Real images uint8 [n c h w], of the same classes as the generated ones."""
         return run.real(*self._layout(run))
 
-    def _layout(self, run: gankit.Run) -> tuple[int, list[int] | None]:
+    def _layout(self, run: Run) -> tuple[int, list[int] | None]:
         """The number of images, and their labels."""
         if run.classes is None:
             return self.count, None
@@ -59,7 +74,7 @@ class SampleGrid:
         return len(labels), labels
 
 
-def _cell(images: Tensor, like: gankit.ImageSpec, colors: int, has_alpha: bool) -> Tensor:
+def _cell(images: Tensor, like: ImageSpec, colors: int, has_alpha: bool) -> Tensor:
     """Images uint8 [n c h w] in the size of the run's images, with 1 or 3 colors and perhaps an alpha channel."""
     sized = F.interpolate(images.float(), (like.height, like.width), mode="nearest-exact").byte()
     count = 3 if images.shape[1] >= 3 else 1

@@ -1,0 +1,103 @@
+"""What all processes of a search share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from ..errors import GankitError
+from .objective import Better, Objective
+from .study import make_pruner, make_sampler, open_storage
+
+DESCRIPTION = "gankit"  # the user attribute of the study that says what is searched
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of a search, as plain data.
+
+    Attributes:
+        directory: of the search.
+        study: its name in the storage.
+        storage: its URL.
+        score: that is optimized.
+        better: which values of it are better.
+        sampler: proposes values.
+        pruner: stops trials early.
+        seed: of the sampler; None for a random one.
+        interval: steps between two scores of a run.
+        steps: the length of a run; None if it is not given in steps.
+        plugins: paths of files or names of modules, for other processes.
+    """
+
+    directory: str
+    study: str
+    storage: str
+    score: str
+    better: Better
+    sampler: str
+    pruner: str
+    seed: int | None
+    interval: int
+    steps: int | None
+    plugins: Sequence[str] = ()
+
+    @property
+    def objective(self) -> Objective:
+        """The score that is optimized."""
+        return Objective(self.score, self.better)
+
+    def file(self, name: str) -> Path:
+        """A file of the search."""
+        return Path(self.directory) / name
+
+    def for_trial(self, number: int) -> Plan:
+        """The same with another seed for each trial, so that a search that goes on does not repeat its first draws."""
+        return self if self.seed is None else replace(self, seed=self.seed + number)
+
+    def open_study(self) -> optuna.Study:
+        """The study, created if it does not exist. Raises: GankitError: the storage, sampler or pruner is unknown."""
+        sampler, pruner = make_sampler(self.sampler, self.seed), make_pruner(self.pruner, self.interval, self.steps)
+        return optuna.create_study(
+            storage=open_storage(self.storage),
+            study_name=self.study,
+            direction="minimize" if self.better == "lower" else "maximize",
+            sampler=sampler,
+            pruner=pruner,
+            load_if_exists=True,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as JSON data."""
+        return asdict(self)
+
+
+def require_same_search(study: optuna.Study, plan: Plan, recipe: str, space: str) -> None:
+    """Record what a new study searches, or compare it with what an existing one does.
+
+    Args:
+        study: of the search.
+        plan: of the search.
+        recipe: the complete recipe as YAML.
+        space: the search space as YAML.
+
+    Raises:
+        GankitError: the study searches something else, or runs in the directory belong to another study.
+    """
+    wanted = {"recipe": recipe, "space": space, "objective": [plan.score, plan.better]}
+    found = study.user_attrs.get(DESCRIPTION)
+    if found is None:
+        if study.get_trials(deepcopy=False):
+            raise GankitError(f"study '{plan.study}': is not a search of gankit; give another --study")
+        if [*Path(plan.directory).glob("trial-*")]:
+            raise GankitError(f"{plan.directory}: has trials of another search; give another directory with --out")
+        study.set_user_attr(DESCRIPTION, wanted)
+    elif differing := [key for key, value in wanted.items() if found.get(key) != value]:
+        raise GankitError(
+            f"study '{plan.study}': was started with another {' and another '.join(differing)}; to search anew, give "
+            "another --study; to go on, use the same files and overrides"
+        )

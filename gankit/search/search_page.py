@@ -1,0 +1,76 @@
+"""The page of a search: Optuna's plots, and the table of all runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import optuna
+
+from ..errors import GankitError
+from ..files import output_file
+from ..reports.page.overview_page import find_runs, render_overview
+from ..runs.file_names import REPORT
+from .file_names import BEST, DATABASE
+from .objective import Objective
+from .outcomes import TrialOutcome, best_of, read_outcomes
+from .plan import DESCRIPTION
+from .plots import draw_plots
+from .study import open_storage, quiet_optuna
+
+
+def write_page(directory: Path, study: optuna.Study, objective: Objective, outcomes: Sequence[TrialOutcome]) -> Path:
+    """Write ``report.html`` of a search.
+
+    Args:
+        directory: of the search.
+        study: of Optuna.
+        objective: the score.
+        outcomes: of its trials.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        GankitError: it cannot be written.
+    """
+    best = best_of(outcomes, objective)
+    counted = Counter(outcome.state for outcome in outcomes)
+    status = ", ".join(f"{count:,} {state}" for state, count in counted.items())
+    ending = "" if best is None else f"; best {objective.score}: {best.value:.5g} (trial {best.number})"
+    html = render_overview(
+        directory,
+        [*find_runs(directory, depth=1)],
+        "search.html",
+        status=f"{len(outcomes):,} trials: {status}{ending}; {objective.better} is better",
+        best=best,
+        best_file=BEST,
+        plots=draw_plots(study, objective.score),
+        failed=[outcome for outcome in outcomes if outcome.error is not None],
+    )
+    path = directory / REPORT
+    with output_file(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def rewrite_page(directory: Path) -> Path:
+    """Write ``report.html`` of a search whose study is in its directory.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        GankitError: the study is elsewhere, or the page cannot be written.
+    """
+    if not (directory / DATABASE).is_file():
+        raise GankitError(f"{directory}: the study of this search is in another storage; gankit search writes its page")
+    with quiet_optuna():
+        storage = open_storage(f"sqlite:///{directory / DATABASE}")
+        for name in optuna.get_all_study_names(storage):
+            study = optuna.load_study(study_name=name, storage=storage)
+            if (about := study.user_attrs.get(DESCRIPTION)) is not None:
+                objective = Objective(*about["objective"])
+                return write_page(directory, study, objective, read_outcomes(study, directory))
+    raise GankitError(f"{directory / DATABASE}: has no search of gankit")
