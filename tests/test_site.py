@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 import gankit
 from gankit.cli.main import make_app
@@ -98,8 +99,9 @@ def test_each_component_has_its_parameters(pages):
 
 
 def test_each_command_has_its_help(pages):
-    names = [command.name for command in make_app().registered_commands]
+    names = list(get_command(make_app()).commands)
     assert re.findall(r"^## `gankit (\S+)`$", pages["commands.md"], flags=re.M) == names
+    assert "### `gankit plugins check`" in pages["commands.md"]
     assert "* `--out DIR`: Run directory (default: results/NAME, numbered if it exists)." in pages["commands.md"]
     assert "```sh\ngankit show generators dcgan\ngankit show losses bce\n" in pages["commands.md"]
 
