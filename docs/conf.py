@@ -14,7 +14,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "site_extension"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"gankit {release}"
-html_copy_source = False
+html_copy_source = html_show_sphinx = False
 myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 4
 smartquotes = False  # would replace the hyphens of --option
@@ -32,4 +32,4 @@ python_maximum_signature_line_length = 120
 default_role = "py:obj"
 nitpicky = True
 # types of other libraries and internal ones stay text; `gankit.Name` in a docstring must exist
-nitpick_ignore_regex = [("py:(class|exc|meth|func)", ".*"), ("py:obj", r"(?!gankit\.).*")]
+nitpick_ignore_regex = [("py:(class|exc|meth|func)", ".*"), ("py:obj", r"(?!gankit\.\w+$).*")]

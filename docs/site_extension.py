@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from textwrap import dedent, indent
@@ -67,7 +68,7 @@ def declared_methods(thing: type) -> Iterator[str]:
     for block in definition.body:
         if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
             for method in (part for part in block.body if isinstance(part, ast.FunctionDef)):
-                arguments = ast.unparse(method.args).removeprefix("self, ")
+                arguments = re.sub(r"^self(, /$|, )?", "", ast.unparse(method.args))
                 result = f" -> {ast.unparse(method.returns)}" if method.returns else ""
                 text = indent(site_pages.google_style(ast.get_docstring(method) or ""), "   ")
                 yield f"\n.. py:method:: {method.name}({arguments}){result}\n\n{text}\n"

@@ -100,6 +100,8 @@ def components(registry: Registry) -> str:
     """The registered components of one kind in reStructuredText, with what ``gankit show`` prints about each."""
     title = registry.kind.replace("_", " ").capitalize()
     parts = [heading(title, "="), f"The command ``gankit show {registry.kind} NAME`` prints the same information."]
+    if not len(registry):
+        parts.append("gankit has no built-in components of this kind.")
     for entry in registry:
         parts += [heading(entry.name, "-"), f"Plugin ``{entry.plugin}``.", google_style(entry.documentation)]
         rows = list(parameter_rows(entry.schema))

@@ -143,3 +143,4 @@ def test_it_builds_without_a_warning_and_needs_no_network(tmp_path):
     assert 'href="generated/contributing.html"' in (tmp_path / "site/index.html").read_text()
     assert 'href="runs.html#the-run-directory"' in tutorial
     assert 'href="#gankit.Recipe"' in (tmp_path / "site/reference/runs.html").read_text()  # the type of a parameter
+    assert 'id="gankit.Callback.on_step_end"' in (tmp_path / "site/reference/callbacks.html").read_text()
