@@ -23,6 +23,7 @@ from . import (
     bench,
     check,
     compare,
+    data,
     directions,
     doctor,
     explore,
@@ -143,6 +144,7 @@ def make_app() -> typer.Typer:
         ("push", push.push),
     ):
         app.command(name)(command)
+    app.add_typer(data.make_group(), name="data")
     return app
 
 
