@@ -6,6 +6,8 @@ Shapes: ``n`` images [n c h w] in [-1, 1], and their encodings [n k y x].
 from __future__ import annotations
 
 import copy
+import hashlib
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -50,10 +52,18 @@ class ImageCodec:
 
     @property
     def fingerprint(self) -> str | None:
-        """Identifies what the codec computes, as far as its class and weights do; None if it has no weights."""
+        """Identifies what the codec computes, as far as its class and weights do; None if it is not a module.
+
+        It does not depend on where the class and the weights are stored.
+        """
         if not isinstance(self.part, Frozen):
             return None
-        return f"{type(self.codec).__module__}.{type(self.codec).__qualname__} {self.part.fingerprint}"
+        kind = type(self.codec)
+        try:
+            source = inspect.getsource(kind)
+        except (OSError, TypeError):  # there is no file
+            source = ""
+        return f"{kind.__qualname__} {hashlib.sha256(source.encode()).hexdigest()} {self.part.fingerprint}"
 
     def on(self, device: torch.device) -> ImageCodec:
         """The codec on a device; a copy if it is another one."""

@@ -17,15 +17,14 @@ from ..interfaces import Batch, DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL, data_spec
 from ..recipe.sections import Loader as LoaderSettings
 from .datasets import labels_of, spec_of
-from .encoding_folder import StoredEncodings, made_from
-from .encodings import EncodingSource, encode_all
-from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source, place, to_device
+from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source, to_device
 from .image_cache import Settings as ReadSettings
 from .image_codec import BATCH, MAX_MEASURED, ImageCodec
 from .items import read_item
 from .order import Order
 from .prefetch import prefetch
 from .resize import to_float
+from .stored_encodings import find_encodings
 from .workers import DataWorkerError, leave_signals_to_trainer, worker_death
 
 ENCODED = "encoded"  # the images' encodings in a raw batch
@@ -95,9 +94,11 @@ class Loader:
         cache = settings.cache if settings.encodings is None else "none"
         read = ReadSettings(cache, settings.fit, settings.crop)
         self.source: Source = create_source(dataset, self.data, device, read, report)
-        self.codec, self._encodings = codec, self._find_encodings(codec, report)
-        if codec is not None and codec.mean is None:
-            codec.standardize(self._first_encodings(codec))
+        self.codec, self._encodings = codec, None
+        if codec is not None:
+            self._encodings = find_encodings(dataset, self.source, codec, settings, device, report)
+            if codec.mean is None:
+                codec.standardize(self._first_encodings(codec))
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""
@@ -148,22 +149,6 @@ class Loader:
             spec = spec_of(self.dataset)
             known = np.array([int(read_item(self.dataset, i, spec, True)[LABEL]) for i in range(self.count)], np.int64)
         return known
-
-    def _find_encodings(self, codec: ImageCodec | None, report: Report) -> EncodingSource | None:
-        """The encodings of all images; None if images are encoded when they are used, or not at all.
-
-        Raises:
-            DataError: those of ``loader.encodings`` are incomplete, or of something else.
-        """
-        settings, source = self.settings, self.source
-        if codec is not None and settings.encodings is not None and isinstance(source, StreamedSource):
-            expected = made_from(self.dataset, source, codec)
-            stored = StoredEncodings(settings.encodings, expected, settings.flip)
-            kept_on = place(stored.bytes, settings.cache, self.device)
-            return stored if kept_on is None else stored.load(kept_on)
-        if codec is not None and isinstance(source, CachedSource):
-            return encode_all(self.dataset, source, codec, settings.flip, report)
-        return None
 
     def _first_encodings(self, codec: ImageCodec) -> Iterator[Tensor]:
         """The encodings of the first images of the order, in parts, before they are standardized."""
