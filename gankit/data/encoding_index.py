@@ -76,7 +76,7 @@ def require_same_index(folder: Path, index: EncodingIndex) -> None:
         found = read_index(folder)
     except GankitError as error:
         raise GankitError(f"{error}; choose another folder") from None
-    there, here = ({**asdict(one), **one.made_from} for one in (found, index))
+    there, here = ({**one.made_from, **asdict(one)} for one in (found, index))
     for key in here:
         if key not in ("gankit", "made_from") and there.get(key) != here[key]:
             raise GankitError(
