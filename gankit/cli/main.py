@@ -23,12 +23,14 @@ from . import (
     bench,
     check,
     compare,
+    completion,
     data,
     directions,
     doctor,
     explore,
     export,
     import_weights,
+    new,
     plugins,
     project,
     push,
@@ -36,6 +38,7 @@ from . import (
     resume,
     run,
     sample,
+    schema,
     search,
     show,
 )
@@ -128,7 +131,7 @@ def make_app() -> typer.Typer:
         ("check", check.check),
         ("list", list_command.list_components),
         ("show", show.show),
-        ("plugins", plugins.plugins),
+        ("schema", schema.schema),
         ("sample", sample.sample),
         ("project", project.project),
         ("directions", directions.directions),
@@ -142,9 +145,12 @@ def make_app() -> typer.Typer:
         ("doctor", doctor.doctor),
         ("bench", bench.bench),
         ("push", push.push),
+        ("completion", completion.completion),
     ):
         app.command(name)(command)
-    app.add_typer(data.make_group(), name="data")
+    app.add_typer(data.make_data_app(), name="data")
+    app.add_typer(new.make_new_app(), name="new")
+    app.add_typer(plugins.make_plugins_app(), name="plugins")
     return app
 
 
