@@ -66,7 +66,7 @@ def pack(
 
       gankit data pack photos photos.zip --size 128x96 --format webp --quality 90 --deduplicate 4
 
-      gankit run recipes/folder.yaml dataset.path=photos64.zip
+      gankit run recipes/dcgan_image_folder.yaml dataset.path=photos64.zip
     """
     from ..data.packing import Packing
     from ..data.packing import pack as write_zip
