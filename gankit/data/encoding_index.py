@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class EncodingIndex:
     shard_rows: int
     shape: tuple[int, int, int]
 
-    @property
+    @cached_property
     def shards(self) -> list[tuple[str, range]]:
         """The name of each shard, and the images in it."""
         total = -(-self.count // self.shard_rows)

@@ -55,6 +55,7 @@ class Loader:
 
     Raises:
         DataError: the dataset is empty or smaller than a batch.
+        GankitError: the encodings of ``loader.encodings`` are incomplete, or of something else.
     """
 
     def __init__(

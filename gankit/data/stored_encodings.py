@@ -114,10 +114,10 @@ class StoredEncodings:
         if name not in self._files:
             try:
                 file: Any = safe_open(self.folder / name, framework="pt")
-                shapes = [file.get_slice(kind).get_shape() for kind in self.names]
+                sizes = {file.get_slice(kind).get_shape()[0] for kind in (*self.names, LABEL)}
             except (OSError, SafetensorError):
                 raise self._incomplete(name) from None
-            if any(shape != [len(rows), *self.index.shape] for shape in shapes):
+            if sizes != {len(rows)}:
                 raise self._incomplete(name)
             self._files[name] = file
         return self._files[name]
