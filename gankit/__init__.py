@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .data.image_files import open_image_files as open_image_files
     from .data.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
     from .data.image_scan import ImageScan as ImageScan
+    from .data.image_scan import is_nearly_black as is_nearly_black
     from .data.image_scan import scan_images as scan_images
     from .data.items import read_item as read_item
     from .data.items import read_tensors as read_tensors
@@ -125,7 +126,7 @@ _NAMES_BY_MODULE = {
     "data.fingerprint": "data_fingerprint",
     "data.image_files": "ImageFiles open_image_files",
     "data.image_formats": "IMAGE_SUFFIXES",
-    "data.image_scan": "ImageScan scan_images",
+    "data.image_scan": "ImageScan is_nearly_black scan_images",
     "data.items": "read_item read_tensors",
     "data.resize": "resize",
     "data.safe_zip": "open_zip",

@@ -13,6 +13,7 @@ from urllib.request import urlopen
 import pytest
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
 import gankit
 from gankit.cli.main import main
@@ -36,6 +37,7 @@ DATASET = "{name: shapes, count: 16, size: 16}"
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
 EVALUATE = "{name: evaluate, metrics: [kid], features: pixels, params: {kid: {subset_size: 4}}, samples: 8}"
 SMALL_SEARCH = ["train.steps=2", "dataset={name: shapes, count: 128, size: 16}", "image.size=16", f"callbacks=[{EVALUATE}]"]
+MADE_BEFORE = {"dataset.path=pictures64.zip": "gankit data pack", "loader.encodings=encodings": "gankit data encode"}
 RUNS = ("quickstart", "dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
 
 
@@ -157,6 +159,8 @@ def shortened(command: str) -> list[str]:
         return [*words, "--steps", "2"]
     if verb == "search":
         return [*words, "--trials", "2", "--jobs", "0", *SMALL_SEARCH]
+    if verb == "data":
+        return [*words, f"dataset={DATASET}"] if words[2] == "encode" or "recipes/" in command else words
     if verb == "explore":
         return [*words, "--port", "0", "--no-open"]
     if verb == "bench":
@@ -173,6 +177,8 @@ def shortened(command: str) -> list[str]:
         data = ["image.size=64", "regularizers.patch_nce.channels=[3, 8, 16, 16, 16]"]
     elif re.search("pix2pix_cifar10|srgan_cifar10", command):
         data = [f"dataset.dataset={DATASET}", f"dataset.held_out={DATASET}"]
+    elif "dataset.path=pictures64.zip" in words:
+        data = []
     elif "image_folder" in command:
         data = [f"dataset.path={ROOT / 'docs/images'}", "loader.batch_size=1"]
     else:
@@ -197,6 +203,12 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
             Path(f"{name}.yaml").write_text(block)
     if "--latents" in words or any(word.startswith("direction.") for word in words):
         _search(checkout, monkeypatch)
+    if "latent.yaml" in words:
+        _write_codec()
+    for word, command_before in MADE_BEFORE.items():
+        if word in words:
+            (before,) = (line for line in lines_of(ROOT / "docs/data.md") if line.startswith(command_before))
+            assert run(shortened(before), monkeypatch) == 0
     if words[1] == "directions" and "--rename" in words:
         assert run(["gankit", "directions", words[2]], monkeypatch) == 0
     if words[1] == "run" and "--out" in words:  # made before, for other commands
@@ -205,6 +217,17 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
     if words[1] in ("sample", "export", "compare") and "--out" in words:
         out = Path(words[words.index("--out") + 1])
         assert all(file.stat().st_size > 100 for file in (sorted(out.iterdir()) if out.is_dir() else [out]))
+
+
+def _write_codec() -> None:
+    """Write the codec of docs/data.md, its weights, and the recipe that uses it."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (source,) = (block for block in blocks(text, "python") if "class Autoencoder" in block)
+    (recipe,) = (block for block in blocks(text, "yaml") if "name: latent\n" in block)
+    Path("my_codec.py").write_text(source)
+    Path("latent.yaml").write_text(recipe)
+    codec = gankit.Runtime(plugins=["my_codec.py"]).registries.codecs.get("my_autoencoder").factory
+    save_file(codec(gankit.ImageSpec(32, 32, 3), weights=Path()).state_dict(), "autoencoder.safetensors")
 
 
 def _search(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:

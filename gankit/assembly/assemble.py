@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.datasets import classes_of, describe_dataset, prepare_dataset, spec_of, spec_of_run
+from ..data.datasets import classes_of, describe_dataset, prepare_dataset
 from ..data.fingerprint import data_fingerprint
 from ..data.loader import Loader
 from ..device.compute_mode import FASTEST
@@ -22,7 +22,7 @@ from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.step_context import StepContext
 from ..injection import network_context
-from ..interfaces import DataDescription, Dataset, DataSpec, Player, Report, no_report
+from ..interfaces import Player, Report, no_report
 from ..networks.frozen import frozen_networks
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
@@ -45,7 +45,7 @@ from .components import (
     trainable_components,
 )
 from .compute_modes import Modes, NetworkTrials, recorded_modes
-from .data_description import items_for_sampling
+from .data_description import data_of_run, items_for_sampling
 from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen_networks
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
@@ -87,7 +87,7 @@ def assemble_setup(
     dataset = checked.build("dataset")
     processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
     description = describe_dataset(dataset)
-    spec = _data_of_run(recipe, dataset, description)
+    spec = data_of_run(recipe, dataset, description)
     with engine.build_scope(recipe.seed):
         codec = build_codec(checked, spec, engine.device, engine.dtype, resumed)
     image, seen = spec.image, spec if codec is None else spec.with_image(codec.encoded)
@@ -189,19 +189,6 @@ def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
             f"{f'{lower} or ' if lower else ''}{lower + world_size} (it counts the images of all processes together)"
         )
         raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
-
-
-def _data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> DataSpec:
-    """The data as the networks see it; it has labels only if the recipe is conditional."""
-    classes = len(classes_of(dataset) or ())
-    if recipe.conditional and not classes and spec_of(dataset).label is None:
-        found = f" ({description.summary})" if description is not None else ""
-        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
-        raise RecipeError([recipe.document.problem(("conditional",), message)])
-    try:
-        return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
-    except ValueError as error:
-        raise RecipeError([recipe.document.problem(("image", "size"), str(error))]) from None
 
 
 def _game(

@@ -55,6 +55,12 @@ def open_image(file: IO[bytes]) -> Image.Image:
     return image
 
 
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an image from `open_image` after it is rotated by its EXIF orientation."""
+    rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    return (image.width, image.height) if rotated else (image.height, image.width)
+
+
 def decode_image(file: IO[bytes], channels: int, least: int = MIN_SIDE) -> Tensor:
     """Like `decode`, but read the file only up to the number of bytes that its pixels can need.
 

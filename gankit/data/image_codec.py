@@ -6,6 +6,9 @@ Shapes: ``n`` images [n c h w] in [-1, 1], and their encodings [n k y x].
 from __future__ import annotations
 
 import copy
+import hashlib
+import inspect
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,10 +52,18 @@ class ImageCodec:
 
     @property
     def fingerprint(self) -> str | None:
-        """Identifies what the codec computes, as far as its class and weights do; None if it has no weights."""
+        """Identifies what the codec computes, as far as its class and weights do; None if it is not a module.
+
+        It does not depend on where the class and the weights are stored.
+        """
         if not isinstance(self.part, Frozen):
             return None
-        return f"{type(self.codec).__module__}.{type(self.codec).__qualname__} {self.part.fingerprint}"
+        kind = type(self.codec)
+        try:
+            source = inspect.getsource(kind)
+        except (OSError, TypeError):  # there is no file
+            source = ""
+        return f"{kind.__qualname__} {hashlib.sha256(source.encode()).hexdigest()} {self.part.fingerprint}"
 
     def on(self, device: torch.device) -> ImageCodec:
         """The codec on a device; a copy if it is another one."""
@@ -60,13 +71,26 @@ class ImageCodec:
             return self
         return ImageCodec(copy.deepcopy(self.codec), self.encoded, device, self.dtype, self.mean, self.std)
 
-    @torch.no_grad()
+    @property
+    def bytes_of_encoding(self) -> int:
+        """The size of one encoding."""
+        return math.prod(self.encoded.shape) * self.dtype.itemsize
+
     def encode(self, images: Tensor) -> Tensor:
         """The standardized encodings of images, in the dtype of the run."""
+        return self.standardized(self.raw(images))
+
+    @torch.no_grad()
+    def raw(self, images: Tensor) -> Tensor:
+        """The encodings of images as the codec returns them, in the dtype of the run."""
         encodings: Tensor = self.codec.encode(images.to(self.device, self.dtype))
-        if self.mean is not None and self.std is not None:
-            encodings = (encodings - self._of_channels(self.mean)) / self._of_channels(self.std)
         return encodings.to(self.dtype)
+
+    def standardized(self, encodings: Tensor) -> Tensor:
+        """Encodings with mean 0 and standard deviation 1 in each channel, once `standardize` was called."""
+        if self.mean is None or self.std is None:
+            return encodings
+        return (encodings - self._of_channels(self.mean)) / self._of_channels(self.std)
 
     def decode(self, encodings: Tensor) -> Tensor:
         """The images of standardized encodings. Raises: ValueError: the codec returns something else."""
@@ -78,8 +102,8 @@ class ImageCodec:
         return images  # type: ignore[no-any-return]
 
     def standardize(self, batches: Iterable[Tensor]) -> None:
-        """Take mean and standard deviation from the encodings of these images."""
-        encodings = torch.cat([self.encode(images).double().cpu() for images in batches])
+        """Take mean and standard deviation from these encodings [n k y x]."""
+        encodings = torch.cat([batch.double().cpu() for batch in batches])
         self.mean, self.std = encodings.mean((0, 2, 3)), encodings.std((0, 2, 3), correction=0).clamp(min=1e-6)
 
     def record(self) -> dict[str, Any]:

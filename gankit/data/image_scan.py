@@ -20,6 +20,7 @@ MAX_NAMED = 5  # damaged files that a message lists by name
 SAMPLE = 16  # images decoded for the range of their values where not all are decoded
 INDEXED_BYTES = 2**24  # fewer bytes of images are decoded again at each start
 TOGETHER = 8  # files that a thread examines at a time: fewer cost time, more delay Ctrl-C
+NEARLY_BLACK = 16  # of 255; 12-bit values in 16-bit files reach this
 TASK = "checking images"
 
 
@@ -146,6 +147,11 @@ def scan_images(
         except OSError as error:
             result.notes.append(f"the images are checked again at the next start: {error}")
     return result
+
+
+def is_nearly_black(peak: int) -> bool:
+    """Whether an image whose largest value is ``peak``, 0 to 255, hardly differs from black."""
+    return peak <= NEARLY_BLACK
 
 
 def _reason(error: Exception) -> str:

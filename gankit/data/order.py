@@ -11,11 +11,15 @@ ORDER = 1  # spawn key of the order's seed; `device.seeding` lists the other one
 CACHED_EPOCHS = 2  # a batch spans at most two epochs, as it is not larger than the dataset
 
 
+Flips = NDArray[np.bool_]
+"""Whether each image is mirrored, [n]."""
+
+
 class Drawn(NamedTuple):
     """What is drawn for images: their indices, whether each is mirrored, and the place of its crop [n 2] in [0, 1)."""
 
     indices: NDArray[np.int64]
-    flips: NDArray[np.bool_]
+    flips: Flips
     windows: NDArray[np.float64]
 
 

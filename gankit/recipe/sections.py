@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from ..files import user_path
 from ..messages import quote
 from ..schedule import Scheduled
 from .base_section import Section
@@ -106,6 +108,8 @@ class Loader(Section):
             is loaded. Randomly cropped images are not cached.
         flip: mirror real images horizontally with probability 1/2.
         workers: number of processes that decode images if they are not cached; None chooses a number.
+        encodings: a folder written by ``gankit data encode``, with the encodings of the recipe's codec. They are then
+            cached in place of images.
     """
 
     batch_size: PositiveInt = 64
@@ -114,11 +118,14 @@ class Loader(Section):
     crop: Literal["center", "random"] = "center"
     flip: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] | None = None
+    encodings: Annotated[Path, AfterValidator(user_path)] | None = None
 
     @model_validator(mode="after")
     def _require_uncached(self) -> Loader:
         if self.crop == "random" and (self.fit != "crop" or self.cache not in ("auto", "none")):
             raise ValueError("crop: random crops each image anew, which needs fit: crop, and cache: auto or none")
+        if self.crop == "random" and self.encodings is not None:
+            raise ValueError("encodings: they are of center crops; set crop: center, or remove them")
         return self
 
 

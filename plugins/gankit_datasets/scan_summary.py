@@ -12,7 +12,6 @@ from .class_folders import Classes
 MAX_CLASSES = 12  # named with their number of images
 MAX_KINDS = 6  # of ignored files
 MAX_PATHS = 3
-NEARLY_BLACK = 16  # of 255; 12-bit values in 16-bit files reach this
 
 
 def describe(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> gankit.DataDescription:
@@ -94,7 +93,7 @@ def warnings_of(found: gankit.ImageScan) -> list[str]:
         warnings.append(f"{found.describe_faults()}; skipped (skipped_files.jsonl of a run lists all of them)")
     if sentence := unsupported_images(found):
         warnings.append(f"{found.files.path}: {sentence}")
-    if found.peak is not None and found.peak <= NEARLY_BLACK:
+    if found.peak is not None and gankit.is_nearly_black(found.peak):
         warnings.append(
             f"{found.files.path}: all images are nearly black: their values are from 0 to {found.peak} of 255. 16-bit "
             "files with 12-bit values and masks of class numbers look like this; scale them to the full range"
