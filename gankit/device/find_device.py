@@ -38,7 +38,7 @@ def find_device(name: str, option: str = "train.device") -> torch.device:
 
 
 def find_precision(name: str, device: torch.device) -> str:
-    """``fp64``, ``fp32`` or ``bf16``; ``auto`` is bf16 where the hardware computes it natively, else fp32.
+    """``fp64``, ``fp32``, ``bf16`` or ``fp16``; ``auto`` is bf16 where the hardware computes it natively, else fp32.
 
     Raises:
         GankitError: the device does not support the precision.
