@@ -50,6 +50,16 @@ def find_precision(name: str, device: torch.device) -> str:
     return name
 
 
+def slow_precision(name: str, device: str) -> str | None:
+    """A sentence for the user if this precision is slow on the device that a name selects here; None otherwise."""
+    if name != "fp16" or not (device == "cpu" or (device == "auto" and find_device(device).type == "cpu")):
+        return None
+    return (
+        "fp16 is slow on the CPU, which this machine would train on: the backward of a convolution can take a thousand "
+        "times as long as in fp32; use auto"
+    )
+
+
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -27,7 +27,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("precision", ["auto", "fp32", "fp64"])
+@pytest.mark.parametrize("precision", ["auto", "fp32", "fp64", "fp16"])
 def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
     trainer = runtime.assemble(
         recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "steps": 6}), tmp_path / "run"
@@ -40,8 +40,12 @@ def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
     assert int((on_cpu.int() - trainer.sample(8, seed=1).int()).abs().max()) <= 2
 
 
-def test_the_step_waits_for_nothing(runtime, recipe):
-    trainer = runtime.assemble(recipe(**EVERYTHING, train={"device": "cuda"}))
+@pytest.mark.parametrize("precision", ["auto", "fp16"])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_step_waits_for_nothing(runtime, recipe, precision, compiled):
+    trainer = runtime.assemble(
+        recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "compile": compiled})
+    )
     trainer.step()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -51,9 +55,13 @@ def test_the_step_waits_for_nothing(runtime, recipe):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_deterministic_runs_resume_bit_for_bit(runtime, recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"precision": "fp16"}, {"checkpoint_activations": {"generator": ["layers"], "discriminator": ["features"]}}],
+)
+def test_deterministic_runs_resume_bit_for_bit(runtime, recipe, tmp_path, monkeypatch, settings):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    train = {"device": "cuda", "deterministic": True, "steps": 7}
+    train = {"device": "cuda", "deterministic": True, "steps": 7, **settings}
     whole = runtime.assemble(recipe(**EVERYTHING, train=train), tmp_path / "whole")
     whole.fit()
     for _ in (parts := runtime.assemble(recipe(**EVERYTHING, train=train), tmp_path / "parts")):
