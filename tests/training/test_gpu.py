@@ -27,10 +27,12 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("precision", ["auto", "fp32", "fp64", "fp16"])
-def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
+@pytest.mark.parametrize(
+    "settings", [*({"precision": name} for name in ("auto", "fp32", "fp64", "fp16")), {"precision": "fp16", "compile": True}]
+)
+def test_a_run_on_the_device(runtime, recipe, tmp_path, settings):
     trainer = runtime.assemble(
-        recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "steps": 6}), tmp_path / "run"
+        recipe(**EVERYTHING, train={"device": "cuda", "steps": 6, **settings}), tmp_path / "run"
     )
     trainer.fit()
     assert next(trainer.state.generator.parameters()).device.type == "cuda"
@@ -41,11 +43,8 @@ def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp16"])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_the_step_waits_for_nothing(runtime, recipe, precision, compiled):
-    trainer = runtime.assemble(
-        recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "compile": compiled})
-    )
+def test_the_step_waits_for_nothing(runtime, recipe, precision):
+    trainer = runtime.assemble(recipe(**EVERYTHING, train={"device": "cuda", "precision": precision}))
     trainer.step()
     torch.cuda.set_sync_debug_mode("error")
     try:
