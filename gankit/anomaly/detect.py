@@ -18,8 +18,8 @@ NEVER = torch.iinfo(torch.int64).max
 class NonFiniteDetector:
     """Checks the weights before each step, and the scalars and loss scalers after it.
 
-    An update that a loss scaler skips is no anomaly, but many in a row are: then the gradients are NaN or infinite with
-    any scale.
+    An update that a loss scaler skips is not an anomaly, but many in a row are: then the gradients are NaN or infinite
+    with any scale.
 
     On a CPU each weight tensor is checked by itself. On an accelerator, where many small kernels take longer than a
     large one, each module is checked as a whole; `locate_layer` finds the layer later.

@@ -67,13 +67,17 @@ class LossScaler:
         counts = {"skipped": int(self.skipped), "skipped_in_a_row": int(self.skipped_in_a_row)}
         return {"scaler": self._scaler.state_dict(), **counts}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore the result of `state_dict`, also after a step that failed midway."""
+    def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
+        """Restore the result of `state_dict`, also after a step that failed midway; None begins anew."""
+        if not self.enabled:
+            return
         self._scaler = self._new_scaler()
-        self._scaler.load_state_dict(dict(state["scaler"]))
+        counts = [0, 0]
+        if state is not None:
+            self._scaler.load_state_dict(dict(state["scaler"]))
+            counts = [int(state["skipped"]), int(state["skipped_in_a_row"])]
         self.scale(self._one)  # fails here if the state is damaged
-        self.skipped = torch.full_like(self.skipped, int(state["skipped"]))
-        self.skipped_in_a_row = torch.full_like(self.skipped, int(state["skipped_in_a_row"]))
+        self.skipped, self.skipped_in_a_row = torch.tensor(counts, device=self._one.device).unbind()
 
     def _new_scaler(self) -> GradScaler:
         return GradScaler(self._one.device.type, enabled=self.enabled)

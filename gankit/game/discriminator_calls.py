@@ -70,7 +70,7 @@ class EagerDiscriminator:
         """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""
         mode = self._game.penalty_mode
         if side is not None and self._modes.get(side, mode) != mode:
-            self.outputs.pop(side, None)
+            self.outputs.pop(side, None)  # of the loss, in fp16
         return _differentiate(self.judge(augmented, side=side, mode=mode), images)
 
     def _run(self, images: Tensor, batch: Batch, side: Side | None, mode: ComputeMode) -> DiscriminatorOutput:

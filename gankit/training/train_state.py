@@ -108,8 +108,7 @@ class TrainState(Players):
                 optimizer.load_state_dict(state)  # type: ignore[arg-type]
                 _require_parameter_shapes(optimizer)
             for player, scaler in self.scalers.items():
-                if scaler.enabled and player in saved.get("loss_scalers", {}):
-                    scaler.load_state_dict(saved["loss_scalers"][player])
+                scaler.load_state_dict(saved.get("loss_scalers", {}).get(player))
             self.step, self.images = _count(saved["step"]), _count(saved["images"])
             self.turns = {player: _count(saved["turns"][player]) for player in self.players}
             self.position = _count(saved.get("position", saved["images"]))

@@ -107,6 +107,13 @@ def test_restoring_ends_an_update_that_failed_midway(player):
     assert int(player.scaler.skipped) == 0
 
 
+def test_without_a_state_it_begins_anew(player):
+    """As a run that goes back to a checkpoint of another precision."""
+    player.update(math.inf)
+    player.scaler.load_state_dict(None)
+    assert (float(player.scaler.factor), int(player.scaler.skipped), int(player.scaler.skipped_in_a_row)) == (2.0**16, 0, 0)
+
+
 @pytest.mark.parametrize("broken", [{}, {"scaler": {}, "skipped": 0, "skipped_in_a_row": 0}])
 def test_damaged_states_raise(player, broken):
     with pytest.raises((KeyError, RuntimeError)):
