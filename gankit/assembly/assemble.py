@@ -16,6 +16,7 @@ from ..data.loader import Loader
 from ..device.compute_mode import FASTEST
 from ..device.engine import Engine
 from ..device.find_device import find_device
+from ..device.loss_scaler import LossScaler
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
@@ -35,6 +36,7 @@ from ..training.network_copies import BuildNetwork
 from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
+from .checkpointed_modules import checkpoint_modules
 from .codec import build_codec, describe_codec
 from .components import (
     Components,
@@ -114,8 +116,9 @@ def assemble_setup(
     named = named_components(components, checked)
     trainable = trainable_components(named, processes)
     frozen = freeze_parameters(recipe, networks)
+    checkpoint_modules(recipe, networks)
     optimizers, optimizer_schedules = build_optimizers(checked, networks, trainable.values())
-    state = TrainState(networks, optimizers, components=trainable)
+    state = TrainState(networks, optimizers, {player: LossScaler(engine) for player in players}, components=trainable)
     classes = (classes_of(dataset) or ()) if image.classes else None
     initialized = set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
@@ -126,9 +129,7 @@ def assemble_setup(
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
     frozen_parts = frozen_networks(parts if codec is None else parts | {"codec": codec.part})
     require_same_frozen_networks(frozen_parts, resumed)
-    precision, seed = engine.precision, recipe.seed
-    machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
-    described = {"precision": precision, **trials.record(), **network_description(checked, spec)}
+    described = {"precision": engine.precision, **trials.record(), **network_description(checked, spec)}
     return TrainingSetup(
         checked=checked,
         context=context,
@@ -155,7 +156,10 @@ def assemble_setup(
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
         about={
             **about,
-            **machine,
+            "device": str(engine.device),
+            "precision": engine.precision,
+            "seed": recipe.seed,
+            "world_size": world_size,
             **trials.record(),
             "threads": torch.get_num_threads(),
             **data_record(description),

@@ -21,6 +21,7 @@ from ..registry import Registries
 from ..training.callbacks import Callbacks
 from .check_game import checked_game, problems_of_keys, problems_of_players
 from .check_methods import check_loss, checked_regularizer, try_latent
+from .checkpointed_modules import check_checkpointed_modules
 from .codec import data_of_networks
 from .data_description import conditions_of
 from .dry_run import (
@@ -104,6 +105,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
                 of_players = {name: networks[name] for name in players}
                 problems += problems_of_terms(checked, tried, of_players, output, data, game)
         problems += check_frozen_parameters(checked, context, not_tried)
+        problems += check_checkpointed_modules(checked, context, not_tried)
     attempt_each("callbacks", lambda selected: _check_callback(selected, known))
     return in_order(problems), not_tried
 

@@ -26,7 +26,7 @@ from ..schedule import Scheduled
 from .base_section import Section
 from .located_document import LENGTHS
 from .segments import LENGTH_KEYS, SEGMENTS
-from .weight_selection import Freeze
+from .weight_selection import CheckpointActivations, Freeze
 
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
 
@@ -158,7 +158,8 @@ class Train(Section):
         steps: training steps.
         images: real images that D sees, or that a game without D uses.
         discriminator_steps: updates of D per step.
-        precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.
+        precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32. ``fp16`` is for CUDA devices without
+            bf16; it scales the losses, and skips updates whose gradients overflow.
         tf32: on CUDA, run fp32 matrix products and convolutions on tensor cores, in TF32 (10 bits of mantissa instead
             of 23).
         device: the device for training; auto chooses CUDA, MPS or the CPU.
@@ -174,13 +175,15 @@ class Train(Section):
         final_checkpoint: write a checkpoint of the last whole step when the run ends, unless it fails during an update.
         game: the training algorithm.
         freeze: patterns of the names of parameters that are not trained, for the generator and the discriminator.
+        checkpoint_activations: patterns of the names of modules whose activations the backward computes again, which
+            saves memory; for the generator and the discriminator.
     """
 
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
     images: PositiveInt | None = None
     discriminator_steps: PositiveInt = 1
-    precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp64", "fp32", "bf16", "fp16"] = "auto"
     tf32: bool = True
     device: Annotated[
         str,
@@ -197,11 +200,18 @@ class Train(Section):
     final_checkpoint: bool = True
     game: Component = Component(name="adversarial")
     freeze: Freeze | None = None
+    checkpoint_activations: CheckpointActivations | None = None
 
     @model_validator(mode="after")
     def _require_one_length(self) -> Train:
         if message := length_problem([length for length in LENGTHS if getattr(self, length) is not None]):
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _require_eager(self) -> Train:
+        if self.compile and self.checkpoint_activations is not None:
+            raise ValueError("checkpoint_activations needs compile: false; remove one of the two")
         return self
 
 
