@@ -26,12 +26,14 @@ class Classes(NamedTuple):
         note: why there are none although there are folders; empty otherwise.
         folder: path with a trailing slash, or empty, of the folder whose subfolders are the classes; None if no folder
             is.
+        file: the name of the file in the folder or zip that they come from; empty if they come from elsewhere.
     """
 
     names: tuple[str, ...]
     of: dict[str, str]
     note: str = ""
     folder: str | None = None
+    file: str = ""
 
 
 def find_classes(
@@ -102,7 +104,7 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
         return None
     labels, folder = document["labels"], name.removesuffix(LABEL_FILE)
     if labels is None:
-        return Classes((), {}, f"as {LABEL_FILE} has no labels")
+        return Classes((), {}, f"as {LABEL_FILE} has no labels", file=name)
     try:
         number_of = {f"{folder}{image}": number for image, number in labels}
     except (TypeError, ValueError):
@@ -114,7 +116,7 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**20:
             raise gankit.DataError(f"{place}: the label of {image!r} is {number!r:.80}; expected a class number from 0")
     count = 1 + max(number_of[image] for image in images)
-    return Classes(tuple(map(str, range(count))), {image: str(number_of[image]) for image in images})
+    return Classes(tuple(map(str, range(count))), {image: str(number_of[image]) for image in images}, file=name)
 
 
 def _from_csv(files: gankit.ImageFiles, labels: Path, images: list[str], others: set[str]) -> Classes:
@@ -147,7 +149,8 @@ def _from_csv(files: gankit.ImageFiles, labels: Path, images: list[str], others:
         raise gankit.DataError(f"{place}: has no label for {_listed(missing)}{advice}")
     names = set(label_of.values())
     numbers = all(name.isdecimal() and name.isascii() for name in names)
-    return Classes(tuple(sorted(names, key=int) if numbers else sorted(names)), label_of)
+    ordered = tuple(sorted(names, key=int) if numbers else sorted(names))
+    return Classes(ordered, label_of, file=inside if is_inside else "")
 
 
 def _listed(names: list[str]) -> str:

@@ -23,9 +23,9 @@ def describe(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> 
         classes: of its images.
         used: the names of the images that training uses.
     """
-    faults = found.faults
-    skipped = {**faults, **{name: f"ignored: {kind}" for name, kind in found.ignored.items()}}
-    return gankit.DataDescription(_summary(found, classes, used), tuple(warnings_of(found)), skipped)
+    ignored = {name: kind for name, kind in found.ignored.items() if name != classes.file}
+    skipped = {**found.faults, **{name: f"ignored: {kind}" for name, kind in ignored.items()}}
+    return gankit.DataDescription(_summary(found, classes, used, ignored), tuple(warnings_of(found)), skipped)
 
 
 def count_ignored(ignored: Mapping[str, str]) -> str:
@@ -55,7 +55,7 @@ def unsupported_images(found: gankit.ImageScan) -> str | None:
     )
 
 
-def _summary(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> str:
+def _summary(found: gankit.ImageScan, classes: Classes, used: Sequence[str], ignored: Mapping[str, str]) -> str:
     parts = [f"{len(used):,} image{'' if len(used) == 1 else 's'}"]
     if len(found.checked) < len(found.images):
         parts[0] += f" of the chosen split, out of {len(found.images):,}"
@@ -74,8 +74,8 @@ def _summary(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> 
         parts.append(f"damaged: {len(found.faults):,}")
     if empty := _folders_without_images(found, classes):
         parts.append(f"folders without images: {', '.join(empty)}")
-    if found.ignored:
-        parts.append(f"ignored: {count_ignored(found.ignored)}")
+    if ignored:
+        parts.append(f"ignored: {count_ignored(ignored)}")
     return "; ".join(parts)
 
 
