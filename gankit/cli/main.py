@@ -161,6 +161,9 @@ def main() -> None:
     """
     atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
+    for name in ("COLUMNS", "LINES"):
+        if not os.environ.get(name, "1").strip("0"):  # rich would print nothing on a terminal of the size 0
+            del os.environ[name]
     with forgiving_streams(), _printed_log():
         try:
             require_valid_environment()

@@ -55,8 +55,10 @@ def read_image(files: gankit.ImageFiles, name: str, channels: int, on_error: OnE
         if not files.path.exists():
             raise gankit.DataError(f"{files.path} no longer exists; restore it") from error
         reason = error if isinstance(error, gankit.DecodeError) else f"cannot be read: {error}"
-        advice = ", or set `on_error: skip`" if on_error == "refuse" else " and resume"
-        raise gankit.DataError(f"{files.path}: {name!r} {reason}; replace or delete it{advice}") from error
+        advice = "replace or delete it" + (", or set `on_error: skip`" if on_error == "refuse" else " and resume")
+        if isinstance(error, FileNotFoundError):
+            advice = "restore it"
+        raise gankit.DataError(f"{files.path}: {name!r} {reason}; {advice}") from error
 
 
 def _nothing_found(found: gankit.ImageScan) -> str:

@@ -260,3 +260,12 @@ class TestEnvironment:
         assert cli("list", "losses") == (2, "", "error: the environment variable RANK is 2, but WORLD_SIZE is 2\n")
         monkeypatch.setenv("RANK", "0")
         assert cli("list", "losses").code == 0
+
+    @pytest.mark.parametrize("size", ["0", "00", "", "wide"])
+    def test_the_size_of_a_terminal(self, cli, monkeypatch, size):
+        expected = cli("list", "losses"), cli("check", "nowhere.yaml")
+        assert [said.code for said in expected] == [0, 2]
+        assert "nowhere.yaml" in expected[1].err
+        monkeypatch.setenv("COLUMNS", size)
+        monkeypatch.setenv("LINES", size)
+        assert (cli("list", "losses"), cli("check", "nowhere.yaml")) == expected

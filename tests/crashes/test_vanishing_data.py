@@ -46,7 +46,8 @@ def test_data_that_vanishes(
     assert said.err.startswith("error: ")
     assert "pictures" in said.err
     assert len(said.err.splitlines()) == 1
-    assert ("no longer exists; restore it" in said.err) == (kind == "folder")
+    assert ("no longer exists" in said.err) == (kind == "folder")
+    assert said.err.endswith("; restore it\n")
     assert "gankit resume run --plugin" in said.out
     assert require_whole(tmp_path / "run") >= 2
     if kind == "folder":

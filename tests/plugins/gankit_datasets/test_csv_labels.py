@@ -29,6 +29,8 @@ def test_classes_are_its_labels(labelled, prepared, text):
     dataset = prepared(labelled(text), labels=Path("labels.csv"))
     assert dataset.classes == ("ant", "cat")
     assert dataset.labels.tolist() == [1, 1, 0]  # of 2.png, x/0.png and x/1.png
+    assert dataset.describe().summary == "3 images, classes: ant 1, cat 2"
+    assert not dataset.describe().skipped
 
 
 def test_numbers_are_in_their_order(labelled, prepared):

@@ -132,6 +132,7 @@ class TestDatasetJson:
         dataset = with_json({"labels": [[name, label] for name, label in zip(self.NAMES, (2, 0, 2), strict=True)]}, top)
         assert dataset.classes == ("0", "1", "2")
         assert dataset.labels.tolist() == [2, 0, 2]
+        assert dataset.describe().summary == "3 images, classes: 0 1, 1 0, 2 2"
 
     def test_it_may_name_the_classes(self, with_json):
         labels = [[name, label] for name, label in zip(self.NAMES, (2, 0, 2), strict=True)]
@@ -155,10 +156,12 @@ class TestDatasetJson:
     def test_without_labels_there_are_no_classes(self, with_json):
         dataset = with_json({"labels": None})
         assert dataset.classes is None
-        assert dataset.describe().summary.startswith("3 images, no classes as dataset.json has no labels")
+        assert dataset.describe().summary == "3 images, no classes as dataset.json has no labels"
 
     def test_another_file_of_this_name_is_ignored(self, with_json):
-        assert with_json({"title": "birds"}).classes == ("00000", "00001")
+        dataset = with_json({"title": "birds"})
+        assert dataset.classes == ("00000", "00001")
+        assert dataset.describe().summary.endswith("; ignored: 1 .json")
 
     @pytest.mark.parametrize(
         ("labels", "message"),
