@@ -71,7 +71,7 @@ def check_methods(name: str, metric: Metric) -> None:
     required = {"update": (values, "real"), "compute": ()}
     try:
         require_methods(metric, required, "metric")
-        require_no_misspelling(metric, (*required, "require", "caution"))
+        require_no_misspelling(metric, (*required, "require", "caution", "details"))
     except ValueError as error:
         raise GankitError(f"metric '{name}': {error}") from None
 
