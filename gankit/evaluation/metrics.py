@@ -84,6 +84,16 @@ def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> No
             call_component(f"metric '{name}'", require, real, generated)
 
 
+def cautions_of_missing(metrics: Mapping[str, Metric], real: int, available: int) -> list[str]:
+    """A caution for each metric that needs all real images of the dataset, if some are missing."""
+    return [
+        f"{name}: only {real:,} of the {available:,} real images are compared; set real_samples to {available} to "
+        "compare all"
+        for name, metric in metrics.items()
+        if real < available and getattr(metric, "needs_all_real", False)
+    ]
+
+
 def compute_scores(
     batches: Iterable[EvaluatedBatch],
     real: Tensor | None,

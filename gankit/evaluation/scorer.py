@@ -20,7 +20,7 @@ from ..interfaces import Metric, Report, no_report
 from ..registered_component import Selected
 from .extractor import BATCH, Extractor
 from .generated_images import EvaluatedImages
-from .metrics import EvaluatedBatch, ScoreDirections, check_counts, check_metrics, compute_scores
+from .metrics import EvaluatedBatch, ScoreDirections, cautions_of_missing, check_counts, check_metrics, compute_scores
 from .pairs import compares_pairs
 from .real_features_cache import Warn, real_features
 from .real_images import RealImages
@@ -80,7 +80,8 @@ class Scorer:
             check_counts(metrics, images.count, request.count)
             if self.extractor is not None:
                 self._features = real_features(images, self.extractor, report, warn)
-        self._real, self._image, self._cautions = images.info, images.image, [*cautions, *_left_out(metrics, images)]
+        self._real, self._image = images.info, images.image
+        self._cautions = [*cautions, *cautions_of_missing(metrics, images.count, images.available)]
         self._first = images.batch(0) if any(map(compares_pairs, metrics.values())) else None
 
     def rehearse(self) -> tuple[ScoreDirections, Sequence[str]]:
@@ -196,18 +197,6 @@ def recorded_params(selected: Selected) -> dict[str, Any]:
     """The parameters as JSON data, without paths: the extractor's hash covers the content of files."""
     paths = {name for name, value in selected.params if isinstance(value, Path)}
     return selected.params.model_dump(mode="json", exclude=paths)
-
-
-def _left_out(metrics: Mapping[str, Metric], images: RealImages) -> list[str]:
-    """A caution for each metric that needs all real images, if these are not all."""
-    if images.count == images.available:
-        return []
-    return [
-        f"{name}: only {images.count:,} of the {images.available:,} real images are compared; set real_samples to "
-        f"{images.available} to compare all"
-        for name, metric in metrics.items()
-        if getattr(metric, "needs_all_real", False)
-    ]
 
 
 def _metric_info(selected: Selected, computed: Computed) -> MetricInfo:

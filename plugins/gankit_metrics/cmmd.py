@@ -38,7 +38,7 @@ class CMMD(CollectsFeatures):
         """The distance. Raises: ValueError: there are no images on a side."""
         real, fake = self.collected(real=True), self.collected(real=False)
         for side, images in {"real": real, "generated": fake}.items():
-            require_images(1, side, len(images), "give some")
+            require_images(1, side, len(images), "give more")
         x, y = real.double(), fake.double()  # the distance is a small difference between numbers near 1
         return {"cmmd": SCALE * (self._mean_kernel(x, x) + self._mean_kernel(y, y) - 2 * self._mean_kernel(x, y))}
 

@@ -42,7 +42,7 @@ class Memorization(CollectsFeatures):
     def require(self, real: int, generated: int) -> None:
         """Raises: ValueError: there are too few real images for this many neighbours."""
         require_images(self.k + 1, "real", real, "give more, or lower `k`")
-        require_images(1, "generated", generated, "give some")
+        require_images(1, "generated", generated, "give more")
 
     def compute(self) -> dict[str, float]:
         """The share. Raises: ValueError: there are too few real images for this many neighbours."""
