@@ -20,7 +20,7 @@ class Memorization(CollectsFeatures):
     """The share of generated images that repeat a real image, which should be an image of the training data.
 
     ``memorized`` is the share of generated images whose distance to the nearest real image is at most ``threshold``
-    times the mean distance of that real image to its ``k`` nearest other real images (the calibrated distance of arXiv
+    times the mean distance of that real image to its ``k`` nearest other real images (calibrated as in arXiv
     2301.13188). Without the calibration, images of plain regions would count as copies of each other. With ``k=1`` and
     ``threshold=1``, it is 1 minus the authenticity of arXiv 2102.08921. What counts as a copy depends on the features:
     compare with the share of held-out real images.

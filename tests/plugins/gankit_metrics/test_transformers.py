@@ -169,14 +169,14 @@ def test_clip_is_the_projected_and_normalized_class_token(tmp_path):
     assert extractor.resizer.endswith("to 224 x 224")
 
 
-@given(height=st.integers(1, 400), width=st.integers(1, 400), size=st.sampled_from([224, 336]), seed=st.integers(0, 9))
+@given(height=st.integers(8, 400), width=st.integers(8, 400), size=st.sampled_from([224, 336]), seed=st.integers(0, 9))
 @settings(max_examples=25, deadline=None)
 def test_images_are_resized_as_by_pillow(height, width, size, seed):
     images = torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
     pillow = Image.fromarray(images[0].permute(1, 2, 0).numpy()).resize((size, size), Image.Resampling.BICUBIC)
     difference = (resize_bicubic(images, size, size)[0].permute(1, 2, 0) - torch.from_numpy(np.array(pillow).astype(np.float32))).abs()
     assert difference.max() <= 2
-    assert (difference > 0).float().mean() < 0.03
+    assert (difference > 0).float().mean() < 0.01
 
 
 def test_images_are_prepared_as_by_timm():
