@@ -197,6 +197,17 @@ def test_the_hash_is_of_the_weights_whatever_the_file(dino_file, dino_tensors, t
     assert DINOv2(model=SMALL, weights=tmp_path / "other.safetensors").hash != first
 
 
+def test_the_callers_precision_does_not_matter(dino_file):
+    images, before = pictures(2), torch.get_default_dtype()
+    expected = DINOv2(model=SMALL, weights=dino_file)(images)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(DINOv2(model=SMALL, weights=dino_file)(images), expected)
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_weights_are_downloaded_once(hub, dino_tensors, dino_file, monkeypatch):
     repository = hub.add(f"timm/{SMALL}")
     repository.commit("main", {"model.safetensors": save(dino_tensors)})
