@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     from .networks.image_sizes import ImagePyramid as ImagePyramid
     from .networks.perceptual_distance import PerceptualDistance as PerceptualDistance
     from .networks.perceptual_distance import Reduction as Reduction
+    from .networks.vision_transformer import load_vision_transformer as load_vision_transformer
     from .optional_imports import import_optional as import_optional
     from .progress.notebook_figure import NotebookFigure as NotebookFigure
     from .progress.notebook_figure import in_notebook as in_notebook
@@ -153,6 +154,7 @@ _NAMES_BY_MODULE = {
     "networks.frozen": "Frozen",
     "networks.image_sizes": "ImagePyramid",
     "networks.perceptual_distance": "PerceptualDistance Reduction",
+    "networks.vision_transformer": "load_vision_transformer",
     "optional_imports": "import_optional",
     "progress.notebook_figure": "NotebookFigure in_notebook",
     "recipe.checked_recipe": "CheckedRecipe",

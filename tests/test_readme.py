@@ -6,11 +6,13 @@ import re
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from urllib.request import urlopen
 
 import pytest
+import timm
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
@@ -149,7 +151,7 @@ def shortened(command: str) -> list[str]:
     if verb == "eval":
         if "--real" in words and "gray" not in command:
             words[words.index("--real") + 1] = DATASET
-        words += ["--samples", "11"]  # the last one counts
+        words += ["--samples", "11", *(["memorization.k=5"] if "memorization" in command else [])]  # the last one counts
         return [*words, "kid.subset_size=8"] if {"fd,kid,prdc", "kid,prdc"} & {*words} else words
     if verb == "resume":
         return [re.sub(r"^train\.(epochs|steps)=.*", "train.steps=3", word) for word in words]
@@ -213,7 +215,8 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
         assert run(["gankit", "directions", words[2]], monkeypatch) == 0
     if words[1] == "run" and "--out" in words:  # made before, for other commands
         shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
-    assert run(shortened(command), monkeypatch) == 0, capsys.readouterr().err
+    small = _random_transformer(words[words.index("--features") + 1], monkeypatch) if "--features" in words else []
+    assert run([*shortened(command), *small], monkeypatch) == 0, capsys.readouterr().err
     if words[1] in ("sample", "export", "compare") and "--out" in words:
         out = Path(words[words.index("--out") + 1])
         assert all(file.stat().st_size > 100 for file in (sorted(out.iterdir()) if out.is_dir() else [out]))
@@ -228,6 +231,16 @@ def _write_codec() -> None:
     Path("latent.yaml").write_text(recipe)
     codec = gankit.Runtime(plugins=["my_codec.py"]).registries.codecs.get("my_autoencoder").factory
     save_file(codec(gankit.ImageSpec(32, 32, 3), weights=Path()).state_dict(), "autoencoder.safetensors")
+
+
+def _random_transformer(features: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Overrides for a small network with random weights, because the pretrained ones are downloads."""
+    model = {"clip": "vit_base_patch32_clip_quickgelu_224.openai", "dinov2": "vit_small_patch14_dinov2.lvd142m"}.get(features)
+    if model is None:
+        return []
+    monkeypatch.setattr(timm, "create_model", partial(timm.create_model, depth=2))
+    save_file(timm.create_model(model).state_dict(), "model.safetensors")
+    return [f"{features}.model={model}", f"{features}.weights=model.safetensors"]
 
 
 def _search(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
