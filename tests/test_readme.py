@@ -134,6 +134,19 @@ def _translate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert run(shortened(command), monkeypatch) == 0
 
 
+@pytest.fixture(scope="session")
+def searched_runs(finished_runs, tmp_path_factory):
+    """A copy of that folder, with the latents and directions that the commands of docs/sampling.md find."""
+    folder = tmp_path_factory.mktemp("searched_runs")
+    shutil.copytree(finished_runs, folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        for command in lines_of(ROOT / "docs/sampling.md"):
+            if command.split()[1] in ("project", "directions"):
+                assert run(shortened(command), monkeypatch) == 0
+    return folder
+
+
 @pytest.fixture
 def checkout(finished_runs, tmp_path, monkeypatch):
     """A copy of that folder, as the working directory: no test sees what another one wrote."""
@@ -170,6 +183,7 @@ def shortened(command: str) -> list[str]:
     if verb not in ("run", "check"):
         return words
     words = [re.sub(r"^train\.steps=.*", "train.steps=2", word) for word in words]
+    words = [re.sub(r"^train\.epochs=.*", "train.epochs=1", word) for word in words]
     extra = [word for word in SETTINGS if word.partition("=")[0] not in given]
     if "--plugin" in words:
         extra.remove("generator.width=4")
@@ -188,7 +202,14 @@ def shortened(command: str) -> list[str]:
     return [*words, *extra, *data]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def is_slow(command: str) -> bool:
+    """Whether it takes more than about five seconds; tests/search and tests/export have faster tests of the same."""
+    return "--format torch-export" in command or command.startswith("gankit search")
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(text, marks=pytest.mark.slow if is_slow(text) else ()) for text in COMMANDS]
+)
 def test_commands(command, checkout, monkeypatch, capsys, request):
     require_trackers(command)
     words = shlex.split(command)
@@ -204,7 +225,7 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
         for name, block in zip(("my_recipe", "space"), blocks((ROOT / "docs/search.md").read_text(), "yaml"), strict=True):
             Path(f"{name}.yaml").write_text(block)
     if "--latents" in words or any(word.startswith("direction.") for word in words):
-        _search(checkout, monkeypatch)
+        shutil.copytree(request.getfixturevalue("searched_runs"), checkout, dirs_exist_ok=True)
     if "latent.yaml" in words:
         _write_codec()
     for word, command_before in MADE_BEFORE.items():
@@ -241,13 +262,6 @@ def _random_transformer(features: str, monkeypatch: pytest.MonkeyPatch) -> list[
     monkeypatch.setattr(timm, "create_model", partial(timm.create_model, depth=2))
     save_file(timm.create_model(model).state_dict(), "model.safetensors")
     return [f"{features}.model={model}", f"{features}.weights=model.safetensors"]
-
-
-def _search(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the commands of docs/sampling.md that find latents and directions, for the commands that use these."""
-    for command in lines_of(ROOT / "docs/sampling.md"):
-        if command.split()[1] in ("project", "directions"):
-            assert run(shortened(command), monkeypatch) == 0
 
 
 def test_ci_runs_the_two_set_up_commands():
