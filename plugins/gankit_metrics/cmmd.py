@@ -24,7 +24,7 @@ class CMMD(CollectsFeatures):
     of images. It makes no assumption about the distribution, and needs fewer images than the Frechet distance.
 
     Args:
-        sigma: bandwidth of the kernel exp(-|x - y|^2 / (2 sigma^2)). The default is meant for features of length 1.
+        sigma: bandwidth of the kernel ``exp(-|x - y|^2 / (2 sigma^2))``. The default is meant for features of length 1.
     """
 
     uses: Literal["features"] = "features"
