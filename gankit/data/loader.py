@@ -85,11 +85,10 @@ class Loader:
         independent = self.data.independent
         together = tuple(name for name in (*self.data, LABEL) if name not in independent)
         crop = settings.crop == "random"
-        self.order = Order(count, seed, settings.flip, crop)
-        self._orders = [(together, self.order)]
-        self._orders += [
-            ((name,), Order(count, seed, settings.flip, crop, i + 1)) for i, name in enumerate(independent)
-        ]
+        blocks = getattr(dataset, "blocks", None)
+        orders = [Order(count, seed, settings.flip, crop, i, blocks) for i in range(1 + len(independent))]
+        self.order = orders[0]
+        self._orders = list(zip((together, *((name,) for name in independent)), orders, strict=True))
         read = ReadSettings(settings.cache, settings.fit, settings.crop)
         self.source: Source = create_source(dataset, self.data, device, read, report)
         self.codec, self._encodings = codec, None
