@@ -76,9 +76,7 @@ def _weights(old: int, new: int, start: int, stop: int) -> tuple[slice, Tensor]:
     weights = _antialiased(torch.eye(old), new)[start:stop]
     used = weights.any(dim=0).nonzero().flatten()
     pixels = slice(int(used[0]), int(used[-1]) + 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # sparse matrices are in beta
-        return pixels, weights[:, pixels].to_sparse_csr()
+    return pixels, weights[:, pixels].to_sparse_csr()
 
 
 def _antialiased(pixels: Tensor, height: int) -> Tensor:
@@ -93,9 +91,11 @@ def _products_are_exact() -> bool:
     if not torch.backends.mkl.is_available():
         return False  # products are slow
     random = torch.Generator().manual_seed(0)
-    return all(
-        torch.equal(_weights(old, new, 0, new)[1] @ pixels, _antialiased(pixels, new))
-        for old, new in CHECKED_SIDES
-        for columns in CHECKED_COLUMNS
-        for pixels in [torch.rand(old, columns, generator=random).mul_(255)]
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # once, torch warns that sparse matrices are in beta
+        return all(
+            torch.equal(_weights(old, new, 0, new)[1] @ pixels, _antialiased(pixels, new))
+            for old, new in CHECKED_SIDES
+            for columns in CHECKED_COLUMNS
+            for pixels in [torch.rand(old, columns, generator=random).mul_(255)]
+        )

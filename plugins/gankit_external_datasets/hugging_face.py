@@ -137,8 +137,8 @@ class HuggingFace(TableDataset):
             cause = error.__cause__ if type(error).__name__ == "DatasetGenerationError" and error.__cause__ else error
             reason = " ".join(str(cause).split()) or type(cause).__name__
             raise gankit.DataError(
-                f"{self.where} cannot be loaded: {gankit.truncate(reason, 300)}; check `path`, `config` and `split`, and "
-                "for data on the Hub the network and your login (hf auth login)"
+                f"{self.where} cannot be loaded: {gankit.truncate(reason, 300)}; check `path`, `config` and `split`, "
+                "and for data on the Hub the network and your login (hf auth login)"
             ) from error
         finally:
             if hides:

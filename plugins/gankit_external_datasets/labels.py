@@ -47,4 +47,6 @@ def summarize(count: int, labels: Tensor | None, classes: Sequence[str] | None) 
         named = [f"{gankit.truncate(name, 40)} {counts[label]:,}" for label, name in enumerate(classes[:MAX_NAMED])]
         more = f", and {len(classes) - MAX_NAMED:,} more" if len(classes) > MAX_NAMED else ""
         summary += f", classes: {', '.join(named)}{more}"
+    elif classes:
+        summary += f", {len(classes):,} classes"
     return gankit.DataDescription(summary)
