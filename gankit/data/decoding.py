@@ -230,6 +230,7 @@ def _to_tensor(image: Image.Image) -> Tensor:
     rows = max(1, COPIED_PIXELS // max(1, image.width))
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
-        for channel, band in enumerate(image.crop((0, top, image.width, bottom)).split()):
+        part = image if rows >= image.height else image.crop((0, top, image.width, bottom))
+        for channel, band in enumerate(part.split()):
             pixels[channel, top:bottom] = np.asarray(band)
     return torch.from_numpy(pixels)

@@ -185,10 +185,9 @@ class Loader:
         """Images in [-1, 1], some of them mirrored; or vectors."""
         if values.dim() != 4:
             return values.to(self.dtype)
-        images = to_float(values).to(self.dtype)
         if self.settings.flip:
-            images = torch.where(flips[:, None, None, None], images.flip(-1), images)
-        return images.contiguous(memory_format=torch.channels_last)
+            values = torch.where(flips[:, None, None, None], values.flip(-1), values)  # of bytes, which is fast
+        return to_float(values).to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def _batches_from_workers(self, starts: Iterator[int], num_workers: int) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(

@@ -18,6 +18,7 @@ Window = tuple[float, float]
 """Where to crop: shares in [0, 1) of the possible places, from top to bottom and from left to right."""
 MAX_EXCESS = 8  # a side that is longer than the crop needs by more than this factor is cropped before resizing
 BAND_PIXELS = 2**18  # of an image that are converted to floats at a time
+ALIGNED = 16  # numbers: torch's memory begins at multiples of 64 bytes
 CACHED_VALUES = 2**18  # of a batch, which stay in the processor's cache while they are converted
 
 
@@ -164,8 +165,11 @@ def to_float(images: Tensor) -> Tensor:
     """Convert uint8 [n c h w] to floats in [-1, 1]."""
     if images.device.type != "cpu" or images.numel() <= CACHED_VALUES:
         return images.float().div_(127.5).sub_(1)
-    floats = torch.empty_like(images, dtype=torch.float32)
-    # by numpy, because torch's threads would wait for the processes that decode the next images
+    # by numpy, because torch's threads would wait for the processes that decode the next images; its large arrays are
+    # in huge pages, which are faster to fill, but not aligned as those of torch
+    memory = np.empty(images.numel() + ALIGNED, np.float32)
+    floats = torch.from_numpy(memory[-(memory.ctypes.data // memory.itemsize) % ALIGNED :][: images.numel()])
+    floats = floats.as_strided(images.shape, torch.empty_like(images, device="meta").stride())
     for image, converted in zip(images.numpy(), floats.numpy(), strict=True):
         np.divide(image, np.float32(127.5), out=converted, dtype=np.float32)
         np.subtract(converted, 1, out=converted)

@@ -64,3 +64,4 @@ def test_floats_of_large_batches_are_those_of_small_ones():
         floats = to_float(values.contiguous(memory_format=layout))
         assert torch.equal(floats, values.float().div(127.5).sub(1))
         assert floats.is_contiguous(memory_format=layout)
+        assert floats.data_ptr() % 64 == 0
