@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .data.image_scan import scan_images as scan_images
     from .data.items import read_item as read_item
     from .data.items import read_tensors as read_tensors
+    from .data.order import Blocks as Blocks
     from .data.resize import resize as resize
     from .data.safe_zip import open_zip as open_zip
     from .device.memory import peak_memory as peak_memory
@@ -129,6 +130,7 @@ _NAMES_BY_MODULE = {
     "data.image_formats": "IMAGE_SUFFIXES",
     "data.image_scan": "ImageScan is_nearly_black scan_images",
     "data.items": "read_item read_tensors",
+    "data.order": "Blocks",
     "data.resize": "resize",
     "data.safe_zip": "open_zip",
     "device.memory": "peak_memory",

@@ -197,6 +197,8 @@ def shortened(command: str) -> list[str]:
         data = []
     elif "image_folder" in command:
         data = [f"dataset.path={ROOT / 'docs/images'}", "loader.batch_size=1"]
+    elif "FakeData" in command:
+        data = []
     else:
         data = [f"dataset={DATASET}"]
     return [*words, *extra, *data]

@@ -17,6 +17,7 @@ LARGE_PIXELS = 2**24  # an image of more pixels than this is halved ...
 MIN_SIDE = 2048  # ... if its short side keeps at least this many pixels
 BAND_ROWS = 512  # rows converted at a time; even, so that halving bands equals halving the whole image
 OVERHEAD_BYTES = 2**24  # for everything but pixels, such as color profiles and previews
+USUAL_BYTES = 2**18  # of a file; Python takes memory for as many bytes as it is told to read
 BYTES_PER_PIXEL = 8
 MAX_BYTES = 2**28
 COPIED_PIXELS = 2**18  # copied from Pillow at a time, which reuses memory instead of mapping new pages for each image
@@ -96,7 +97,9 @@ def verify_image(file: IO[bytes]) -> int:
 
 def _read(file: IO[bytes]) -> bytes:
     """The content. Raises: DecodeError: it is larger than the image's pixels can need."""
-    data = file.read(OVERHEAD_BYTES)
+    data = file.read(USUAL_BYTES)
+    if len(data) == USUAL_BYTES:
+        data += file.read(OVERHEAD_BYTES - USUAL_BYTES)
     if len(data) == OVERHEAD_BYTES:
         try:
             image = open_image(io.BytesIO(data))
@@ -150,8 +153,11 @@ def _decoded(data: bytes, mode: str, least: int, draft: int = 1) -> Image.Image:
 
 def _require_few_scans(image: Image.Image, data: bytes) -> None:
     """Raises: DecodeError: a JPEG has too many scans. Each scan visits all pixels and may take only a few bytes."""
-    scans = data.count(b"\xff\xda") if data.startswith(b"\xff\xd8") else 0
-    if scans * image.width * image.height > MAX_SCANS * MAX_PIXELS:
+    most = MAX_SCANS * MAX_PIXELS // max(1, image.width * image.height)
+    if not data.startswith(b"\xff\xd8") or data.count(b"\xda") <= most:  # fast, as it looks for one byte
+        return
+    scans = data.count(b"\xff\xda")
+    if scans > most:
         raise DecodeError(f"has {scans:,} scans of {image.width} x {image.height} pixels; save it with fewer")
 
 
@@ -230,6 +236,7 @@ def _to_tensor(image: Image.Image) -> Tensor:
     rows = max(1, COPIED_PIXELS // max(1, image.width))
     for top in range(0, image.height, rows):
         bottom = min(top + rows, image.height)
-        for channel, band in enumerate(image.crop((0, top, image.width, bottom)).split()):
+        part = image if rows >= image.height else image.crop((0, top, image.width, bottom))
+        for channel, band in enumerate(part.split()):
             pixels[channel, top:bottom] = np.asarray(band)
     return torch.from_numpy(pixels)

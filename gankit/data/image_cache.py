@@ -80,7 +80,7 @@ class StreamedSource:
         items = [
             self._read(int(index), names, None if windows is None else windows[i]) for i, index in enumerate(indices)
         ]
-        return {name: torch.stack([item[name] for item in items]) for name in names}
+        return {name: _stacked([item[name] for item in items]) for name in names}
 
     def item(self, index: int) -> Item:
         """One item: images uint8 [c h w] of the run's size, vectors fp32 [v], and the label.
@@ -98,6 +98,17 @@ class StreamedSource:
         except ValueError as error:
             raise DataError(f"the fields of item {index} of dataset {type(self.dataset).__name__}: {error}") from None
         return {name: value[0] for name, value in resized.items()}
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    """The tensors in one; the channels of images [c h w] are last in memory, as in batches."""
+    if tensors[0].dim() != 3:
+        return torch.stack(tensors)
+    shape = (len(tensors), *tensors[0].shape)
+    images = torch.empty(shape, dtype=tensors[0].dtype, memory_format=torch.channels_last)
+    for target, image in zip(images, tensors, strict=True):
+        target.copy_(image)
+    return images
 
 
 def _resized(items: Item, spec: DataSpec, fit: Fit, window: Window | None = None) -> Item:

@@ -86,11 +86,10 @@ class Loader:
         independent = self.data.independent
         together = tuple(name for name in (*self.data, LABEL) if name not in independent)
         crop = settings.crop == "random"
-        self.order = Order(count, seed, settings.flip, crop)
-        self._orders = [(together, self.order)]
-        self._orders += [
-            ((name,), Order(count, seed, settings.flip, crop, i + 1)) for i, name in enumerate(independent)
-        ]
+        blocks = getattr(dataset, "blocks", None)
+        orders = [Order(count, seed, settings.flip, crop, i, blocks) for i in range(1 + len(independent))]
+        self.order = orders[0]
+        self._orders = list(zip((together, *((name,) for name in independent)), orders, strict=True))
         # with stored encodings, these are what is cached
         cache = settings.cache if settings.encodings is None else "none"
         read = ReadSettings(cache, settings.fit, settings.crop)
@@ -200,10 +199,9 @@ class Loader:
         """Images in [-1, 1], some of them mirrored; or vectors."""
         if values.dim() != 4:
             return values.to(self.dtype)
-        images = to_float(values).to(self.dtype)
         if self.settings.flip:
-            images = torch.where(flips[:, None, None, None], images.flip(-1), images)
-        return images.contiguous(memory_format=torch.channels_last)
+            values = torch.where(flips[:, None, None, None], values.flip(-1), values)  # of bytes, which is fast
+        return to_float(values).to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def _batches_from_workers(self, starts: Iterator[int], num_workers: int) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(
