@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..data.datasets import classes_of, spec_of, spec_of_run
+from ..data.encodings.image_codec import ImageCodec
 from ..data.image_cache import StreamedSource
-from ..data.image_codec import ImageCodec
 from ..data.items import Item
 from ..data.loader import Loader
 from ..data.resize import to_float

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..data.datasets import describe_dataset, prepare_dataset
-from ..data.encoding_index import EncodingIndex
+from ..data.encodings.encoding_index import EncodingIndex
+from ..data.encodings.write_encodings import write_encodings
 from ..data.image_cache import StreamedSource
-from ..data.write_encodings import write_encodings
 from ..device.engine import Engine
 from ..device.find_device import find_device
 from ..errors import RecipeError

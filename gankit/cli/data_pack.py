@@ -68,8 +68,8 @@ def pack(
 
       gankit run recipes/dcgan_image_folder.yaml dataset.path=photos64.zip
     """
-    from ..data.packing import Packing
-    from ..data.packing import pack as write_zip
+    from ..data.packing.pack import Packing
+    from ..data.packing.pack import pack as write_zip
 
     _require_usable(source, destination, force)
     if quality is not None and format == "png":

@@ -17,14 +17,14 @@ from ..interfaces import Batch, DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL, data_spec
 from ..recipe.sections import Loader as LoaderSettings
 from .datasets import labels_of, spec_of
+from .encodings.image_codec import BATCH, MAX_MEASURED, ImageCodec
+from .encodings.stored_encodings import find_encodings
 from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source, to_device
 from .image_cache import Settings as ReadSettings
-from .image_codec import BATCH, MAX_MEASURED, ImageCodec
 from .items import read_item
 from .order import Order
 from .prefetch import prefetch
 from .resize import to_float
-from .stored_encodings import find_encodings
 from .workers import DataWorkerError, leave_signals_to_trainer, worker_death
 
 ENCODED = "encoded"  # the images' encodings in a raw batch

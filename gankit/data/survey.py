@@ -13,9 +13,9 @@ from ..errors import DataError
 from ..interfaces import Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL
 from .datasets import classes_of, labels_of, spec_of
-from .decoding import MODES, open_image, upright_size
-from .image_index import NOT_DECODED
-from .image_scan import ImageScan, is_nearly_black
+from .files.decoding import MODES, open_image, upright_size
+from .files.image_index import NOT_DECODED
+from .files.image_scan import ImageScan, is_nearly_black
 from .items import read_item
 from .threads import map_in_threads
 

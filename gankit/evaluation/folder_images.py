@@ -10,11 +10,11 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from ..data.decoding import decode_image, open_image, upright_size
-from ..data.image_files import Folder
-from ..data.image_formats import IMAGE_SUFFIXES
+from ..data.files.decoding import decode_image, open_image, upright_size
+from ..data.files.image_files import Folder
+from ..data.files.image_formats import IMAGE_SUFFIXES
+from ..data.files.pixel_modes import lossy_conversion
 from ..data.order import Order
-from ..data.pixel_modes import lossy_conversion
 from ..data.resize import resize
 from ..data.threads import map_in_threads
 from ..errors import DataError

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from .. import __version__
-from ..data.class_folder_names import class_folder_names
+from ..data.packing.class_folder_names import class_folder_names
 from ..data.threads import map_in_threads
 from ..errors import GankitError
 from ..files import whole_file

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import gankit
-from gankit.data import write_encodings as writing
+from gankit.data.encodings import write_encodings as writing
 
 PLUGIN = Path(__file__).parent / "plugins" / "latent_space.py"
 RECIPE = PLUGIN.with_suffix(".yaml")

@@ -11,17 +11,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..errors import GankitError
-from ..interfaces import Report
-from ..interfaces.data_spec import LABEL
-from ..recipe.sections import Loader as LoaderSettings
+from ...errors import GankitError
+from ...interfaces import Report
+from ...interfaces.data_spec import LABEL
+from ...recipe.sections import Loader as LoaderSettings
+from ..image_cache import CachedSource, Indices, Source, place
+from ..items import Item
+from ..order import Flips
+from ..tensor_cache import load_tensors
 from .encoding_index import made_from, read_index, shown
 from .encodings import MIRRORED, PLAIN, Encodings, EncodingSource, encode_all, names_of
-from .image_cache import CachedSource, Indices, Source, place
 from .image_codec import ImageCodec
-from .items import Item
-from .order import Flips
-from .tensor_cache import load_tensors
 
 
 def find_encodings(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from ..errors import DataError
+from ...errors import DataError
 from .ignored_files import ignored_file, ignored_folder, is_run_directory
 
 MAX_REVISITED = 100_000  # entries of folders visited again through links; crossing links would multiply without end

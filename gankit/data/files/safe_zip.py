@@ -7,8 +7,8 @@ import weakref
 import zipfile
 from pathlib import Path
 
-from ..errors import DataError
-from ..files import open_regular
+from ...errors import DataError
+from ...files import open_regular
 
 MAX_ENTRIES = 500_000  # Python's zipfile takes about 0.5 KB and 5 µs per entry
 BYTES_PER_ENTRY = 512  # in the central directory, on average

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..errors import DataError
-from ..interfaces import Report, no_report
+from ...errors import DataError
+from ...interfaces import Report, no_report
+from ..threads import map_in_threads
 from .decoding import DecodeError, open_image, verify_image
 from .ignored_files import suffix_of
 from .image_files import ImageFiles, has_image_content
 from .image_formats import has_image_suffix, is_unsupported_image
 from .image_index import NOT_DECODED, CheckedFile, ImageIndex
-from .threads import map_in_threads
 
 WINDOW = 1024  # images checked between two looks at the number of damaged ones
 MAX_FAULTS = 1000  # more damaged files than this have a common cause

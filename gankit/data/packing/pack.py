@@ -17,15 +17,15 @@ from typing import Any, Literal, Protocol
 from PIL import Image
 from torch import Tensor
 
-from .. import __version__
-from ..errors import DataError
-from ..files import output_file
-from ..interfaces import Report, no_report
+from ... import __version__
+from ...errors import DataError
+from ...files import output_file
+from ...interfaces import Report, no_report
+from ..datasets import classes_of, describe_dataset, labels_of, spec_of
+from ..resize import Fit, resize
+from ..threads import map_in_threads
 from .class_folder_names import class_folder_names
-from .datasets import classes_of, describe_dataset, labels_of, spec_of
 from .perceptual_hash import NearDuplicates, perceptual_hash
-from .resize import Fit, resize
-from .threads import map_in_threads
 
 PackFormat = Literal["png", "webp", "jpeg"]
 MANIFEST = "dataset.json"

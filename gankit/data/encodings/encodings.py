@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..interfaces import ImageSpec, Report
-from ..interfaces.data_spec import IMAGE
-from .image_cache import CACHE_LIMIT_BYTES, CachedSource, Indices
+from ...interfaces import ImageSpec, Report
+from ...interfaces.data_spec import IMAGE
+from ..image_cache import CACHE_LIMIT_BYTES, CachedSource, Indices
+from ..items import Item
+from ..order import Flips
+from ..pixel_cache import load_or_compute
+from ..resize import Fit, to_float
 from .image_codec import BATCH, ImageCodec
-from .items import Item
-from .order import Flips
-from .pixel_cache import load_or_compute
-from .resize import Fit, to_float
 
 PLAIN, MIRRORED = "plain", "mirrored"
 TASK = "encoding images"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Set
 
-from .tensor_cache import FEATURES, IMAGES
+from ..tensor_cache import FEATURES, IMAGES
 
 RUN_FILES = frozenset({"run.json", "recipe.yaml"})  # `runs.file_names` has them too, but is above this layer
 CACHES = frozenset({IMAGES, FEATURES})

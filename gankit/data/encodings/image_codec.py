@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..calls import described
-from ..interfaces import ImageSpec
-from ..networks.frozen import Frozen
+from ...calls import described
+from ...interfaces import ImageSpec
+from ...networks.frozen import Frozen
 
 BATCH = 64
 MAX_MEASURED = 1024  # images from which the mean and the standard deviation of encodings are computed

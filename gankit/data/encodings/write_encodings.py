@@ -16,18 +16,18 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from .. import __version__
-from ..errors import DataError, GankitError
-from ..files import whole_file
-from ..interfaces import Report, no_report
-from ..interfaces.data_spec import IMAGE, LABEL
+from ... import __version__
+from ...errors import DataError, GankitError
+from ...files import whole_file
+from ...interfaces import Report, no_report
+from ...interfaces.data_spec import IMAGE, LABEL
+from ..image_cache import StreamedSource
+from ..items import Item
+from ..tensor_cache import load_tensors, save_tensors
+from ..threads import map_in_threads
 from .encoding_index import FORMAT, INDEX, EncodingIndex, made_from, require_same_index
 from .encodings import TASK, encode_images, names_of
-from .image_cache import StreamedSource
 from .image_codec import BATCH, ImageCodec
-from .items import Item
-from .tensor_cache import load_tensors, save_tensors
-from .threads import map_in_threads
 
 HEADER_BYTES = 1024  # of a shard, at most
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import data_root, whole_file
+from ...files import data_root, whole_file
+from ..tensor_cache import IMAGES
 from .image_formats import FORMATS
-from .tensor_cache import IMAGES
 
 FORMAT = 1
 MAX_BYTES = 2**28

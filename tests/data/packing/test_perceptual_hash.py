@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gankit.data.perceptual_hash import NearDuplicates, perceptual_hash
+from gankit.data.packing.perceptual_hash import NearDuplicates, perceptual_hash
 
 
 def smooth(seed: int, channels: int = 3, side: int = 64) -> torch.Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from gankit.data.decoding import DecodeError, decode
+from gankit.data.files.decoding import DecodeError, decode
 
 RNG = np.random.default_rng(0)
 SIZE = (5, 7)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .ignored_files import ignored_folder
+from ..files.ignored_files import ignored_folder
 
 UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]|^[. ]|[. ]$')  # in a folder's name on some system
 MAX_BYTES = 200

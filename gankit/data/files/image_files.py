@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
-from ..errors import DataError
-from ..files import open_regular
+from ...errors import DataError
+from ...files import open_regular
 from .decoding import DecodeError, open_image
 from .folder_walk import walk_folder
 from .ignored_files import ignored_file, ignored_folder, is_run_directory

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import GankitError
+from ...errors import GankitError
+from ..fingerprint import data_fingerprint
+from ..image_cache import Source
 from .encodings import identity_of
-from .fingerprint import data_fingerprint
-from .image_cache import Source
 from .image_codec import ImageCodec
 
 INDEX = "index.json"
