@@ -18,6 +18,7 @@ from typing import Any
 from .plugin_neighbours import Neighbours
 
 PREFIX = "_gankit_plugin_"  # of the names of these packages
+PLUGIN = "__gankit_plugin__"  # in such a package: the path of the plugin file
 
 
 def import_file(path: Path) -> ModuleType:
@@ -34,7 +35,25 @@ def import_file(path: Path) -> ModuleType:
             for loaded in [known for known in sys.modules if known == base or known.startswith(f"{base}.")]:
                 del sys.modules[loaded]
             raise
+        vars(sys.modules[base])[PLUGIN] = path
     return sys.modules[name]
+
+
+def loaded_plugin_files() -> dict[str, Path]:
+    """The plugin files that this process has loaded, by the names of their packages."""
+    loaded = {name: getattr(module, PLUGIN, None) for name, module in sys.modules.items() if name.startswith(PREFIX)}
+    return {name: path for name, path in loaded.items() if path is not None}
+
+
+def load_plugin_files(files: Mapping[str, Path]) -> None:
+    """Load plugin files in another process under the same names, by which pickle looks up their classes.
+
+    Args:
+        files: of `loaded_plugin_files`.
+    """
+    for base, path in files.items():
+        neighbours = Neighbours(path)
+        PluginImports(base, neighbours).load(neighbours.own_name)
 
 
 def source_files(module: Any) -> list[Path]:

@@ -22,7 +22,8 @@ PLUGINS = ROOT / "plugins"
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
     ("errors", "messages", "calls", "injection", "schedule", "registered_component", "nested_components",
-     "registry", "docstrings", "events", "interfaces", "files", "optional_imports", "sources", "hub_client"),
+     "registry", "docstrings", "events", "interfaces", "files", "optional_imports", "sources", "hub_client",
+     "plugin_files", "plugin_neighbours"),
     ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),
@@ -31,7 +32,7 @@ LAYERS = (
     ("training",),
     ("assembly",),
     ("conversion",),
-    ("hookspecs", "plugin_files", "plugin_neighbours", "plugin_loader", "runtime"),
+    ("hookspecs", "plugin_loader", "runtime"),
     ("evaluation",),
     ("reports", "profiling", "export", "io", "testing", "hub", "explorer"),
     ("search",),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from torch.utils.data import Dataset as TorchDataset
 
 from ..errors import DataError
 from ..interfaces import Batch, DataSpec, ImageSpec, Report, no_report
@@ -24,15 +23,9 @@ from .image_cache import Settings as ReadSettings
 from .items import read_item
 from .order import Order
 from .prefetch import prefetch
+from .raw_batches import FLIPS, INDICES, RawBatch, RawBatches, RawReader, ReadError
 from .resize import to_float
 from .workers import DataWorkerError, leave_signals_to_trainer, worker_death
-
-ENCODED = "encoded"  # the images' encodings in a raw batch
-FLIPS = "flips"  # in a raw batch, the start of the key for whether each image of an order is mirrored
-
-RawBatch = dict[str, Tensor]
-"""Fields and labels of items, images uint8 [n c h w], and ``flips`` [n] of each order."""
-ReadError = DataError | OSError | MemoryError
 
 
 class Loader:
@@ -99,10 +92,13 @@ class Loader:
             self._encodings = find_encodings(dataset, self.source, codec, settings, device, report)
             if codec.mean is None:
                 codec.standardize(self._first_encodings(codec))
+        elsewhere = () if self._encodings is None else (IMAGE,) if self._encodings.labels is None else (IMAGE, LABEL)
+        read_orders = [([name for name in names if name not in elsewhere], order) for names, order in self._orders]
+        self._reader = RawReader(read_orders, self.source, crop)
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""
-        return self._to_batch(self._read(position, length))
+        return self._to_batch(self._reader.read(position, length))
 
     def stream(self, position: int) -> Iterator[Batch]:
         """This process's part of each batch from ``position`` on, without end.
@@ -162,25 +158,12 @@ class Loader:
     def _images(self, indices: Indices) -> Tensor:
         return self.source.read(indices, [IMAGE])[IMAGE]
 
-    def _read(self, position: int, length: int) -> RawBatch:
-        """The raw batch of ``length`` images from ``position`` on."""
-        raw: RawBatch = {}
-        for number, (names, order) in enumerate(self._orders):
-            drawn = order.at(position, length)
-            wanted = set(names)
-            if IMAGE in names and self._encodings is not None:
-                raw[ENCODED] = self._encodings.read(drawn.indices, drawn.flips)
-                wanted.remove(IMAGE)
-                if self._encodings.labels is not None:
-                    raw[LABEL] = self._encodings.labels[torch.from_numpy(drawn.indices)]
-                    wanted.remove(LABEL)
-            windows = drawn.windows if self.settings.crop == "random" else None
-            if wanted:
-                raw |= self.source.read(drawn.indices, wanted, windows)
-            raw[f"{FLIPS} {number}"] = torch.from_numpy(drawn.flips)
-        return raw
-
     def _to_batch(self, raw: RawBatch) -> Batch:
+        encodings = None
+        if self._encodings is not None:
+            encodings = self._encodings.read(raw[f"{INDICES} 0"].numpy(), raw[f"{FLIPS} 0"].numpy())
+            if self._encodings.labels is not None:
+                raw[LABEL] = self._encodings.labels[raw[f"{INDICES} 0"]]
         raw = {name: to_device(tensor, self.device) for name, tensor in raw.items()}
         fields = {
             name: self._to_floats(raw[name], raw[f"{FLIPS} {number}"])
@@ -188,8 +171,8 @@ class Loader:
             for name in names
             if name in self.data and name in raw
         }
-        if ENCODED in raw and self.codec is not None:
-            fields[IMAGE] = self.codec.standardized(raw[ENCODED].to(self.dtype))
+        if self.codec is not None and encodings is not None:
+            fields[IMAGE] = self.codec.standardized(to_device(encodings, self.device).to(self.dtype))
         elif self.codec is not None:
             fields[IMAGE] = self.codec.encode(fields[IMAGE])
         labels = raw[LABEL] if self.data.image.classes else fields.pop(LABEL, None)
@@ -205,7 +188,7 @@ class Loader:
 
     def _batches_from_workers(self, starts: Iterator[int], num_workers: int) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(
-            _RawBatches(self._read, self._local_batch_size),
+            RawBatches(self._reader, self._local_batch_size),
             batch_size=None,
             sampler=starts,
             num_workers=num_workers,
@@ -223,19 +206,6 @@ class Loader:
         finally:
             # Ends the workers now. Collected with a traceback, they would be waited for, 5 seconds for each worker.
             del raws
-
-
-class _RawBatches(TorchDataset["RawBatch | ReadError"]):
-    """Reads raw batches by position in a worker. Errors are returned, as raising adds the worker's traceback."""
-
-    def __init__(self, read: Callable[[int, int], RawBatch], length: int) -> None:
-        self.read, self.length = read, length
-
-    def __getitem__(self, position: int) -> RawBatch | ReadError:
-        try:
-            return self.read(position, self.length)
-        except (DataError, OSError, MemoryError) as error:
-            return error
 
 
 def _next(raws: Iterator[RawBatch | ReadError]) -> RawBatch | ReadError:

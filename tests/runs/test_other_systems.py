@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import multiprocessing
 import os
 import signal
 import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 import gankit
 from gankit.data import workers
@@ -67,3 +69,33 @@ def test_the_signals_that_exist_are_handled(monkeypatch):
     before = threading.enumerate(), signal.pthread_sigmask(signal.SIG_BLOCK, [])
     workers.leave_signals_to_trainer(0)
     assert (threading.enumerate(), signal.pthread_sigmask(signal.SIG_BLOCK, [])) == before
+
+
+OWN_PICTURES = """
+import gankit, torch
+class OwnPictures:
+    spec = gankit.ImageSpec(16, 16, 3)
+    def __len__(self): return 16
+    def __getitem__(self, index): return torch.full((3, 16, 16), index, dtype=torch.uint8), 0
+@gankit.hookimpl
+def register(registries): registries.datasets.add("own_pictures", OwnPictures)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
+def test_workers_that_are_not_forked_know_the_datasets_of_plugin_files(method, recipe, tmp_path):
+    """Windows and macOS spawn processes; from version 3.14 on, Python forks them from a server on Linux."""
+    (tmp_path / "plug.py").write_text(OWN_PICTURES)
+    runtime = gankit.Runtime(plugins=[tmp_path / "plug.py"])
+    data = {"dataset": "own_pictures", "latent": {"name": "normal", "dim": 8}}
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(method, force=True)
+    try:
+        trainer = runtime.assemble(recipe(**data, loader={"batch_size": 8, "cache": "none", "workers": 1}))
+        streamed = trainer.setup.loader.stream(0)
+        batches = [next(streamed).images for _ in range(2)]
+        streamed.close()
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    cached = runtime.assemble(recipe(**data, loader={"batch_size": 8}))
+    assert torch.equal(torch.cat(batches), cached.setup.loader.at(0, 16).images)
