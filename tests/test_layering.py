@@ -21,7 +21,7 @@ PLUGINS = ROOT / "plugins"
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
     ("errors", "messages", "calls", "injection", "schedule", "registered_component", "nested_components",
-     "registry", "events", "interfaces", "files", "optional_imports", "sources", "hub_client"),
+     "registry", "docstrings", "events", "interfaces", "files", "optional_imports", "sources", "hub_client"),
     ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),

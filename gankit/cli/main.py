@@ -23,11 +23,13 @@ from . import (
     bench,
     check,
     compare,
+    completion,
     directions,
     doctor,
     explore,
     export,
     import_weights,
+    new,
     plugins,
     project,
     push,
@@ -35,6 +37,7 @@ from . import (
     resume,
     run,
     sample,
+    schema,
     search,
     show,
 )
@@ -127,7 +130,7 @@ def make_app() -> typer.Typer:
         ("check", check.check),
         ("list", list_command.list_components),
         ("show", show.show),
-        ("plugins", plugins.plugins),
+        ("schema", schema.schema),
         ("sample", sample.sample),
         ("project", project.project),
         ("directions", directions.directions),
@@ -141,8 +144,11 @@ def make_app() -> typer.Typer:
         ("doctor", doctor.doctor),
         ("bench", bench.bench),
         ("push", push.push),
+        ("completion", completion.completion),
     ):
         app.command(name)(command)
+    app.add_typer(new.make_new_app(), name="new")
+    app.add_typer(plugins.make_plugins_app(), name="plugins")
     return app
 
 

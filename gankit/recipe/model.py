@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from ..docstrings import described_names
 from ..errors import Problem, RecipeError
 from . import yaml_with_lines
 from .base_section import Section
@@ -25,6 +26,8 @@ from .sections import EMA, Component, Image, LatentSpec, Loader, Optimizers, Seg
 from .segments import SEGMENTS, document_at
 from .validation import validate
 from .weight_selection import Initialize, PathOrInitialize
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
 class Recipe(Section):
@@ -55,8 +58,8 @@ class Recipe(Section):
 
     name: Annotated[
         str,
-        matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", "up to 100 letters, digits, '.', '_' and '-'"),
-        Field(json_schema_extra={"default": "name of the file"}),
+        matching(NAME, "up to 100 letters, digits, '.', '_' and '-'"),
+        Field(json_schema_extra={"default": "name of the file", "pattern": f"^{NAME}$"}),
     ]
     seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 0
     image: Image
@@ -165,9 +168,7 @@ def sections() -> dict[str, type[BaseModel]]:
 
 def attribute_texts(model: type[BaseModel]) -> dict[str, str]:
     """The descriptions of a model's keys, from the section ``Attributes:`` of its docstring."""
-    text = (inspect.getdoc(model) or "").partition("Attributes:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n     +.*)*)", text, flags=re.M)
-    return {name: " ".join(description.replace("``", "").split()) for name, description in found}
+    return described_names(inspect.getdoc(model) or "", "Attributes")
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:

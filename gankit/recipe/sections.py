@@ -175,7 +175,11 @@ class Train(Section):
     discriminator_steps: PositiveInt = 1
     precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
     tf32: bool = True
-    device: Annotated[str, matching(DEVICE, "auto, cpu, mps, cuda or cuda:N")] = "auto"
+    device: Annotated[
+        str,
+        matching(DEVICE, "auto, cpu, mps, cuda or cuda:N"),
+        Field(json_schema_extra={"pattern": f"^({DEVICE})$"}),
+    ] = "auto"
     fresh_fakes: bool = False
     microbatch: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None

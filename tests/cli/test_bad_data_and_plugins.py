@@ -43,7 +43,7 @@ class TestData:
         monkeypatch.setenv("GANKIT_DATA_DIR", str(tmp_path / "nothing"))
         dcgan()
         found = refused("run", "r.yaml", "dataset.download=false")
-        assert found.startswith("r.yaml:7:10: dataset: ")
+        assert found.startswith("r.yaml:8:10: dataset: ")
 
     def test_an_existing_directory(self, refused, tiny_recipe, tiny_plugin_file, tmp_path):
         tiny_recipe(tmp_path)
@@ -91,7 +91,7 @@ class TestPlugins:
             f"import gankit\nclass Loss:\n    {body}\n@gankit.hookimpl\ndef register(registries):\n"
             "    registries.losses.add('mine', Loss)\n"
         )
-        assert refused("check", "r.yaml", "--plugin", "mine.py") == f"r.yaml:11:7: {message}\n"
+        assert refused("check", "r.yaml", "--plugin", "mine.py") == f"r.yaml:12:7: {message}\n"
 
     @pytest.mark.parametrize(
         ("kind", "section", "body", "message"),

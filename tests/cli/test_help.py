@@ -12,8 +12,8 @@ import gankit
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "run", "resume", "check", "list", "show", "plugins", "sample", "project", "directions", "explore", "eval", "import",
-    "export", "compare", "doctor", "bench", "push",
+    "run", "resume", "check", "list", "show", "schema", "plugins", "sample", "project", "directions", "explore", "eval",
+    "import", "export", "search", "compare", "report", "doctor", "bench", "push", "completion", "new",
 )  # fmt: skip
 
 

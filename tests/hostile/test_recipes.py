@@ -145,15 +145,15 @@ class TestExpensiveRecipes:
         assert refused("extends: p19.yaml\n") == [message]
 
     def test_long_key_with_many_duplicates(self, refused):
-        assert "r.yaml:22:" in refused(recipe(more='? "' + "k" * 100_000 + '"\n: {' + "a: 1, " * 9_000 + "}\n"))[0]
+        assert "r.yaml:23:" in refused(recipe(more='? "' + "k" * 100_000 + '"\n: {' + "a: 1, " * 9_000 + "}\n"))[0]
 
     def test_huge_hexadecimal_number(self, refused):
         found = refused(recipe(("steps: 2000", "steps: 0x" + "f" * 100_000)))
-        assert found[0].startswith("r.yaml:16:16: train.steps: should be a whole number; got '0xfff")
+        assert found[0].startswith("r.yaml:17:16: train.steps: should be a whole number; got '0xfff")
         assert len(found[0]) < 150
 
     def test_escape_outside_unicode(self, refused):
-        assert refused(recipe(("steps: 2000", 'steps: "\\U00110000"')))[0].startswith("r.yaml:16:19: invalid YAML: ")
+        assert refused(recipe(("steps: 2000", 'steps: "\\U00110000"')))[0].startswith("r.yaml:17:19: invalid YAML: ")
 
     @pytest.mark.parametrize("word", ["a." * 100_000 + "a=1", "train." + "a." * 2_000 + "a=1"])
     def test_deeply_nested_override(self, refused, word):
@@ -181,7 +181,7 @@ class TestExpensiveRecipes:
     )
     def test_transform_that_needs_gigabytes(self, refused, transform):
         found = refused(recipe(more=f"augmentations: [{{name: kornia, transforms: [{transform}]}}]\n"))
-        assert found[0].startswith("r.yaml:22:17: augmentations.0: ")
+        assert found[0].startswith("r.yaml:23:17: augmentations.0: ")
 
     @pytest.mark.parametrize("size", [1024, 16_384])
     def test_transform_of_large_images(self, tmp_path, size, within):

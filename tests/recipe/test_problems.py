@@ -73,7 +73,7 @@ class TestAllProblems:
         with pytest.raises(RecipeError) as error:
             runtime.load("child.yaml")
         assert messages(error) == [
-            "base.yaml:9:33: generator.width: should be greater than 0; got 0",
+            "base.yaml:10:33: generator.width: should be greater than 0; got 0",
             "child.yaml:3:3: discriminator.depth: unknown parameter; did you mean 'width'?",
         ]
 
@@ -92,8 +92,8 @@ class TestDryRun:
             runtime.load(DCGAN, ["image.size=50"])
         assert [problem.path for problem in error.value.problems] == ["generator", "discriminator"]
         assert [problem.place.rpartition("/")[2] for problem in error.value.problems] == [
-            "dcgan_cifar10.yaml:9:12",
-            "dcgan_cifar10.yaml:10:16",
+            "dcgan_cifar10.yaml:10:12",
+            "dcgan_cifar10.yaml:11:16",
         ]
         assert "cannot make images of 50x50" in str(error.value)
 
