@@ -1,11 +1,13 @@
-"""Peak memory against the plain script with its workers, and growth of memory over the steps."""
+"""Peak memory: against the plain script with its workers, over the steps, and with checkpointed activations."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import RECIPES
+from live_tensors import LiveTensors
 from training_process import PeakMemory, TrainingProcess
 from training_programs import train_gankit, train_plain
 
@@ -66,3 +68,32 @@ def test_memory_is_flat(benchmark, device, amount, tmp_path):
     benchmark.extra_info["resident_mebibytes"] = [round(size / MEBIBYTE, 1) for size in seen]
     benchmark.extra_info["growth_mebibytes"] = round(grown / MEBIBYTE, 1)
     assert grown < max(16 * MEBIBYTE, 0.02 * seen[0]), f"memory has grown by {grown / MEBIBYTE:.1f} MiB over the steps"
+
+
+def test_checkpointed_activations(benchmark, assemble, device, amount):
+    """The peak memory of a step of StyleGAN2 with ``train.checkpoint_activations``, over that without."""
+    size = ["generator.width=8", "discriminator.width=8"] if amount.quick else []
+    settings = ["regularizers=[]", "augmentations=[]", "loader.batch_size=16", "train.precision=fp32", *size]
+    patterns = "train.checkpoint_activations={generator: [synthesis.blocks.*], discriminator: [blocks.*]}"
+    recipe = "stylegan2_cifar10_cpu"
+    info = benchmark.extra_info
+
+    def peak(*overrides):
+        trainer = assemble(recipe, "dataset={name: noise}", "conditional=false", *settings, *overrides)
+        trainer.step()  # which creates the states of the optimizers
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            trainer.step()
+            return torch.cuda.max_memory_allocated()
+        with LiveTensors() as tensors:
+            trainer.step()
+        return tensors.peak
+
+    def both():
+        whole, checkpointed = peak(), peak(patterns)
+        info["whole_mebibytes"] = round(whole / MEBIBYTE, 1)
+        info["checkpointed_mebibytes"] = round(checkpointed / MEBIBYTE, 1)
+        info["ratio_of_peaks"] = round(checkpointed / whole, 3)
+        assert checkpointed < whole
+
+    benchmark.pedantic(both, rounds=1)

@@ -15,19 +15,21 @@ if TYPE_CHECKING:
     from .data.datasets import labels_of as labels_of
     from .data.datasets import prepare_dataset as prepare_dataset
     from .data.datasets import spec_of as spec_of
-    from .data.decoding import DecodeError as DecodeError
-    from .data.decoding import decode_image as decode_image
-    from .data.decoding import open_image as open_image
+    from .data.files.decoding import DecodeError as DecodeError
+    from .data.files.decoding import decode_image as decode_image
+    from .data.files.decoding import open_image as open_image
+    from .data.files.image_files import ImageFiles as ImageFiles
+    from .data.files.image_files import open_image_files as open_image_files
+    from .data.files.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
+    from .data.files.image_scan import ImageScan as ImageScan
+    from .data.files.image_scan import is_nearly_black as is_nearly_black
+    from .data.files.image_scan import scan_images as scan_images
+    from .data.files.safe_zip import open_zip as open_zip
     from .data.fingerprint import data_fingerprint as data_fingerprint
-    from .data.image_files import ImageFiles as ImageFiles
-    from .data.image_files import open_image_files as open_image_files
-    from .data.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-    from .data.image_scan import ImageScan as ImageScan
-    from .data.image_scan import scan_images as scan_images
     from .data.items import read_item as read_item
     from .data.items import read_tensors as read_tensors
+    from .data.order import Blocks as Blocks
     from .data.resize import resize as resize
-    from .data.safe_zip import open_zip as open_zip
     from .device.memory import peak_memory as peak_memory
     from .device.precision import full_precision as full_precision
     from .device.seeding import preserved_random_state as preserved_random_state
@@ -94,6 +96,7 @@ if TYPE_CHECKING:
     from .networks.image_sizes import ImagePyramid as ImagePyramid
     from .networks.perceptual_distance import PerceptualDistance as PerceptualDistance
     from .networks.perceptual_distance import Reduction as Reduction
+    from .networks.vision_transformer import load_vision_transformer as load_vision_transformer
     from .optional_imports import import_optional as import_optional
     from .progress.notebook_figure import NotebookFigure as NotebookFigure
     from .progress.notebook_figure import in_notebook as in_notebook
@@ -121,14 +124,15 @@ __version__ = "0.1.0"
 _NAMES_BY_MODULE = {
     "cli.progress": "make_progress",
     "data.datasets": "classes_of describe_dataset labels_of prepare_dataset spec_of",
-    "data.decoding": "DecodeError decode_image open_image",
+    "data.files.decoding": "DecodeError decode_image open_image",
+    "data.files.image_files": "ImageFiles open_image_files",
+    "data.files.image_formats": "IMAGE_SUFFIXES",
+    "data.files.image_scan": "ImageScan is_nearly_black scan_images",
+    "data.files.safe_zip": "open_zip",
     "data.fingerprint": "data_fingerprint",
-    "data.image_files": "ImageFiles open_image_files",
-    "data.image_formats": "IMAGE_SUFFIXES",
-    "data.image_scan": "ImageScan scan_images",
     "data.items": "read_item read_tensors",
+    "data.order": "Blocks",
     "data.resize": "resize",
-    "data.safe_zip": "open_zip",
     "device.memory": "peak_memory",
     "device.precision": "full_precision",
     "device.seeding": "preserved_random_state",
@@ -152,6 +156,7 @@ _NAMES_BY_MODULE = {
     "networks.frozen": "Frozen",
     "networks.image_sizes": "ImagePyramid",
     "networks.perceptual_distance": "PerceptualDistance Reduction",
+    "networks.vision_transformer": "load_vision_transformer",
     "optional_imports": "import_optional",
     "progress.notebook_figure": "NotebookFigure in_notebook",
     "recipe.checked_recipe": "CheckedRecipe",

@@ -15,6 +15,7 @@ from .registry import Registries
 
 hookspec = pluggy.HookspecMarker("gankit")
 hookimpl = pluggy.HookimplMarker("gankit")
+"""Decorator that marks a function of a plugin as the implementation of the hook of the same name."""
 
 
 class Hooks:

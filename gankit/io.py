@@ -1,10 +1,10 @@
 """File utilities for plugins: atomic writes, the data folder, image files and zip archives, logs and image grids."""
 
-from .data.decoding import DecodeError, decode_image, open_image
-from .data.image_files import ImageFiles, open_image_files
-from .data.image_formats import IMAGE_SUFFIXES
-from .data.image_scan import ImageScan, scan_images
-from .data.safe_zip import open_zip
+from .data.files.decoding import DecodeError, decode_image, open_image
+from .data.files.image_files import ImageFiles, open_image_files
+from .data.files.image_formats import IMAGE_SUFFIXES
+from .data.files.image_scan import ImageScan, scan_images
+from .data.files.safe_zip import open_zip
 from .files import data_root, whole_file
 from .runs.json_lines import JsonLines
 from .sampling.image_grid import make_grid, save_animation, save_grid

@@ -203,6 +203,7 @@ def test_an_exported_onnx_file(train_to_export):
             assert np.asarray(image).std() > 0
 
 
+@pytest.mark.slow
 def test_an_exported_torch_program(train_to_export, cli):
     """The documented command, and the documented program, which saves an image of each class."""
     train_to_export("stylegan2_cifar10_conditional", "generator={name: stylegan2, width: 4, style_dim: 16}")

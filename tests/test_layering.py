@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -128,6 +129,13 @@ def test_no_imports_go_in_circles():
 def test_every_file_of_the_core_has_a_layer():
     parts = {part_of(path) for path in files(CORE)} - {"__init__", "__main__"}
     assert parts <= {part for layer in LAYERS for part in layer}
+
+
+def test_the_documented_layers_are_these():
+    text = (ROOT / "docs/design.md").read_text(encoding="utf-8").partition("<!-- layers -->")[2]
+    rows = re.findall(r"^\| (`.*?)( \\\*)? \|", text.partition("<!-- /layers -->")[0], flags=re.M)
+    documented = [(set(re.findall(r"`(\w+)`", parts)), bool(mark)) for parts, mark in reversed(rows)]
+    assert documented == [(set(layer), index in FILES_ARE_PARTS) for index, layer in enumerate(LAYERS)]
 
 
 @pytest.mark.parametrize("path", files(PLUGINS), ids=lambda path: str(path.relative_to(ROOT)))

@@ -6,13 +6,16 @@ import re
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from urllib.request import urlopen
 
 import pytest
+import timm
 import yaml
 from PIL import Image
+from safetensors.torch import save_file
 
 import gankit
 from gankit.cli.main import main
@@ -30,12 +33,14 @@ DOCUMENTS = [
 ]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PLUGINS = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+TUTORIAL = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
 SETTINGS = ["train.steps=2", "loader.batch_size=4", "generator.width=4", "discriminator.width=4"]
 DATASET = "{name: shapes, count: 16, size: 16}"
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e "
 EVALUATE = "{name: evaluate, metrics: [kid], features: pixels, params: {kid: {subset_size: 4}}, samples: 8}"
 SMALL_SEARCH = ["train.steps=2", "dataset={name: shapes, count: 128, size: 16}", "image.size=16", f"callbacks=[{EVALUATE}]"]
-RUNS = ("dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
+MADE_BEFORE = {"dataset.path=pictures64.zip": "gankit data pack", "loader.encodings=encodings": "gankit data encode"}
+RUNS = ("quickstart", "dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_cifar10", "stylegan2_cifar10_conditional")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -81,6 +86,8 @@ def finished_runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished_runs")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
     (folder / "my_gan.py").write_text(blocks(README, "python")[0])
+    (folder / "my_loss.py").write_text(blocks(TUTORIAL, "python")[1])
+    (folder / "wide.yaml").write_text(blocks(TUTORIAL, "yaml")[0])
     (folder / "pictures").mkdir()
     shapes = gankit.Runtime().registries.datasets.get("shapes").factory(count=16, size=16)
     shapes.prepare()
@@ -94,6 +101,7 @@ def finished_runs(tmp_path_factory):
         _colorize(folder, monkeypatch)
         _translate(folder, monkeypatch)
     shutil.copytree(folder / "results/dcgan_cifar10", folder / "results/dcgan_cifar10-2")
+    shutil.copytree(folder / "results/quickstart", folder / "results/wide")
     return folder
 
 
@@ -126,6 +134,19 @@ def _translate(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             assert run(shortened(command), monkeypatch) == 0
 
 
+@pytest.fixture(scope="session")
+def searched_runs(finished_runs, tmp_path_factory):
+    """A copy of that folder, with the latents and directions that the commands of docs/sampling.md find."""
+    folder = tmp_path_factory.mktemp("searched_runs")
+    shutil.copytree(finished_runs, folder, dirs_exist_ok=True)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        for command in lines_of(ROOT / "docs/sampling.md"):
+            if command.split()[1] in ("project", "directions"):
+                assert run(shortened(command), monkeypatch) == 0
+    return folder
+
+
 @pytest.fixture
 def checkout(finished_runs, tmp_path, monkeypatch):
     """A copy of that folder, as the working directory: no test sees what another one wrote."""
@@ -143,22 +164,26 @@ def shortened(command: str) -> list[str]:
     if verb == "eval":
         if "--real" in words and "gray" not in command:
             words[words.index("--real") + 1] = DATASET
-        words += ["--samples", "11"]  # the last one counts
-        return [*words, "kid.subset_size=8"] if "fd,kid,prdc" in words else words
+        words += ["--samples", "11", *(["memorization.k=5"] if "memorization" in command else [])]  # the last one counts
+        return [*words, "kid.subset_size=8"] if {"fd,kid,prdc", "kid,prdc"} & {*words} else words
     if verb == "resume":
-        return [word.replace("train.epochs=50", "train.steps=3") for word in words]
+        return [re.sub(r"^train\.(epochs|steps)=.*", "train.steps=3", word) for word in words]
     if verb == "sample":
         return [word.replace("cat,dog", "0,1").replace("50000", "20") for word in words]
     if verb == "project":
         return [*words, "--steps", "2"]
     if verb == "search":
         return [*words, "--trials", "2", "--jobs", "0", *SMALL_SEARCH]
+    if verb == "data":
+        return [*words, f"dataset={DATASET}"] if words[2] == "encode" or "recipes/" in command else words
     if verb == "explore":
         return [*words, "--port", "0", "--no-open"]
     if verb == "bench":
         return [*words, "--steps", "2", *SETTINGS[1:], f"dataset={DATASET}"]
     if verb not in ("run", "check"):
         return words
+    words = [re.sub(r"^train\.steps=.*", "train.steps=2", word) for word in words]
+    words = [re.sub(r"^train\.epochs=.*", "train.epochs=1", word) for word in words]
     extra = [word for word in SETTINGS if word.partition("=")[0] not in given]
     if "--plugin" in words:
         extra.remove("generator.width=4")
@@ -168,14 +193,25 @@ def shortened(command: str) -> list[str]:
         data = ["image.size=64", "regularizers.patch_nce.channels=[3, 8, 16, 16, 16]"]
     elif re.search("pix2pix_cifar10|srgan_cifar10", command):
         data = [f"dataset.dataset={DATASET}", f"dataset.held_out={DATASET}"]
+    elif "dataset.path=pictures64.zip" in words:
+        data = []
     elif "image_folder" in command:
         data = [f"dataset.path={ROOT / 'docs/images'}", "loader.batch_size=1"]
+    elif "FakeData" in command:
+        data = []
     else:
         data = [f"dataset={DATASET}"]
     return [*words, *extra, *data]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def is_slow(command: str) -> bool:
+    """Whether it takes more than about five seconds; tests/search and tests/export have faster tests of the same."""
+    return "--format torch-export" in command or command.startswith("gankit search")
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(text, marks=pytest.mark.slow if is_slow(text) else ()) for text in COMMANDS]
+)
 def test_commands(command, checkout, monkeypatch, capsys, request):
     require_trackers(command)
     words = shlex.split(command)
@@ -191,22 +227,43 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
         for name, block in zip(("my_recipe", "space"), blocks((ROOT / "docs/search.md").read_text(), "yaml"), strict=True):
             Path(f"{name}.yaml").write_text(block)
     if "--latents" in words or any(word.startswith("direction.") for word in words):
-        _search(checkout, monkeypatch)
+        shutil.copytree(request.getfixturevalue("searched_runs"), checkout, dirs_exist_ok=True)
+    if "latent.yaml" in words:
+        _write_codec()
+    for word, command_before in MADE_BEFORE.items():
+        if word in words:
+            (before,) = (line for line in lines_of(ROOT / "docs/data.md") if line.startswith(command_before))
+            assert run(shortened(before), monkeypatch) == 0
     if words[1] == "directions" and "--rename" in words:
         assert run(["gankit", "directions", words[2]], monkeypatch) == 0
     if words[1] == "run" and "--out" in words:  # made before, for other commands
         shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
-    assert run(shortened(command), monkeypatch) == 0, capsys.readouterr().err
+    small = _random_transformer(words[words.index("--features") + 1], monkeypatch) if "--features" in words else []
+    assert run([*shortened(command), *small], monkeypatch) == 0, capsys.readouterr().err
     if words[1] in ("sample", "export", "compare") and "--out" in words:
         out = Path(words[words.index("--out") + 1])
         assert all(file.stat().st_size > 100 for file in (sorted(out.iterdir()) if out.is_dir() else [out]))
 
 
-def _search(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the commands of docs/sampling.md that find latents and directions, for the commands that use these."""
-    for command in lines_of(ROOT / "docs/sampling.md"):
-        if command.split()[1] in ("project", "directions"):
-            assert run(shortened(command), monkeypatch) == 0
+def _write_codec() -> None:
+    """Write the codec of docs/data.md, its weights, and the recipe that uses it."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (source,) = (block for block in blocks(text, "python") if "class Autoencoder" in block)
+    (recipe,) = (block for block in blocks(text, "yaml") if "name: latent\n" in block)
+    Path("my_codec.py").write_text(source)
+    Path("latent.yaml").write_text(recipe)
+    codec = gankit.Runtime(plugins=["my_codec.py"]).registries.codecs.get("my_autoencoder").factory
+    save_file(codec(gankit.ImageSpec(32, 32, 3), weights=Path()).state_dict(), "autoencoder.safetensors")
+
+
+def _random_transformer(features: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Overrides for a small network with random weights, because the pretrained ones are downloads."""
+    model = {"clip": "vit_base_patch32_clip_quickgelu_224.openai", "dinov2": "vit_small_patch14_dinov2.lvd142m"}.get(features)
+    if model is None:
+        return []
+    monkeypatch.setattr(timm, "create_model", partial(timm.create_model, depth=2))
+    save_file(timm.create_model(model).state_dict(), "model.safetensors")
+    return [f"{features}.model={model}", f"{features}.weights=model.safetensors"]
 
 
 def test_ci_runs_the_two_set_up_commands():
@@ -243,6 +300,21 @@ def test_library_example(checkout, capsys):
     assert capsys.readouterr().out.startswith("4 ")
     assert Path("sixteen.png").is_file()
     assert Path("results/mine/checkpoints/step-00000004").is_dir()
+
+
+def test_tutorial_program(checkout):
+    """The other example in Python is the plugin of the commands."""
+    program, _ = blocks(TUTORIAL, "python")
+    names = {}
+    exec(program, names)
+    assert names["images"].shape == (16, 3, 32, 32)
+    assert Path("sixteen.png").is_file()
+
+
+def test_tutorial_error_message(checkout, monkeypatch, capsys):
+    command, message = re.search(r"^```\n\$ (gankit .*)\n(.*)\n```", TUTORIAL, flags=re.M).groups()
+    assert run(shlex.split(command), monkeypatch) == 2
+    assert capsys.readouterr().err == f"{message}\n"
 
 
 def test_example_error_message(tmp_path):

@@ -17,6 +17,8 @@ RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 VARIANTS = (  # of recipes that train in the default suite
     "biggan_cifar10_",
     "contragan_cifar10",
+    "cut_folders",  # tests/plugins/gankit_translation trains it
+    "cyclegan_folders",
     "dcgan_cifar10_conditional",
     "image_folder_cpu",
     "projected_cifar10_",

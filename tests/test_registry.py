@@ -242,6 +242,8 @@ def example_of(schema: dict[str, Any], models: dict[str, Any]) -> Any:
         return example_of(models[schema["$ref"].rpartition("/")[2]], models)
     if "default" in schema or "const" in schema:
         return schema.get("default", schema.get("const"))
+    if "anyOf" in schema:
+        return example_of(schema["anyOf"][0], models)
     if "enum" in schema:
         return schema["enum"][0]
     kind = schema.get("type")

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ..device.loss_scaler import MAX_SKIPPED
 from ..interfaces import NotFinite, Scalars, State
 
 WEIGHTS = "weights"
@@ -15,7 +16,10 @@ NEVER = torch.iinfo(torch.int64).max
 
 
 class NonFiniteDetector:
-    """Checks the weights before each step and the scalars after it.
+    """Checks the weights before each step, and the scalars and loss scalers after it.
+
+    An update that a loss scaler skips is not an anomaly, but many in a row are: then the gradients are NaN or infinite
+    with any scale.
 
     On a CPU each weight tensor is checked by itself. On an accelerator, where many small kernels take longer than a
     large one, each module is checked as a whole; `locate_layer` finds the layer later.
@@ -23,6 +27,7 @@ class NonFiniteDetector:
 
     def __init__(self, state: State, device: torch.device) -> None:
         self._weights = _weight_groups(state, by_layer=device.type == "cpu")
+        self._scalers = {player: scaler for player, scaler in state.scalers.items() if scaler.enabled}
         self._first_steps: dict[str, Tensor] = {}  # of each checked value, by group
         self._names: dict[str, tuple[str, ...]] = {}
 
@@ -31,7 +36,7 @@ class NonFiniteDetector:
         """Check the weights before step number ``step``."""
         # the sum is NaN or infinite if any element is, and takes one pass over the weights
         totals = torch.stack([_total(tensors) for _, tensors in self._weights])
-        self._record(WEIGHTS, tuple(name for name, _ in self._weights), totals, step)
+        self._record(WEIGHTS, tuple(name for name, _ in self._weights), ~totals.isfinite(), step)
 
     @torch.no_grad()
     def check_scalars(self, scalars: Scalars, step: int) -> None:
@@ -39,7 +44,16 @@ class NonFiniteDetector:
         if scalars:
             names = tuple(scalars)
             values = torch.stack([value.detach().float() for value in scalars.values()])
-            self._record(f"scalars {names}", names, values, step)
+            self._record(f"scalars {names}", names, ~values.isfinite(), step)
+
+    def check_scalers(self, step: int) -> None:
+        """Check the loss scalers after step number ``step``."""
+        if self._scalers:
+            names = tuple(
+                f"the gradients of {MAX_SKIPPED} updates of the {player} in a row" for player in self._scalers
+            )
+            skipped = torch.stack([scaler.skipped_in_a_row for scaler in self._scalers.values()])
+            self._record("scalers", names, skipped >= MAX_SKIPPED, step)
 
     def first(self) -> NotFinite | None:
         """The first NaN or infinity; waits for the device."""
@@ -54,12 +68,12 @@ class NonFiniteDetector:
         """Forget everything, after the weights have been restored."""
         self._first_steps.clear()
 
-    def _record(self, group: str, names: tuple[str, ...], values: Tensor, step: int) -> None:
+    def _record(self, group: str, names: tuple[str, ...], bad: Tensor, step: int) -> None:
         if group not in self._first_steps:
-            self._first_steps[group] = torch.full((len(names),), NEVER, dtype=torch.int64, device=values.device)
+            self._first_steps[group] = torch.full((len(names),), NEVER, dtype=torch.int64, device=bad.device)
             self._names[group] = names
         first_steps = self._first_steps[group]
-        first_steps.masked_fill_(~values.isfinite() & (first_steps == NEVER), step)
+        first_steps.masked_fill_(bad & (first_steps == NEVER), step)
 
 
 def not_finite_in(modules: Mapping[str, nn.Module]) -> str | None:

@@ -10,19 +10,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.datasets import classes_of, describe_dataset, prepare_dataset, spec_of, spec_of_run
+from ..data.datasets import classes_of, describe_dataset, prepare_dataset
 from ..data.fingerprint import data_fingerprint
 from ..data.loader import Loader
 from ..device.compute_mode import FASTEST
 from ..device.engine import Engine
 from ..device.find_device import find_device
+from ..device.loss_scaler import LossScaler
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.step_context import StepContext
 from ..injection import network_context
-from ..interfaces import DataDescription, Dataset, DataSpec, Player, Report, no_report
+from ..interfaces import Player, Report, no_report
 from ..networks.frozen import frozen_networks
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
@@ -35,6 +36,7 @@ from ..training.network_copies import BuildNetwork
 from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
+from .checkpointed_modules import checkpoint_modules
 from .codec import build_codec, describe_codec
 from .components import (
     Components,
@@ -45,7 +47,7 @@ from .components import (
     trainable_components,
 )
 from .compute_modes import Modes, NetworkTrials, recorded_modes
-from .data_description import items_for_sampling
+from .data_description import data_of_run, items_for_sampling
 from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen_networks
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
@@ -87,7 +89,7 @@ def assemble_setup(
     dataset = checked.build("dataset")
     processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
     description = describe_dataset(dataset)
-    spec = _data_of_run(recipe, dataset, description)
+    spec = data_of_run(recipe, dataset, description)
     with engine.build_scope(recipe.seed):
         codec = build_codec(checked, spec, engine.device, engine.dtype, resumed)
     image, seen = spec.image, spec if codec is None else spec.with_image(codec.encoded)
@@ -114,8 +116,9 @@ def assemble_setup(
     named = named_components(components, checked)
     trainable = trainable_components(named, processes)
     frozen = freeze_parameters(recipe, networks)
+    checkpoint_modules(recipe, networks)
     optimizers, optimizer_schedules = build_optimizers(checked, networks, trainable.values())
-    state = TrainState(networks, optimizers, components=trainable)
+    state = TrainState(networks, optimizers, {player: LossScaler(engine) for player in players}, components=trainable)
     classes = (classes_of(dataset) or ()) if image.classes else None
     initialized = set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
@@ -126,9 +129,7 @@ def assemble_setup(
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
     frozen_parts = frozen_networks(parts if codec is None else parts | {"codec": codec.part})
     require_same_frozen_networks(frozen_parts, resumed)
-    precision, seed = engine.precision, recipe.seed
-    machine = {"device": str(engine.device), "precision": precision, "seed": seed, "world_size": world_size}
-    described = {"precision": precision, **trials.record(), **network_description(checked, spec)}
+    described = {"precision": engine.precision, **trials.record(), **network_description(checked, spec)}
     return TrainingSetup(
         checked=checked,
         context=context,
@@ -155,7 +156,10 @@ def assemble_setup(
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
         about={
             **about,
-            **machine,
+            "device": str(engine.device),
+            "precision": engine.precision,
+            "seed": recipe.seed,
+            "world_size": world_size,
             **trials.record(),
             "threads": torch.get_num_threads(),
             **data_record(description),
@@ -189,19 +193,6 @@ def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
             f"{f'{lower} or ' if lower else ''}{lower + world_size} (it counts the images of all processes together)"
         )
         raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
-
-
-def _data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> DataSpec:
-    """The data as the networks see it; it has labels only if the recipe is conditional."""
-    classes = len(classes_of(dataset) or ())
-    if recipe.conditional and not classes and spec_of(dataset).label is None:
-        found = f" ({description.summary})" if description is not None else ""
-        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
-        raise RecipeError([recipe.document.problem(("conditional",), message)])
-    try:
-        return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
-    except ValueError as error:
-        raise RecipeError([recipe.document.problem(("image", "size"), str(error))]) from None
 
 
 def _game(

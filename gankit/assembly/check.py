@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,12 +15,13 @@ from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, dotted
-from ..recipe.model import in_order
+from ..recipe.model import Recipe, in_order
 from ..registered_component import Selected
 from ..registry import Registries
 from ..training.callbacks import Callbacks
 from .check_game import checked_game, problems_of_keys, problems_of_players
 from .check_methods import check_loss, checked_regularizer, try_latent
+from .checkpointed_modules import check_checkpointed_modules
 from .codec import data_of_networks
 from .data_description import conditions_of
 from .dry_run import (
@@ -48,7 +49,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         All problems, and for each component that the meta device cannot run, the reason.
     """
     recipe = checked.recipe
-    problems = [*problems_of_players(checked)]
+    problems = [*problems_of_players(checked), *_problems_of_encodings(recipe)]
     not_tried: dict[KeyPath, str] = {}
 
     def attempt(path: KeyPath, build: Callable[[], Any]) -> Any:
@@ -104,8 +105,16 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
                 of_players = {name: networks[name] for name in players}
                 problems += problems_of_terms(checked, tried, of_players, output, data, game)
         problems += check_frozen_parameters(checked, context, not_tried)
+        problems += check_checkpointed_modules(checked, context, not_tried)
     attempt_each("callbacks", lambda selected: _check_callback(selected, known, exact))
     return in_order(problems), not_tried
+
+
+def _problems_of_encodings(recipe: Recipe) -> Iterator[Problem]:
+    """Encodings that no codec could decode."""
+    if recipe.loader.encodings is not None and recipe.codec is None:
+        message = "has no effect without a codec; add `codec:`, or remove it"
+        yield recipe.document.problem(("loader", "encodings"), message)
 
 
 def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:

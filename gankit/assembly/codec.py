@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..calls import require_methods
-from ..data.image_codec import ImageCodec, encoded_spec
+from ..data.encodings.image_codec import ImageCodec, encoded_spec
 from ..device.seeding import preserved_random_state
 from ..errors import RecipeError
 from ..interfaces import DataSpec

@@ -10,19 +10,35 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
+from ..data.datasets import classes_of, spec_of, spec_of_run
+from ..data.encodings.image_codec import ImageCodec
 from ..data.image_cache import StreamedSource
-from ..data.image_codec import ImageCodec
 from ..data.items import Item
 from ..data.loader import Loader
 from ..data.resize import to_float
+from ..errors import RecipeError
 from ..game.game import Game, has_own_generate
 from ..injection import default_values, forward_names, positional_names
-from ..interfaces import DataSpec, ImageSpec, VectorSpec
+from ..interfaces import DataDescription, Dataset, DataSpec, ImageSpec, VectorSpec
 from ..interfaces.data_spec import IMAGE, LABEL
+from ..recipe.model import Recipe
 from ..runs.sampling_items import MAX_BYTES, MAX_ITEMS, MIN_ITEMS
 
 BOUNDS = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
 MAX_FIELDS, MAX_VECTOR = 100, 1_000_000
+
+
+def data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> DataSpec:
+    """The data as the networks see it; it has labels only if the recipe is conditional. Raises: RecipeError."""
+    classes = len(classes_of(dataset) or ())
+    if recipe.conditional and not classes and spec_of(dataset).label is None:
+        found = f" ({description.summary})" if description is not None else ""
+        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
+        raise RecipeError([recipe.document.problem(("conditional",), message)])
+    try:
+        return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
+    except ValueError as error:
+        raise RecipeError([recipe.document.problem(("image", "size"), str(error))]) from None
 
 
 def describe_data(data: DataSpec) -> dict[str, Any]:

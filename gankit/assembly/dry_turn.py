@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..device.compute_mode import ComputeMode
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..errors import GankitError, MissingFieldError, Problem
@@ -123,7 +124,7 @@ class _DryContext(StepContext):
             return super().run_generator(latents, batch)
         return self.outputs["generator"]
 
-    def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
+    def run_discriminator(self, images: Tensor, batch: Batch, mode: ComputeMode | None = None) -> DiscriminatorOutput:
         return self.outputs["discriminator"]
 
 

@@ -6,22 +6,21 @@ as BatchNorm's running statistics are updated in frozen layers as well.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import nn
 
 from ..errors import Problem, RecipeError
 from ..events import Frozen
-from ..interfaces import PLAYERS, Player
+from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
-from .dry_run import build_on_meta
-from .weight_names import matches, no_match
+from .network_patterns import Key, check_patterns, patterns_of, unmatched_patterns
+from .weight_names import matches
 
-SECTION: KeyPath = ("train", "freeze")
+KEY: Key = "freeze"
 
 
 def freeze_parameters(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> Frozen | None:
@@ -54,48 +53,24 @@ def freeze_parameters(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> F
 def frozen_names(recipe: Recipe, player: Player, network: nn.Module) -> list[str]:
     """The names of the player's parameters that the recipe freezes. One of several names of a parameter suffices."""
     named = network.named_parameters(remove_duplicate=False)
-    chosen = {id(parameter) for name, parameter in named if matches(_patterns(recipe, player), name)}
+    chosen = {id(parameter) for name, parameter in named if matches(patterns_of(recipe, KEY, player), name)}
     return [name for name, parameter in network.named_parameters() if id(parameter) in chosen]
 
 
 def check_frozen_parameters(
     checked: CheckedRecipe, context: Mapping[str, Any], not_tried: Collection[KeyPath]
 ) -> Iterator[Problem]:
-    """The problems of ``train.freeze``, as far as the networks can be built on the meta device.
-
-    Args:
-        checked: the recipe with its components.
-        context: the values for the constructors of networks.
-        not_tried: the paths of networks that the meta device cannot run.
-    """
-    for player in PLAYERS:
-        if not _patterns(checked.recipe, player) or (player,) in not_tried:
-            continue
-        if player not in checked.players:
-            message = f"has no effect, because the game '{checked.recipe.train.game.name}' has no {player}; remove it"
-            yield checked.recipe.document.problem((*SECTION, player), message)
-            continue
-        try:
-            network = build_on_meta(partial(checked.build, player, **context))
-        except Exception:  # reported where the networks are tried
-            continue
-        yield from _problems(checked.recipe, player, network)
-
-
-def _patterns(recipe: Recipe, player: Player) -> Sequence[str]:
-    return () if recipe.train.freeze is None else getattr(recipe.train.freeze, player)
+    """The problems of ``train.freeze``; the arguments are those of `check_patterns`."""
+    return check_patterns(checked, context, not_tried, KEY, _problems)
 
 
 def _problems(recipe: Recipe, player: Player, network: nn.Module) -> Iterator[Problem]:
-    patterns, document = _patterns(recipe, player), recipe.document
     names = [name for name, _ in network.named_parameters(remove_duplicate=False)]
-    for index, pattern in enumerate(patterns):
-        if not any(matches([pattern], name) for name in names):
-            message = no_match(pattern, names, f"parameter of the {player}")
-            yield document.problem((*SECTION, player, index), message)
+    yield from unmatched_patterns(recipe, KEY, player, names, "parameter")
     frozen = frozen_names(recipe, player, network)
     if frozen and all(name in frozen for name, parameter in network.named_parameters() if parameter.requires_grad):
-        yield document.problem((*SECTION, player), f"leaves no parameter of the {player} to train")
+        message = f"leaves no parameter of the {player} to train"
+        yield recipe.document.problem(("train", KEY, player), message)
 
 
 def _count(parameters: Iterable[nn.Parameter]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data.image_codec import ImageCodec
+from ..data.encodings.image_codec import ImageCodec
 from ..errors import CheckpointError
 from ..game.game import Game
 from ..injection import network_context

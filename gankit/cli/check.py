@@ -18,10 +18,11 @@ def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption 
       gankit check recipes/dcgan_cifar10.yaml image.size=96 generator.width=32
     """
     from ..assembly.initial_weights import require_initial_weights
+    from ..device.find_device import slow_precision
     from ..recipe.weight_selection import Initialize
 
     checked = make_runtime(plugin).load_checked(recipe, overrides or ())
-    initialize, document = checked.recipe.initialize, checked.recipe.document
+    initialize, train, document = checked.recipe.initialize, checked.recipe.train, checked.recipe.document
     is_on_hub = initialize is not None and Initialize.parse(initialize).is_on_hub
     if not is_on_hub:
         require_initial_weights(checked)
@@ -33,6 +34,8 @@ def check(recipe: RecipeFile, overrides: Overrides = None, plugin: PluginOption 
     ]
     output_console().print(f"{recipe} is valid", style="italic")
     output_console().print(make_table(rows))
+    if (slow := slow_precision(train.precision, train.device)) is not None:
+        print_message(str(document.problem(("train", "precision"), slow)), "note")
     for path, reason in checked.not_tried.items():
         message = f"not tried without data ({reason}); it will be tried when training starts"
         print_message(str(document.problem(path, message)), "note")

@@ -132,6 +132,10 @@ def evaluate(
     console.print(make_table(scores, ("score", "value"), right=("value",), no_wrap=("value",)))
     console.print()
     console.print(make_table(settings_of(evaluation)))
+    if evaluation.details:
+        console.print()
+    for line in evaluation.details:
+        console.print(line)
     for caution in evaluation.cautions:
         print_message(caution, "caution")
     is_path = isinstance(parse_source(source), Path)  # no file of a cache or of this package is changed

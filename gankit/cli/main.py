@@ -24,6 +24,7 @@ from . import (
     check,
     compare,
     completion,
+    data,
     directions,
     doctor,
     explore,
@@ -147,6 +148,7 @@ def make_app() -> typer.Typer:
         ("completion", completion.completion),
     ):
         app.command(name)(command)
+    app.add_typer(data.make_data_app(), name="data")
     app.add_typer(new.make_new_app(), name="new")
     app.add_typer(plugins.make_plugins_app(), name="plugins")
     return app

@@ -123,7 +123,7 @@ def project(
 
 
 def _names_file(word: str) -> bool:
-    from ..data.image_formats import IMAGE_SUFFIXES
+    from ..data.files.image_formats import IMAGE_SUFFIXES
 
     return Path(word).exists() or word.lower().endswith(IMAGE_SUFFIXES)
 
@@ -134,7 +134,7 @@ def _report(progress: TaskProgress, name: str, _: str, done: int, total: int) ->
 
 def _read(file: Path, generator: TrainedGenerator) -> Tensor:
     """The picture, uint8 [c h w], in the size of the generator. Raises: GankitError: it cannot be used."""
-    from ..data.decoding import DecodeError
+    from ..data.files.decoding import DecodeError
     from ..files import open_regular, read_failure
     from ..sampling.pictures import read_target
 

@@ -13,7 +13,7 @@ from .task_progress import TaskProgress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..data.image_files import ImageFiles
+    from ..data.files.image_files import ImageFiles
     from ..interfaces import ImageSpec
     from ..sampling.trained_generator import TrainedGenerator
 
@@ -89,7 +89,7 @@ def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str
     Raises:
         GankitError: ``source`` does not exist or contains no images, or an image would be overwritten.
     """
-    from ..data.image_files import Folder, open_image_files
+    from ..data.files.image_files import Folder, open_image_files
     from ..sampling.image_grid import FORMATS, is_picture, require_image_format
 
     if not source.exists():
@@ -117,7 +117,7 @@ def _read(files: ImageFiles, name: str, spec: ImageSpec) -> Tensor:
     Raises:
         GankitError: it is damaged, or has other channels. The message continues a sentence that begins with its name.
     """
-    from ..data.decoding import DecodeError
+    from ..data.files.decoding import DecodeError
     from ..sampling.pictures import read_input
 
     try:

@@ -61,21 +61,21 @@ def show(
     console.print(Text.assemble((entry.name, "bold"), f"  ({registry.kind}, plugin {entry.plugin})"))
     if text := entry.documentation:
         console.print(f"\n{text}\n")
-    rows = list(_fields(entry.schema))
+    rows = list(parameter_rows(entry.schema))
     console.print(make_table(rows, ("parameter", "type", "default")) if rows else "It has no parameters.")
-    if options := list(_sampling_options(entry)):
+    if options := list(sampling_option_rows(entry)):
         console.print("\nOptions of gankit sample:")
         console.print(make_table(options, ("option", "type", "default")))
 
 
-def _sampling_options(entry: Entry) -> Iterator[tuple[str, str, str]]:
+def sampling_option_rows(entry: Entry) -> Iterator[tuple[str, str, str]]:
     """Name, type and default of the sampling options of a generator or game that is a class."""
     from ..registry import signature_schema
 
     method = getattr(entry.factory, {"generators": "forward", "games": "generate"}.get(entry.kind, ""), None)
     if method is not None:
         with suppress(RegistrationError):  # it takes any options, as the base classes do
-            yield from _fields(signature_schema(method, ("self",), entry.name))
+            yield from parameter_rows(signature_schema(method, ("self",), entry.name))
 
 
 def _show_keys(section: str | None) -> None:
@@ -94,14 +94,14 @@ def _show_keys(section: str | None) -> None:
     for name in (None, *known) if section is None else (section,):
         model = Recipe if name is None else known[name]
         described = attribute_texts(model)
-        rows = [(*row, described.get(row[0], "")) for row in _fields(model)]
+        rows = [(*row, described.get(row[0], "")) for row in parameter_rows(model)]
         title = "recipe" if name is None else name
         console.print(Text.assemble((title, "bold"), f": {(inspect.getdoc(model) or '').partition(chr(10))[0]}"))
         console.print(make_table(rows, ("key", "type", "default", "description"), no_wrap=("key",)))
         console.print()
 
 
-def _fields(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+def parameter_rows(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
     """Name, type and default of each field."""
     from ..recipe.model import sections
 

@@ -25,6 +25,7 @@ FLOAT_BYTES = 4
 REPORT_INTERVAL = 16  # images
 TASK = "decoding images"
 
+Cache = Literal["auto", "device", "memory", "none"]
 Indices = NDArray[np.int64]
 Windows = NDArray[np.float64]
 """Where each image is cropped: [n 2], see `Window`."""
@@ -33,7 +34,7 @@ Windows = NDArray[np.float64]
 class Settings(NamedTuple):
     """How items are read. ``cache``, ``fit`` and ``crop`` are keys of the recipe's ``loader``."""
 
-    cache: Literal["auto", "device", "memory", "none"] = "auto"
+    cache: Cache = "auto"
     fit: Fit = "crop"
     crop: Literal["center", "random"] = "center"
 
@@ -79,7 +80,7 @@ class StreamedSource:
         items = [
             self._read(int(index), names, None if windows is None else windows[i]) for i, index in enumerate(indices)
         ]
-        return {name: torch.stack([item[name] for item in items]) for name in names}
+        return {name: _stacked([item[name] for item in items]) for name in names}
 
     def item(self, index: int) -> Item:
         """One item: images uint8 [c h w] of the run's size, vectors fp32 [v], and the label.
@@ -97,6 +98,17 @@ class StreamedSource:
         except ValueError as error:
             raise DataError(f"the fields of item {index} of dataset {type(self.dataset).__name__}: {error}") from None
         return {name: value[0] for name, value in resized.items()}
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    """The tensors in one; the channels of images [c h w] are last in memory, as in batches."""
+    if tensors[0].dim() != 3:
+        return torch.stack(tensors)
+    shape = (len(tensors), *tensors[0].shape)
+    images = torch.empty(shape, dtype=tensors[0].dtype, memory_format=torch.channels_last)
+    for target, image in zip(images, tensors, strict=True):
+        target.copy_(image)
+    return images
 
 
 def _resized(items: Item, spec: DataSpec, fit: Fit, window: Window | None = None) -> Item:
@@ -140,13 +152,12 @@ def create_source(
         DataError: the dataset's images differ from its spec.
     """
     streamed = StreamedSource(dataset, spec, settings.fit)
-    own, count, cache = spec_of(dataset), len(dataset), settings.cache
+    own, count = spec_of(dataset), len(dataset)
     resized_bytes, native_bytes = _bytes_of_item(spec), _bytes_of_item(own)
     total_bytes = min(resized_bytes, native_bytes or resized_bytes) * count
-    if cache == "none" or settings.crop == "random" or (cache == "auto" and total_bytes > CACHE_LIMIT_BYTES):
+    cache_device = place(total_bytes, settings.cache, device)
+    if cache_device is None or settings.crop == "random":
         return streamed
-    on_device = cache == "device" or (cache == "auto" and total_bytes <= DEVICE_LIMIT_BYTES)
-    cache_device = device if on_device else torch.device("cpu")
     if (native_bytes or resized_bytes) <= resized_bytes and hasattr(dataset, "tensors"):
         return CachedSource(read_tensors(dataset, own), spec, cache_device, settings.fit)
     transform = {"items": repr(spec), "fit": settings.fit}
@@ -154,6 +165,14 @@ def create_source(
         dataset, "pixels", (*spec, LABEL), transform, lambda: _decode_all(streamed, count, report)
     )
     return CachedSource(tensors, spec, cache_device, settings.fit)
+
+
+def place(size: int, cache: Cache, device: torch.device) -> torch.device | None:
+    """Where ``size`` bytes of images or encodings are kept; None if they are read each time."""
+    if cache == "none" or (cache == "auto" and size > CACHE_LIMIT_BYTES):
+        return None
+    on_device = cache == "device" or (cache == "auto" and size <= DEVICE_LIMIT_BYTES)
+    return device if on_device else torch.device("cpu")
 
 
 def to_device(tensor: Tensor, device: torch.device) -> Tensor:

@@ -14,7 +14,7 @@ from ..errors import DataError
 from ..interfaces import DataSpec, ImageSpec, VectorSpec
 from ..interfaces.data_spec import IMAGE, LABEL
 from ..messages import did_you_mean
-from .decoding import DecodeError, image_to_tensor
+from .files.decoding import DecodeError, image_to_tensor
 
 Item = dict[str, Tensor]
 """The fields of an item by name: images uint8 [c h w], vectors fp32 [v], and ``label``, int64 [] or fp32 [v]."""

@@ -17,10 +17,10 @@ from ..interfaces import Batch, DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL, data_spec
 from ..recipe.sections import Loader as LoaderSettings
 from .datasets import labels_of, spec_of
-from .encodings import encode_all
+from .encodings.image_codec import BATCH, MAX_MEASURED, ImageCodec
+from .encodings.stored_encodings import find_encodings
 from .image_cache import CachedSource, Indices, Source, StreamedSource, create_source, to_device
 from .image_cache import Settings as ReadSettings
-from .image_codec import BATCH, MAX_MEASURED, ImageCodec
 from .items import read_item
 from .order import Order
 from .prefetch import prefetch
@@ -55,6 +55,7 @@ class Loader:
 
     Raises:
         DataError: the dataset is empty or smaller than a batch.
+        GankitError: the encodings of ``loader.encodings`` are incomplete, or of something else.
     """
 
     def __init__(
@@ -85,19 +86,19 @@ class Loader:
         independent = self.data.independent
         together = tuple(name for name in (*self.data, LABEL) if name not in independent)
         crop = settings.crop == "random"
-        self.order = Order(count, seed, settings.flip, crop)
-        self._orders = [(together, self.order)]
-        self._orders += [
-            ((name,), Order(count, seed, settings.flip, crop, i + 1)) for i, name in enumerate(independent)
-        ]
-        read = ReadSettings(settings.cache, settings.fit, settings.crop)
+        blocks = getattr(dataset, "blocks", None)
+        orders = [Order(count, seed, settings.flip, crop, i, blocks) for i in range(1 + len(independent))]
+        self.order = orders[0]
+        self._orders = list(zip((together, *((name,) for name in independent)), orders, strict=True))
+        # with stored encodings, these are what is cached
+        cache = settings.cache if settings.encodings is None else "none"
+        read = ReadSettings(cache, settings.fit, settings.crop)
         self.source: Source = create_source(dataset, self.data, device, read, report)
         self.codec, self._encodings = codec, None
         if codec is not None:
+            self._encodings = find_encodings(dataset, self.source, codec, settings, device, report)
             if codec.mean is None:
-                codec.standardize(to_float(images) for images in self._first(MAX_MEASURED))
-            if isinstance(self.source, CachedSource):
-                self._encodings = encode_all(dataset, self.source, codec, settings.flip, report)
+                codec.standardize(self._first_encodings(codec))
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""
@@ -114,7 +115,8 @@ class Loader:
         starts = itertools.count(position + self._offset, self.settings.batch_size)
         workers = self.settings.workers
         num_workers = min(4, torch.get_num_threads()) if workers is None else workers
-        if isinstance(self.source, StreamedSource) and num_workers > 0:
+        decodes = isinstance(self.source, StreamedSource) and (self._encodings is None or self.data.fields)
+        if decodes and num_workers > 0:
             batches = self._batches_from_workers(starts, num_workers)
         else:
             batches = (self.at(start, self._local_batch_size) for start in starts)
@@ -140,16 +142,22 @@ class Loader:
         """All classes [n]. No images are decoded if the dataset has an attribute ``labels`` or ``targets``."""
         if isinstance(self.source, CachedSource):
             return self.source.tensors[LABEL].numpy()
+        if self._encodings is not None and self._encodings.labels is not None:
+            return self._encodings.labels.numpy()
         known = labels_of(self.dataset)
         if known is None:
             spec = spec_of(self.dataset)
             known = np.array([int(read_item(self.dataset, i, spec, True)[LABEL]) for i in range(self.count)], np.int64)
         return known
 
-    def _first(self, count: int) -> Iterator[Tensor]:
-        """The first images of the order, up to ``count``, in parts."""
-        indices = self.order.at(0, min(count, self.count)).indices
-        return (self._images(indices[start : start + BATCH]) for start in range(0, len(indices), BATCH))
+    def _first_encodings(self, codec: ImageCodec) -> Iterator[Tensor]:
+        """The encodings of the first images of the order, in parts, before they are standardized."""
+        indices = self.order.at(0, min(MAX_MEASURED, self.count)).indices
+        for part in np.split(indices, range(BATCH, len(indices), BATCH)):
+            if self._encodings is not None:
+                yield self._encodings.read(part, np.zeros(len(part), np.bool_))
+            else:
+                yield codec.raw(to_float(self._images(part)))
 
     def _images(self, indices: Indices) -> Tensor:
         return self.source.read(indices, [IMAGE])[IMAGE]
@@ -161,9 +169,14 @@ class Loader:
             drawn = order.at(position, length)
             wanted = set(names)
             if IMAGE in names and self._encodings is not None:
-                raw[ENCODED] = self._encodings.read(drawn)
+                raw[ENCODED] = self._encodings.read(drawn.indices, drawn.flips)
                 wanted.remove(IMAGE)
-            raw |= self.source.read(drawn.indices, wanted, drawn.windows if self.settings.crop == "random" else None)
+                if self._encodings.labels is not None:
+                    raw[LABEL] = self._encodings.labels[torch.from_numpy(drawn.indices)]
+                    wanted.remove(LABEL)
+            windows = drawn.windows if self.settings.crop == "random" else None
+            if wanted:
+                raw |= self.source.read(drawn.indices, wanted, windows)
             raw[f"{FLIPS} {number}"] = torch.from_numpy(drawn.flips)
         return raw
 
@@ -175,8 +188,8 @@ class Loader:
             for name in names
             if name in self.data and name in raw
         }
-        if ENCODED in raw:
-            fields[IMAGE] = raw[ENCODED].to(self.dtype)
+        if ENCODED in raw and self.codec is not None:
+            fields[IMAGE] = self.codec.standardized(raw[ENCODED].to(self.dtype))
         elif self.codec is not None:
             fields[IMAGE] = self.codec.encode(fields[IMAGE])
         labels = raw[LABEL] if self.data.image.classes else fields.pop(LABEL, None)
@@ -186,10 +199,9 @@ class Loader:
         """Images in [-1, 1], some of them mirrored; or vectors."""
         if values.dim() != 4:
             return values.to(self.dtype)
-        images = to_float(values).to(self.dtype)
         if self.settings.flip:
-            images = torch.where(flips[:, None, None, None], images.flip(-1), images)
-        return images.contiguous(memory_format=torch.channels_last)
+            values = torch.where(flips[:, None, None, None], values.flip(-1), values)  # of bytes, which is fast
+        return to_float(values).to(self.dtype).contiguous(memory_format=torch.channels_last)
 
     def _batches_from_workers(self, starts: Iterator[int], num_workers: int) -> Iterator[Batch]:
         loader: DataLoader[Any] = DataLoader(

@@ -6,15 +6,20 @@ import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from .resize_products import can_use_products, resize_by_products
 
 Fit = Literal["crop", "pad", "stretch"]
 Window = tuple[float, float]
 """Where to crop: shares in [0, 1) of the possible places, from top to bottom and from left to right."""
 MAX_EXCESS = 8  # a side that is longer than the crop needs by more than this factor is cropped before resizing
 BAND_PIXELS = 2**18  # of an image that are converted to floats at a time
+ALIGNED = 16  # numbers: torch's memory begins at multiples of 64 bytes
+CACHED_VALUES = 2**18  # of a batch, which stay in the processor's cache while they are converted
 
 
 class Placement(NamedTuple):
@@ -99,8 +104,11 @@ def _place(old: Sequence[int], height: int, width: int, fit: Fit, window: Window
 
 def _resized(images: Tensor, placement: Placement, height: int, width: int) -> Tensor:
     """The images in a frame of this size."""
-    inner = _interpolate(images, placement.height, placement.width)
     top, left = placement.top, placement.left
+    if top >= 0 and left >= 0 and can_use_products(images, placement.height, placement.width):
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        return resize_by_products(images, placement.height, placement.width, rows, columns)
+    inner = _interpolate(images, placement.height, placement.width)
     if placement.height < height or placement.width < width:
         padded = images.new_zeros((*images.shape[:2], height, width))
         padded[..., -top : placement.height - top, -left : placement.width - left] = inner
@@ -155,7 +163,17 @@ def _crop_long_side(images: Tensor, aspect: float) -> Tensor:
 
 def to_float(images: Tensor) -> Tensor:
     """Convert uint8 [n c h w] to floats in [-1, 1]."""
-    return images.float().div_(127.5).sub_(1)
+    if images.device.type != "cpu" or images.numel() <= CACHED_VALUES:
+        return images.float().div_(127.5).sub_(1)
+    # by numpy, because torch's threads would wait for the processes that decode the next images; its large arrays are
+    # in huge pages, which are faster to fill, but not aligned as those of torch
+    memory = np.empty(images.numel() + ALIGNED, np.float32)
+    floats = torch.from_numpy(memory[-(memory.ctypes.data // memory.itemsize) % ALIGNED :][: images.numel()])
+    floats = floats.as_strided(images.shape, torch.empty_like(images, device="meta").stride())
+    for image, converted in zip(images.numpy(), floats.numpy(), strict=True):
+        np.divide(image, np.float32(127.5), out=converted, dtype=np.float32)
+        np.subtract(converted, 1, out=converted)
+    return floats
 
 
 def to_uint8(images: Tensor) -> Tensor:

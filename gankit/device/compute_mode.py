@@ -19,7 +19,7 @@ class ComputeMode:
 
     Attributes:
         memory_format: ``contiguous`` for weights and images in torch's standard layout; None for channels_last.
-        precision: ``fp32`` instead of bf16; None for the precision of the run.
+        precision: ``fp32`` instead of bf16 or fp16; None for the precision of the run.
     """
 
     memory_format: Literal["contiguous"] | None = None
@@ -63,7 +63,7 @@ class ComputeMode:
 
     def from_fastest(self, precision: str) -> Iterator[ComputeMode]:
         """This mode and all slower ones, in a run of this precision."""
-        precisions = [None, "fp32"] if self.precision is None and precision == "bf16" else [self.precision]
+        precisions = [None, "fp32"] if self.precision is None and precision in ("bf16", "fp16") else [self.precision]
         formats = [None, "contiguous"] if self.memory_format is None else [self.memory_format]
         return (ComputeMode(layout, kind) for kind, layout in product(precisions, formats))  # type: ignore[arg-type]
 

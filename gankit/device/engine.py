@@ -15,6 +15,7 @@ from .cuda_settings import cuda_settings
 from .find_device import find_precision
 from .seeding import BUILD, STEP, callers_seed, seeded
 
+LOW_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # those of autocast
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # torch refuses deterministic matrix products on CUDA without it
 
 
@@ -23,7 +24,7 @@ class Engine:
 
     Args:
         device: from `find_device`.
-        precision: ``auto``, ``fp64``, ``fp32`` or ``bf16``.
+        precision: ``auto``, ``fp64``, ``fp32``, ``bf16`` or ``fp16``.
         tf32: on CUDA, let fp32 matrix products and convolutions round to TF32.
         deterministic: refuse operations whose results differ from run to run.
         rank: of this process; random numbers drawn inside the networks differ by rank.
@@ -44,6 +45,7 @@ class Engine:
         self.device, self.rank = device, rank
         self.precision = find_precision(precision, device)
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
+        self.low_dtype = LOW_PRECISIONS.get(self.precision)  # of the networks under autocast; None without it
         self.tf32, self.deterministic = tf32, deterministic
         if deterministic and device.type == "cuda" and CUBLAS not in os.environ:
             raise GankitError(
@@ -58,13 +60,11 @@ class Engine:
         """
         if mode.precision is not None:
             return self.full_precision()
-        if self.precision != "bf16":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        return nullcontext() if self.low_dtype is None else torch.autocast(self.device.type, self.low_dtype)
 
     def full_precision(self) -> AbstractContextManager[None]:
-        """Leaves bf16 inside `autocast`: for augmentations, losses and penalties."""
-        return torch.autocast(self.device.type, enabled=False) if self.precision == "bf16" else nullcontext()
+        """Leaves low precision inside `autocast`: for augmentations, losses and penalties."""
+        return nullcontext() if self.low_dtype is None else torch.autocast(self.device.type, enabled=False)
 
     def library_settings(self) -> AbstractContextManager[None]:
         """The settings of the device's libraries during a step."""

@@ -38,7 +38,7 @@ def find_device(name: str, option: str = "train.device") -> torch.device:
 
 
 def find_precision(name: str, device: torch.device) -> str:
-    """``fp64``, ``fp32`` or ``bf16``; ``auto`` is bf16 where the hardware computes it natively, else fp32.
+    """``fp64``, ``fp32``, ``bf16`` or ``fp16``; ``auto`` is bf16 where the hardware computes it natively, else fp32.
 
     Raises:
         GankitError: the device does not support the precision.
@@ -48,6 +48,16 @@ def find_precision(name: str, device: torch.device) -> str:
     if name == "fp64" and device.type == "mps":
         raise GankitError("train.precision: 'mps' does not support fp64; use fp32 or another train.device")
     return name
+
+
+def slow_precision(name: str, device: str) -> str | None:
+    """A sentence for the user if this precision is slow on the device that a name selects here; None otherwise."""
+    if name != "fp16" or not (device == "cpu" or (device == "auto" and find_device(device).type == "cpu")):
+        return None
+    return (
+        "fp16 is slow on the CPU, which this machine would train on: the backward of a convolution can take a thousand "
+        "times as long as in fp32; use auto"
+    )
 
 
 def _has_native_bf16(device: torch.device) -> bool:

@@ -55,7 +55,7 @@ def _remedies(recipe: Recipe, precision: str) -> Iterator[str]:
         if type(value) is int
     ]
     yield f"smaller networks (now {', '.join(sizes)})" if sizes else "smaller networks"
-    if precision != "bf16":
+    if precision not in ("bf16", "fp16"):
         yield "train.precision=bf16"
     if recipe.loader.cache != "none":
         yield "loader.cache=none, which keeps no decoded images"

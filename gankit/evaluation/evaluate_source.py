@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.datasets import describe_dataset, prepare_dataset
-from ..data.image_files import Folder
+from ..data.files.image_files import Folder
 from ..errors import GankitError
 from ..interfaces import Report, no_report
 from ..runs.resolve_source import resolve_source

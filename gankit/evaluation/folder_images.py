@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from PIL import ExifTags
 from torch import Tensor
 
-from ..data.decoding import decode_image, open_image
-from ..data.image_files import Folder
-from ..data.image_formats import IMAGE_SUFFIXES
+from ..data.files.decoding import decode_image, open_image, upright_size
+from ..data.files.image_files import Folder
+from ..data.files.image_formats import IMAGE_SUFFIXES
+from ..data.files.pixel_modes import lossy_conversion
 from ..data.order import Order
-from ..data.pixel_modes import lossy_conversion
 from ..data.resize import resize
 from ..data.threads import map_in_threads
 from ..errors import DataError
@@ -91,12 +90,11 @@ class FolderImages:
         """Height and width, from the header."""
         with self._open(name) as file:
             image = open_image(file)
-            rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            width, height = image.size
+            size = upright_size(image)
             fault = lossy_conversion(image, self._channels, "the real images have")
         if fault:
             raise DataError(f"{self._printable(name)}: {fault}, or choose other real images with --real")
-        return (width, height) if rotated else (height, width)
+        return size
 
     def _decode(self, name: str) -> Tensor:
         with self._open(name) as file:

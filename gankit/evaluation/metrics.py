@@ -71,7 +71,7 @@ def check_methods(name: str, metric: Metric) -> None:
     required = {"update": (values, "real"), "compute": ()}
     try:
         require_methods(metric, required, "metric")
-        require_no_misspelling(metric, (*required, "require", "caution"))
+        require_no_misspelling(metric, (*required, "require", "caution", "details"))
     except ValueError as error:
         raise GankitError(f"metric '{name}': {error}") from None
 
@@ -82,6 +82,16 @@ def check_counts(metrics: Mapping[str, Metric], real: int, generated: int) -> No
         check_methods(name, metric)
         if (require := getattr(metric, "require", None)) is not None:
             call_component(f"metric '{name}'", require, real, generated)
+
+
+def cautions_of_missing(metrics: Mapping[str, Metric], real: int, available: int) -> list[str]:
+    """A caution for each metric that needs all real images of the dataset, if some are missing."""
+    return [
+        f"{name}: only {real:,} of the {available:,} real images are compared; set real_samples to {available} to "
+        "compare all"
+        for name, metric in metrics.items()
+        if real < available and getattr(metric, "needs_all_real", False)
+    ]
 
 
 def compute_scores(

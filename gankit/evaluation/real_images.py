@@ -42,6 +42,7 @@ class RealImages:
 
     Attributes:
         count: number of images.
+        available: number of images of the dataset.
         image: their size and channels.
 
     Raises:
@@ -59,7 +60,8 @@ class RealImages:
         self._real, self._dataset, self._report = real, real.dataset, report
         if len(self._dataset) == 0:
             raise DataError(f"dataset '{real.name}' is empty, but real images are needed to compare with")
-        self.count = min(count, len(self._dataset))
+        self.available = len(self._dataset)
+        self.count = min(count, self.available)
         self.image, self._shape = image, (self.count, image.channels, image.height, image.width)
         self._spec, self._are_partners = fields or DataSpec(image=image), fields is not None
         chosen = Order(len(self._dataset), ORDER_SEED).at(0, self.count).indices

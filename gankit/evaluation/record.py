@@ -113,6 +113,7 @@ class Evaluation(BaseModel, frozen=True):
         device: of generating images and computing features.
         versions: of gankit, Python and the libraries that are used.
         cautions: sentences about scores that are less reliable, for example because of too few images.
+        details: lines about single images, of metrics that have some.
     """
 
     at: str
@@ -129,6 +130,7 @@ class Evaluation(BaseModel, frozen=True):
     device: str
     versions: dict[str, str]
     cautions: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _check_scores(self) -> Evaluation:

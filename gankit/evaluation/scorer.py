@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from ..interfaces import Metric, Report, no_report
 from ..registered_component import Selected
 from .extractor import BATCH, Extractor
 from .generated_images import EvaluatedImages
-from .metrics import EvaluatedBatch, ScoreDirections, check_counts, check_metrics, compute_scores
+from .metrics import EvaluatedBatch, ScoreDirections, cautions_of_missing, check_counts, check_metrics, compute_scores
 from .pairs import compares_pairs
 from .real_features_cache import Warn, real_features
 from .real_images import RealImages
@@ -80,7 +80,8 @@ class Scorer:
             check_counts(metrics, images.count, request.count)
             if self.extractor is not None:
                 self._features = real_features(images, self.extractor, report, warn)
-        self._real, self._image, self._cautions = images.info, images.image, cautions
+        self._real, self._image = images.info, images.image
+        self._cautions = [*cautions, *cautions_of_missing(metrics, images.count, images.available)]
         self._first = images.batch(0) if any(map(compares_pairs, metrics.values())) else None
 
     def rehearse(self) -> tuple[ScoreDirections, Sequence[str]]:
@@ -95,8 +96,8 @@ class Scorer:
         if (features := self._features) is not None:
             rows = torch.arange(self._request.count).split(BATCH)
             batches += [EvaluatedBatch(features[indices % len(features)]) for indices in rows]
-        _, directions, cautions, _ = self._compute(batches)
-        return directions, cautions
+        computed = self._compute(batches)
+        return computed.directions, computed.cautions
 
     def score(
         self, images: EvaluatedImages, batches: Iterable[EvaluatedBatch], report: Report = no_report
@@ -122,15 +123,16 @@ class Scorer:
                 done = min(done + BATCH, request.count)
                 report(task, done, request.count)
 
-        scores, directions, cautions, hashes = self._compute(reported())
+        computed = self._compute(reported())
         return Evaluation(
             at=datetime.now(UTC).isoformat(timespec="seconds"),
             evaluated=images.info,
-            scores=scores,
-            metrics={metric.entry.name: _metric_info(metric, directions, hashes) for metric in self._metrics},
+            scores=computed.scores,
+            metrics={metric.entry.name: _metric_info(metric, computed) for metric in self._metrics},
             features=None if self.extractor is None else self.extractor.info,
             samples=request.count,
-            cautions=tuple(cautions),
+            cautions=tuple(computed.cautions),
+            details=tuple(computed.details),
             real=self._real,
             image=ImageShape(height=image.height, width=image.width, channels=image.channels),
             seed=request.seed,
@@ -140,19 +142,35 @@ class Scorer:
             versions=_versions(),
         )
 
-    def _compute(
-        self, batches: Iterable[EvaluatedBatch]
-    ) -> tuple[dict[str, float], ScoreDirections, list[str], Mapping[str, str | None]]:
-        """The scores, the scores of each metric, cautions, and the hashes of metrics of pairs."""
+    def _compute(self, batches: Iterable[EvaluatedBatch]) -> Computed:
         with evaluation_seed(self._request, self._device):
             metrics = self._build_metrics()
             scores, directions, found = compute_scores(batches, self._features, self.extractor, metrics, self._device)
         pairs = {name: metric for name, metric in metrics.items() if compares_pairs(metric)}
         hashes = {name: getattr(metric, "hash", None) for name, metric in pairs.items()}
-        return scores, directions, [*self._cautions, *found], hashes
+        details = [line for metric in metrics.values() for line in getattr(metric, "details", tuple)()]
+        return Computed(scores, directions, [*self._cautions, *found], details, hashes)
 
     def _build_metrics(self) -> Mapping[str, Metric]:
         return {metric.entry.name: build(metric) for metric in self._metrics}
+
+
+class Computed(NamedTuple):
+    """What the metrics have computed.
+
+    Attributes:
+        scores: by name.
+        directions: the scores of each metric, and which values of each are better.
+        cautions: sentences about scores that are less reliable.
+        details: lines about single images.
+        hashes: those of the networks of metrics of pairs; None for one without a network.
+    """
+
+    scores: dict[str, float]
+    directions: ScoreDirections
+    cautions: list[str]
+    details: list[str]
+    hashes: Mapping[str, str | None]
 
 
 def evaluation_seed(request: Request, device: torch.device) -> AbstractContextManager[int]:
@@ -181,8 +199,8 @@ def recorded_params(selected: Selected) -> dict[str, Any]:
     return selected.params.model_dump(mode="json", exclude=paths)
 
 
-def _metric_info(selected: Selected, directions: ScoreDirections, hashes: Mapping[str, str | None]) -> MetricInfo:
-    name = selected.entry.name
+def _metric_info(selected: Selected, computed: Computed) -> MetricInfo:
+    name, directions, hashes = selected.entry.name, computed.directions, computed.hashes
     better = {score: direction for score, direction in directions[name].items() if direction is not None}
     return MetricInfo(
         params=recorded_params(selected),

@@ -15,7 +15,7 @@ from typing import IO, Any, Literal
 
 from torch import Tensor
 
-from ..data.decoding import DecodeError
+from ..data.files.decoding import DecodeError
 from ..errors import GankitError
 from ..game.game import has_own_generate
 from ..interfaces import ImageSpec, Report, no_report

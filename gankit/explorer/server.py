@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 STYLE = Path(__file__).with_name("page.css")
+"""The style sheet of the page, for a page that contains the explorer."""
 MAX_UPLOAD = 2**25  # bytes
 FONT, MONOSPACE = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")  # of the system, not of a font server
 

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ..device.compute_mode import ComputeMode
 from ..interfaces import Batch, DiscriminatorOutput
 from .compiled_networks import Buffers, CompiledNetworks
 from .outputs import total_of_logits
@@ -31,6 +32,8 @@ def discriminator_of_turn(
 class EagerDiscriminator:
     """D in one turn, in the precision of the run; losses and penalties, which call it, run in full precision.
 
+    In an fp16 run, D's gradients with respect to images are computed in fp32. The loss shares these outputs.
+
     Attributes:
         outputs: D's outputs for the turn's own batches that have been computed.
     """
@@ -38,28 +41,40 @@ class EagerDiscriminator:
     def __init__(self, game: StepContext, batch: Batch) -> None:
         self.outputs: dict[Side, DiscriminatorOutput] = {}
         self._game, self._batch = game, batch
+        self._modes: dict[Side, ComputeMode] = {}  # in which the outputs were computed
 
-    def judge(self, images: Tensor, batch: Batch | None = None, side: Side | None = None) -> DiscriminatorOutput:
+    def judge(
+        self,
+        images: Tensor,
+        batch: Batch | None = None,
+        side: Side | None = None,
+        mode: ComputeMode | None = None,
+    ) -> DiscriminatorOutput:
         """D's output for images [n c h w]; computed once for each ``side``.
 
         Args:
             images: augmented.
             batch: with their labels and fields; None is the turn's.
             side: which of the turn's own batches they are; None for others.
+            mode: how D computes; None for its own.
         """
         if side is not None and side in self.outputs:
             return self.outputs[side]
-        output = self._run(images, self._batch if batch is None else batch, side)
+        mode = mode or self._game.mode("discriminator")
+        output = self._run(images, self._batch if batch is None else batch, side, mode)
         if side is not None:
-            self.outputs[side] = output
+            self.outputs[side], self._modes[side] = output, mode
         return output
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""
-        return _differentiate(self.judge(augmented, side=side), images)
+        mode = self._game.penalty_mode
+        if side is not None and self._modes.get(side, mode) != mode:
+            self.outputs.pop(side, None)  # of the loss, in fp16
+        return _differentiate(self.judge(augmented, side=side, mode=mode), images)
 
-    def _run(self, images: Tensor, batch: Batch, side: Side | None) -> DiscriminatorOutput:
-        return self._game.run_discriminator(images, batch)
+    def _run(self, images: Tensor, batch: Batch, side: Side | None, mode: ComputeMode) -> DiscriminatorOutput:
+        return self._game.run_discriminator(images, batch, mode)
 
 
 class CompiledDiscriminator(EagerDiscriminator):
@@ -85,25 +100,25 @@ class CompiledDiscriminator(EagerDiscriminator):
             return torch.autograd.grad(augmented, images, compiled, create_graph=True)[0]
         if side is not None and self._runs_eagerly:
             return super().gradient(images, augmented, side)
-        return _differentiate(super()._run(augmented, self._batch, None), images)
+        return _differentiate(super()._run(augmented, self._batch, None, self._game.penalty_mode), images)
 
     @property
     def _runs_eagerly(self) -> bool:
         return not self._loss or (self._penalties and not self._compiled.supports_penalties)
 
-    def _run(self, images: Tensor, batch: Batch, side: Side | None) -> DiscriminatorOutput:
+    def _run(self, images: Tensor, batch: Batch, side: Side | None, mode: ComputeMode) -> DiscriminatorOutput:
         if self._runs_eagerly:
-            return super()._run(images, batch, side)
+            return super()._run(images, batch, side, mode)
         if side is not None and self._penalties:
             self._buffers[side] = self._compiled.copy_buffers()
-        with self._game.engine.autocast(self._game.mode("discriminator")):
+        with self._game.engine.autocast(mode):
             return self._compiled.discriminator(*self._game.conditions("discriminator", batch, images=images))
 
     def _gradient(self, augmented: Tensor, side: Side | None) -> Tensor | None:
         """The compiled gradient with respect to ``augmented``; None if D's gradient cannot be compiled."""
         with_output = side is not None and self._loss
         buffers = None if side is None else self._buffers.get(side)
-        with self._game.engine.autocast(self._game.mode("discriminator")):
+        with self._game.engine.autocast(self._game.penalty_mode):
             arguments = self._game.conditions("discriminator", self._batch, images=augmented)
             found = self._compiled.gradient(arguments, buffers, with_output)
         if found is not None:

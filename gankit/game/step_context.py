@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -129,9 +129,12 @@ class StepContext(Players):
             output = (self.compiled or self).generator(*values)
         return in_full_precision(output, self.engine.dtype)
 
-    def run_discriminator(self, images: Tensor, batch: Batch) -> DiscriminatorOutput:
-        """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly."""
-        mode = self.mode("discriminator")
+    def run_discriminator(self, images: Tensor, batch: Batch, mode: ComputeMode | None = None) -> DiscriminatorOutput:
+        """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly.
+
+        ``mode`` is how D computes; None for its own.
+        """
+        mode = mode or self.mode("discriminator")
         with self.engine.autocast(mode):
             values = self.conditions("discriminator", batch, images=images)
             return self.discriminator(*(mode.in_layout(value) for value in values))
@@ -146,6 +149,15 @@ class StepContext(Players):
     def mode(self, player: Player) -> ComputeMode:
         """How the player's network computes."""
         return self.modes.get(player, FASTEST)
+
+    @property
+    def penalty_mode(self) -> ComputeMode:
+        """How D computes where it is differentiated with respect to images: not in fp16.
+
+        The loss scaler does not scale these gradients, and they would underflow.
+        """
+        mode = self.mode("discriminator")
+        return replace(mode, precision="fp32") if self.engine.precision == "fp16" else mode
 
     def mode_of(self, network: nn.Module) -> ComputeMode:
         """How a network computes: as the player's that it is a part of, if any."""

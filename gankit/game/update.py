@@ -54,7 +54,7 @@ def update(
     Raises:
         GankitError: the batch is split into microbatches, and there is not one fake for each image.
     """
-    optimizer = state.optimizers[player]
+    optimizer, scaler = state.optimizers[player], state.scalers[player]
     parameters = [p for module in state.trained[player].values() for p in module.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
     is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
@@ -83,16 +83,19 @@ def update(
         require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before
         keep_graph = fakes is not None and rows is not all_rows[-1]
-        (total * (scale * share)).backward(inputs=parameters, retain_graph=keep_graph)
+        scaler.scale(total * (scale * share)).backward(inputs=parameters, retain_graph=keep_graph)
         for name, value in (values | (mean_logits(turn) if is_main else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)
     game.processes.average_gradients(parameters)
+    scaler.unscale(optimizer)  # after averaging, so that all ranks skip the same updates
     if game.clip_gradient is not None:
         torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
     game.end_phase(PHASES[player])
-    optimizer.step()
+    scaler.step(optimizer)
     game.end_phase(OPTIMIZER)
+    if scaler.enabled:
+        sums |= {f"{player}_loss_scale": scaler.factor, f"{player}_skipped_updates": scaler.skipped.float()}
     if is_main:
         sums |= call_after(game, turns)
     return game.processes.mean_scalars(sums, game.engine.dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -53,6 +53,10 @@ class Metric:
     needs_real: bool
     """False if the metric does not use real images. Metrics of pairs always do."""
 
+    needs_all_real: bool
+    """True if the scores have their meaning only if all images of the dataset are given. Otherwise, gankit prints and
+    records a caution."""
+
     better: Mapping[str, Literal["lower", "higher"]]
     """Which values of each score are better. A score that is missing here does not rank runs. Without the attribute,
     lower is better for all scores."""
@@ -77,3 +81,6 @@ class Metric:
         def caution(self) -> str | None:
             """Called after `compute`. Returns: a sentence if the scores are less reliable than usual, which is printed
             and recorded."""
+
+        def details(self) -> Sequence[str]:
+            """Called after `compute`. Returns: lines about single images, which are printed and recorded."""

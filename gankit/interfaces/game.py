@@ -42,10 +42,10 @@ class Inputs(Protocol):
         """A value by name. Raises: KeyError: there is no such input."""
 
     def normal(self, *shape: int) -> Tensor:
-        """Normally distributed random numbers [n *shape], new ones in every call."""
+        """Normally distributed random numbers ``[n *shape]``, new ones in every call."""
 
     def uniform(self, *shape: int) -> Tensor:
-        """Uniformly distributed random numbers [n *shape] in [0, 1), new ones in every call."""
+        """Uniformly distributed random numbers ``[n *shape]`` in [0, 1), new ones in every call."""
 
     def full(self, value: float) -> Tensor:
         """A tensor [n] with ``value`` for each image."""

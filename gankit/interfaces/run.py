@@ -51,6 +51,10 @@ class State(Protocol):
     def optimizers(self) -> Mapping[Player, torch.optim.Optimizer]:
         """Each player's optimizer. Its hooks (``register_step_pre_hook``) see the gradients of every update."""
 
+    @property
+    def scalers(self) -> Mapping[Player, Any]:
+        """Each player's loss scaler, which scales its loss and skips updates if ``train.precision`` is fp16."""
+
 
 class NotFinite(NamedTuple):
     """The first NaN or infinity of a run.

@@ -121,14 +121,14 @@ class Turn(Protocol):
         """
 
     def uniform(self, *shape: int) -> Tensor:
-        """Draw new uniformly distributed random numbers [n *shape] in [0, 1), one set for each image.
+        """Draw new uniformly distributed random numbers ``[n *shape]`` in [0, 1), one set for each image.
 
         Unlike numbers from `torch.rand`, they do not depend on how the batch is split into microbatches or over
         processes.
         """
 
     def normal(self, *shape: int) -> Tensor:
-        """The same as `uniform`, with normally distributed numbers [n *shape]."""
+        """The same as `uniform`, with normally distributed numbers ``[n *shape]``."""
 
     def run(self, network: torch.nn.Module, *inputs: Any) -> Any:
         """Run a network with the run's precision. With ``train.compile``, G is compiled.

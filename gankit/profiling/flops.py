@@ -32,7 +32,7 @@ def count_flops(trainer: Trainer) -> float:
 
 def matrix_flops(engine: Engine) -> float:
     """Floating-point operations per second of a large matrix product in the run's precision, the best of several."""
-    dtype = torch.bfloat16 if engine.precision == "bf16" else engine.dtype
+    dtype = engine.low_dtype or engine.dtype
     random = torch.Generator(engine.device).manual_seed(0)  # random values, because constants draw less power on a GPU
     best = 0.0
     for side in MATRIX_SIDES.get(engine.device.type, MATRIX_SIDES["cpu"]):

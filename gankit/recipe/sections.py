@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,12 +20,13 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
+from ..files import user_path
 from ..messages import quote
 from ..schedule import Scheduled
 from .base_section import Section
 from .located_document import LENGTHS
 from .segments import LENGTH_KEYS, SEGMENTS
-from .weight_selection import Freeze
+from .weight_selection import CheckpointActivations, Freeze
 
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
 
@@ -106,6 +108,8 @@ class Loader(Section):
             is loaded. Randomly cropped images are not cached.
         flip: mirror real images horizontally with probability 1/2.
         workers: number of processes that decode images if they are not cached; None chooses a number.
+        encodings: a folder written by ``gankit data encode``, with the encodings of the recipe's codec. They are then
+            cached in place of images.
     """
 
     batch_size: PositiveInt = 64
@@ -114,11 +118,14 @@ class Loader(Section):
     crop: Literal["center", "random"] = "center"
     flip: bool = False
     workers: Annotated[int, Field(ge=0, le=256)] | None = None
+    encodings: Annotated[Path, AfterValidator(user_path)] | None = None
 
     @model_validator(mode="after")
     def _require_uncached(self) -> Loader:
         if self.crop == "random" and (self.fit != "crop" or self.cache not in ("auto", "none")):
             raise ValueError("crop: random crops each image anew, which needs fit: crop, and cache: auto or none")
+        if self.crop == "random" and self.encodings is not None:
+            raise ValueError("encodings: they are of center crops; set crop: center, or remove them")
         return self
 
 
@@ -151,7 +158,8 @@ class Train(Section):
         steps: training steps.
         images: real images that D sees, or that a game without D uses.
         discriminator_steps: updates of D per step.
-        precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32.
+        precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32. ``fp16`` is for CUDA devices without
+            bf16; it scales the losses, and skips updates whose gradients overflow.
         tf32: on CUDA, run fp32 matrix products and convolutions on tensor cores, in TF32 (10 bits of mantissa instead
             of 23).
         device: the device for training; auto chooses CUDA, MPS or the CPU.
@@ -167,13 +175,15 @@ class Train(Section):
         final_checkpoint: write a checkpoint of the last whole step when the run ends, unless it fails during an update.
         game: the training algorithm.
         freeze: patterns of the names of parameters that are not trained, for the generator and the discriminator.
+        checkpoint_activations: patterns of the names of modules whose activations the backward computes again, which
+            saves memory; for the generator and the discriminator.
     """
 
     epochs: PositiveInt | None = None
     steps: PositiveInt | None = None
     images: PositiveInt | None = None
     discriminator_steps: PositiveInt = 1
-    precision: Literal["auto", "fp64", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp64", "fp32", "bf16", "fp16"] = "auto"
     tf32: bool = True
     device: Annotated[
         str,
@@ -190,11 +200,18 @@ class Train(Section):
     final_checkpoint: bool = True
     game: Component = Component(name="adversarial")
     freeze: Freeze | None = None
+    checkpoint_activations: CheckpointActivations | None = None
 
     @model_validator(mode="after")
     def _require_one_length(self) -> Train:
         if message := length_problem([length for length in LENGTHS if getattr(self, length) is not None]):
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _require_eager(self) -> Train:
+        if self.compile and self.checkpoint_activations is not None:
+            raise ValueError("checkpoint_activations needs compile: false; remove one of the two")
         return self
 
 

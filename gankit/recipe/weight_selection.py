@@ -1,4 +1,4 @@
-"""Which weights a run starts from (``initialize``), and which of them stay as they are (``train.freeze``)."""
+"""Selections by name: the weights that a run starts from or leaves as they are, and modules that are checkpointed."""
 
 from __future__ import annotations
 
@@ -72,6 +72,18 @@ class Freeze(Section):
     Attributes:
         generator: patterns of the names of G's parameters, such as ``mapping.*``.
         discriminator: patterns of the names of D's parameters, such as ``blocks.0.*``.
+    """
+
+    generator: tuple[Pattern, ...] = ()
+    discriminator: tuple[Pattern, ...] = ()
+
+
+class CheckpointActivations(Section):
+    """The modules that the backward runs again, instead of keeping their activations.
+
+    Attributes:
+        generator: patterns of the names of G's modules.
+        discriminator: patterns of the names of D's modules, such as ``blocks.*``.
     """
 
     generator: tuple[Pattern, ...] = ()

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
-from ..data.image_formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
+from ..data.files.image_formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
 from ..errors import GankitError
 from ..files import output_file
 from .video import save_mp4

@@ -9,8 +9,8 @@ from typing import IO
 
 from torch import Tensor
 
-from ..data.decoding import DecodeError, decode_image, open_image
-from ..data.pixel_modes import lossy_conversion
+from ..data.files.decoding import DecodeError, decode_image, open_image
+from ..data.files.pixel_modes import lossy_conversion
 from ..data.resize import resize
 from ..interfaces import ImageSpec
 from .given_inputs import Specs

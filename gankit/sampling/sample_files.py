@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from .. import __version__
+from ..data.packing.class_folder_names import class_folder_names
 from ..data.threads import map_in_threads
 from ..errors import GankitError
 from ..files import whole_file
@@ -28,7 +28,6 @@ SampleFormat = Literal["png", "webp"]
 DESCRIPTION = "samples.json"
 LOSSLESS = {"png": {}, "webp": {"lossless": True}}
 LATENTS_PER_FILE = 256 * BLOCK
-UNSAFE = re.compile(r'[\x00-\x1f/\\:*?"<>|]|^[. ]|[. ]$')  # in a folder's name on some system
 
 
 @dataclass(frozen=True)
@@ -124,12 +123,7 @@ class SampleFiles:
     def _class_folders(self) -> Sequence[str] | None:
         """The names of the folders of the classes: their own, or their numbers if one cannot be a folder's name."""
         classes = self.generator.classes
-        if classes is None:
-            return None
-        distinct = len({name.casefold() for name in classes}) == len(classes)
-        if distinct and not any(UNSAFE.search(name) or not 0 < len(name.encode()) < 200 for name in classes):
-            return classes
-        return [f"{number:0{len(str(len(classes) - 1))}}" for number in range(len(classes))]
+        return None if classes is None else class_folder_names(classes)
 
     def _write_latents(self, folder: Path) -> None:
         """One file for every `LATENTS_PER_FILE` images, named after the first of them."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.image_codec import ImageCodec
+from ..data.encodings.image_codec import ImageCodec
 from ..device.seeding import ITEMS, LABELS, SAMPLE, random_state, seeded
 from ..errors import CheckpointError
 from ..game.game import Game

@@ -13,7 +13,7 @@ from ..assembly.codec import prepare_codec
 from ..assembly.dry_run import meta_device
 from ..calls import described, require_attributes, require_call
 from ..data.datasets import classes_of, prepare_dataset, spec_of
-from ..data.image_codec import require_batch
+from ..data.encodings.image_codec import require_batch
 from ..data.items import read_item, read_tensors
 from ..data.resize import resize
 from ..errors import DataError, GankitError

@@ -101,6 +101,7 @@ class TrainingLoop:
         self.detector.check_weights(state.step + 1)
         self.scalars = self._steps.step()
         self.detector.check_scalars(self.scalars, state.step)
+        self.detector.check_scalers(state.step)
         if self._progress.finished:  # no further step would check the last update
             self.detector.check_weights(state.step + 1)
         while compiled is not None and compiled.warnings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..device.loss_scaler import LossScaler
 from ..errors import CheckpointError
 from ..game.players import Players
 from ..interfaces import Player
@@ -27,6 +29,7 @@ class TrainState(Players):
 
     Attributes:
         players: the network of each player, G first.
+        scalers: the loss scaler of each player; by default, losses are not scaled.
         ema: the EMA of G, whose ``module`` is a generator; None without an EMA.
         components: the losses and regularizers that an optimizer trains, by name. Their ``player`` says which one.
         trained: what each player's optimizer trains, by name: its network first, under the player's name.
@@ -39,6 +42,7 @@ class TrainState(Players):
 
     players: Mapping[Player, nn.Module]
     optimizers: dict[Player, torch.optim.Optimizer]
+    scalers: Mapping[Player, LossScaler] = field(default_factory=lambda: defaultdict(LossScaler))
     ema: GeneratorEMA | None = None
     components: Mapping[str, Any] = field(default_factory=dict)
     trained: Mapping[Player, Mapping[str, nn.Module]] = field(init=False)
@@ -90,6 +94,7 @@ class TrainState(Players):
             "optimizers": {player: optimizer.state_dict() for player, optimizer in self.optimizers.items()},
             "optimizer_parameters": self._parameter_names(),
             "optimizer_classes": {player: type(optimizer).__name__ for player, optimizer in self.optimizers.items()},
+            "loss_scalers": {player: scaler.state_dict() for player, scaler in self.scalers.items() if scaler.enabled},
             "ema_updates": None if self.ema is None else int(self.ema.n_averaged),
         }
 
@@ -102,6 +107,8 @@ class TrainState(Players):
                 state = fitted_state(own, before.get(player), self._fresh[player], names[player])
                 optimizer.load_state_dict(state)  # type: ignore[arg-type]
                 _require_parameter_shapes(optimizer)
+            for player, scaler in self.scalers.items():
+                scaler.load_state_dict(saved.get("loss_scalers", {}).get(player))
             self.step, self.images = _count(saved["step"]), _count(saved["images"])
             self.turns = {player: _count(saved["turns"][player]) for player in self.players}
             self.position = _count(saved.get("position", saved["images"]))

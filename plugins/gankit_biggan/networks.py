@@ -43,7 +43,7 @@ class BigGANGenerator(nn.Module):
 
     Args:
         image: the images to generate.
-        latent_dim: d. The chunks have equal lengths; if d is not divisible, the first ones are longer by one.
+        latent_dim: size of z. The chunks have equal lengths or differ by one, the first ones being longer.
         width: the channel multiplier, "ch" in the paper.
         multipliers: channels of the smallest feature map and after each block, as multiples of ``width``; None for the
             paper's.

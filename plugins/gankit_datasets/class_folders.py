@@ -26,7 +26,7 @@ class Classes(NamedTuple):
         note: why there are none although there are folders; empty otherwise.
         folder: path with a trailing slash, or empty, of the folder whose subfolders are the classes; None if no folder
             is.
-        file: the name of the file in the folder or zip that they come from; empty if they come from elsewhere.
+        file: the file in the folder or zip that the classes are from; empty if they are not from one.
     """
 
     names: tuple[str, ...]
@@ -92,7 +92,10 @@ def classes_from_folders(files: gankit.ImageFiles, images: list[str]) -> Classes
 
 
 def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> Classes | None:
-    """The labels of ``dataset.json``: a list of [image, class number], or null. None: it is another file."""
+    """The labels of ``dataset.json``: a list of [image, class number], or null. None: it is another file.
+
+    The file may also have the names of all ``classes``, as `gankit data pack` writes it.
+    """
     place = files.path / name
     with files.open(name) as file:
         content = file.read(MAX_LABEL_BYTES)
@@ -116,7 +119,12 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**20:
             raise gankit.DataError(f"{place}: the label of {image!r} is {number!r:.80}; expected a class number from 0")
     count = 1 + max(number_of[image] for image in images)
-    return Classes(tuple(map(str, range(count))), {image: str(number_of[image]) for image in images}, file=name)
+    names = document.get("classes") or [*map(str, range(count))]
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names) and len({*names}) == len(names)):
+        raise gankit.DataError(f"{place}: `classes` should be a list of different names")
+    if len(names) < count:
+        raise gankit.DataError(f"{place}: has {len(names):,} classes, but a label is {count - 1:,}")
+    return Classes(tuple(names), {image: names[number_of[image]] for image in images}, file=name)
 
 
 def _from_csv(files: gankit.ImageFiles, labels: Path, images: list[str], others: set[str]) -> Classes:
@@ -149,8 +157,8 @@ def _from_csv(files: gankit.ImageFiles, labels: Path, images: list[str], others:
         raise gankit.DataError(f"{place}: has no label for {_listed(missing)}{advice}")
     names = set(label_of.values())
     numbers = all(name.isdecimal() and name.isascii() for name in names)
-    ordered = tuple(sorted(names, key=int) if numbers else sorted(names))
-    return Classes(ordered, label_of, file=inside if is_inside else "")
+    classes = tuple(sorted(names, key=int) if numbers else sorted(names))
+    return Classes(classes, label_of, file=inside if is_inside else "")
 
 
 def _listed(names: list[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +38,8 @@ class ImageFolder:
     class of the top-level folder. If the top level contains images, the dataset has no classes, even if there are
     folders as well. A single top folder that contains only folders, as is common in zip files, is skipped. Folders such
     as ``train`` and ``val`` at the same level are refused, because they are not classes. Labels can also come from a
-    ``dataset.json`` as written by StyleGAN's ``dataset_tool.py``, or from the CSV file ``labels``.
+    ``dataset.json`` as written by StyleGAN's ``dataset_tool.py`` and ``gankit data pack``, or from the CSV file
+    ``labels``.
 
     Images are rotated by their EXIF orientation and converted to ``channels`` by `decode`. Without an alpha channel,
     transparent areas become white.
@@ -98,6 +99,7 @@ class ImageFolder:
         found = find_images(self.path, self.on_error, report, self._is_wanted)
         path, faults = found.files.path, found.faults
         classes = find_classes(found.files, found.images, found.others, self.label_file)
+        found.ignored.pop(classes.file, None)  # it is not an image, but used
         refuse_damaged(found, self.on_error)
         self._names = [name for name in found.checked if name not in faults]
         if not self._names:
@@ -118,7 +120,7 @@ class ImageFolder:
 
     def describe(self) -> gankit.DataDescription:
         """What `prepare` found: images, classes, and which files are left out."""
-        return describe(self._prepared, self._classes, self._names)
+        return describe(self.scan, self._classes, self._names)
 
     def fingerprint(self) -> str:
         """A hash of the images: their names, classes, sizes, and the first and last 16 KiB of their files.
@@ -126,21 +128,27 @@ class ImageFolder:
         For zips, it contains checksums of whole files. It does not depend on the path of the folder or on time stamps.
         """
         digest = hashlib.sha256(f"{self.channels} channels, classes {self.classes}".encode(errors="surrogateescape"))
-        checked = self._prepared.checked
+        checked = self.scan.checked
         for name in self._names:
             file = checked[name]
             line = f"\n{file.size} {file.digest} {self._classes.of.get(name, '')} {name}"
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
 
-    def _is_wanted(self, name: str) -> bool:
-        return is_in_split(name, self.split, self.test_fraction)
-
     @property
-    def _prepared(self) -> gankit.ImageScan:
+    def scan(self) -> gankit.ImageScan:
+        """All that `prepare` found in the folder or zip."""
         if self._found is None:
             raise RuntimeError("the dataset is empty; call prepare() first")
         return self._found
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The file of each item, relative to the folder or zip."""
+        return self._names
+
+    def _is_wanted(self, name: str) -> bool:
+        return is_in_split(name, self.split, self.test_fraction)
 
     @property
     def labels(self) -> Tensor:
@@ -154,7 +162,7 @@ class ImageFolder:
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Image uint8 [c h w] in its original size, and its label. Raises: gankit.DataError: the file is damaged."""
-        image = read_image(self._prepared.files, self._names[index], self.channels, self.on_error)
+        image = read_image(self.scan.files, self._names[index], self.channels, self.on_error)
         return image, int(self.labels[index])
 
     @property

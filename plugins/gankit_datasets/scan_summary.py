@@ -12,7 +12,6 @@ from .class_folders import Classes
 MAX_CLASSES = 12  # named with their number of images
 MAX_KINDS = 6  # of ignored files
 MAX_PATHS = 3
-NEARLY_BLACK = 16  # of 255; 12-bit values in 16-bit files reach this
 
 
 def describe(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> gankit.DataDescription:
@@ -23,9 +22,9 @@ def describe(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> 
         classes: of its images.
         used: the names of the images that training uses.
     """
-    ignored = {name: kind for name, kind in found.ignored.items() if name != classes.file}
-    skipped = {**found.faults, **{name: f"ignored: {kind}" for name, kind in ignored.items()}}
-    return gankit.DataDescription(_summary(found, classes, used, ignored), tuple(warnings_of(found)), skipped)
+    faults = found.faults
+    skipped = {**faults, **{name: f"ignored: {kind}" for name, kind in found.ignored.items()}}
+    return gankit.DataDescription(_summary(found, classes, used), tuple(warnings_of(found)), skipped)
 
 
 def count_ignored(ignored: Mapping[str, str]) -> str:
@@ -55,7 +54,7 @@ def unsupported_images(found: gankit.ImageScan) -> str | None:
     )
 
 
-def _summary(found: gankit.ImageScan, classes: Classes, used: Sequence[str], ignored: Mapping[str, str]) -> str:
+def _summary(found: gankit.ImageScan, classes: Classes, used: Sequence[str]) -> str:
     parts = [f"{len(used):,} image{'' if len(used) == 1 else 's'}"]
     if len(found.checked) < len(found.images):
         parts[0] += f" of the chosen split, out of {len(found.images):,}"
@@ -74,8 +73,8 @@ def _summary(found: gankit.ImageScan, classes: Classes, used: Sequence[str], ign
         parts.append(f"damaged: {len(found.faults):,}")
     if empty := _folders_without_images(found, classes):
         parts.append(f"folders without images: {', '.join(empty)}")
-    if ignored:
-        parts.append(f"ignored: {count_ignored(ignored)}")
+    if found.ignored:
+        parts.append(f"ignored: {count_ignored(found.ignored)}")
     return "; ".join(parts)
 
 
@@ -94,7 +93,7 @@ def warnings_of(found: gankit.ImageScan) -> list[str]:
         warnings.append(f"{found.describe_faults()}; skipped (skipped_files.jsonl of a run lists all of them)")
     if sentence := unsupported_images(found):
         warnings.append(f"{found.files.path}: {sentence}")
-    if found.peak is not None and found.peak <= NEARLY_BLACK:
+    if found.peak is not None and gankit.is_nearly_black(found.peak):
         warnings.append(
             f"{found.files.path}: all images are nearly black: their values are from 0 to {found.peak} of 255. 16-bit "
             "files with 12-bit values and masks of class numbers look like this; scale them to the full range"

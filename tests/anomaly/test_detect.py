@@ -16,7 +16,8 @@ def state():
     discriminator = nn.Sequential(nn.Linear(3, 1), nn.BatchNorm1d(1))
     players = {"generator": nn.Linear(2, 3), "discriminator": discriminator}
     trained = {player: {player: network} for player, network in players.items()}
-    return SimpleNamespace(trained=trained, **players)
+    scaler = SimpleNamespace(enabled=True, skipped_in_a_row=torch.tensor(0))
+    return SimpleNamespace(trained=trained, scalers={"generator": scaler}, **players)
 
 
 @pytest.fixture
@@ -48,6 +49,14 @@ def test_a_finite_run_has_none_and_reset_forgets(detector):
     detector.check_scalars(loss(float("inf")), 2)
     detector.reset()
     assert detector.first() is None
+
+
+def test_many_skipped_updates_in_a_row_are_an_anomaly(detector, state):
+    for step, skipped in enumerate([1, 99, 100, 101], 1):
+        state.scalers["generator"].skipped_in_a_row = torch.tensor(skipped)
+        detector.check_scalers(step)
+        assert (detector.first() is None) == (skipped < 100)
+    assert detector.first() == (3, ("the gradients of 100 updates of the generator in a row",))
 
 
 def test_statistics_of_batch_norm_count_as_weights(state):

@@ -13,8 +13,9 @@ import gankit
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "run", "resume", "check", "list", "show", "schema", "plugins", "sample", "project", "directions", "explore", "eval",
-    "import", "export", "search", "compare", "report", "doctor", "bench", "push", "completion", "new",
+    "import", "export", "search", "compare", "report", "doctor", "bench", "push", "completion", "new", "data",
 )  # fmt: skip
+DATA_COMMANDS = ("data show", "data pack", "data encode")
 
 
 class TestHelp:
@@ -30,9 +31,9 @@ class TestHelp:
         assert said.code == 2
         assert "Usage" in said.out + said.err
 
-    @pytest.mark.parametrize("command", COMMANDS)
+    @pytest.mark.parametrize("command", [*COMMANDS, *DATA_COMMANDS])
     def test_each_command_has_examples_with_existing_recipes(self, cli, command):
-        said = cli(command, "--help")
+        said = cli(*command.split(), "--help")
         assert said.code == 0
         examples = re.findall(rf"^ *(gankit {command}.*?) *$", said.out, re.MULTILINE)
         assert examples

@@ -194,3 +194,34 @@ def test_to_uint8_is_the_inverse_of_to_float():
     every = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     assert torch.equal(to_uint8(to_float(every)), every)
     assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12), st.integers(1, 5), st.integers(0, 30))
+def test_items_of_blocks_stay_together(sizes, together, seed):
+    count, ends = sum(sizes), np.cumsum(sizes)
+    block_of = np.searchsorted(ends, np.arange(count), side="right")
+    order = Order(count, seed, blocks=gankit.Blocks(sizes, together))
+    for epoch in range(2):
+        indices = order.at(epoch * count, count).indices
+        assert sorted(indices) == [*range(count)]
+        position, seen = 0, []
+        while position < count:
+            group = [*dict.fromkeys(block_of[indices[position:]])]
+            size = 0  # the group ends where all of its blocks are complete
+            for blocks in range(1, together + 1):
+                size = sum(sizes[block] for block in group[:blocks])
+            assert {*block_of[indices[position : position + size]]} == {*group[:together]}
+            seen += group[:together]
+            position += size
+        assert sorted(seen) == [*range(len(sizes))]
+    cut = Order(count, seed, blocks=gankit.Blocks(sizes, together)).at(count // 2, count).indices
+    assert np.array_equal(cut, order.at(0, 2 * count).indices[count // 2 :][:count])
+
+
+def test_blocks_and_their_items_are_shuffled():
+    blocks = gankit.Blocks([50] * 20, 2)
+    first, second = (Order(1000, 0, blocks=blocks).at(epoch * 1000, 1000).indices for epoch in range(2))
+    assert not np.array_equal(first, second)
+    assert {*(first[:100] // 50)} != {0, 1}
+    assert not np.array_equal(first[:100], np.sort(first[:100]))
+    assert len({*(first[:20] // 50)}) == 2  # two blocks are mixed

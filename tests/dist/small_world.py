@@ -155,6 +155,16 @@ class Alone(OwnDirection):
     interval = 2
 
 
+class Overflowing:
+    """A gradient that is infinite in the second process alone, in the first step."""
+
+    def discriminator(self, turn: gankit.Turn) -> Tensor:
+        value = 1e-3 * next(turn.discriminator.parameters()).sum()
+        if turn.images_seen == 0 and rank() == 1:
+            value.register_hook(lambda gradient: gradient * torch.inf)
+        return value * 1
+
+
 class LogitsMean:
     """A loss with the mean over all reals in it, as relativistic average ones have."""
 
@@ -289,9 +299,10 @@ def register(registries: gankit.Registries) -> None:
     registries.regularizers.add("own_direction", OwnDirection)
     registries.regularizers.add("own_direction_alone", Alone)
     registries.regularizers.add("normalised", Normalised)
+    registries.regularizers.add("overflowing", Overflowing)
     registries.games.add("queue", Queue)
     registries.optimizers.add("doomed", Doomed)
     registries.optimizers.add("slow", Slow)
     registries.callbacks.add("tells", Tells)
-    registries.features.add("pixels", Pixels)
+    registries.features.add("watched_pixels", Pixels)
     registries.metrics.add("order", Order)

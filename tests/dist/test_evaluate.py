@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.dist
 
 SAMPLES = 1100  # 18 batches, of which the last is smaller
-EVALUATE = {"name": "evaluate", "every": 2, "metrics": ["order"], "features": "pixels", "keep_best": False}
+EVALUATE = {"name": "evaluate", "every": 2, "metrics": ["order"], "features": "watched_pixels", "keep_best": False}
 SAVES = {"name": "checkpoint", "every": 2, "keep": None}
 
 
@@ -38,7 +38,7 @@ def test_scores_are_those_of_one_process(tmp_path, gankit_together, written, pro
     assert others == [2 * len(range(rank, 18, processes)) for rank in range(1, processes)]
     own = scores(tmp_path / "run")
     assert [record["evaluated"]["step"] for record in own] == [2, 4]
-    words = ["--metrics", "order", "--features", "pixels", "--samples", SAMPLES, "--device", "cpu"]
+    words = ["--metrics", "order", "--features", "watched_pixels", "--samples", SAMPLES, "--device", "cpu"]
     (alone,) = gankit_together(1, "eval", "run", *words)
     assert alone.returncode == 0, alone.stderr
     assert scores(tmp_path / "run")[-1]["scores"] == own[-1]["scores"]
@@ -54,10 +54,10 @@ def test_fewer_batches_than_processes(tmp_path, gankit_together, written):
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_process_that_cannot_ends_all(gankit_together, written, rank):
-    params = {"pixels": {"broken_in": rank}}
+    params = {"watched_pixels": {"broken_in": rank}}
     recipe = written(callbacks=[EVALUATE | {"samples": 100, "params": params}])
     first, second = gankit_together(2, "run", recipe, "--out", "run")
     assert [first.returncode, second.returncode] == [2 if rank == 0 else 1, 1], first.stderr + second.stderr
-    assert "features 'pixels': sees nothing" in first.stderr
+    assert "features 'watched_pixels': sees nothing" in first.stderr
     assert ("process 1 failed: GankitError" in first.stderr) == (rank == 1)
     assert second.stderr == ""

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.dist
 
 PAIRED = Path(__file__).parent.parent / "paired_plugin.py"
 METRICS = ["psnr", "perceptual_distance", "order"]
-EVALUATE = {"name": "evaluate", "every": 2, "metrics": METRICS, "features": "pixels", "keep_best": False}
+EVALUATE = {"name": "evaluate", "every": 2, "metrics": METRICS, "features": "watched_pixels", "keep_best": False}
 
 
 def scores(run: Path) -> list[dict[str, Any]]:
@@ -32,7 +32,7 @@ def test_scores_are_those_of_one_process(tmp_path, gankit_together, written):
     first, second = scores(tmp_path / "run")
     assert first["scores"] != second["scores"]
     assert (second["samples"], second["real"]["count"], second["real"]["split"]) == (180, 180, "held out")
-    words = ["--metrics", ",".join(METRICS), "--features", "pixels", "--samples", 180, "--device", "cpu"]
+    words = ["--metrics", ",".join(METRICS), "--features", "watched_pixels", "--samples", 180, "--device", "cpu"]
     (alone,) = gankit_together(1, "eval", "run", *words, "--plugin", PAIRED)
     assert alone.returncode == 0, alone.stderr
     again = scores(tmp_path / "run")[-1]

@@ -33,6 +33,10 @@ GAMES: dict[str, tuple[dict[str, Any], int]] = {
         3,
     ),
     "a trained component": ({"regularizers": [{"name": "normalised"}]}, 2),
+    "an overflow in one process alone": (
+        {"regularizers": [{"name": "overflowing"}], "train": BASE["train"] | {"precision": "fp16"}},
+        2,
+    ),
     "augmented": ({"augmentations": [{"name": "diffaugment"}]}, 2),
 }
 
@@ -79,6 +83,13 @@ def test_a_gradient_that_one_process_lacks_is_zero_there(together, play):
         "discriminator.layers.0.bias",
         "discriminator.layers.2.bias",
     }
+
+
+def test_all_processes_skip_the_same_updates(together):
+    steps = together["an overflow in one process alone"]["figures"]
+    assert [float(figures["discriminator_skipped_updates"]) for figures in steps] == [1, 1]
+    assert [float(figures["discriminator_loss_scale"]) for figures in steps] == [32768, 32768]
+    assert [float(figures["generator_skipped_updates"]) for figures in steps] == [0, 0]
 
 
 def test_processes_augment_in_their_own_way(together, play):

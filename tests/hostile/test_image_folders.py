@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import gankit
-from gankit.data import folder_walk
+from gankit.data.files import folder_walk
 from gankit.evaluation.folder_images import FolderImages
 from gankit_datasets import ImageFolder
 

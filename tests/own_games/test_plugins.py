@@ -14,7 +14,7 @@ PLUGINS = Path(__file__).parent / "plugins"
 NAMES = sorted(path.stem for path in PLUGINS.glob("*.py"))
 SCORERS = Path(__file__).parent.parent / "evaluation" / "scorers_plugin.py"
 MAX_LINES = 60
-KINDS = ("codebook", "flow_matching", "latent_space")  # further outputs and other terms, one player, a codec
+KINDS = ("codebook", "flow_matching")  # further outputs and other terms, one player; test_stored_encodings has a codec
 
 
 def weights(trainer):

@@ -59,6 +59,7 @@ class TestStructure:
             "final_checkpoint": True,
             "game": {"name": "adversarial"},
             "freeze": None,
+            "checkpoint_activations": None,
         }
         assert recipe.ema is None
         assert recipe.initialize is None

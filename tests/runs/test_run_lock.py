@@ -111,6 +111,7 @@ class TestRuns:
         assert "stopped at step 1" in cli("doctor", tmp_path / "run").out
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="looks at processes in /proc")
 def test_a_killed_run_resumes_at_once_although_its_workers_live(tiny_recipe, tiny_plugin_file, tmp_path):
     recipe = tiny_recipe(

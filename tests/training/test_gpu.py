@@ -27,10 +27,12 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("precision", ["auto", "fp32", "fp64"])
-def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
+@pytest.mark.parametrize(
+    "settings", [*({"precision": name} for name in ("auto", "fp32", "fp64", "fp16")), {"precision": "fp16", "compile": True}]
+)
+def test_a_run_on_the_device(runtime, recipe, tmp_path, settings):
     trainer = runtime.assemble(
-        recipe(**EVERYTHING, train={"device": "cuda", "precision": precision, "steps": 6}), tmp_path / "run"
+        recipe(**EVERYTHING, train={"device": "cuda", "steps": 6, **settings}), tmp_path / "run"
     )
     trainer.fit()
     assert next(trainer.state.generator.parameters()).device.type == "cuda"
@@ -40,8 +42,9 @@ def test_a_run_on_the_device(runtime, recipe, tmp_path, precision):
     assert int((on_cpu.int() - trainer.sample(8, seed=1).int()).abs().max()) <= 2
 
 
-def test_the_step_waits_for_nothing(runtime, recipe):
-    trainer = runtime.assemble(recipe(**EVERYTHING, train={"device": "cuda"}))
+@pytest.mark.parametrize("precision", ["auto", "fp16"])
+def test_the_step_waits_for_nothing(runtime, recipe, precision):
+    trainer = runtime.assemble(recipe(**EVERYTHING, train={"device": "cuda", "precision": precision}))
     trainer.step()
     torch.cuda.set_sync_debug_mode("error")
     try:
@@ -51,9 +54,13 @@ def test_the_step_waits_for_nothing(runtime, recipe):
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_deterministic_runs_resume_bit_for_bit(runtime, recipe, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"precision": "fp16"}, {"checkpoint_activations": {"generator": ["layers"], "discriminator": ["features"]}}],
+)
+def test_deterministic_runs_resume_bit_for_bit(runtime, recipe, tmp_path, monkeypatch, settings):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    train = {"device": "cuda", "deterministic": True, "steps": 7}
+    train = {"device": "cuda", "deterministic": True, "steps": 7, **settings}
     whole = runtime.assemble(recipe(**EVERYTHING, train=train), tmp_path / "whole")
     whole.fit()
     for _ in (parts := runtime.assemble(recipe(**EVERYTHING, train=train), tmp_path / "parts")):

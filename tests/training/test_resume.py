@@ -195,6 +195,7 @@ def test_a_signal_and_resume_end_in_the_same_weights(command, tmp_path, number):
     assert content(tmp_path / "parts") == content(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_whole_group_saves_where_workers_decode(command, start, tmp_path):
     """As schedulers and ``timeout`` send it."""
     (tmp_path / "signal_all.py").write_text(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ...data.decoding import open_image
+from ...data.files.decoding import open_image
 from ...files import open_regular
 from ...runs.file_names import REPORT_PICTURES
 

@@ -38,7 +38,7 @@ def test_convolutions(assemble, changes, assert_same_steps):
         ("spectral norm", [{"name": "logits_first"}]),
         pytest.param("spectral norm", [R1, R2], marks=pytest.mark.slow),  # of a convolution below
         ("assignment", [R1]),
-        ("dropout", [R1]),
+        pytest.param("dropout", [R1], marks=pytest.mark.slow),  # random numbers are drawn by augmentations above
         ("features", [R1, R2, {"name": "of_fakes"}]),
     ],
 )
@@ -50,7 +50,8 @@ def test_penalties(assemble, peculiarity, regularizers, assert_same_steps):
     assert trainer.game.compiled.warnings == []
 
 
-@pytest.mark.parametrize("regularizers", [pytest.param([R1], marks=pytest.mark.slow), [R1, R2]])
+@pytest.mark.slow
+@pytest.mark.parametrize("regularizers", [[R1], [R1, R2]])
 def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, regularizers, monkeypatch, assert_same_steps, traced_by):
     # what a backward keeps and what it computes again, "aot_eager" leaves as it is
     monkeypatch.setattr(torch, "compile", traced_by("aot_eager_decomp_partition"))

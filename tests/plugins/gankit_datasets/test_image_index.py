@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 import gankit
-from gankit.data import image_scan
+from gankit.data.files import image_scan
 from gankit_datasets import ImageFolder
 
 

@@ -134,6 +134,25 @@ class TestDatasetJson:
         assert dataset.labels.tolist() == [2, 0, 2]
         assert dataset.describe().summary == "3 images, classes: 0 1, 1 0, 2 2"
 
+    def test_it_may_name_the_classes(self, with_json):
+        labels = [[name, label] for name, label in zip(self.NAMES, (2, 0, 2), strict=True)]
+        dataset = with_json({"labels": labels, "classes": ["owl", "cat", "ant", "bee"]})
+        assert dataset.classes == ("owl", "cat", "ant", "bee")
+        assert dataset.labels.tolist() == [2, 0, 2]
+        assert "ignored" not in dataset.describe().summary
+
+    @pytest.mark.parametrize(
+        ("classes", "message"),
+        [
+            (["owl", "cat"], "has 2 classes, but a label is 2"),
+            (["owl", "cat", "owl"], "should be a list of different names"),
+            ("abc", "should be a list of different names"),
+        ],
+    )
+    def test_names_of_classes_that_do_not_fit_are_refused(self, with_json, classes, message):
+        with pytest.raises(gankit.DataError, match=rf"dataset.json: .*{message}"):
+            with_json({"labels": [[name, 2] for name in self.NAMES], "classes": classes})
+
     def test_without_labels_there_are_no_classes(self, with_json):
         dataset = with_json({"labels": None})
         assert dataset.classes is None

@@ -43,7 +43,7 @@ def found(events):
         {**CUTOUT, "conditional": True},
         pytest.param({"ema": {"half_life_images": 500_000, "ramp_up": None}}, marks=pytest.mark.slow),
         pytest.param({"optimizers.discriminator.lr": 4e-3}, marks=pytest.mark.slow),
-        {"generator": {"name": "Small"}, "dataset.count": 40, "train.steps": 200},
+        pytest.param({"generator": {"name": "Small"}, "dataset.count": 40, "train.steps": 200}, marks=pytest.mark.slow),
     ],
     ids=[
         "bce",

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
-from gankit_metrics import PRDC, EffNetLite0, FrechetDistance, KernelDistance
+from gankit_metrics import PRDC, EffNetLite0, FrechetDistance, KernelDistance, Memorization, Pixels
 
 pytestmark = pytest.mark.slow
 Scores = dict[str, dict[str, float]]
@@ -91,3 +91,17 @@ def test_other_real_pictures_fare_well(scores):
     assert 0.9 < scores["test"]["density"] < 1.1
     assert scores["test"]["coverage"] > 0.9
     assert abs(scores["test"]["kid"]) < 3 * scores["test"]["kid_std"]
+
+
+def test_copies_of_training_pictures_are_memorized_and_test_pictures_are_not():
+    train, test = pictures("cifar10-train.zip", 0, 10_000), pictures("cifar10-test.zip", 0, 1000)
+    noise = 8 * torch.randn(test.shape, generator=torch.Generator().manual_seed(0))
+    noisy = (train[::10] + noise).round().clamp(0, 255).to(torch.uint8)
+    found = []
+    for fake in (train[::10], noisy, test):
+        metric = Memorization()
+        for side, images in ((True, train), (False, fake)):
+            metric.update(Pixels()(images), side)
+        found.append(metric.compute()["memorized"])
+    assert found[:2] == [1, 1]
+    assert found[2] < 0.03  # some pictures of CIFAR-10 are similar to others

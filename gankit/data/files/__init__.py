@@ -1,0 +1,1 @@
+"""Image files: finding them in folders and zips, checking them, and decoding them in bounded memory and time."""

@@ -1,0 +1,1 @@
+"""Packing images of one size into a zip of class folders."""

@@ -1,0 +1,154 @@
+"""Datasets of images in a table of Arrow's format, whose columns are the fields of an item."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from torch import Tensor
+
+import gankit
+
+from .columns import Columns, class_names, find_columns
+from .encoded_image import decode_bytes
+from .labels import class_labels, summarize
+
+Channels = Literal[1, 2, 3, 4]
+
+
+class Table(Protocol):
+    """The rows of a dataset."""
+
+    schema: Any
+    """A ``pyarrow.Schema``."""
+
+    def __len__(self) -> int: ...
+
+    def row(self, index: int, columns: Sequence[str]) -> Mapping[str, Any]:
+        """Some values of a row. Raises: gankit.DataError: it cannot be read."""
+
+    def column(self, name: str) -> Any:
+        """A ``pyarrow.ChunkedArray`` of all values. Raises: gankit.DataError: it cannot be read."""
+
+    def fingerprint(self, columns: Sequence[str]) -> str:
+        """Identifies the content of these columns, without reading all of it."""
+
+
+class TableDataset(ABC):
+    """What the datasets of tables share: items from columns, labels, a description and a fingerprint."""
+
+    def __init__(self, columns: Columns, channels: int) -> None:
+        self.channels, self._columns = channels, columns
+        self.spec = columns.spec(channels)
+        self.classes: tuple[str, ...] | None = () if columns.label_size is None else None
+        self.labels: Tensor | None = None
+        self._table: Table | None = None
+
+    @property
+    @abstractmethod
+    def where(self) -> str:
+        """The data, for messages."""
+
+    @abstractmethod
+    def open(self, report: gankit.Report) -> Table:
+        """Open the table. Raises: gankit.DataError: it cannot be read."""
+
+    @property
+    def folder(self) -> Path:
+        """Where relative paths of image files begin."""
+        return Path()
+
+    def prepare(self, report: gankit.Report = gankit.no_report) -> None:
+        """Open the data, choose its columns, and read all labels that are classes.
+
+        Raises:
+            gankit.DataError: it cannot be read, or a column does not fit.
+        """
+        if self._table is not None:
+            return
+        table = self.open(report)
+        self._columns = find_columns(table.schema, self._columns, self.where)
+        label = self._columns.label
+        if label is None and self._columns.label_size is not None:
+            raise gankit.DataError(
+                f"{self.where}: label_size is set, but no column is known to be the label; set `label`"
+            )
+        if self._columns.label_size is None:
+            self.classes = None
+        if label is not None and self._columns.label_size is None:
+            column = table.column(label)
+            if column.null_count:
+                raise gankit.DataError(f"{self.where}: {column.null_count:,} items have no label in column {label!r}")
+            names = class_names(table.schema, label)
+            self.labels, self.classes = class_labels(column.to_numpy(), names, f"{self.where}: column {label!r}")
+        self._table = table
+
+    def describe(self) -> gankit.DataDescription:
+        """How many images and classes there are."""
+        return summarize(len(self), self.labels, self.classes)
+
+    def fingerprint(self) -> str:
+        """A hash of the content as far as the table knows it, of the labels, and of the chosen columns."""
+        content = self._opened.fingerprint(self._columns.names())
+        digest = hashlib.sha256(f"{self.channels} {self._columns} {self.classes} {content}".encode())
+        if self.labels is not None:
+            digest.update(self.labels.numpy().tobytes())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._opened)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """All images uint8 [c h w], the vectors, and the label. Raises: gankit.DataError: one is damaged."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        columns = self._columns
+        row = self._opened.row(index, columns.names())
+        item = {
+            field: self._decode(row[column], f"{self.where}: item {index}, column {column!r}")
+            for field, column in {"image": columns.image, **columns.images}.items()
+            if column is not None
+        }
+        item |= {name: self._vector(row[name], size, index, name) for name, size in columns.vectors.items()}
+        if self.labels is not None:
+            item["label"] = self.labels[index]
+        elif columns.label is not None and columns.label_size is not None:
+            item["label"] = self._vector(row[columns.label], columns.label_size, index, columns.label)
+        return item
+
+    def _vector(self, value: Any, size: int, index: int, column: str) -> Any:
+        try:
+            vector = np.asarray(value, np.float32)
+        except (TypeError, ValueError):
+            vector = np.empty(0, np.float32)
+        if vector.shape != (size,):
+            found = "nothing" if value is None else f"{len(value)} numbers"
+            key = "label_size" if column == self._columns.label else f"vectors.{column}"
+            raise gankit.DataError(
+                f"{self.where}: item {index} has {found} in column {column!r}; expected {size}, as set by {key}"
+            )
+        return vector
+
+    def _decode(self, value: Any, where: str) -> Tensor:
+        """The image of a cell: the bytes of a file, its path, or Hugging Face's mapping of both."""
+        if isinstance(value, Mapping):
+            value = value.get("path") if value.get("bytes") is None else value["bytes"]
+        if isinstance(value, str):
+            try:
+                with gankit.open_image_files(self.folder).open(value) as file:
+                    return gankit.decode_image(file, self.channels)
+            except (OSError, ValueError, gankit.DataError, gankit.DecodeError) as error:
+                raise gankit.DataError(f"{where}: {value!r:.200} cannot be used: {error}") from error
+        if not isinstance(value, bytes):
+            raise gankit.DataError(f"{where}: there is no image; remove the item")
+        return decode_bytes(value, self.channels, where)
+
+    @property
+    def _opened(self) -> Table:
+        if self._table is None:
+            raise RuntimeError("the dataset is empty; call prepare() first")
+        return self._table
