@@ -150,7 +150,8 @@ def _count_of_dataset(checked: CheckedRecipe) -> tuple[int | None, bool]:
         dataset = checked.build("dataset")
         if hasattr(dataset, "max_images"):
             return dataset.max_images(), False
-        return len(dataset) or None, True
+        count = len(dataset)
+        return (count, True) if count else (None, False)
     except Exception:  # reported where the dataset is checked
         return None, False
 

@@ -107,12 +107,12 @@ class TestCheck:
         assert said.code == 0
         assert "callbacks.0: not tried without data (the exact number of real images is not known)" in said.err
 
-    def test_data_whose_number_is_not_known(self, check, folder):
-        missing = "dataset={name: image_folder, path: nowhere}"
-        said = check(missing, self.CALLBACK % (1000, ""))
+    @pytest.mark.parametrize("data", ["{name: image_folder, path: nowhere}", "{name: tiny, count: 0}"])
+    def test_data_whose_number_is_not_known(self, check, data):
+        said = check(f"dataset={data}", self.CALLBACK % (1000, ""))
         assert said.code == 0
         assert "callbacks.0: not tried without data (the exact number of real images is not known)" in said.err
-        assert check(missing, self.CALLBACK % (2001, "")).code == 2  # more than the callback generates
+        assert check(f"dataset={data}", self.CALLBACK % (2001, "")).code == 2  # more than the callback generates
 
     def test_an_unknown_metric(self, check):
         said = check("callbacks=[{name: evaluate, features: colours, metrics: [kidd]}]")
