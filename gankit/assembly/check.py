@@ -74,7 +74,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     players = checked.players
     regularizers = attempt_each("regularizers", lambda selected: checked_regularizer(selected.build(), players))
     datasets = checked["dataset"].with_nested(("dataset",))  # the innermost first: problems get their own places
-    images = _count_of_dataset(checked)
+    images, exact = _count_of_dataset(checked)
     known: dict[str, Any] = {"registries": registries, "images": images, "data": None, "fields": None}
     built = all(attempt(path, partial(_built_dataset, selected)) is not None for path, selected in datasets)
     data = attempt(("dataset",), lambda: _data_of_run(checked, problems)) if built else None
@@ -106,7 +106,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
                 problems += problems_of_terms(checked, tried, of_players, output, data, game)
         problems += check_frozen_parameters(checked, context, not_tried)
         problems += check_checkpointed_modules(checked, context, not_tried)
-    attempt_each("callbacks", lambda selected: _check_callback(selected, known))
+    attempt_each("callbacks", lambda selected: _check_callback(selected, known, exact))
     return in_order(problems), not_tried
 
 
@@ -141,15 +141,22 @@ def _built_dataset(selected: Selected) -> Any:
     return dataset
 
 
-def _count_of_dataset(checked: CheckedRecipe) -> int | None:
-    """The number of real images; None if the dataset does not know it before it is prepared, or cannot be built."""
+def _count_of_dataset(checked: CheckedRecipe) -> tuple[int | None, bool]:
+    """The number of real images, and whether it is exact and not just an upper bound.
+
+    The number is None if the dataset knows neither before it is prepared, or cannot be built.
+    """
     try:
-        return len(checked.build("dataset")) or None
+        dataset = checked.build("dataset")
+        if hasattr(dataset, "max_images"):
+            return dataset.max_images(), False
+        count = len(dataset)
+        return (count, True) if count else (None, False)
     except Exception:  # reported where the dataset is checked
-        return None
+        return None, False
 
 
-def _check_callback(selected: Selected, known: Mapping[str, Any]) -> None:
+def _check_callback(selected: Selected, known: Mapping[str, Any], exact: bool) -> None:
     """Raises: NotTriedError: it depends on the number of images, which is not known. GankitError: it does not fit."""
     callback = selected.build()
     Callbacks([(selected.entry.name, callback)])
@@ -157,8 +164,8 @@ def _check_callback(selected: Selected, known: Mapping[str, Any]) -> None:
         what = f"{type(callback).__name__}.fits"
         names = argument_names(callback.fits, [*known], FITS, what)
         callback.fits(*select_arguments(names, known))
-        if "images" in names and known["images"] is None:
-            raise NotTriedError("the number of real images is not known")
+        if "images" in names and not exact:
+            raise NotTriedError("the exact number of real images is not known")
 
 
 def _sentence(error: Exception) -> str:

@@ -95,6 +95,8 @@ class Dataset(Protocol):
       if only `prepare` can find the classes. Without it, gankit counts the classes in ``labels`` or ``targets``.
     - ``prepare()`` downloads, verifies and scans the data; the constructor should do none of this. It may have a
       parameter ``report``, a `Report`. Raises: DataError.
+    - ``max_images()`` returns an upper bound of the number of images before `prepare`, such as the number of files. It
+      must be cheap. ``gankit check`` then finds metrics that need more images.
     - ``split`` is the name of the split, such as ``train``.
     - ``tensors()`` returns all images (uint8 [n c h w], all of the spec's size) and labels (int64 [n]) of a dataset
       that is in memory. If items have additional fields, it returns a mapping of all fields, including ``label``.

@@ -114,6 +114,10 @@ class ImageFolder:
         self._labels = torch.tensor([label_of[classes.of[name]] if label_of else 0 for name in self._names])
         self._found, self._classes = found, classes
 
+    def max_images(self) -> int:
+        """The number of files, of which some may not be images. Raises: gankit.DataError: they cannot be listed."""
+        return sum(map(self._is_wanted, gankit.open_image_files(self.path).listing().names))
+
     def describe(self) -> gankit.DataDescription:
         """What `prepare` found: images, classes, and which files are left out."""
         return describe(self.scan, self._classes, self._names)

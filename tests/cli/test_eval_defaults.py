@@ -96,12 +96,23 @@ class TestCheck:
         said = check(self.CALLBACK % (20, ", samples: 10"))
         assert "callbacks.0: metric 'kid': at least 20 real images are needed, but 10 were given" in said.err
 
-    def test_data_whose_number_is_not_known(self, check, folder):
-        unknown = f"dataset={{name: image_folder, path: {folder}}}"
-        said = check(unknown, self.CALLBACK % (1000, ""))
+    def test_a_subset_that_is_larger_than_the_number_of_files(self, check, folder):
+        """Some of them may not be images, so that a smaller subset is tried again when training starts."""
+        count = len([*folder.iterdir()])
+        data = f"dataset={{name: image_folder, path: {folder}}}"
+        said = check(data, self.CALLBACK % (count + 1, ""))
+        assert said.code == 2
+        assert f"callbacks.0: metric 'kid': at least {count + 1} real images are needed, but {count} were" in said.err
+        said = check(data, self.CALLBACK % (count, ""))
         assert said.code == 0
-        assert "callbacks.0: not tried without data (the number of real images is not known)" in said.err
-        assert check(unknown, self.CALLBACK % (2001, "")).code == 2  # more than the callback generates
+        assert "callbacks.0: not tried without data (the exact number of real images is not known)" in said.err
+
+    @pytest.mark.parametrize("data", ["{name: image_folder, path: nowhere}", "{name: tiny, count: 0}"])
+    def test_data_whose_number_is_not_known(self, check, data):
+        said = check(f"dataset={data}", self.CALLBACK % (1000, ""))
+        assert said.code == 0
+        assert "callbacks.0: not tried without data (the exact number of real images is not known)" in said.err
+        assert check(f"dataset={data}", self.CALLBACK % (2001, "")).code == 2  # more than the callback generates
 
     def test_an_unknown_metric(self, check):
         said = check("callbacks=[{name: evaluate, features: colours, metrics: [kidd]}]")
