@@ -97,7 +97,8 @@ def finished_runs(tmp_path_factory):
         monkeypatch.chdir(folder)
         for recipe in RUNS:
             words = ["gankit", "run", f"recipes/{recipe}.yaml", "--out", f"results/{recipe}"]
-            assert run([*words, *SETTINGS, f"dataset={DATASET}"], monkeypatch) == 0
+            smaller = ["generator.style_dim=16", "latent.dim=16"] if "stylegan2" in recipe else []
+            assert run([*words, *SETTINGS, *smaller, f"dataset={DATASET}"], monkeypatch) == 0
         _colorize(folder, monkeypatch)
         _translate(folder, monkeypatch)
     shutil.copytree(folder / "results/dcgan_cifar10", folder / "results/dcgan_cifar10-2")

@@ -20,7 +20,7 @@ from ..recipe.located_document import LENGTHS, KeyPath
 from ..recipe.model import Recipe, attribute_texts, sections
 from ..recipe.sections import ADAM, LatentSpec, Segment
 from ..recipe.segments import LENGTH_KEYS, SEGMENTS
-from ..recipe.weight_selection import Freeze
+from ..recipe.weight_selection import CheckpointActivations, Freeze
 from ..registered_component import Entry
 from ..registry import Registries, Registry
 from ..schedule import Schedule
@@ -37,7 +37,8 @@ NUMBERS_AS_TEXT = {
 }
 SCHEDULE = Schedule.__name__
 DEFAULT_OPTIMIZER = str(ADAM["name"])
-MODELS: tuple[type[BaseModel], ...] = (Freeze, Segment, *sections().values())  # those that others refer to come first
+# those that others refer to come first
+MODELS: tuple[type[BaseModel], ...] = (CheckpointActivations, Freeze, Segment, *sections().values())
 SECTIONS = {model.__name__: model for model in MODELS if model is not LatentSpec}
 # keywords that a bound of pydantic becomes, in a number and in both ends of a schedule
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}

@@ -41,7 +41,7 @@ seed: 7
         ("genrator.width: {int: [1, 8]}", ["1:17: genrator: unknown key; did you mean 'generator'?"]),
         ("discriminator.width: {int: [0, 8]}", ["1:22: discriminator.width: should be greater than 0; got 0"]),
         ("discriminator.width: {uniform: [1, 8.5]}", ["1:22: discriminator.width: should be a whole number; got 8.5"]),
-        ("train.precision: {choice: [fp32, fp23]}", ["1:34: train.precision: should be 'auto', 'fp64', 'fp32' or 'bf16'; got 'fp23'"]),
+        ("train.precision: {choice: [fp32, fp23]}", ["1:34: train.precision: should be 'auto', 'fp64', 'fp32', 'bf16' or 'fp16'; got 'fp23'"]),
         ("loss: {choice: [tiny, hinge]}", ["1:23: loss.name: no loss is called 'hinge'"]),
         ("generator: {choice: [tiny, {name: tiny, gian: 2}]}", ["1:28: generator.gian: unknown parameter; did you mean 'gain'?"]),
         ("generator: {choice: [tiny, {name: tiny, gian: {uniform: [1, 2]}}]}", ["1:28: generator.gian: unknown parameter; did you mean 'gain'?"]),

@@ -129,6 +129,7 @@ def test_a_generator_that_repeats_a_few_images(events):
     assert "collapsed to a few images" in seen["mode_collapse"]
 
 
+@pytest.mark.slow
 def test_a_generator_of_real_images_is_healthy(events):
     assert events({"generator": {"name": "Remembers"}, **R1, "train.steps": 200}) == []
 
