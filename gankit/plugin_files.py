@@ -35,7 +35,7 @@ def import_file(path: Path) -> ModuleType:
             for loaded in [known for known in sys.modules if known == base or known.startswith(f"{base}.")]:
                 del sys.modules[loaded]
             raise
-        vars(sys.modules[base])[PLUGIN] = path
+        vars(sys.modules[base])[PLUGIN] = path.resolve()
     return sys.modules[name]
 
 

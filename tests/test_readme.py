@@ -207,7 +207,7 @@ def shortened(command: str) -> list[str]:
 
 def is_slow(command: str) -> bool:
     """Whether it takes more than about five seconds; tests/search and tests/export have faster tests of the same."""
-    return "--format torch-export" in command or command.startswith("gankit search")
+    return "export results/" in command or command.startswith("gankit search")
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,10 @@ class RawBatches(TorchDataset["RawBatch | ReadError"]):
             return error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a worker that was not forked has to load the files of plugins before it unpickles their objects
-        return _unpickled, (loaded_plugin_files(), pickle.dumps((self.reader, self.length)))
+        # a worker that was not forked has to load the plugin files of these objects before it unpickles them
+        content = pickle.dumps((self.reader, self.length))
+        plugins = {name: path for name, path in loaded_plugin_files().items() if name.encode() in content}
+        return _unpickled, (plugins, content)
 
 
 def _unpickled(plugins: Mapping[str, Path], content: bytes) -> RawBatches:

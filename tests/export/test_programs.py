@@ -84,6 +84,7 @@ print(json.loads(extra["metadata.json"])["options"])
 """
 
 
+@pytest.mark.slow
 def test_torch_export(trained):
     """With a size of its input that is larger than in training, in a process that cannot import gankit."""
     source = "dataset={name: derived, source: gray, dataset: {name: shapes, count: 16, size: 16}}"

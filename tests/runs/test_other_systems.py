@@ -86,7 +86,9 @@ def register(registries): registries.datasets.add("own_pictures", OwnPictures)
 def test_workers_that_are_not_forked_know_the_datasets_of_plugin_files(method, recipe, tmp_path):
     """Windows and macOS spawn processes; from version 3.14 on, Python forks them from a server on Linux."""
     (tmp_path / "plug.py").write_text(OWN_PICTURES)
-    runtime = gankit.Runtime(plugins=[tmp_path / "plug.py"])
+    (tmp_path / "removed.py").write_text("import gankit\n@gankit.hookimpl\ndef register(registries): pass\n")
+    runtime = gankit.Runtime(plugins=[tmp_path / "removed.py", tmp_path / "plug.py"])
+    (tmp_path / "removed.py").unlink()  # the workers do not need it
     data = {"dataset": "own_pictures", "latent": {"name": "normal", "dim": 8}}
     before = multiprocessing.get_start_method(allow_none=True)
     multiprocessing.set_start_method(method, force=True)

@@ -35,7 +35,7 @@ def test_convolutions(assemble, changes, assert_same_steps):
         pytest.param("batch norm", [{"name": "gradient_penalty"}], marks=pytest.mark.slow),  # without it above
         pytest.param("batch norm", [{"name": "logits_first"}], marks=pytest.mark.slow),  # spectral norm below
         ("batch norm", [R1 | {"interval": 2}, R2 | {"interval": 3}]),
-        ("spectral norm", [{"name": "logits_first"}]),
+        pytest.param("spectral norm", [{"name": "logits_first"}], marks=pytest.mark.slow),
         pytest.param("spectral norm", [R1, R2], marks=pytest.mark.slow),  # of a convolution below
         ("assignment", [R1]),
         pytest.param("dropout", [R1], marks=pytest.mark.slow),  # random numbers are drawn by augmentations above
