@@ -7,6 +7,7 @@ import os
 if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch reads this when it is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import gc
 import gzip
 import importlib.util
 import struct
@@ -63,6 +64,13 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("once_per_process", "hub_server"):
         with imported(Path(__file__).parent / f"{name}.py") as module:
             config.pluginmanager.register(module, name)
+    gc.disable()  # what is imported and collected lives to the end, and would be searched for garbage again and again
+
+
+def pytest_collection_finish() -> None:
+    """Search for garbage only among the objects of tests."""
+    gc.freeze()
+    gc.enable()
 
 
 @contextmanager
