@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """The fixtures of other files. With several workers, each file runs in one of them."""
     if config.getoption("dist", "no") == "load":  # what a file imports and its fixtures train takes most of its time
         config.option.dist = "loadfile"
-    for name in ("once_per_process", "hub_server"):
+    for name in ("once_per_process", "hub_server", "chromium"):
         with imported(Path(__file__).parent / f"{name}.py") as module:
             config.pluginmanager.register(module, name)
     gc.disable()  # what is imported and collected lives to the end, and would be searched for garbage again and again

@@ -100,7 +100,7 @@ class Explorer:
 
     @property
     def names_of_found_directions(self) -> list[str]:
-        """Their numbers, of at most `DIRECTIONS`: there are no more than dimensions of the latents or styles."""
+        """The numbers of the directions: as many as the latents or styles have dimensions, at most `DIRECTIONS`."""
         first = self.generator.draw(1)
         values = self.generator.with_styles(first).styles if self.generator.has_styles() else first.z
         assert values is not None

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 pytestmark = pytest.mark.slow
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 CONTROLS = """() => {
     const visible = e => e.getClientRects().length && getComputedStyle(e).visibility != "hidden" && !e.disabled;
     const all = [...document.querySelectorAll("button, input, textarea, a[href], [tabindex='0']")].filter(visible);
@@ -21,17 +18,6 @@ FOCUSED = """() => {
     const inside = [...e.querySelectorAll("[aria-label], img")].map(part => part.ariaLabel ?? part.alt);
     return [e.dataset.number, [e.ariaLabel ?? "", ...labels, e.innerText ?? "", ...inside].join(" ").trim()];
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("needs chromium")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def write_encodings(
     Args:
         folder: to write to. Complete shards of an interrupted call are kept.
         source: of the images.
-        codec: with weights; without any, nothing tells its encodings from those of another one.
+        codec: with weights, by whose fingerprint its encodings are recognized.
         mirrored: whether to encode the mirrored images as well.
         shard_bytes: the largest size of a file.
         report: called with the progress.
@@ -84,7 +84,7 @@ def _writing(folder: Path) -> Iterator[None]:
         yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise GankitError(f"{folder}: cannot be written: {reason}; repeat the command, which then goes on") from None
+        raise GankitError(f"{folder}: cannot be written: {reason}; repeat the command to continue") from None
 
 
 def _encode_shard(source: StreamedSource, codec: ImageCodec, names: Iterable[str], rows: range, report: Report) -> Item:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -12,22 +11,10 @@ from gankit.runs.run_lock import RunLock
 
 pytestmark = pytest.mark.slow
 
-CHROMIUM = "/usr/bin/chromium" if Path("/usr/bin/chromium").is_file() else shutil.which("chromium") or shutil.which("google-chrome")
 WINDOWS = [(width, height, scheme) for width, height in ((1280, 800), (390, 844)) for scheme in ("light", "dark")]
 CONTROLS = "button, input, select, summary, a[href], [tabindex='0']"
 STATES = ("finished", "running", "killed", "empty", "hostile", "overview")
 LONG = "a_very_long_name_without_any_space_" * 5 + "<b>"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
