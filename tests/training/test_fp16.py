@@ -93,7 +93,7 @@ def test_the_networks_compute_in_fp16_and_the_losses_in_fp32(make):
     }
 
 
-@pytest.mark.parametrize("microbatch", [None, 3])
+@pytest.mark.parametrize("microbatch", [None, 4])  # BatchNorm of two images has hardly a gradient
 def test_gradients_agree_with_fp32_to_five_percent(make, microbatch):
     """In norm, of each weight, after one step of SGD. The largest differences are those of gradients through BatchNorm."""
     sgd = {"name": "sgd", "lr": 0.01}
@@ -119,7 +119,7 @@ def test_clipping_sees_unscaled_gradients(make):
     assert float(torch.nn.utils.get_total_norm(moved)) == pytest.approx(0.01, rel=1e-3)
 
 
-@pytest.mark.parametrize("microbatch", [None, 3])
+@pytest.mark.parametrize("microbatch", [None, 4])  # BatchNorm of two images has hardly a gradient
 def test_a_skipped_update_leaves_the_weights_and_counts_as_a_step(make, microbatch):
     trainer = make(ema={"half_life_images": 40}, train={"microbatch": microbatch})
     trainer.step()
