@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from .items import Item
 from .tensor_cache import IMAGES, cache_file, load_tensors, save_tensors
 
-FORMAT = 2
+FORMAT = 3
 MIN_SECONDS = 5.0  # what is computed faster is not kept
 MAX_BYTES = 2**30  # of the images of a dataset
 MAX_DATASETS = 8  # kept; older ones are deleted

@@ -11,13 +11,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .resize_products import can_use_products, resize_by_products
-
 Fit = Literal["crop", "pad", "stretch"]
 Window = tuple[float, float]
 """Where to crop: shares in [0, 1) of the possible places, from top to bottom and from left to right."""
 MAX_EXCESS = 8  # a side that is longer than the crop needs by more than this factor is cropped before resizing
-BAND_PIXELS = 2**18  # of an image that are converted to floats at a time
+SMALL_PIXELS = 2**12  # an image of fewer pixels is resized in floats
 ALIGNED = 16  # numbers: torch's memory begins at multiples of 64 bytes
 CACHED_VALUES = 2**18  # of a batch, which stay in the processor's cache while they are converted
 
@@ -37,7 +35,9 @@ class Placement(NamedTuple):
 def resize(images: Tensor, height: int, width: int, fit: Fit = "crop", window: Window | None = None) -> Tensor:
     """Resize with antialiased bilinear interpolation.
 
-    The result is the same for an image alone and in a batch.
+    Images of fewer than 64 x 64 pixels, and those on a GPU, are resized in floats and rounded. Larger ones are resized
+    in integers, as Pillow does: in a third of the time, with an error of about one level at most. An image has the same
+    result alone and in a batch.
 
     Args:
         images: uint8 [n c h w] of any size.
@@ -105,9 +105,6 @@ def _place(old: Sequence[int], height: int, width: int, fit: Fit, window: Window
 def _resized(images: Tensor, placement: Placement, height: int, width: int) -> Tensor:
     """The images in a frame of this size."""
     top, left = placement.top, placement.left
-    if top >= 0 and left >= 0 and can_use_products(images, placement.height, placement.width):
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        return resize_by_products(images, placement.height, placement.width, rows, columns)
     inner = _interpolate(images, placement.height, placement.width)
     if placement.height < height or placement.width < width:
         padded = images.new_zeros((*images.shape[:2], height, width))
@@ -131,14 +128,10 @@ def _require_same_aspect(fields: Sequence[Tensor]) -> None:
 def _interpolate(images: Tensor, height: int, width: int) -> Tensor:
     if images.shape[-2:] == (height, width):
         return images
-    if images.device.type == "cpu" and images.shape[-2] * images.shape[-1] > BAND_PIXELS:
-        # torch also resizes the rows first, but would convert all of the image to floats before
-        bands = images.split(max(1, BAND_PIXELS // images.shape[-1]), dim=-2)
-        floats = torch.cat([_antialiased(band.float(), band.shape[-2], width) for band in bands], dim=-2)
-    else:
-        floats = images.float()
+    if images.device.type == "cpu" and images.shape[-2] * images.shape[-1] >= SMALL_PIXELS:
+        return _antialiased(images, height, width)
     # rounded to 8 bits, so that cached and streamed images are equal
-    return _antialiased(floats, height, width).round_().clamp_(0, 255).byte()
+    return _antialiased(images.float(), height, width).round_().clamp_(0, 255).byte()
 
 
 def _antialiased(images: Tensor, height: int, width: int) -> Tensor:

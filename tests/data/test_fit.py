@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
-from torch.nn import functional as F
 
 import gankit
 from gankit.data.loader import Loader
@@ -16,23 +13,6 @@ from gankit.data.resize import resize
 from gankit.evaluation.real_dataset import RealDataset
 from gankit.evaluation.real_images import RealImages
 from gankit.recipe.sections import Loader as Settings
-
-
-@given(
-    shape=st.tuples(*(st.integers(1, limit) for limit in (2, 4, 70, 70))),
-    size=st.tuples(*[st.integers(1, 90)] * 2),
-    channels_last=st.booleans(),
-)
-@settings(deadline=None, max_examples=50)
-def test_large_images_are_resized_in_bands_with_the_same_result(shape, size, channels_last):
-    images = torch.randint(0, 256, shape, dtype=torch.uint8)
-    if channels_last:
-        images = images.to(memory_format=torch.channels_last)
-    whole = F.interpolate(images.float(), size, mode="bilinear", antialias=True, align_corners=False)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gankit.data.resize.BAND_PIXELS", 200)
-        assert torch.equal(resize(images, *size, fit="stretch"), whole.round().clamp(0, 255).byte())
-
 
 SMOOTH = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8))
 

@@ -97,6 +97,7 @@ def test_nothing_is_compiled_again_and_again(assemble, assert_same_steps):
     assert counters["stats"]["unique_graphs"] == compiled
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("needs_compiler")
 def test_compiled_networks_without_batch_statistics(assemble, assert_same_steps):
     assert_same_steps(assemble, **PLAIN, discriminator={"name": "plain"}, regularizers=[R1])
