@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from .messages import did_you_mean as did_you_mean
     from .messages import truncate as truncate
     from .messages import warn as warn
+    from .networks.batch_norm_fusion import without_batch_norms as without_batch_norms
     from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
     from .networks.efficientnet_lite import load_efficientnet_lite0 as load_efficientnet_lite0
@@ -150,6 +151,7 @@ _NAMES_BY_MODULE = {
     "Discriminator Features ForeignNetwork GAME_KEYS Generator ImageSpec Inputs Latent Loss Metric NotFinite "
     "Regularizer Report Run Scalars State Turn VectorSpec WeightFormat Weights no_report",
     "messages": "did_you_mean truncate warn",
+    "networks.batch_norm_fusion": "without_batch_norms",
     "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
     "networks.efficientnet_lite": "load_efficientnet_lite0",

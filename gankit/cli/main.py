@@ -17,6 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from .. import __version__
+from ..device.allocator import keep_freed_memory
 from ..distributed.torchrun import rank, require_valid_environment
 from ..errors import GankitError, PluginError, RecipeError
 from . import (
@@ -159,6 +160,7 @@ def main() -> None:
 
     Output that cannot be written is discarded, and does not change the exit code.
     """
+    keep_freed_memory()
     atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
     for name in ("COLUMNS", "LINES"):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ..errors import GankitError
+from .allocator import keep_freed_memory
 from .compute_mode import FASTEST, ComputeMode
 from .cuda_settings import cuda_settings
 from .find_device import find_precision
@@ -21,6 +22,8 @@ CUBLAS = "CUBLAS_WORKSPACE_CONFIG"  # torch refuses deterministic matrix product
 
 class Engine:
     """The device of one process and how it computes.
+
+    On the CPU, the process then keeps the memory of freed tensors for the next ones (`keep_freed_memory`).
 
     Args:
         device: from `find_device`.
@@ -47,6 +50,8 @@ class Engine:
         self.dtype = torch.float64 if self.precision == "fp64" else torch.float32
         self.low_dtype = LOW_PRECISIONS.get(self.precision)  # of the networks under autocast; None without it
         self.tf32, self.deterministic = tf32, deterministic
+        if device.type == "cpu":
+            keep_freed_memory()
         if deterministic and device.type == "cuda" and CUBLAS not in os.environ:
             raise GankitError(
                 f"train.deterministic on CUDA needs {CUBLAS}=:4096:8 in the environment; set it and retry"

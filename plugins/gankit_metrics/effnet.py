@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,8 +24,10 @@ class EffNetLite0:
     resizer = f"bicubic, antialiased, to {SIZE} x {SIZE}; nothing is cropped"
 
     def __init__(self) -> None:
-        self._network = freeze(gankit.load_efficientnet_lite0(NAME))
-        self.hash = fingerprint(self._network)
+        network = gankit.load_efficientnet_lite0(NAME).float().eval()
+        self.hash = fingerprint(network)
+        probe = torch.linspace(-1, 1, 3 * 32**2, dtype=torch.float32).view(1, 3, 32, 32)
+        self._network = freeze(gankit.without_batch_norms(network, probe))
 
     def __call__(self, images: Tensor) -> Tensor:
         """Images uint8 [n c h w], with 1 or 3 channels, to features [n 1280], float32. Raises: ValueError."""

@@ -36,8 +36,10 @@ class Inception:
     def __init__(self, *, weights: Path | None = None) -> None:
         import_optional("torch_fidelity", "torch-fidelity", NAME)
         path = find_weights(weights)
-        self._network = freeze(_build(path))
-        self.hash = fingerprint(self._network)
+        network = _build(path).float().eval()
+        self.hash = fingerprint(network)
+        probe = torch.arange(3 * 32**2).to(torch.uint8).view(1, 3, 32, 32)
+        self._network = freeze(gankit.without_batch_norms(network, probe))
         self.established: Mapping[str, str] = {"fd": "FID", "kid": "KID", "is": "IS"} if is_original(path) else {}
 
     def __call__(self, images: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,14 +11,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import gankit
 
 DEFAULT = "tf_efficientnet_lite0"
 REDUCTIONS = (4, 8, 16, 32)
 FILES = ("model.safetensors", "pytorch_model.bin")
-PROBE_SIZE = 64
 WANTED_BY = "'projected'"
 REMEDY = "run: pip install 'gankit[metrics]'"
 
@@ -59,29 +56,6 @@ def load_backbone(name: str) -> Backbone:
         network = _build(timm, name, indices, pretrained=not meta)
     config = timm.get_pretrained_cfg(name)
     return Backbone(network, network.feature_info.channels(), config.mean, config.std)
-
-
-def without_batch_norms(network: nn.Module) -> nn.Module:
-    """A copy of the network with each BatchNorm fused into the convolution before it, for speed.
-
-    Returns the network itself if the outputs of the fused copy differ.
-    """
-    fused = copy.deepcopy(network)
-    for part in list(fused.modules()):
-        before: str | None = None
-        for name, child in list(part.named_children()):
-            if isinstance(child, nn.BatchNorm2d) and before is not None:
-                convolution = getattr(part, before)
-                if convolution.out_channels == child.num_features:
-                    setattr(part, before, fuse_conv_bn_eval(convolution, child))
-                    setattr(part, name, nn.Sequential(*child.children()))  # timm's contain an activation
-            before = name if isinstance(child, nn.Conv2d) else None
-    # modules may be registered in another order than they are called: compare the outputs
-    images = torch.linspace(-2, 2, 3 * PROBE_SIZE**2).sin().view(1, 3, PROBE_SIZE, PROBE_SIZE)
-    with torch.no_grad():
-        pairs = zip(network(images), fused(images), strict=True)
-        same = all(float((one - other).norm()) <= 1e-3 * float(one.norm()) for one, other in pairs)
-    return fused if same else network
 
 
 def _indices(timm: ModuleType, name: str) -> tuple[int, ...]:

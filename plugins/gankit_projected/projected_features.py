@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 import gankit
 
-from .backbone import REDUCTIONS, load_backbone, without_batch_norms
+from .backbone import REDUCTIONS, load_backbone
 from .frozen_weights import fingerprint, freeze
 
+PROBE_SIZE = 64  # in pixels, of the image on which the network with fused BatchNorms is compared
 # channels of the feature maps, largest map first, as multiples of the width
 CHANNEL_MIXED = (1, 2, 4, 8)  # after cross-channel mixing
 SCALE_MIXED = (1, 1, 2, 4)  # after cross-scale mixing
@@ -60,7 +61,8 @@ class ProjectedFeatures(nn.Module):
         network, channels, mean, std = load_backbone(backbone)
         meta = torch.get_default_device().type == "meta"
         self.register_buffer("sha256", torch.zeros(32, dtype=torch.uint8) if meta else fingerprint(network))
-        self.network = freeze(network if meta else without_batch_norms(network), persistent=False)
+        probe = torch.linspace(-2, 2, 3 * PROBE_SIZE**2).sin().view(1, 3, PROBE_SIZE, PROBE_SIZE)
+        self.network = freeze(network if meta else gankit.without_batch_norms(network, probe), persistent=False)
         # converted from images in [0, 1] to images in [-1, 1]
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1) * 2 - 1, persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1) * 2, persistent=False)

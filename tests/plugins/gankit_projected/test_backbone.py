@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import gankit
-from gankit_projected.backbone import load_backbone, without_batch_norms
+from gankit_projected.backbone import load_backbone
 from gankit_projected.discriminator import ProjectedDiscriminator
 
 timm = pytest.importorskip("timm")
@@ -34,33 +34,6 @@ def test_feature_maps_of_four_reductions() -> None:
     assert (tuple(mean), tuple(std)) == ((0.5,) * 3, (0.5,) * 3)
     maps = network(torch.zeros(1, 3, 64, 64))
     assert [tuple(map.shape[1:]) for map in maps] == [(24, 16, 16), (40, 8, 8), (112, 4, 4), (320, 2, 2)]
-
-
-def test_fusing_keeps_the_outputs_and_removes_all_batch_norms() -> None:
-    network = load_backbone("tf_efficientnet_lite0").network
-    fused = without_batch_norms(network)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in fused.modules())
-    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in network.modules())
-    images = torch.rand(2, 3, 96, 64) * 2 - 1
-    for one, other in zip(network(images), fused(images), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
-
-
-class Shuffled(torch.nn.Module):
-    """A network whose modules are registered in another order than they are called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.convolution, self.norm = torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3)
-        self.norm.running_mean.fill_(1.0)
-
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        return [self.convolution(self.norm(images))]
-
-
-def test_a_network_whose_outputs_fusing_would_change_is_kept() -> None:
-    network = Shuffled().eval()
-    assert without_batch_norms(network) is network
 
 
 def test_weights_downloaded_by_timm_are_used(caches: Path) -> None:
