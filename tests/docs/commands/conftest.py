@@ -26,6 +26,11 @@ RUNS = ("quickstart", "dcgan_cifar10", "dcgan_cifar10_conditional", "stylegan2_c
 Run = Callable[[list[str]], int]
 
 
+def _draw_no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which takes most of the time of a short run, and has its own tests."""
+    monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)
+
+
 @pytest.fixture(scope="session")
 def run(_one_command_line: None) -> Run:
     """``run(words) -> exit code``: the command line in this process."""
@@ -34,8 +39,8 @@ def run(_one_command_line: None) -> Run:
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.setattr(sys, "argv", words)
             monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer replaces it
-            # take most of the time, and have their own tests
-            monkeypatch.setattr(curve_plot, "draw_curves", lambda *given: None)
+            _draw_no_curves(monkeypatch)
+            # takes most of the time of `gankit bench`, and has its own tests
             monkeypatch.setattr("gankit.profiling.flops.MATRIX_SECONDS", 0.01)
             monkeypatch.setattr("gankit.profiling.flops.MATRIX_SIDES", {"cpu": (64,)})
             # would wait for Ctrl-C
@@ -126,6 +131,7 @@ def checkout(finished_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     folder = tmp_path / "checkout"
     shutil.copytree(finished_runs, folder)
     monkeypatch.chdir(folder)
+    _draw_no_curves(monkeypatch)
     return folder
 
 
@@ -148,6 +154,8 @@ def shorten(command: str) -> list[str]:
         return [re.sub(r"^train\.(epochs|steps)=.*", "train.steps=3", word) for word in words]
     if verb == "sample":
         return [word.replace("cat,dog", "0,1").replace("50000", "20") for word in words]
+    if verb == "directions" and "--rename" not in words:
+        return [*words, "--count", "2"]
     if verb == "project":
         return [*words, "--steps", "2"]
     if verb == "search":
