@@ -17,7 +17,7 @@ import torch
 import yaml
 
 HERE = Path(__file__).parent
-WORLD = HERE / "small_world.py"
+WORLD = HERE / "world" / "small_world.py"
 SECONDS = 120
 RECIPE: dict[str, Any] = {
     "name": "several",

@@ -14,7 +14,7 @@ import torch
 
 import gankit
 
-WORLD = Path(__file__).parent / "small_world.py"
+WORLD = Path(__file__).parent / "world" / "small_world.py"
 PAIRS = Path(__file__).parent.parent / "paired_plugin.py"
 OWN_GAMES = Path(__file__).parent.parent / "own_games" / "plugins"
 

@@ -18,7 +18,7 @@ import pytest
 pytestmark = pytest.mark.dist
 
 DOCS = Path(__file__).parents[2] / "docs" / "distributed.md"
-WORLD = Path(__file__).parent / "small_world.py"
+WORLD = Path(__file__).parent / "world" / "small_world.py"
 SECONDS = 120
 
 
