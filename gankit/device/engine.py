@@ -13,6 +13,7 @@ from ..errors import GankitError
 from .allocator import keep_freed_memory
 from .compute_mode import FASTEST, ComputeMode
 from .cuda_settings import cuda_settings
+from .fast_convolutions import shared_casts
 from .find_device import find_precision
 from .seeding import BUILD, STEP, callers_seed, seeded
 
@@ -65,7 +66,12 @@ class Engine:
         """
         if mode.precision is not None:
             return self.full_precision()
-        return nullcontext() if self.low_dtype is None else torch.autocast(self.device.type, self.low_dtype)
+        return nullcontext() if self.low_dtype is None else self._low_precision(self.low_dtype)
+
+    @contextmanager
+    def _low_precision(self, dtype: torch.dtype) -> Iterator[None]:
+        with torch.autocast(self.device.type, dtype), shared_casts():
+            yield
 
     def full_precision(self) -> AbstractContextManager[None]:
         """Leaves low precision inside `autocast`: for augmentations, losses and penalties."""

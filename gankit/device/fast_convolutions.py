@@ -6,10 +6,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
 from torch import Tensor, nn
 
 from .patch_convolutions import Geometry, PatchConvolution
+
+
+Casts = dict[tuple[int, bool], Tensor]
+"""Weights in bf16, by their identity and whether gradients flow to them."""
+
+_casts: ContextVar[Casts | None] = ContextVar("casts", default=None)
+
+
+@contextmanager
+def shared_casts() -> Iterator[None]:
+    """Cast each weight of `FastConv2d` and `FastConvTranspose2d` once inside the block, as `torch.autocast` does.
+
+    Weights must not change inside it. An inner block belongs to the outer one.
+    """
+    if _casts.get() is not None:
+        yield
+        return
+    token = _casts.set({})
+    try:
+        yield
+    finally:
+        _casts.reset(token)
 
 
 def use_fast_convolutions(network: nn.Module) -> None:
@@ -43,7 +69,7 @@ class FastConv2d(nn.Conv2d):
         geometry = Geometry.of(self, input.shape[2:])
         if not geometry.is_faster(self.in_channels):
             return super().forward(input)
-        output: Tensor = PatchConvolution.apply(input.bfloat16(), None, self.weight.bfloat16(), geometry)
+        output: Tensor = PatchConvolution.apply(input.bfloat16(), None, _bf16(self.weight), geometry)
         return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 
@@ -57,8 +83,18 @@ class FastConvTranspose2d(nn.ConvTranspose2d):
         geometry = Geometry.of(self, input.shape[2:])
         if not geometry.is_faster(self.out_channels):
             return super().forward(input)
-        output: Tensor = PatchConvolution.apply(None, input.bfloat16(), self.weight.bfloat16(), geometry)
+        output: Tensor = PatchConvolution.apply(None, input.bfloat16(), _bf16(self.weight), geometry)
         return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
+
+
+def _bf16(weight: Tensor) -> Tensor:
+    casts = _casts.get()
+    if casts is None:
+        return weight.bfloat16()
+    key = id(weight), weight.requires_grad and torch.is_grad_enabled()
+    if key not in casts:
+        casts[key] = weight.bfloat16()
+    return casts[key]
 
 
 def _is_cpu_bf16(layer: nn.Module, input: Tensor) -> bool:
