@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,12 @@ from typer import Argument
 from ..errors import GankitError
 from ..messages import did_you_mean, quote
 from .console import PluginOption, escape, make_table, output_console
+from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
     from ..plugin_loader import Plugin
     from ..runtime import Runtime
+    from ..testing.plugin_check import CheckedComponent
 
 
 def plugins(ctx: typer.Context, plugin: PluginOption = None) -> None:
@@ -80,7 +83,7 @@ def check(
                 )
     rows: list[tuple[str, str, Text]] = []
     count = faults = 0
-    for checked in check_plugin(plugin.components, runtime.registries, options):
+    for checked in _with_progress(check_plugin(plugin.components, runtime.registries, options), len(known)):
         count += 1
         faults += bool(checked.faults)
         cells = [Text.assemble(("passed: ", "green"), escape("; ".join(checked.passed)))] if checked.passed else []
@@ -93,6 +96,14 @@ def check(
     console.print(f"{plugin.name}: {count - faults} of {count} components without faults")
     if faults:
         raise typer.Exit(1)
+
+
+def _with_progress(checks: Iterable[CheckedComponent], total: int) -> Iterator[CheckedComponent]:
+    """Show how many components are checked: large networks take minutes."""
+    with TaskProgress() as progress:
+        for done, checked in enumerate(checks):
+            progress.report("checking components", done, total)
+            yield checked
 
 
 def _find(runtime: Runtime, name: str) -> Plugin:
