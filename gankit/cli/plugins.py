@@ -75,7 +75,12 @@ def check(
     plugin = _find(runtime, name)
     known = {(kind, component) for kind, names in plugin.components.items() for component in names}
     for kind, components in options.items():
-        for component in components if isinstance(components, dict) else ():
+        if not (isinstance(components, dict) and all(isinstance(values, dict) for values in components.values())):
+            raise GankitError(
+                f"{quote(kind)} does not name a parameter of a component; write KIND.NAME.PARAMETER=VALUE, such as "
+                "generators.dcgan.width=32"
+            )
+        for component in components:
             if (kind, component) not in known:
                 choices = [".".join(pair) for pair in known]
                 raise GankitError(
@@ -114,7 +119,7 @@ def _find(runtime: Runtime, name: str) -> Plugin:
     if found := [plugin for plugin in runtime.plugins if plugin.name == name]:
         return found[0]
     is_file = name.endswith(".py") or "/" in name
-    if not is_file and not Path(name).exists() and "." not in name:
+    if not is_file and not Path(name).is_file() and "." not in name:
         import importlib.util
 
         if importlib.util.find_spec(name) is None:

@@ -68,6 +68,9 @@ def check_plugin(
         registries: of the runtime that has loaded them.
         params: the parameters of components by kind and name, such as ``{"datasets": {"mine": {"path": "photos"}}}``.
             The other parameters have their defaults.
+
+    Raises:
+        GankitError: a value in ``params`` is not valid.
     """
     entries = [getattr(registries, kind).get(name) for kind, names in components.items() for name in names]
     usable: Parametrized = {}
@@ -106,7 +109,12 @@ class _RefusalError(Exception):
 
 
 def _parameters(entry: Entry, given: Mapping[str, Any], registries: Registries) -> dict[str, Any]:
-    """The parameters from the defaults and ``given``. Raises: ValueError: they are incomplete or invalid."""
+    """The parameters from the defaults and ``given``.
+
+    Raises:
+        GankitError: one of ``given`` is wrong.
+        ValueError: they are incomplete.
+    """
     kinds = entry.schema.model_json_schema().get("properties", {})
     wrapped = {
         name: {"name": "shapes", "count": 16}
@@ -117,6 +125,8 @@ def _parameters(entry: Entry, given: Mapping[str, Any], registries: Registries) 
     selected, problems = select(registries, entry.kind, entry.name, {**wrapped, **given}, Document({}), place)
     if selected is None:
         faults = "; ".join(str(problem) for problem in problems)
+        if any(f"{problem.path}.".startswith(f"{'.'.join((*place, name))}.") for problem in problems for name in given):
+            raise GankitError(faults)
         raise ValueError(f"{faults}; append parameters to the command: {entry.kind}.{entry.name}.PARAMETER=VALUE")
     values = selected.params.at(0)
     return {name: value.build() if isinstance(value, Selected) else value for name, value in values.items()}
