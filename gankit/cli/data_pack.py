@@ -43,7 +43,7 @@ def pack(
         Option(
             min=0,
             max=64,
-            help=f"For --deduplicate: different bits of the perceptual hashes of such images (default: {DISTANCE}).",
+            help=f"For --deduplicate: maximum number of different bits of perceptual hashes (default: {DISTANCE}).",
         ),
     ] = None,
     labels: Annotated[
