@@ -39,6 +39,10 @@ class RecipeError(GankitError):
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
+    def __reduce__(self) -> tuple[type[RecipeError], tuple[tuple[Problem, ...]]]:
+        """For copies in other processes: the default would build them from the message."""
+        return type(self), (self.problems,)
+
 
 class PluginError(GankitError):
     """A requested plugin that cannot be loaded."""

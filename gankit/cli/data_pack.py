@@ -15,6 +15,7 @@ from .data_source import open_files
 from .task_progress import TaskProgress
 
 MAX_SIDE = 16_384  # pixels, as in a recipe
+DISTANCE = 4  # bits of perceptual hashes
 MAX_DROPPED = 20  # duplicates that are named
 
 
@@ -35,12 +36,14 @@ def pack(
         int | None, Option(min=1, max=100, help="Quality of JPEG (default: 95) or of lossy WebP.")
     ] = None,
     deduplicate: Annotated[
+        bool, Option("--deduplicate", help="Leave out images that look like an earlier one.")
+    ] = False,
+    distance: Annotated[
         int | None,
         Option(
-            metavar="DISTANCE",
             min=0,
             max=64,
-            help="Leave out images whose perceptual hash differs from an earlier one's in at most so many bits.",
+            help=f"For --deduplicate: maximum number of different bits of perceptual hashes (default: {DISTANCE}).",
         ),
     ] = None,
     labels: Annotated[
@@ -64,7 +67,7 @@ def pack(
 
       gankit data pack photos photos64.zip --size 64
 
-      gankit data pack photos photos.zip --size 128x96 --format webp --quality 90 --deduplicate 4
+      gankit data pack photos photos.zip --size 128x96 --format webp --quality 90 --deduplicate
 
       gankit run recipes/dcgan_image_folder.yaml dataset.path=photos64.zip
     """
@@ -74,12 +77,15 @@ def pack(
     _require_usable(source, destination, force)
     if quality is not None and format == "png":
         raise GankitError("--quality: PNG is lossless; remove it, or add --format webp or jpeg")
+    if distance is not None and not deduplicate:
+        raise GankitError("--distance: it is for --deduplicate; add --deduplicate, or remove it")
+    limit = None if not deduplicate else DISTANCE if distance is None else distance
     runtime = make_runtime(None)
     try:
         with TaskProgress() as progress:
             params = {"channels": channels, "on_error": on_error, "labels": labels}
             dataset = open_files(runtime, source, progress.report, **params)
-            packing = Packing(None if size is None else _parse_size(size), fit, format, quality, deduplicate)
+            packing = Packing(None if size is None else _parse_size(size), fit, format, quality, limit)
             packed = write_zip(dataset, destination, packing, progress.report)
     except KeyboardInterrupt:
         print_message(f"interrupted; {destination} was not written")
@@ -88,7 +94,7 @@ def pack(
     console.print(f"{destination}: {counted(packed.count, 'image')}, {destination.stat().st_size:,} bytes")
     if dataset.skipped:
         console.print(f"skipped: {counted(len(dataset.skipped), 'damaged file')}, listed in its dataset.json")
-    if deduplicate is not None:
+    if deduplicate:
         console.print(f"dropped: {counted(len(packed.dropped), 'duplicate')}, listed in its dataset.json")
         for image in packed.dropped[:MAX_DROPPED]:
             console.print(f"  {image['source']} is like {image['duplicate_of']} (distance {image['distance']})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,12 @@ from typer import Argument
 from ..errors import GankitError
 from ..messages import did_you_mean, quote
 from .console import PluginOption, escape, make_table, output_console
+from .task_progress import TaskProgress
 
 if TYPE_CHECKING:
     from ..plugin_loader import Plugin
     from ..runtime import Runtime
+    from ..testing.plugin_check import CheckedComponent
 
 
 def plugins(ctx: typer.Context, plugin: PluginOption = None) -> None:
@@ -72,7 +75,12 @@ def check(
     plugin = _find(runtime, name)
     known = {(kind, component) for kind, names in plugin.components.items() for component in names}
     for kind, components in options.items():
-        for component in components if isinstance(components, dict) else ():
+        if not (isinstance(components, dict) and all(isinstance(values, dict) for values in components.values())):
+            raise GankitError(
+                f"{quote(kind)} does not name a parameter of a component; write KIND.NAME.PARAMETER=VALUE, such as "
+                "generators.dcgan.width=32"
+            )
+        for component in components:
             if (kind, component) not in known:
                 choices = [".".join(pair) for pair in known]
                 raise GankitError(
@@ -80,7 +88,7 @@ def check(
                 )
     rows: list[tuple[str, str, Text]] = []
     count = faults = 0
-    for checked in check_plugin(plugin.components, runtime.registries, options):
+    for checked in _with_progress(check_plugin(plugin.components, runtime.registries, options), len(known)):
         count += 1
         faults += bool(checked.faults)
         cells = [Text.assemble(("passed: ", "green"), escape("; ".join(checked.passed)))] if checked.passed else []
@@ -95,6 +103,14 @@ def check(
         raise typer.Exit(1)
 
 
+def _with_progress(checks: Iterable[CheckedComponent], total: int) -> Iterator[CheckedComponent]:
+    """Show how many components are checked: large networks take minutes."""
+    with TaskProgress() as progress:
+        for done, checked in enumerate(checks):
+            progress.report("checking components", done, total)
+            yield checked
+
+
 def _find(runtime: Runtime, name: str) -> Plugin:
     """The installed plugin of this name, or else the file or module. Raises: GankitError: it cannot be loaded."""
     for broken in runtime.broken:
@@ -103,7 +119,7 @@ def _find(runtime: Runtime, name: str) -> Plugin:
     if found := [plugin for plugin in runtime.plugins if plugin.name == name]:
         return found[0]
     is_file = name.endswith(".py") or "/" in name
-    if not is_file and not Path(name).exists() and "." not in name:
+    if not is_file and not Path(name).is_file() and "." not in name:
         import importlib.util
 
         if importlib.util.find_spec(name) is None:

@@ -65,7 +65,7 @@ def report(
 
 
 def _write_overview(folder: Path) -> None:
-    """Raises: GankitError: the folder does not exist, or contains no run."""
+    """Raises: GankitError: the folder does not exist, contains no run, or has a page of something else."""
     from ..files import output_file
     from ..reports.page.overview_page import find_runs, render_overview
 
@@ -80,7 +80,21 @@ def _write_overview(folder: Path) -> None:
         output_console().print(f"written to {rewrite_page(folder)}")
         return
     path = folder / REPORT
+    _require_replaceable(path)
     html = render_overview(folder, found)
     with output_file(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     output_console().print(f"written to {path}: {len(found):,} run{'s' if len(found) > 1 else ''}")
+
+
+def _require_replaceable(path: Path) -> None:
+    """Raises: GankitError: the file exists, and gankit did not write it."""
+    from ..files import read_failure
+    from ..reports.page.render import is_own_page
+
+    try:
+        foreign = path.is_file() and not is_own_page(path)
+    except OSError as error:
+        raise GankitError(read_failure(path, error)) from None
+    if foreign:
+        raise GankitError(f"{path}: was not written by gankit and is not replaced; move, rename or delete this file")

@@ -45,4 +45,7 @@ def require_valid_environment() -> None:
 def require_torchrun() -> None:
     """Raises: GankitError: torchrun's environment variables are incomplete."""
     if missing := [name for name in TORCHRUN if not os.environ.get(name)]:
-        raise GankitError(f"WORLD_SIZE is above 1, but {', '.join(missing)} is not set; start with torchrun")
+        raise GankitError(
+            f"the environment variable WORLD_SIZE is {world_size()}, but these variables of torchrun are not set: "
+            f"{', '.join(missing)}; start with torchrun, or unset WORLD_SIZE to train in one process"
+        )

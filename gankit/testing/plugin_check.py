@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
 
+from ..assembly.dry_run import meta_device
 from ..assembly.selection import select
 from ..errors import GankitError
 from ..injection import positional_names
@@ -35,6 +36,7 @@ IMAGES = (ImageSpec(32, 32, 3), ImageSpec(32, 32, 3, classes=3), ImageSpec(64, 6
 OF_NETWORKS = ("z", "labels", "image", "images")
 
 Check = Callable[[], None]
+Parametrized = dict[Entry, dict[str, Any]]  # components that can be built, and their parameters
 
 
 @dataclass(frozen=True)
@@ -66,22 +68,29 @@ def check_plugin(
         registries: of the runtime that has loaded them.
         params: the parameters of components by kind and name, such as ``{"datasets": {"mine": {"path": "photos"}}}``.
             The other parameters have their defaults.
+
+    Raises:
+        GankitError: a value in ``params`` is not valid.
     """
     entries = [getattr(registries, kind).get(name) for kind, names in components.items() for name in names]
+    usable: Parametrized = {}
+    incomplete: dict[Entry, str] = {}
     for entry in entries:
-        given = (params or {}).get(entry.kind, {}).get(entry.name, {})
-        yield _check_component(entry, given, entries, registries)
+        try:
+            given = (params or {}).get(entry.kind, {}).get(entry.name, {})
+            usable[entry] = _parameters(entry, given, registries)
+        except ValueError as error:
+            incomplete[entry] = str(error)
+    for entry in entries:
+        if entry in incomplete:
+            yield CheckedComponent(entry.kind, entry.name, not_checked=(incomplete[entry],))
+        else:
+            yield _check_component(entry, usable)
 
 
-def _check_component(
-    entry: Entry, params: Mapping[str, Any], entries: Sequence[Entry], registries: Registries
-) -> CheckedComponent:
-    try:
-        values = _parameters(entry, params, registries)
-    except ValueError as error:
-        return CheckedComponent(entry.kind, entry.name, not_checked=(str(error),))
+def _check_component(entry: Entry, entries: Parametrized) -> CheckedComponent:
     passed, faults, not_checked = [], [], []
-    for what, check in _checks(entry, values, entries):
+    for what, check in _checks(entry, entries):
         try:
             check()
         except (_RefusalError, GankitError) as error:  # it was raised on purpose
@@ -100,7 +109,12 @@ class _RefusalError(Exception):
 
 
 def _parameters(entry: Entry, given: Mapping[str, Any], registries: Registries) -> dict[str, Any]:
-    """The parameters from the defaults and ``given``. Raises: ValueError: they are incomplete or invalid."""
+    """The parameters from the defaults and ``given``.
+
+    Raises:
+        GankitError: one of ``given`` is wrong.
+        ValueError: they are incomplete.
+    """
     kinds = entry.schema.model_json_schema().get("properties", {})
     wrapped = {
         name: {"name": "shapes", "count": 16}
@@ -111,22 +125,24 @@ def _parameters(entry: Entry, given: Mapping[str, Any], registries: Registries) 
     selected, problems = select(registries, entry.kind, entry.name, {**wrapped, **given}, Document({}), place)
     if selected is None:
         faults = "; ".join(str(problem) for problem in problems)
+        if any(f"{problem.path}.".startswith(f"{'.'.join((*place, name))}.") for problem in problems for name in given):
+            raise GankitError(faults)
         raise ValueError(f"{faults}; append parameters to the command: {entry.kind}.{entry.name}.PARAMETER=VALUE")
     values = selected.params.at(0)
     return {name: value.build() if isinstance(value, Selected) else value for name, value in values.items()}
 
 
-def _checks(entry: Entry, params: Mapping[str, Any], entries: Sequence[Entry]) -> Iterator[tuple[str, Check]]:
+def _checks(entry: Entry, entries: Parametrized) -> Iterator[tuple[str, Check]]:
     """What is checked, and the checks, which raise AssertionError."""
-    factory, kind = entry.factory, entry.kind
+    factory, kind, params = entry.factory, entry.kind, entries[entry]
     if kind in ("generators", "discriminators", "augmentations", "codecs"):
-        yield from _checks_of_networks(entry, params, entries)
+        yield from _checks_of_networks(entry, entries)
     elif kind == "datasets":
         yield "items, classes, pickling", lambda: check_dataset(_built(entry, params))
     elif kind == "callbacks":
         yield "methods", lambda: check_callback(_built(entry, params))
     elif kind in ("losses", "regularizers"):
-        yield "value and gradient", lambda: _check_term(entry, params, entries)
+        yield "value and gradient", lambda: _check_term(entry, entries)
     elif kind == "latents":
         yield "shape, seed", lambda: check_latent(factory, **params)
     elif kind == "optimizers":
@@ -136,14 +152,12 @@ def _checks(entry: Entry, params: Mapping[str, Any], entries: Sequence[Entry]) -
     elif kind == "features":
         yield "features of random images", lambda: check_features(_built(entry, params))
     elif kind == "games":
-        yield "two steps, microbatches, samples", lambda: _check_game(entry, params, entries)
+        yield "two steps, microbatches, samples", lambda: _check_game(entry, entries)
     else:
         yield "conversion", lambda: _raise(_RefusalError("needs files: try gankit import"))
 
 
-def _checks_of_networks(
-    entry: Entry, params: Mapping[str, Any], entries: Sequence[Entry]
-) -> Iterator[tuple[str, Check]]:
+def _checks_of_networks(entry: Entry, entries: Parametrized) -> Iterator[tuple[str, Check]]:
     checks: dict[str, Any] = {
         "generators": check_generator,
         "discriminators": check_discriminator,
@@ -153,18 +167,18 @@ def _checks_of_networks(
     for image in IMAGES:
         classes = f", {image.classes} classes" if image.classes else ""
         what = f"images {image.channels}x{image.height}x{image.width}{classes}"
-        yield what, partial(_check_network, checks[entry.kind], entry, image, params, entries)
+        yield what, partial(_check_network, checks[entry.kind], entry, image, entries)
 
 
-def _check_network(
-    check: Any, entry: Entry, image: ImageSpec, params: Mapping[str, Any], entries: Sequence[Entry]
-) -> None:
+def _check_network(check: Any, entry: Entry, image: ImageSpec, entries: Parametrized) -> None:
     """Check a network, if necessary with fields of the data, or within a game of its plugin."""
+    params = entries[entry]
     more = {"latent_dim": 16} if entry.kind == "generators" else {}
     failure: Exception | None = None
     for data in (image, _with_fields(image, entry)):
         try:
-            build_component(entry.factory, params, data, **more)
+            with meta_device():
+                build_component(entry.factory, params, data, **more)
         except ValueError as error:
             failure = failure or _RefusalError(str(error))
             continue
@@ -180,12 +194,12 @@ def _check_network(
         networks = {kind: _with_small(entries, kind) for kind in ("generators", "discriminators")} | {
             entry.kind: [entry]
         }
-        if _play(games, networks["generators"], networks["discriminators"], {entry: params}) is None:
+        if _play(games, networks["generators"], networks["discriminators"], entries) is None:
             return
     raise failure
 
 
-def _with_small(entries: Sequence[Entry], kind: str) -> list[Entry | None]:
+def _with_small(entries: Iterable[Entry], kind: str) -> list[Entry | None]:
     """The networks of a kind, and None for a small one that any plugin can use."""
     return [*(entry for entry in entries if entry.kind == kind), None]
 
@@ -211,20 +225,20 @@ def _play(
     games: Sequence[Entry],
     generators: Sequence[Entry | None],
     discriminators: Sequence[Entry | None],
-    params: Mapping[Entry, Mapping[str, Any]],
+    params: Parametrized,
 ) -> Exception | None:
     """Play games with networks, of which None stands for small ones, until one passes. Returns: the first failure."""
     failure: Exception | None = None
     for game, *players in product(games, generators, discriminators):
         factories = (SmallGenerator, SmallDiscriminator)
         networks = [
-            small if player is None else partial(player.factory, **params.get(player, {}))
+            small if player is None else partial(player.factory, **params[player])
             for small, player in zip(factories, players, strict=True)
         ]
         played: Any = game.factory
         for data in (IMAGES[1], _with_fields(IMAGES[0], *players)):
             try:
-                check_game(played, data, *networks, **params.get(game, {}))
+                check_game(played, data, *networks, **params[game])
             except Exception as error:  # a component may raise anything
                 failure = failure or error
             else:
@@ -232,9 +246,9 @@ def _play(
     return failure
 
 
-def _check_game(entry: Entry, params: Mapping[str, Any], entries: Sequence[Entry]) -> None:
+def _check_game(entry: Entry, entries: Parametrized) -> None:
     generators, discriminators = (_with_small(entries, kind) for kind in ("generators", "discriminators"))
-    if failure := _play([entry], generators, discriminators, {entry: params}):
+    if failure := _play([entry], generators, discriminators, entries):
         raise failure
 
 
@@ -247,22 +261,22 @@ def _built(entry: Entry, params: Mapping[str, Any]) -> Any:
         raise _RefusalError(f"{one_line(error)}; append parameters to the command: {example}") from error
 
 
-def _own_factory(entries: Sequence[Entry], kind: str) -> Callable[..., Any] | None:
-    """Builds the first network of a kind that the plugin registers, with default parameters, if there is any."""
-    for entry in entries:
+def _own_factory(entries: Parametrized, kind: str) -> Callable[..., Any] | None:
+    """Builds the first network of a kind that the plugin registers, if there is any."""
+    for entry, params in entries.items():
         if entry.kind == kind:
-            return lambda image, latent_dim=0: build_component(entry.factory, {}, image, latent_dim=latent_dim)[0]
+            return lambda image, latent_dim=0: build_component(entry.factory, params, image, latent_dim=latent_dim)[0]
     return None
 
 
-def _check_term(entry: Entry, params: Mapping[str, Any], entries: Sequence[Entry]) -> None:
+def _check_term(entry: Entry, entries: Parametrized) -> None:
     """Check a loss or regularizer with small networks, without and with classes, or with those of its plugin."""
     check: Any = {"losses": check_loss, "regularizers": check_regularizer}[entry.kind]
     failure: Exception | None = None
     own = {kind: _own_factory(entries, f"{kind}s") for kind in ("generator", "discriminator")}
     for networks, image in (({}, IMAGES[0]), ({}, IMAGES[1]), ({key: own[key] for key in own if own[key]}, IMAGES[1])):
         try:
-            check(entry.factory(**params), image, **networks)
+            check(entry.factory(**entries[entry]), image, **networks)
         except (GankitError, ValueError) as error:
             failure = failure or _RefusalError(f"it needs other networks or labels: {one_line(error)}")
         except Exception as error:

@@ -118,7 +118,7 @@ def test_the_manifest_names_source_class_and_hash_of_each_file(cli, photos):
 
 def test_the_same_command_writes_the_same_bytes(cli, photos):
     for name in ("one", "two"):
-        assert cli("data", "pack", photos, f"{name}.zip", "--size", 16, "--deduplicate", 2).code == 0
+        assert cli("data", "pack", photos, f"{name}.zip", "--size", 16, "--deduplicate", "--distance", 2).code == 0
         for file in photos.rglob("*.*"):
             os.utime(file, (0, 10**9))
     assert Path("one.zip").read_bytes() == Path("two.zip").read_bytes()
@@ -165,13 +165,25 @@ def test_images_of_any_name_are_packed(tmp_path_factory, cli, files):
 class TestDuplicates:
     def test_images_that_look_alike_are_dropped_and_recorded(self, cli, photos):
         smooth(0).resize((80, 60)).save("photos/dog/z.jpg")
-        said = cli("data", "pack", photos, "p.zip", "--deduplicate", 4)
+        said = cli("data", "pack", photos, "p.zip", "--deduplicate")
         assert "dropped: 1 duplicate" in said.out
         assert "dog/z.jpg is like cat/a.png" in said.out
         (dropped,) = manifest()["dropped"]
         assert (dropped["source"], dropped["class"], dropped["duplicate_of"]) == ("dog/z.jpg", "dog", "cat/a.png")
         assert 0 <= dropped["distance"] <= 4
+        assert manifest()["options"]["deduplicate"] == 4
         assert len(prepared("p.zip")) == 5
+
+    def test_another_distance(self, cli, photos):
+        """The largest one makes all images duplicates."""
+        said = cli("data", "pack", photos, "p.zip", "--deduplicate", "--distance", 64)
+        assert "dropped: 4 duplicates" in said.out
+        assert manifest()["options"]["deduplicate"] == 64
+
+    def test_a_distance_alone_is_refused(self, cli, photos):
+        said = cli("data", "pack", photos, "p.zip", "--distance", 2)
+        assert (said.code, said.err) == (2, "error: --distance: it is for --deduplicate; add --deduplicate, or remove it\n")
+        assert not Path("p.zip").exists()
 
     def test_without_the_option_all_are_kept(self, cli, photos):
         smooth(0).save("photos/dog/z.png")

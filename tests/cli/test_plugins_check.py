@@ -90,11 +90,10 @@ def test_a_generator_that_ignores_the_channels(cli, tiny_plugin_file):
     assert all("images 1x64x64: images are [4, 3, 64, 64]; expected [4, 1, 64, 64]" in line for line in faults)
 
 
-@pytest.mark.parametrize("name", ["gankit_losses", "gankit_optimizers", "gankit_dcgan"])
-def test_built_in_plugins(cli, name):
-    said = cli("plugins", "check", name)
+def test_a_plugin_without_faults(cli):
+    said = cli("plugins", "check", "gankit_optimizers")  # tests/plugins/test_conformance.py checks all
     assert (said.code, said.err) == (0, "")
-    count = re.search(rf"^{name}: (\d+) of \1 components without faults$", said.out, re.MULTILINE)
+    count = re.search(r"^gankit_optimizers: (\d+) of \1 components without faults$", said.out, re.MULTILINE)
     assert count
     assert "passed: " in said.out
 
@@ -126,6 +125,29 @@ def test_parameters(cli, broken):
     said = cli("plugins", "check", broken, "datasets.fotos.path=some")
     assert said.code == 2
     assert said.err.startswith("error: plugin 'broken' registers no datasets.fotos; known: ")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("generators.dcgan.widht=3", "generators.dcgan.widht: unknown parameter; did you mean 'width'?"),
+        ("generators.dcgan.width=x", "generators.dcgan.width: .*'x'"),
+        ("width=3", "'width' does not name a parameter of a component; write KIND.NAME.PARAMETER=VALUE"),
+        ("generators.width=3", "'generators' does not name a parameter of a component"),
+    ],
+)
+def test_parameters_that_do_not_exist(cli, parameter, message):
+    said = cli("plugins", "check", "gankit_dcgan", parameter)
+    assert (said.code, said.out) == (2, "")
+    assert re.match(f"error: {message}", said.err)
+
+
+def test_a_folder_with_the_name_of_the_distribution(cli, tmp_path, monkeypatch):
+    """As after `gankit new plugin gankit-losses`."""
+    (tmp_path / "gankit-losses").mkdir()
+    monkeypatch.chdir(tmp_path)
+    said = cli("plugins", "check", "gankit-losses")
+    assert said.err.startswith("error: no plugin, file or module is called 'gankit-losses'; did you mean 'gankit_losses'?")
 
 
 def test_plugins_that_do_not_exist(cli, tmp_path):

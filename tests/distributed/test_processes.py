@@ -45,7 +45,7 @@ def test_without_torchrun(monkeypatch):
     pytest.importorskip("accelerate")
     monkeypatch.delenv("RANK")
     monkeypatch.delenv("MASTER_PORT")
-    with pytest.raises(gankit.GankitError, match="but RANK, MASTER_PORT is not set; start with torchrun"):
+    with pytest.raises(gankit.GankitError, match="WORLD_SIZE is 2, but these variables of torchrun are not set: RANK, MASTER_PORT;"):
         join_processes("cpu")
 
 

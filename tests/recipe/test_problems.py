@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Annotated
 
 import pytest
 from pydantic import Field
 
-from gankit import RecipeError
+from gankit import Recipe, RecipeError
 from gankit.recipe.validation import validate
 from gankit.registry import Registry
 
@@ -138,3 +139,11 @@ def test_a_wrong_item_is_not_reported_as_a_short_list_too():
     schema = registry.get("loss").schema
     assert [str(problem) for problem in validate(schema, {"names": [1]})[1]] == ['names.0: should be a string; got 1; put it in quotes to make it text: "1"']
     assert len(validate(schema, {"names": []})[1]) == 1
+
+
+def test_an_error_survives_pickling():
+    """As when another process raises it."""
+    with pytest.raises(RecipeError) as error:
+        Recipe.parse({"name": "x", "tran": {}})
+    copy = pickle.loads(pickle.dumps(error.value))
+    assert (str(copy), copy.problems) == (str(error.value), error.value.problems)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import re
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+GENERATOR = Markup('<meta name="generator" content="gankit">')
+HEAD = 1000  # bytes of a file in which it is looked for
 _NOT_IN_HTML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")  # control characters, surrogates
 
 
@@ -20,7 +23,13 @@ def render(template: str, **content: Any) -> str:
         template: its file name in ``templates``.
         content: plain data. Text is escaped, and ``| tojson`` embeds data in scripts.
     """
-    return _environment().get_template(template).render(asset=_asset, **content)
+    return _environment().get_template(template).render(asset=_asset, generator=GENERATOR, **content)
+
+
+def is_own_page(path: Path) -> bool:
+    """Whether gankit wrote a file. Raises: OSError: it cannot be read."""
+    with path.open("rb") as file:
+        return GENERATOR.encode() in file.read(HEAD)
 
 
 @functools.cache

@@ -107,6 +107,16 @@ class TestFindRuns:
 
 
 class TestCommand:
+    def test_a_page_of_something_else_is_not_replaced(self, cli, three_runs):
+        page = three_runs / "report.html"
+        page.write_text("<html><head><title>My results - gankit</title></head></html>")
+        said = cli("report", three_runs)
+        assert said.code == 2
+        assert said.err == f"error: {page}: was not written by gankit and is not replaced; move, rename or delete this file\n"
+        assert "My results" in page.read_text()
+        page.unlink()
+        assert cli("report", three_runs).code == cli("report", three_runs).code == 0
+
     def test_writes_the_page_of_a_folder(self, three_runs, cli):
         said = cli("report", three_runs)
         assert said.code == 0, said.err
