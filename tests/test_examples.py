@@ -463,8 +463,8 @@ def test_the_explorer(checkout, capsys):
 
 @pytest.fixture
 def search_files(checkout):
-    """The recipe and the space of docs/search.md, with a small run and a score that needs no network."""
-    text = (ROOT / "docs/search.md").read_text(encoding="utf-8")
+    """The recipe and the space of docs/hyperparameter_search.md, with a small run and a score that needs no network."""
+    text = (ROOT / "docs/hyperparameter_search.md").read_text(encoding="utf-8")
     recipe, space = re.findall(r"^```yaml\n(.*?)^```", text, flags=re.S | re.M)
     (checkout / "space.yaml").write_text(space.replace("[16, 64], step: 16", "[4, 8], step: 4"))
     data = {
@@ -485,13 +485,13 @@ def search_files(checkout):
 def test_searching_in_python(search_files, monkeypatch, capsys):
     pytest.importorskip("optuna")
     monkeypatch.setattr("gankit.search.search_page.draw_plots", lambda *given: [])
-    (program,) = (block for block in python_blocks("search.md") if "run_search" in block)
+    (program,) = (block for block in python_blocks("hyperparameter_search.md") if "run_search" in block)
     exec(program.replace("trials=4", "trials=1"), {})
     assert "optimizers.generator.lr=" in capsys.readouterr().out
 
 
 def ray_program() -> str:
-    (program,) = (block for block in python_blocks("search.md") if "ray" in block)
+    (program,) = (block for block in python_blocks("hyperparameter_search.md") if "ray" in block)
     return program.replace("fd_effnet_lite0", "kid_pixels")
 
 

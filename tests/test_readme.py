@@ -225,7 +225,7 @@ def test_commands(command, checkout, monkeypatch, capsys, request):
         pytest.importorskip("gradio")
     if words[1] == "search":
         pytest.importorskip("optuna")
-        for name, block in zip(("my_recipe", "space"), blocks((ROOT / "docs/search.md").read_text(), "yaml"), strict=True):
+        for name, block in zip(("my_recipe", "space"), blocks((ROOT / "docs/hyperparameter_search.md").read_text(), "yaml"), strict=True):
             Path(f"{name}.yaml").write_text(block)
     if "--latents" in words or any(word.startswith("direction.") for word in words):
         shutil.copytree(request.getfixturevalue("searched_runs"), checkout, dirs_exist_ok=True)
@@ -358,7 +358,7 @@ def test_yaml_examples(page, example, tmp_path):
         (tmp_path / "example.yaml").write_text(yaml.safe_dump(example))
         runtime.load(tmp_path / "example.yaml")
         return
-    if page.name == "search.md":  # a search space
+    if page.name == "hyperparameter_search.md":  # a search space
         recipe = runtime.load(ROOT / "recipes/dcgan_cifar10.yaml")
         check_space(parse_space(yaml.safe_dump(example), page.name), recipe.document, runtime.registries)
         return

@@ -87,6 +87,10 @@ def test_the_reference_lists_every_page(pages):
     assert listed == {"generated/commands", *generated, *written}
 
 
+def test_no_page_has_the_name_of_a_page_that_sphinx_writes():
+    assert not {path.stem for path in DOCS.glob("*.md")} & {"search", "genindex"}  # would be overwritten
+
+
 def test_each_component_has_its_parameters(pages):
     for registry in gankit.Runtime().registries:
         _, *sections = re.split(r"^(.+)\n-+$", pages[f"{registry.kind}.rst"], flags=re.M)
