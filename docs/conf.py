@@ -19,6 +19,7 @@ html_static_path = ["static"]
 html_css_files = ["site.css"]
 myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 4
+highlight_language = "none"  # of blocks that name no language
 smartquotes = False  # would replace the hyphens of --option
 suppress_warnings = ["misc.highlighting_failure"]  # examples leave out parts with "..."
 

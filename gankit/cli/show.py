@@ -142,5 +142,5 @@ def _describe(schema: dict[str, Any], models: dict[str, Any], section_names: Col
     if schema.get("type") == "object":
         return "mapping"
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = " and ".join(f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema)
+    bounds = " and ".join(f"{sign} {schema[key]:.12g}" for key, sign in signs.items() if key in schema)
     return " ".join([str(schema.get("type", "any")), bounds]).strip()
