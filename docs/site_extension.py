@@ -27,6 +27,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", edit_page)
     app.connect("autodoc-process-signature", edit_signature)
     app.connect("autodoc-process-docstring", read_docstring)
+    app.connect("autodoc-skip-member", skip_tuple_field)
     app.connect("missing-reference", find_public_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -64,6 +65,11 @@ def read_docstring(app: Sphinx, kind: str, name: str, thing: Any, options: Any, 
     text = site_pages.google_style("\n".join(lines))
     declared = declared_methods(thing) if inspect.isclass(thing) else ()
     lines[:] = "\n".join([text, *declared]).split("\n")
+
+
+def skip_tuple_field(app: Sphinx, kind: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Skip the fields of a named tuple, which its docstring lists."""
+    return True if str(thing.__doc__).startswith("Alias for field number") else None
 
 
 def declared_methods(thing: type) -> Iterator[str]:

@@ -97,10 +97,13 @@ def commands() -> str:
     for name, command in group.commands.items():
         parts.append(typer.cli.get_docs_for_click(obj=command, ctx=context, indent=1, name=name, call_prefix="gankit"))
 
+    text = "\n\n".join(parts)
+    text = re.sub(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)  # whose lines are cut; their sections follow
+
     def as_block(lines: re.Match[str]) -> str:
         return "\n".join(["```sh", *(line.strip() for line in lines[0].split("\n") if line), "```", "", ""])
 
-    return re.sub(r"(?:^  \S.*\n+)+", as_block, "\n\n".join(parts), flags=re.M)
+    return re.sub(r"(?:^  \S.*\n+)+", as_block, text, flags=re.M)
 
 
 def components(registry: Registry) -> str:
