@@ -115,7 +115,7 @@ def components(registry: Registry) -> str:
     for entry in registry:
         parts += [heading(entry.name, "-"), f"Plugin ``{entry.plugin}``.", google_style(entry.documentation)]
         rows = list(parameter_rows(entry.schema))
-        parts.append(table(("parameter", "type", "default"), rows) if rows else "It has no parameters.")
+        parts.append(table(("parameter", "type", "default"), rows) if rows else "It has no parameters in recipes.")
         if options := list(sampling_option_rows(entry)):
             parts += ["Options of ``gankit sample``:", table(("option", "type", "default"), options)]
     return "\n\n".join(parts) + "\n"
