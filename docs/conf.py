@@ -14,9 +14,12 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "site_extension"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"gankit {release}"
-html_copy_source = html_show_sphinx = False
+html_copy_source = html_show_sphinx = html_domain_indices = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 myst_enable_extensions = ["html_image"]
 myst_heading_anchors = 4
+highlight_language = "none"  # of blocks that name no language
 smartquotes = False  # would replace the hyphens of --option
 suppress_warnings = ["misc.highlighting_failure"]  # examples leave out parts with "..."
 

@@ -25,8 +25,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     importlib.import_module("gradio")  # its pydantic models must exist before autodoc edits BaseModel's annotations
     app.connect("builder-inited", lambda app: site_pages.write_pages())
     app.connect("source-read", edit_page)
-    app.connect("autodoc-process-signature", omit_signature)
+    app.connect("autodoc-process-signature", edit_signature)
     app.connect("autodoc-process-docstring", read_docstring)
+    app.connect("autodoc-skip-member", skip_tuple_field)
     app.connect("missing-reference", find_public_name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -38,10 +39,17 @@ def edit_page(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] = site_pages.with_toctrees(text) if name == app.config.root_doc else text
 
 
-def omit_signature(app: Sphinx, kind: str, name: str, thing: Any, *about: Any) -> tuple[str, None] | None:
-    """Omit the constructors of protocols and of pydantic models, whose docstring lists the fields."""
+def edit_signature(
+    app: Sphinx, kind: str, name: str, thing: Any, options: Any, arguments: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """Omit the constructors of protocols and of pydantic models, whose docstring lists the fields.
+
+    Other signatures become valid Python, which Sphinx requires for links: a default factory is shown as ``...``.
+    """
     is_model = inspect.isclass(thing) and issubclass(thing, BaseModel)
-    return ("", None) if is_model or getattr(thing, "_is_protocol", False) else None
+    if is_model or getattr(thing, "_is_protocol", False):
+        return "", None
+    return arguments and arguments.replace("<factory>", "..."), result
 
 
 def read_docstring(app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -57,6 +65,11 @@ def read_docstring(app: Sphinx, kind: str, name: str, thing: Any, options: Any, 
     text = site_pages.google_style("\n".join(lines))
     declared = declared_methods(thing) if inspect.isclass(thing) else ()
     lines[:] = "\n".join([text, *declared]).split("\n")
+
+
+def skip_tuple_field(app: Sphinx, kind: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Skip the fields of a named tuple, which its docstring lists."""
+    return True if str(thing.__doc__).startswith("Alias for field number") else None
 
 
 def declared_methods(thing: type) -> Iterator[str]:

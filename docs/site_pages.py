@@ -17,6 +17,7 @@ from gankit.cli.show import parameter_rows, sampling_option_rows
 from gankit.registry import Registry
 
 DOCS = Path(__file__).parent
+ERROR = r"[\w.]+(?:Error|Interrupt)"  # the name of an exception in a docstring
 GENERATED = "generated"  # the folder in docs/ that the pages are written to; git ignores it
 DOCUMENTS = {  # files of the repository that are pages of the site
     "README.md": "readme.md",
@@ -39,6 +40,7 @@ def pages() -> Iterator[tuple[str, str]]:
     """The file name and the text of each page."""
     for document, name in DOCUMENTS.items():
         text = (DOCS.parent / document).read_text(encoding="utf-8")
+        text = text.replace("# gankit\n", "# Overview\n", 1)  # the title of the start page
         yield name, with_site_links(text, posixpath.dirname(document))
     yield "commands.md", commands()
     for registry in gankit.Runtime().registries:
@@ -78,8 +80,13 @@ def with_toctrees(text: str) -> str:
 def google_style(docstring: str) -> str:
     """A docstring in reStructuredText, with lists of parameters, attributes and errors, which are links."""
     sections = [("Attributes", "params_style"), ("Raises", "params_style")]
+    docstring = re.sub(r"^(\s*(?:\w+: )?)([A-Za-z]\.)(?!\S)", r"\1\\\2", docstring, flags=re.M)  # "G." begins no list
     text = str(GoogleDocstring(docstring, Config(napoleon_use_param=False, napoleon_custom_sections=sections)))
-    return re.sub(r"\*\*(\w+Error)\*\* -- ", r"`\1`: ", text).replace("** -- ", "**: ")
+
+    def as_links(errors: re.Match[str]) -> str:
+        return re.sub(ERROR, r"`\g<0>`", errors[1]) + ": "
+
+    return re.sub(rf"\*\*({ERROR}(?:(?:, | or ){ERROR})*)\*\* -- ", as_links, text).replace("** -- ", "**: ")
 
 
 def commands() -> str:
@@ -90,10 +97,13 @@ def commands() -> str:
     for name, command in group.commands.items():
         parts.append(typer.cli.get_docs_for_click(obj=command, ctx=context, indent=1, name=name, call_prefix="gankit"))
 
+    text = "\n\n".join(parts)
+    text = re.sub(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+", "", text)  # whose lines are cut; their sections follow
+
     def as_block(lines: re.Match[str]) -> str:
         return "\n".join(["```sh", *(line.strip() for line in lines[0].split("\n") if line), "```", "", ""])
 
-    return re.sub(r"(?:^  \S.*\n+)+", as_block, "\n\n".join(parts), flags=re.M)
+    return re.sub(r"(?:^  \S.*\n+)+", as_block, text, flags=re.M)
 
 
 def components(registry: Registry) -> str:
@@ -105,7 +115,7 @@ def components(registry: Registry) -> str:
     for entry in registry:
         parts += [heading(entry.name, "-"), f"Plugin ``{entry.plugin}``.", google_style(entry.documentation)]
         rows = list(parameter_rows(entry.schema))
-        parts.append(table(("parameter", "type", "default"), rows) if rows else "It has no parameters.")
+        parts.append(table(("parameter", "type", "default"), rows) if rows else "It has no parameters in recipes.")
         if options := list(sampling_option_rows(entry)):
             parts += ["Options of ``gankit sample``:", table(("option", "type", "default"), options)]
     return "\n\n".join(parts) + "\n"
@@ -118,7 +128,7 @@ def heading(text: str, mark: str) -> str:
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table of literal cells in reStructuredText."""
-    lines = [".. list-table::", "   :header-rows: 1", "   :align: left", ""]
+    lines = [".. list-table::", "   :header-rows: 1", ""]
     for row in (titles, *([f"``{cell}``" for cell in row] for row in rows)):
         lines += [f"   {'*' if not index else ' '} - {cell}" for index, cell in enumerate(row)]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, NonNegativeInt, PositiveInt
@@ -46,6 +47,7 @@ class Schedule(BaseModel):
         return max(self.start, self.end) < bound
 
 
+@dataclass(frozen=True)
 class _NumberOrSchedule:
     """Accepts a number or a `Schedule`. Validation errors refer only to the form that was given."""
 

@@ -87,6 +87,10 @@ def test_the_reference_lists_every_page(pages):
     assert listed == {"generated/commands", *generated, *written}
 
 
+def test_no_page_has_the_name_of_a_page_that_sphinx_writes():
+    assert not {path.stem for path in DOCS.glob("*.md")} & {"search", "genindex"}  # would be overwritten
+
+
 def test_each_component_has_its_parameters(pages):
     for registry in gankit.Runtime().registries:
         _, *sections = re.split(r"^(.+)\n-+$", pages[f"{registry.kind}.rst"], flags=re.M)
@@ -104,6 +108,16 @@ def test_each_command_has_its_help(pages):
     assert "### `gankit plugins check`" in pages["commands.md"]
     assert "* `--out DIR`: Run directory (default: results/NAME, numbered if it exists)." in pages["commands.md"]
     assert "```sh\ngankit show generators dcgan\ngankit show losses bce\n" in pages["commands.md"]
+
+
+def test_docstrings(site_pages):
+    arguments = "Args:\n    generator: G."
+    errors = "Raises:\n    ValueError or gankit.GankitError: refused.\n    KeyboardInterrupt: Ctrl-C."
+    text = site_pages.google_style(f"G. Not a list.\n\n{arguments}\n\n{errors}")
+    assert text.startswith("\\G. Not a list.")
+    assert r"**generator**: \G." in text
+    assert "* `ValueError` or `gankit.GankitError`: refused." in text
+    assert "* `KeyboardInterrupt`: Ctrl-C." in text
 
 
 def test_links_between_pages(site_pages):
@@ -139,6 +153,13 @@ def test_it_builds_without_a_warning_and_needs_no_network(tmp_path):
         assert all((page.parent / path).exists() for path in loaded), (page, loaded)
     for sheet in (tmp_path / "site").rglob("*.css"):
         assert not re.findall(r"@import|url\([\"']?(?:https?:)?//", sheet.read_text()), sheet
+    signatures = [
+        re.sub("<.*?>", "", signature)
+        for page in (tmp_path / "site/reference").glob("*.html")
+        for signature in re.findall(r'<dt class="sig.*?</dt>|alias of .*?</p>', page.read_text(), flags=re.S)
+    ]
+    assert len(signatures) > 300
+    assert not [text for text in signatures if re.search(r"~|&lt;| at 0x|Path\(", text)]
     tutorial = (tmp_path / "site/tutorial.html").read_text()
     assert 'href="generated/contributing.html"' in (tmp_path / "site/index.html").read_text()
     assert 'href="runs.html#the-run-directory"' in tutorial

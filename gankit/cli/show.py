@@ -142,5 +142,10 @@ def _describe(schema: dict[str, Any], models: dict[str, Any], section_names: Col
     if schema.get("type") == "object":
         return "mapping"
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = " and ".join(f"{sign} {schema[key]:g}" for key, sign in signs.items() if key in schema)
+    bounds = " and ".join(f"{sign} {_format_bound(schema[key])}" for key, sign in signs.items() if key in schema)
     return " ".join([str(schema.get("type", "any")), bounds]).strip()
+
+
+def _format_bound(bound: float) -> str:
+    """A whole number with all of its digits, such as a bound of seeds."""
+    return str(int(bound)) if bound == int(bound) else str(bound)

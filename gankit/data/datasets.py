@@ -29,7 +29,7 @@ def describe_dataset(dataset: Any) -> DataDescription | None:
 
 
 def spec_of(dataset: Any) -> DataSpec:
-    """The fields of a dataset. Without an attribute ``spec``, the first item tells the number of channels.
+    """The fields of a dataset. Without an attribute ``spec``, the first item gives the number of channels.
 
     Raises:
         DataError: the first item has no image.

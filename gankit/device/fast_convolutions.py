@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from .patch_convolutions import Geometry, PatchConvolution
 
-
 Casts = dict[tuple[int, bool], Tensor]
 """Weights in bf16, by their identity and whether gradients flow to them."""
 

@@ -26,9 +26,9 @@ FONT, MONOSPACE = ("system-ui", "sans-serif"), ("ui-monospace", "monospace")  # 
 def private_files(folder: Path) -> Iterator[None]:
     """A block in which Gradio keeps its files in a folder, and does not look for updates or report its use.
 
-    What the environment says to Gradio otherwise has no effect, as it may concern other pages. Gradio reads these
-    variables when it is imported, when a page is built and while it is served, so a process has one such block at a
-    time.
+    Other environment variables of Gradio have no effect in the block, because they may be meant for other pages. Gradio
+    reads its variables when it is imported, when a page is built and while it is served. Therefore, a process can be in
+    only one such block at a time.
     """
     own = {
         "GRADIO_TEMP_DIR": str(folder),

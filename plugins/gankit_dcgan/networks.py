@@ -26,7 +26,7 @@ class DCGANGenerator(nn.Module):
 
     Args:
         image: the images to generate.
-        latent_dim: d.
+        latent_dim: the size d of the latents.
         width: channels of the largest feature map; each smaller one has twice as many.
 
     Raises:

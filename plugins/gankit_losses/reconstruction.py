@@ -52,9 +52,9 @@ class Reconstruction(gankit.Regularizer):
 
 
 class TotalVariation(gankit.Regularizer):
-    """Anisotropic total variation of G's images: the mean absolute difference of neighbouring pixels.
+    """Anisotropic total variation of G's images: the mean absolute difference of neighboring pixels.
 
-    The means over vertical and horizontal neighbours are added. It removes noise and checkerboard patterns, at the cost
+    The means over vertical and horizontal neighbors are added. It removes noise and checkerboard patterns, at the cost
     of fine detail.
 
     Args:

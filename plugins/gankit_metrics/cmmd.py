@@ -21,7 +21,7 @@ class CMMD(CollectsFeatures):
 
     With the features ``clip``, this is CMMD (arXiv 2401.09603), by the estimator of its reference code: the biased one
     with minimum variance (Gretton et al., "A Kernel Two-Sample Test", 2012, equation 5). Its bias falls with the number
-    of images. It makes no assumption about the distribution, and needs fewer images than the Frechet distance.
+    of images. It makes no assumption about the distribution, and needs fewer images than the Fréchet distance.
 
     Args:
         sigma: bandwidth of the kernel ``exp(-|x - y|^2 / (2 sigma^2))``. The default is meant for features of length 1.

@@ -29,7 +29,7 @@ class DINOv2:
     """The class token of DINOv2 after the final normalization: 1024 features with ViT-L/14 (arXiv 2304.07193).
 
     Images are resized and standardized as in the evaluation of arXiv 2306.04675, which recommends ViT-L/14 for the
-    Frechet distance. Images that are not square are distorted.
+    Fréchet distance. Images that are not square are distorted.
 
     Args:
         model: the network in timm.

@@ -1,4 +1,4 @@
-"""The Frechet distance."""
+"""The Fréchet distance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .optional_imports import import_optional
 
 
 class FrechetDistance:
-    """Frechet distance between normal distributions fitted to the real and to the generated features.
+    """Fréchet distance between normal distributions fitted to the real and to the generated features.
 
     ``fd`` is the squared distance, 0 for equal means and covariances (arXiv 1706.08500, equation 6). Computed by
     torchmetrics from running sums in float64, so memory does not grow with the number of images.

@@ -26,7 +26,7 @@ class Memorization(CollectsFeatures):
     compare with the share of held-out real images.
 
     Args:
-        k: real neighbours that the distance is calibrated by.
+        k: real neighbors that the distance is calibrated by.
         threshold: largest calibrated distance of a copy.
     """
 

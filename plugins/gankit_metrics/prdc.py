@@ -17,17 +17,17 @@ ROWS = 1000
 
 
 class PRDC(CollectsFeatures):
-    """Precision, recall, density and coverage from k-nearest-neighbour balls.
+    """Precision, recall, density and coverage from k-nearest-neighbor balls.
 
-    The ball around an image reaches to its k-th neighbour on its own side. ``precision`` is the share of generated
+    The ball around an image reaches to its k-th neighbor on its own side. ``precision`` is the share of generated
     images inside the ball of some real one, ``recall`` the share of real images inside the ball of some generated one
     (arXiv 1904.06991, equations 1 and 2; computed by torch-fidelity). ``density`` is the mean number of real balls that
     contain a generated image, over k, and is 1 for equal sets; ``coverage`` is the share of real balls that contain
     some generated image (arXiv 2002.09797, equations 4 and 5). Scores are comparable only between sets of equal sizes.
 
     Args:
-        k: neighbour that sets the radius for precision and recall.
-        density_k: neighbour that sets the radius for density and coverage.
+        k: neighbor that sets the radius for precision and recall.
+        density_k: neighbor that sets the radius for density and coverage.
     """
 
     uses: Literal["features"] = "features"

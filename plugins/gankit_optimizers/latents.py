@@ -10,7 +10,7 @@ class NormalLatent:
     """Independent standard normal dimensions, N(0, 1).
 
     Args:
-        dim: d.
+        dim: the size d of the latents (``latent.dim``).
     """
 
     def __init__(self, dim: int) -> None:
@@ -25,7 +25,7 @@ class UniformLatent:
     """Independent dimensions, uniform in [-1, 1), as in the DCGAN paper (arXiv 1511.06434).
 
     Args:
-        dim: d.
+        dim: the size d of the latents (``latent.dim``).
     """
 
     def __init__(self, dim: int) -> None:

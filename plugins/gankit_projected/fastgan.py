@@ -38,7 +38,7 @@ class FastGANGenerator(nn.Module):
 
     Args:
         image: the images to generate.
-        latent_dim: d; 256 in both papers.
+        latent_dim: the size d of the latents; 256 in both papers.
         width: channels of the feature map after five doublings (128 px if the base has 4 px). The base has 16 times as
             many. 128 in Projected GAN, 64 in FastGAN.
 

@@ -40,7 +40,7 @@ class R3GANGenerator(nn.Module):
 
     Args:
         image: the images to generate.
-        latent_dim: d.
+        latent_dim: the size d of the latents.
         width: channels of all stages, or of each stage, from the smallest feature map up.
         blocks: residual blocks of all stages, or of each stage.
         expansion: channels of a block's 3x3 convolution, as a multiple of the stage's channels.

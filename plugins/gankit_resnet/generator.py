@@ -30,7 +30,7 @@ class ResNetGenerator(nn.Module):
 
     Args:
         image: the images to generate.
-        latent_dim: d.
+        latent_dim: the size d of the latents.
         width: channels of the widest feature map.
         widths: ``constant`` for the same width in all feature maps, as for CIFAR-10; ``pyramid`` to halve the width in
             each of the last doublings, up to four times, as for ImageNet; ``auto`` for ``constant`` up to three

@@ -33,10 +33,10 @@ class StyleGAN2Generator(nn.Module):
 
     Args:
         image: the images to generate.
-        latent_dim: d.
+        latent_dim: the size d of the latents.
         width: channels of the largest feature map; each smaller one has twice as many.
         max_width: largest number of channels.
-        style_dim: s.
+        style_dim: the size s of the styles.
         mapping_layers: fully connected layers of the mapping network.
         mapping_learning_rate: factor of the mapping network's learning rate.
         architecture: ``skip`` (the paper's choice), ``residual``, or ``original`` (neither); see the paper's fig. 7.

@@ -29,7 +29,7 @@ class Degraded:
     each epoch. Here, item i depends on the seed and i alone. ``copies`` adds items of the same images with other
     degradations.
 
-    **Set ``size`` to the ``image.size`` of the recipe.** The loader resizes the fields of an item together if they do
+    Set ``size`` to the ``image.size`` of the recipe. The loader resizes the fields of an item together if they do
     not have the size of the run, and resizing a degraded copy removes its noise and the blocks of JPEG. It leaves items
     of this dataset as they are if both sizes are equal. For this reason, the images are cut out or resized here, before
     they are degraded, and data whose images may have any size need ``size``.

@@ -39,7 +39,7 @@ def test_yaml_examples(page, example, plugins_in, require_trackers, tmp_path):
         (tmp_path / "example.yaml").write_text(yaml.safe_dump(example))
         runtime.load(tmp_path / "example.yaml")
         return
-    if page.name == "search.md":  # a search space
+    if page.name == "hyperparameter_search.md":  # a search space
         recipe = runtime.load(ROOT / "recipes/dcgan_cifar10.yaml")
         check_space(parse_space(yaml.safe_dump(example), page.name), recipe.document, runtime.registries)
         return

@@ -12,6 +12,7 @@ import gankit
 from gankit.testing.plugin_check import check_plugin
 
 PLUGINS = sorted(folder.name for folder in (Path(__file__).parents[2] / "plugins").glob("gankit_*"))
+LARGE = {"biggan", "losses", "metrics", "projected", "stylegan2", "superresolution", "translation"}  # seconds each
 SMALL = {"width": 8, "max_width": 8, "growth": 4, "style_dim": 8}  # depths are the defaults
 
 
@@ -39,7 +40,10 @@ def faults_of(plugin: str, runtime: gankit.Runtime, small: dict[str, Any]) -> di
     return {f"{result.kind}.{result.name}": result.faults for result in results if result.faults}
 
 
-@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize(
+    "plugin",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name.removeprefix("gankit_") in LARGE)) for name in PLUGINS],
+)
 def test_small_networks(plugin, runtime):
     assert faults_of(plugin, runtime, SMALL) == {}
 

@@ -33,7 +33,7 @@ def test_commands(
         pytest.importorskip("gradio")
     if words[1] == "search":
         pytest.importorskip("optuna")
-        for name, text in zip(("my_recipe", "space"), blocks("docs/search.md", "yaml"), strict=True):
+        for name, text in zip(("my_recipe", "space"), blocks("docs/hyperparameter_search.md", "yaml"), strict=True):
             Path(f"{name}.yaml").write_text(text)
     if "--latents" in words or any(word.startswith("direction.") for word in words):
         shutil.copytree(request.getfixturevalue("searched_runs"), checkout, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""The programs in docs/search.md."""
+"""The programs in docs/hyperparameter_search.md."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import gankit
 
 @pytest.fixture
 def search_files(checkout, blocks):
-    """The recipe and the space of docs/search.md, with a small run and a score that needs no network."""
-    recipe, space = blocks("docs/search.md", "yaml")
+    """The recipe and the space of docs/hyperparameter_search.md, with a small run and a score that needs no network."""
+    recipe, space = blocks("docs/hyperparameter_search.md", "yaml")
     (checkout / "space.yaml").write_text(space.replace("[16, 64], step: 16", "[4, 8], step: 4"))
     data = {
         **yaml.safe_load(recipe),
@@ -36,7 +36,7 @@ def search_files(checkout, blocks):
 def test_searching_in_python(search_files, monkeypatch, capsys, block):
     pytest.importorskip("optuna")
     monkeypatch.setattr("gankit.search.search_page.draw_plots", lambda *given: [])
-    program = block("docs/search.md", "run_search")
+    program = block("docs/hyperparameter_search.md", "run_search")
     exec(program.replace("trials=4", "trials=1"), {})
     assert "optimizers.generator.lr=" in capsys.readouterr().out
 
@@ -44,7 +44,7 @@ def test_searching_in_python(search_files, monkeypatch, capsys, block):
 @pytest.fixture
 def ray_program(block):
     """The program, with the score of the small runs."""
-    return block("docs/search.md", "ray").replace("fd_effnet_lite0", "kid_pixels")
+    return block("docs/hyperparameter_search.md", "ray").replace("fd_effnet_lite0", "kid_pixels")
 
 
 def test_a_trial_of_ray_tune_without_ray(search_files, ray_program, monkeypatch):
