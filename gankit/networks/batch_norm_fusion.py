@@ -10,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..device.precision import full_precision
-
 TOLERANCE = 1e-3  # of outputs, relative to their norm
 
 
@@ -36,7 +34,7 @@ def without_batch_norms(network: nn.Module, images: Tensor) -> nn.Module:
                     setattr(part, before, fuse_conv_bn_eval(convolution, child))
                     setattr(part, name, nn.Sequential(*child.children()))  # timm's contain an activation
             before = name if isinstance(child, nn.Conv2d) else None
-    with torch.no_grad(), full_precision(images):
+    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
         pairs = zip(_tensors(network(images)), _tensors(fused(images)), strict=True)
         same = all(float((one - other).norm()) <= TOLERANCE * float(one.norm()) for one, other in pairs)
     return fused if same else network
