@@ -31,7 +31,8 @@ class TaskProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        if not self._bars.disable:  # rich before version 15 prints an empty line otherwise
+            self._bars.stop()
 
     def report(self, task: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` items of a task are processed."""

@@ -178,8 +178,14 @@ class RunRecorder:
     def _open(self) -> None:
         """Lock the directory and open the records. The other ranks do neither."""
         self._lock = RunLock(self.directory)
-        if self._resumed and self.checkpoint != next(iter(checkpoints(self.directory)[-1:]), None):
+        try:
+            self._open_records()
+        except BaseException:
             self._lock.release()
+            raise
+
+    def _open_records(self) -> None:
+        if self._resumed and self.checkpoint != next(iter(checkpoints(self.directory)[-1:]), None):
             raise GankitError(f"{self.directory}: the run has been continued since it was opened; resume it again")
         about, step = self._setup.about, self._state.step
         self._records = RunRecords(self.directory, about, self._events_bytes, step)

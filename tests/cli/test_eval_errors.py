@@ -134,7 +134,7 @@ class TestErrors:
         assert said.code == 2
         least = 0 if option[0] == "--seed" else 1
         said_in_a_box = " ".join(said.err.replace("│", "").split())
-        assert re.search(rf"'{option[0]}': .*should be greater than or equal to {least} ", said_in_a_box), said_in_a_box
+        assert re.search(rf"'{option[0]}': .*(should be greater than or equal to {least} |not in the range (x>=)?{least}\b)", said_in_a_box), said_in_a_box
 
     def test_a_record_that_cannot_be_written_exits_with_code_1(self, trained_run, score):
         trained_run()

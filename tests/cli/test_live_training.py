@@ -29,7 +29,7 @@ class Eventful:
         if run.not_finite() is not None:
             run.recover(go_on=True)
         elif step == 2:
-            run.log(gankit.Finding("mode_collapse", "The generator has collapsed. " + 20 * "lower the rate "))
+            run.log(gankit.Finding("mode_collapse", "The generator has collapsed." + 20 * " lower the rate"))
             print("printed", end="")
             print(" in two parts")
             sys.stderr.write("a warning\\n")
@@ -101,7 +101,7 @@ def _read(reader: int) -> bytes:
         return b""
 
 
-MESSAGE = "finding: The generator has collapsed. " + 20 * "lower the rate "
+MESSAGE = "finding: The generator has collapsed." + 20 * " lower the rate"
 PRINTED = [
     "preparing tiny ...",
     *(MESSAGE[start : start + COLUMNS].rstrip() for start in range(0, len(MESSAGE), COLUMNS)),

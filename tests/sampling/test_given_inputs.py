@@ -119,8 +119,14 @@ class Normalizing(Blur):
         return 0.4 * self.layer(self.layer(source) + source)
 
 
+def without_bias(layer):
+    """PyTorch 2.9 does not have GroupNorm(bias=False) yet."""
+    layer.bias = None
+    return layer
+
+
 @pytest.mark.parametrize("layer", [
-    nn.InstanceNorm2d(3), nn.InstanceNorm2d(3, affine=True), nn.GroupNorm(3, 3, affine=False), nn.GroupNorm(1, 3), nn.GroupNorm(1, 3, bias=False), nn.InstanceNorm2d(3, track_running_stats=True),
+    nn.InstanceNorm2d(3), nn.InstanceNorm2d(3, affine=True), nn.GroupNorm(3, 3, affine=False), nn.GroupNorm(1, 3), without_bias(nn.GroupNorm(1, 3)), nn.InstanceNorm2d(3, track_running_stats=True),
 ], ids=str)  # fmt: skip
 def test_tiles_are_normalized_like_the_whole_image(layer):
     """Which is dark at the left and bright at the right, so that the statistics of tiles differ from its own."""
