@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from ..data.loader import Loader
 from ..data.resize import to_uint8
 from ..errors import GankitError
 from ..events import Finding
-from ..files import output_file
+from ..files import output_file, save_safetensors
 from ..interfaces import NotFinite
 from ..runs.file_names import NOT_FINITE, WEIGHTS_SUFFIX, checkpoint_name
 from ..sampling.image_grid import save_grid
@@ -105,7 +104,7 @@ def with_batch(report: AnomalyReport, loader: Loader, batch: tuple[int, int], di
     grid, file = f"{stem}.png", f"{stem}{WEIGHTS_SUFFIX}"
     try:
         with output_file(directory / file) as temporary:
-            save_file(tensors, temporary)
+            save_safetensors(tensors, temporary)
         pictures = images if loader.codec is None else loader.codec.decode(images)
         save_grid(to_uint8(pictures.cpu()), directory / grid)
     except (SafetensorError, GankitError):  # a full disk must not hide the finding

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from ..files import data_root, whole_file
+from ..files import data_root, save_safetensors, whole_file
 
 IMAGES = "gankit-images"  # folders in the data folder
 FEATURES = "gankit-features"
@@ -40,7 +39,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write tensors to a file with their checksum. Raises: OSError or SafetensorError: it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
-        save_file(tensors, temporary, metadata={"sha256": _sha256(tensors)})
+        save_safetensors(tensors, temporary, metadata={"sha256": _sha256(tensors)})
 
 
 def _sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import GankitError
-from ..files import output_file
+from ..files import output_file, save_safetensors
 from ..messages import one_line
 from ..networks.frozen import Frozen
 from .file_names import FROZEN
@@ -31,7 +30,7 @@ def save_frozen(directory: Path, networks: Mapping[str, Frozen]) -> None:
     }
     try:
         with output_file(path) as temporary:
-            save_file(tensors, temporary)
+            save_safetensors(tensors, temporary)
     except SafetensorError as error:
         raise GankitError(f"{path}: cannot be written: {one_line(error)}") from None
 

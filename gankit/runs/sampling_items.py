@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..data.resize import to_float, to_uint8
 from ..errors import CheckpointError, GankitError
-from ..files import output_file, read_failure
+from ..files import output_file, read_failure, save_safetensors
 from ..messages import one_line
 from .file_names import INPUTS
 
@@ -33,7 +32,7 @@ def save_items(directory: Path, items: Mapping[str, Tensor]) -> None:
     stored = {name: to_uint8(values) if _is_uint8(values) else values for name, values in items.items()}
     try:
         with output_file(directory / INPUTS) as temporary:
-            save_file({name: values.contiguous() for name, values in stored.items()}, temporary)
+            save_safetensors({name: values.contiguous() for name, values in stored.items()}, temporary)
     except SafetensorError as error:
         raise GankitError(f"{directory / INPUTS}: cannot be written: {one_line(error)}") from None
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..files import read_failure
+from ..files import read_failure, save_safetensors
 from ..messages import one_line
 
 
@@ -45,7 +44,7 @@ def save_weights(network: nn.Module, file: Path, about: Mapping[str, str] | None
             tied[TIED + name] = stored_as
         else:  # copied, as the format has neither memory layouts nor tensors that overlap
             tensors[name] = tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True)
-    save_file(tensors, file, metadata={**(about or {}), **tied})
+    save_safetensors(tensors, file, metadata={**(about or {}), **tied})
 
 
 def read_weights(file: Path) -> dict[str, Tensor]:

@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import GankitError
-from ..files import output_file
+from ..files import output_file, save_safetensors
 from ..messages import did_you_mean
 from .latent_files import open_tensors
 from .sample_inputs import SampleInputs
@@ -98,7 +97,7 @@ class Directions:
         names = {f"name:{index:04}": name for index, name in enumerate(self.vectors)}
         with output_file(path) as temporary:
             tensors = {name: vector.contiguous() for name, vector in self.vectors.items()}
-            save_file(tensors, temporary, {**self.about, **names})
+            save_safetensors(tensors, temporary, {**self.about, **names})
 
     @classmethod
     def load(cls, path: Path) -> Directions:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import GankitError
-from ..files import open_regular, output_file, read_failure
+from ..files import open_regular, output_file, read_failure, save_safetensors
 from ..messages import one_line
 from .sample_inputs import SampleInputs
 
@@ -35,7 +34,7 @@ def save_latents(inputs: SampleInputs, path: Path, about: Mapping[str, str]) -> 
     if inputs.labels is not None:
         tensors["labels"] = inputs.labels
     with output_file(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, dict(about))
+        save_safetensors({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, dict(about))
 
 
 @contextmanager

@@ -146,7 +146,7 @@ class TestFolders:
             raise error
 
         if where == "save_file":
-            monkeypatch.setattr("gankit.runs.weights.save_file", full)
+            monkeypatch.setattr("gankit.runs.weights.save_safetensors", full)
         else:
             monkeypatch.setattr(torch, "save", full)
         with pytest.raises(
@@ -162,7 +162,7 @@ class TestFolders:
         def interrupt(*args: object, **options: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr("gankit.runs.weights.save_file", interrupt)
+        monkeypatch.setattr("gankit.runs.weights.save_safetensors", interrupt)
         with pytest.raises(KeyboardInterrupt):
             save(tmp_path)
         assert list((tmp_path / "checkpoints").iterdir()) == []
@@ -275,3 +275,11 @@ class TestAdvice:
             with pytest.raises(gankit.GankitError, match="check the disk or network, and try again"):
                 list(read_log(tmp_path / "log.jsonl"))
         assert list(read_log(tmp_path / "log.jsonl")) == [{}]
+
+
+def test_all_files_of_a_run_have_the_usual_permissions(trained_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = trained_run()
+    usual = (run / "recipe.yaml").stat().st_mode
+    assert len([*run.rglob("*.safetensors")]) >= 2
+    assert {path for path in run.rglob("*") if path.is_file() and path.stat().st_mode != usual} == set()
