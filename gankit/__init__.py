@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from .networks.perceptual_distance import Reduction as Reduction
     from .networks.vision_transformer import load_vision_transformer as load_vision_transformer
     from .optional_imports import import_optional as import_optional
+    from .optional_imports import require_optional as require_optional
     from .progress.notebook_figure import NotebookFigure as NotebookFigure
     from .progress.notebook_figure import in_notebook as in_notebook
     from .recipe.checked_recipe import CheckedRecipe as CheckedRecipe
@@ -159,7 +160,7 @@ _NAMES_BY_MODULE = {
     "networks.image_sizes": "ImagePyramid",
     "networks.perceptual_distance": "PerceptualDistance Reduction",
     "networks.vision_transformer": "load_vision_transformer",
-    "optional_imports": "import_optional",
+    "optional_imports": "import_optional require_optional",
     "progress.notebook_figure": "NotebookFigure in_notebook",
     "recipe.checked_recipe": "CheckedRecipe",
     "recipe.model": "Recipe",

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from types import ModuleType
 
 from .errors import GankitError
+
+
+def require_optional(package_module: str, package: str, wanted_by: str, extra: str) -> None:
+    """Require that a library is installed, without importing it. The arguments are those of `import_optional`.
+
+    Raises:
+        GankitError: it is not installed.
+    """
+    if find_spec(package_module) is None:
+        raise _missing(package, wanted_by, extra, "is not installed")
 
 
 def import_optional(module: str, package: str, wanted_by: str, extra: str) -> ModuleType:
@@ -26,6 +37,8 @@ def import_optional(module: str, package: str, wanted_by: str, extra: str) -> Mo
         top = module.partition(".")[0]
         is_missing = isinstance(error, ModuleNotFoundError) and error.name in (top, module)
         fault = "is not installed" if is_missing else f"cannot be imported ({error})"
-        raise GankitError(
-            f"{wanted_by} needs the package '{package}', which {fault}; run: pip install 'gankit[{extra}]'"
-        ) from error
+        raise _missing(package, wanted_by, extra, fault) from error
+
+
+def _missing(package: str, wanted_by: str, extra: str, fault: str) -> GankitError:
+    return GankitError(f"{wanted_by} needs the package '{package}', which {fault}; run: pip install 'gankit[{extra}]'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -208,7 +209,7 @@ class Runtime:
         except UnknownComponentError as error:
             recorded = checkpoint.manifest.get("plugins")
             missing = ", ".join(self.missing_plugins(recorded)) if isinstance(recorded, dict) else ""
-            hint = f"; it was trained with plugin {missing}: pass it (--plugin)" if missing else ""
+            hint = f"; it was trained with plugin {missing}" if missing else ""
             raise CheckpointError(f"{error}{hint}") from None
 
     def import_weights(
@@ -240,9 +241,16 @@ class Runtime:
         return imported
 
     def missing_plugins(self, recorded: Mapping[str, Any]) -> list[str]:
-        """The plugins that a run or checkpoint recorded and this runtime lacks, with their source."""
-        loaded = {plugin.name for plugin in self.plugins}
-        return [f"'{name}' ({about.get('source')})" for name, about in recorded.items() if name not in loaded]
+        """The plugins that a run or checkpoint recorded and this runtime lacks, with their source and what to do.
+
+        A file and an installed package may have the same name, but are different plugins.
+        """
+        loaded = {(plugin.name, _is_installed(plugin.source)) for plugin in self.plugins}
+        return [
+            f"'{name}' ({source}): {'install it' if _is_installed(source) else 'pass it with --plugin'}"
+            for name, about in recorded.items()
+            if (name, _is_installed(source := str(about.get("source")))) not in loaded
+        ]
 
     def _read(self, path: str | Path, overrides: Sequence[str]) -> Recipe:
         return self._recipe_from(read_named_document(path, overrides))
@@ -261,7 +269,7 @@ class Runtime:
             yield
         except RecipeError as error:
             missing = self.missing_plugins(read_record(directory).get("plugins", {}))
-            hints = [Problem("", "", f"the run used plugin {plugin}; pass it with --plugin") for plugin in missing]
+            hints = [Problem("", "", f"the run used plugin {plugin}") for plugin in missing]
             raise RecipeError([*error.problems, *hints]) from None
 
     def _select(self, recipe: Recipe | None, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
@@ -298,6 +306,11 @@ class Runtime:
         plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}
         versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {"versions": versions, "plugins": plugins}
+
+
+def _is_installed(source: str) -> bool:
+    """Whether the source of a plugin is a distribution and its version, and not a file."""
+    return re.fullmatch(r"\S+ \d\S*", source) is not None
 
 
 def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str = "cpu") -> TrainedGenerator:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 
 from ..errors import GankitError
@@ -56,8 +57,13 @@ class Plan:
         return Path(self.directory) / name
 
     def for_trial(self, number: int) -> Plan:
-        """The same with another seed for each trial, so that a search that goes on does not repeat its first draws."""
-        return self if self.seed is None else replace(self, seed=self.seed + number)
+        """The same with another seed for each trial, so that no two draw the same.
+
+        This also holds for a search that goes on, and for several machines that search with different seeds.
+        """
+        if self.seed is None:
+            return self
+        return replace(self, seed=int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0]))
 
     def open_study(self) -> optuna.Study:
         """The study, created if it does not exist. Raises: GankitError: the storage, sampler or pruner is unknown."""

@@ -105,6 +105,8 @@ def run_search(
     check_space(parse_space(text, str(space)), checked.recipe.document, runtime.registries)
     found = find_objective(checked, runtime.registries, objective, better)
     name = study or checked.recipe.name
+    if directory is None and Path(name).name != name:
+        raise GankitError(f"study '{name}': is not the name of a folder under {RESULTS}/; give the folder with --out")
     folder = Path(directory) if directory is not None else Path(RESULTS) / f"search-{name}"
     plan = Plan(
         directory=str(folder),

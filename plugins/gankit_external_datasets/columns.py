@@ -85,6 +85,12 @@ def find_columns(schema: Any, wanted: Columns, where: str) -> Columns:
     return found
 
 
+def unused_label(schema: Any) -> str | None:
+    """A note on a column that is called like a label, but holds no class numbers; None if there is none."""
+    fields = [schema.field(name) for name in LABEL_NAMES if name in schema.names]
+    return f"not used: column {_described(fields[0])}, which has no class numbers" if fields else None
+
+
 def class_names(schema: Any, column: str) -> list[str] | None:
     """The names of the classes of a column, from the features that Hugging Face's datasets store; None without them."""
     try:

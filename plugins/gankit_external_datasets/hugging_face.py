@@ -18,6 +18,8 @@ from .row_groups import RowGroups
 from .table_dataset import Channels, Table, TableDataset
 
 FILE_BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+DEFAULT_SPLIT = "train"
+SAVED = ("state.json", "dataset_dict.json")  # files of a folder written by save_to_disk
 SAMPLED_ROWS = 256  # whose whole content is part of a fingerprint
 
 
@@ -52,7 +54,7 @@ class HuggingFace(TableDataset):
         *,
         path: str,
         config: str | None = None,
-        split: str = "train",
+        split: str = DEFAULT_SPLIT,
         revision: str | None = None,
         streaming: bool = False,
         image: str | None = None,
@@ -62,6 +64,7 @@ class HuggingFace(TableDataset):
         vectors: dict[str, PositiveInt] | None = None,
         channels: Channels = 3,
     ) -> None:
+        gankit.require_optional("datasets", "datasets", "dataset 'huggingface'", "huggingface")
         super().__init__(Columns(image, label, label_size, images or {}, vectors or {}), channels)
         self.path, self.config, self.split = path, config, split
         self.revision, self.streaming = revision, streaming
@@ -89,6 +92,8 @@ class HuggingFace(TableDataset):
         """Download the data, or find its files. Raises: gankit.DataError: that fails."""
         library: Any = gankit.import_optional("datasets", "datasets", "dataset 'huggingface'", "huggingface")
         local = Path(self.path).expanduser()
+        if any((local / name).is_file() for name in SAVED):
+            return ArrowTable(self._saved(library, local))
         options: dict[str, Any] = {"path": str(local) if local.exists() else self.path}
         if local.is_file():
             if local.suffix.lower() not in FILE_BUILDERS:
@@ -104,6 +109,17 @@ class HuggingFace(TableDataset):
                 files = library.load_dataset_builder(name=self.config, **options).config.data_files
                 return self._stream(files or {}, report)
             return ArrowTable(library.load_dataset(name=self.config, split=self.split, **options))
+
+    def _saved(self, library: Any, folder: Path) -> Any:
+        """The split of a folder that ``save_to_disk`` has written. Raises: gankit.DataError: it has no such split."""
+        if self.streaming:
+            raise gankit.DataError(f"{folder}: what save_to_disk wrote cannot be streamed; set streaming: false")
+        with self._failures(library):
+            saved = library.load_from_disk(str(folder))
+        splits = {DEFAULT_SPLIT: saved} if isinstance(saved, library.Dataset) else saved
+        if self.split not in splits:
+            raise gankit.DataError(f"{folder}: has the splits {', '.join(splits)}; got split: {self.split}")
+        return splits[self.split]
 
     def _stream(self, files: Mapping[str, Sequence[str]], report: gankit.Report) -> RowGroups:
         """The parquet files of the split. Raises: gankit.DataError: there are none."""

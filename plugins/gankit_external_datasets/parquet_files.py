@@ -46,6 +46,7 @@ class Parquet(TableDataset):
         vectors: dict[str, PositiveInt] | None = None,
         channels: Channels = 3,
     ) -> None:
+        gankit.require_optional("pyarrow", "pyarrow", "dataset 'parquet'", "parquet")
         super().__init__(Columns(image, label, label_size, images or {}, vectors or {}), channels)
         self.path = Path(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -13,7 +14,7 @@ from torch import Tensor
 
 import gankit
 
-from .columns import Columns, class_names, find_columns
+from .columns import Columns, class_names, find_columns, unused_label
 from .encoded_image import decode_bytes
 from .labels import class_labels, summarize
 
@@ -82,14 +83,20 @@ class TableDataset(ABC):
         if label is not None and self._columns.label_size is None:
             column = table.column(label)
             if column.null_count:
-                raise gankit.DataError(f"{self.where}: {column.null_count:,} items have no label in column {label!r}")
+                first = int(column.is_null().to_numpy().argmax())
+                raise gankit.DataError(
+                    f"{self.where}: column {label!r} is empty for {column.null_count:,} of {len(column):,} items, "
+                    f"first for item {first}; fill in these labels, or remove the items"
+                )
             names = class_names(table.schema, label)
             self.labels, self.classes = class_labels(column.to_numpy(), names, f"{self.where}: column {label!r}")
         self._table = table
 
     def describe(self) -> gankit.DataDescription:
         """How many images and classes there are."""
-        return summarize(len(self), self.labels, self.classes)
+        description = summarize(len(self), self.labels, self.classes)
+        unused = None if self._columns.label else unused_label(self._opened.schema)
+        return description if unused is None else replace(description, summary=f"{description.summary}; {unused}")
 
     def fingerprint(self) -> str:
         """A hash of the content as far as the table knows it, of the labels, and of the chosen columns."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 from pydantic import PositiveInt
@@ -69,7 +70,11 @@ class TorchvisionSet:
             created = self._class(**self._arguments)
         except Exception as error:  # of many types: values, files, the network
             reason = gankit.truncate(" ".join(str(error).split()) or type(error).__name__, 300)
-            raise gankit.DataError(f"torchvision's {self.name} cannot be created: {reason}") from error
+            offline = ""
+            if isinstance(error, URLError) and "root" in self._arguments:
+                folder = self._arguments["root"]
+                offline = f"; check the network, or put the files of the set into {folder} as torchvision would"
+            raise gankit.DataError(f"torchvision's {self.name} cannot be created: {reason}{offline}") from error
         if self.label_size is None:
             self.labels, self.classes = self._find_labels(created)
         self._set = created

@@ -50,6 +50,7 @@ class WebDataset:
         classes: list[str] | None = None,
         channels: Channels = 3,
     ) -> None:
+        gankit.require_optional("webdataset", "webdataset", "dataset 'webdataset'", "webdataset")
         self.paths = [path] if isinstance(path, str) else path
         self.channels, self.names = channels, classes
         suffixes = tuple(suffix.strip().lower() for suffix in image.split(";"))

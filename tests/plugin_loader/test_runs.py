@@ -80,8 +80,25 @@ class TestTraining:
         assert (tmp_path / "run" / "calls.txt").exists()
         result = cli("sample", tmp_path / "run", "--out", tmp_path / "x.png")
         assert result.code == 2
-        assert f"it was trained with plugin 'tiny_plugin' ({tiny_plugin_file}): pass it (--plugin)" in result.err
+        assert f"it was trained with plugin 'tiny_plugin' ({tiny_plugin_file}): pass it with --plugin" in result.err
         assert cli("sample", tmp_path / "run", "--out", tmp_path / "x.png", "--plugin", tiny_plugin_file).code == 0
+
+    def test_a_package_of_the_same_name_is_another_plugin(
+        self, cli, install_plugin, tiny_plugin_file, tiny_recipe, tmp_path
+    ):
+        file = tmp_path / "my_gan.py"
+        file.write_text(tiny_plugin_file.read_text())
+        assert cli("run", tiny_recipe(tmp_path), "--plugin", file, "--out", tmp_path / "run").code == 0
+        install_plugin("my-gan", "my_gan", "import gankit\n\n@gankit.hookimpl\ndef register(registries): ...\n")
+        assert "my-gan 1.0" in cli("plugins").out
+        result = cli("sample", tmp_path / "run", "--out", tmp_path / "x.png")
+        assert f"it was trained with plugin 'my_gan' ({file}): pass it with --plugin" in result.err
+
+    def test_a_package_that_is_no_longer_installed(self, cli, install_plugin, tiny_plugin_file, tiny_recipe, tmp_path):
+        install_plugin("tiny-gan", "tiny_gan", tiny_plugin_file.read_text())
+        self.train(Runtime(), tiny_recipe(tmp_path), tmp_path)
+        with pytest.raises(gankit.RecipeError, match=r"the run used plugin 'tiny_gan' \(tiny-gan 1.0\): install it"):
+            Runtime(discover=False).resume(tmp_path / "run")
 
 
 def test_imports_do_not_change_global_state():

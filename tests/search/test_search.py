@@ -112,6 +112,12 @@ def test_pruning(search):
     assert search(trials=8, pruner="none").trials[-1].state == "complete"
 
 
+def test_searches_with_neighbouring_seeds_draw_nothing_twice(search):
+    """As several machines do that share a study, each with a seed of its own."""
+    results = [search(trials=3, study=str(seed), seed=seed, sampler="random") for seed in (1, 2, 3)]
+    assert len({rate(trial.overrides) for result in results for trial in result.trials}) == 9
+
+
 @pytest.mark.slow
 def test_the_page(search):
     result = search("generator.gain: {uniform: [0.5, 2]}\n" + LR, trials=3, plots=True)
@@ -133,6 +139,7 @@ def test_another_search_in_the_same_place_is_refused(search):
         ({"study": "b", "directory": "results/search-tiny"}, "has trials of another search; give another directory"),
         ({"sampler": "magic", "study": "c"}, "unknown sampler 'magic'; known: cmaes, random, tpe"),
         ({"storage": "nosql://x", "study": "d"}, "the storage cannot be opened: .*nosql.*; give a URL such as"),
+        ({"study": "../e"}, "study '../e': is not the name of a folder under results/; give the folder with --out"),
         ({"trials": 0}, "trials should be at least 1"),
     ):
         with pytest.raises(gankit.GankitError, match=message):

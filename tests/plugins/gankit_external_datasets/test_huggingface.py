@@ -114,6 +114,21 @@ def test_folder_of_images(tmp_path, encoded, pixels):
         prepared(path=str(tmp_path / "photos"), streaming=True)
 
 
+@pytest.mark.parametrize("splits", [False, True])
+def test_folders_of_save_to_disk(table, tmp_path, splits):
+    saved = datasets.DatasetDict({"train": table, "test": table.select(range(3))}) if splits else table
+    saved.save_to_disk(tmp_path / "saved")
+    dataset = prepared(path=str(tmp_path / "saved"))
+    assert dataset.describe().summary == "12 images, classes: ant 4, bee 8"
+    check_dataset(dataset)
+    if splits:
+        assert len(prepared(path=str(tmp_path / "saved"), split="test")) == 3
+    with pytest.raises(gankit.DataError, match=rf"saved: has the splits train{', test' * splits}; got split: val"):
+        prepared(path=str(tmp_path / "saved"), split="val")
+    with pytest.raises(gankit.DataError, match="cannot be streamed; set streaming: false"):
+        prepared(path=str(tmp_path / "saved"), streaming=True)
+
+
 def test_streamed_data_is_shuffled_by_row_groups(folder, monkeypatch):
     monkeypatch.setattr(row_groups, "KEPT_BYTES", 1000)
     blocks = prepared(path=str(folder), streaming=True).blocks

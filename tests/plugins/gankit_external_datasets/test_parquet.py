@@ -78,6 +78,12 @@ def test_fields_and_vector_labels(write_parquet, encoded, pixels):
         prepared(path=path, image="image", label="attributes")
 
 
+def test_a_column_of_text_that_is_called_like_a_label(write_parquet):
+    dataset = prepared(path=write_parquet({"label": ["cat", "dog"] * 6}))
+    assert dataset.classes is None
+    assert dataset.describe().summary == "12 images; not used: column 'label' (string), which has no class numbers"
+
+
 def test_grayscale(labelled):
     assert prepared(path=labelled, channels=1)[0]["image"].shape == (1, 6, 8)
 
@@ -90,7 +96,7 @@ def test_grayscale(labelled):
         ({"x": [0.5] * 12}, {"label": "x"}, "has fractions, not class numbers"),
         ({"x": [0.5] * 12}, {"vectors": {"x": 1}}, "has no vectors of numbers"),
         ({"label": [0] * 11 + [-3]}, {}, "column 'label': item 11 has the label -3; expected 0 to "),
-        ({"label": [0] * 11 + [None]}, {}, "1 items have no label in column 'label'"),
+        ({"label": [0] * 11 + [None]}, {}, "column 'label' is empty for 1 of 12 items, first for item 11; fill in"),
         ({"label": [0] * 12}, {"label": "lable"}, "there is no column 'lable'; did you mean 'label'?"),
         ({"label": [0] * 12}, {"image": "label"}, r"column 'label' \(int64\) has no images"),
         ({"more": [b"x"] * 12}, {}, "the columns 'image' and 'more' have images; set `image` to one of them"),
