@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,7 +21,7 @@ def map_in_threads(function: Callable[[T], R], items: Sequence[T], together: int
     """The results of ``function`` in the order of the items.
 
     When it is left early, by an error or Ctrl-C, items that have not begun are dropped and running ones are waited
-    for, so that no thread outlives the call.
+    for, so that no thread outlives the call. If torch's code runs in a thread when Python ends, the process aborts.
 
     Args:
         function: called in threads.
@@ -30,10 +33,25 @@ def map_in_threads(function: Callable[[T], R], items: Sequence[T], together: int
         return [function(item) for item in items[start : start + together]]
 
     starts = range(0, len(items), together)
-    with ThreadPoolExecutor(min(THREADS, max(2, os.cpu_count() or 1))) as pool:
-        try:
-            for first in range(0, len(starts), AHEAD):  # `map` submits all of its items at once
-                for results in pool.map(call, starts[first : first + AHEAD]):
-                    yield from results
-        finally:
+    pool = ThreadPoolExecutor(min(THREADS, max(2, os.cpu_count() or 1)))
+    try:
+        for first in range(0, len(starts), AHEAD):  # `map` submits all of its items at once
+            for results in pool.map(call, starts[first : first + AHEAD]):
+                yield from results
+    finally:
+        with _ignored_interrupts():
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C inside the block: when it interrupts `Thread.join`, Python 3.11 takes the thread as ended."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is None or threading.current_thread() is not threading.main_thread():  # others are not interrupted
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
