@@ -15,8 +15,11 @@ from torch import Tensor, nn
 
 from .patch_convolutions import Geometry, PatchConvolution
 
-Casts = dict[tuple[int, bool], Tensor]
-"""Weights in bf16, by their identity and whether gradients flow to them."""
+Casts = dict[tuple[int, bool], tuple[Tensor, Tensor]]
+"""Weights and their casts to bf16, by the identity of the weight and whether gradients flow to it.
+
+The weight is held: otherwise, a tensor that spectral norm computes anew in each call could get the same identity.
+"""
 
 _casts: ContextVar[Casts | None] = ContextVar("casts", default=None)
 
@@ -92,8 +95,8 @@ def _bf16(weight: Tensor) -> Tensor:
         return weight.bfloat16()
     key = id(weight), weight.requires_grad and torch.is_grad_enabled()
     if key not in casts:
-        casts[key] = weight.bfloat16()
-    return casts[key]
+        casts[key] = weight, weight.bfloat16()
+    return casts[key][1]
 
 
 def _is_cpu_bf16(layer: nn.Module, input: Tensor) -> bool:

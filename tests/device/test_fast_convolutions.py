@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from gankit.device import patch_convolutions
-from gankit.device.fast_convolutions import FastConv2d, FastConvTranspose2d, use_fast_convolutions
+from gankit.device.fast_convolutions import FastConv2d, FastConvTranspose2d, shared_casts, use_fast_convolutions
 from gankit.device.patch_convolutions import Geometry, PatchConvolution
 
 
@@ -188,3 +189,37 @@ def test_recipes_use_them_in_bf16_unless_kernels_is_torch(runtime, recipe, train
     trainer = runtime.assemble(recipe(train={"precision": "bf16"} | train))
     kinds = {type(layer) for network in trainer.state.networks().values() for layer in network.modules()}
     assert (FastConv2d in kinds) == fast
+
+
+@pytest.mark.parametrize("normalized", [False, True])
+def test_shared_casts_give_the_same_outputs_and_gradients(normalized):
+    """With spectral norm, each call has another weight, and may free that of the call before."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(8, 8, 4, 2, 1)
+    network = nn.utils.spectral_norm(layer) if normalized else layer
+    use_fast_convolutions(network)
+    other = copy.deepcopy(network)
+    images = [torch.randn(4, 8, 8, 8) for _ in range(6)]
+    outputs = []
+    for one, shared in ((network, True), (other, False)):
+        with torch.autocast("cpu", torch.bfloat16), shared_casts() if shared else nullcontext():
+            outputs.append([one(image) for image in images])
+        torch.stack([output.float().square().sum() for output in outputs[-1]]).sum().backward()
+    for one, two in zip(*outputs, strict=True):
+        assert torch.equal(one, two)
+    for one, two in zip(network.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, rtol=0.05, atol=0.05 * float(two.grad.abs().max()))
+
+
+def test_shared_casts_cast_each_weight_once_and_anew_in_the_next_block():
+    layer = nn.Conv2d(8, 8, 4, 2, 1, bias=False)
+    use_fast_convolutions(layer)
+    images = torch.randn(4, 8, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        with shared_casts():
+            first = layer(images)
+            assert layer(images).grad_fn.next_functions[-1][0] is first.grad_fn.next_functions[-1][0]
+        with torch.no_grad():
+            layer.weight.zero_()
+        with shared_casts():
+            assert not layer(images).any()
