@@ -9,13 +9,13 @@ from types import ModuleType
 from .errors import GankitError
 
 
-def require_optional(package_module: str, package: str, wanted_by: str, extra: str) -> None:
+def require_optional(module: str, package: str, wanted_by: str, extra: str) -> None:
     """Require that a library is installed, without importing it. The arguments are those of `import_optional`.
 
     Raises:
         GankitError: it is not installed.
     """
-    if find_spec(package_module) is None:
+    if find_spec(module.partition(".")[0]) is None:
         raise _missing(package, wanted_by, extra, "is not installed")
 
 

@@ -18,6 +18,7 @@ from .row_groups import RowGroups
 from .table_dataset import Channels, Table, TableDataset
 
 FILE_BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".json": "json", ".jsonl": "json", ".csv": "csv"}
+LIBRARY = ("datasets", "datasets", "dataset 'huggingface'", "huggingface")  # arguments of `import_optional`
 DEFAULT_SPLIT = "train"
 SAVED = ("state.json", "dataset_dict.json")  # files of a folder written by save_to_disk
 SAMPLED_ROWS = 256  # whose whole content is part of a fingerprint
@@ -64,7 +65,7 @@ class HuggingFace(TableDataset):
         vectors: dict[str, PositiveInt] | None = None,
         channels: Channels = 3,
     ) -> None:
-        gankit.require_optional("datasets", "datasets", "dataset 'huggingface'", "huggingface")
+        gankit.require_optional(*LIBRARY)
         super().__init__(Columns(image, label, label_size, images or {}, vectors or {}), channels)
         self.path, self.config, self.split = path, config, split
         self.revision, self.streaming = revision, streaming
@@ -90,7 +91,7 @@ class HuggingFace(TableDataset):
 
     def open(self, report: gankit.Report) -> Table:
         """Download the data, or find its files. Raises: gankit.DataError: that fails."""
-        library: Any = gankit.import_optional("datasets", "datasets", "dataset 'huggingface'", "huggingface")
+        library: Any = gankit.import_optional(*LIBRARY)
         local = Path(self.path).expanduser()
         if any((local / name).is_file() for name in SAVED):
             return ArrowTable(self._saved(library, local))

@@ -14,6 +14,8 @@ from .columns import Columns
 from .row_groups import RowGroups
 from .table_dataset import Channels, Table, TableDataset
 
+LIBRARY = ("pyarrow.parquet", "pyarrow", "dataset 'parquet'", "parquet")  # arguments of `import_optional`
+
 
 class Parquet(TableDataset):
     """Images in parquet files, with a column of the bytes of image files and, optionally, one of labels.
@@ -46,7 +48,7 @@ class Parquet(TableDataset):
         vectors: dict[str, PositiveInt] | None = None,
         channels: Channels = 3,
     ) -> None:
-        gankit.require_optional("pyarrow", "pyarrow", "dataset 'parquet'", "parquet")
+        gankit.require_optional(*LIBRARY)
         super().__init__(Columns(image, label, label_size, images or {}, vectors or {}), channels)
         self.path = Path(path)
 
@@ -67,7 +69,7 @@ class Parquet(TableDataset):
 
     def open(self, report: gankit.Report) -> Table:
         """Read the footers of the files. Raises: gankit.DataError: there are none, or one is damaged."""
-        gankit.import_optional("pyarrow.parquet", "pyarrow", "dataset 'parquet'", "parquet")
+        gankit.import_optional(*LIBRARY)
         return RowGroups(self._files(), map_file, report)
 
     def _files(self) -> list[str]:

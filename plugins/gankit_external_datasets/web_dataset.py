@@ -18,6 +18,8 @@ from .labels import class_labels, summarize
 from .shard_index import SampleKeys, ShardIndex, index_shards
 from .table_dataset import Channels
 
+LIBRARY = ("webdataset", "webdataset", "dataset 'webdataset'", "webdataset")  # arguments of `import_optional`
+
 
 class WebDataset:
     """Images in WebDataset shards: tar files in which the files of a sample have the same name except for the suffix.
@@ -50,7 +52,7 @@ class WebDataset:
         classes: list[str] | None = None,
         channels: Channels = 3,
     ) -> None:
-        gankit.require_optional("webdataset", "webdataset", "dataset 'webdataset'", "webdataset")
+        gankit.require_optional(*LIBRARY)
         self.paths = [path] if isinstance(path, str) else path
         self.channels, self.names = channels, classes
         suffixes = tuple(suffix.strip().lower() for suffix in image.split(";"))
@@ -68,7 +70,7 @@ class WebDataset:
         """Find the shards and index their samples. Raises: gankit.DataError: one is missing or damaged."""
         if self._index is not None:
             return
-        library: Any = gankit.import_optional("webdataset", "webdataset", "dataset 'webdataset'", "webdataset")
+        library: Any = gankit.import_optional(*LIBRARY)
         self._shards = [shard for path in self.paths for shard in _find_shards(library, path)]
         self._identity = _identity(self._shards)
         split_name = library.tariterators.base_plus_ext
