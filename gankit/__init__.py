@@ -90,13 +90,14 @@ if TYPE_CHECKING:
     from .messages import truncate as truncate
     from .messages import warn as warn
     from .networks.batch_norm_fusion import without_batch_norms as without_batch_norms
-    from .networks.box_filter import box_filtered as box_filtered
     from .networks.class_labels import require_labels as require_labels
     from .networks.efficientnet_lite import load_efficientnet_lite0 as load_efficientnet_lite0
     from .networks.frozen import Frozen as Frozen
     from .networks.image_sizes import ImagePyramid as ImagePyramid
     from .networks.perceptual_distance import PerceptualDistance as PerceptualDistance
     from .networks.perceptual_distance import Reduction as Reduction
+    from .networks.resampled_convolutions import convolve_downsampled as convolve_downsampled
+    from .networks.resampled_convolutions import convolve_upsampled as convolve_upsampled
     from .networks.vision_transformer import load_vision_transformer as load_vision_transformer
     from .optional_imports import import_optional as import_optional
     from .optional_imports import require_optional as require_optional
@@ -153,12 +154,12 @@ _NAMES_BY_MODULE = {
     "Regularizer Report Run Scalars State Turn VectorSpec WeightFormat Weights no_report",
     "messages": "did_you_mean truncate warn",
     "networks.batch_norm_fusion": "without_batch_norms",
-    "networks.box_filter": "box_filtered",
     "networks.class_labels": "require_labels",
     "networks.efficientnet_lite": "load_efficientnet_lite0",
     "networks.frozen": "Frozen",
     "networks.image_sizes": "ImagePyramid",
     "networks.perceptual_distance": "PerceptualDistance Reduction",
+    "networks.resampled_convolutions": "convolve_downsampled convolve_upsampled",
     "networks.vision_transformer": "load_vision_transformer",
     "optional_imports": "import_optional require_optional",
     "progress.notebook_figure": "NotebookFigure in_notebook",

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .patch_convolutions import Geometry, PatchConvolution
 
@@ -83,9 +84,14 @@ class FastConvTranspose2d(nn.ConvTranspose2d):
         if output_size is not None or not _is_cpu_bf16(self, input):
             return super().forward(input, output_size)
         geometry = Geometry.of(self, input.shape[2:])
-        if not geometry.is_faster(self.out_channels):
-            return super().forward(input)
-        output: Tensor = PatchConvolution.apply(None, input.bfloat16(), _bf16(self.weight), geometry)
+        output: Tensor
+        if geometry.is_faster(self.out_channels):
+            output = PatchConvolution.apply(None, input.bfloat16(), _bf16(self.weight), geometry)
+        else:
+            # torch's gradient of the bias takes as long as that of the weight (torch 2.14), so it is added below
+            output = F.conv_transpose2d(
+                input, self.weight, None, geometry.stride, geometry.padding, groups=geometry.groups
+            )
         return output if self.bias is None else output.add_(self.bias.bfloat16()[:, None, None])
 
 

@@ -42,8 +42,13 @@ class Conv2d(nn.Conv2d):
 
     def downsampled(self, input: Tensor) -> Tensor:
         """The convolution, with a 3x3 kernel, and 2x2 average pooling, as one: [n c 2h 2w] to [n o h w]."""
-        kernel = gankit.box_filtered(full_weight(self, input.device)) / 4
-        return F.conv2d(input, kernel, self.bias, stride=2, padding=1)
+        return gankit.convolve_downsampled(input, full_weight(self, input.device), self.bias)
+
+    def upsampled(self, input: Tensor) -> Tensor:
+        """Nearest-neighbour upsampling and the convolution, with a 3x3 kernel: [n c h w] to [n o 2h 2w]."""
+        if input.dtype == torch.bfloat16:
+            return gankit.convolve_upsampled(input, full_weight(self, input.device), self.bias)
+        return self(F.interpolate(input, scale_factor=2))  # type: ignore[no-any-return]  # as in earlier versions
 
 
 class Linear(nn.Linear):

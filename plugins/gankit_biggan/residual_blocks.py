@@ -58,9 +58,7 @@ class GeneratorBlock(nn.Module):
 
     def forward(self, features: Tensor, condition: Tensor | None) -> Tensor:
         """Features [n c h w] and the condition [n e] to [n o 2h 2w]."""
-        residual: Tensor = self.conv1(
-            F.interpolate(F.relu(self.norm1(features, condition), inplace=True), scale_factor=2)
-        )
+        residual: Tensor = self.conv1.upsampled(F.relu(self.norm1(features, condition), inplace=True))
         residual = self.conv2(F.relu(self.norm2(residual, condition), inplace=True))
         # a 1x1 convolution and upsampling commute; this order needs a quarter of the work
         return residual + F.interpolate(self.shortcut(features), scale_factor=2)

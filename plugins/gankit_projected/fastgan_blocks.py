@@ -29,9 +29,7 @@ class UpsampleConv(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """[n c h w] to [n c 2h 2w]."""
         weight: Tensor = self.convolution.weight  # type: ignore[assignment]  # which mypy takes for a module
-        # both as one transposed convolution
-        kernel = gankit.box_filtered(weight.flip(2, 3).transpose(0, 1)).contiguous(memory_format=torch.channels_last)
-        return F.conv_transpose2d(maps, kernel, stride=2, padding=1)
+        return gankit.convolve_upsampled(maps, weight)
 
 
 class Noise(nn.Module):

@@ -14,7 +14,7 @@ import gankit
 from .attention import SelfAttention
 from .discriminator_heads import Head, HeadName, make_head
 from .feature_maps import Widths, feature_maps
-from .layers import RESIDUAL_GAIN, convolve_downsampled, initialized
+from .layers import RESIDUAL_GAIN, initialized
 
 
 class ResNetDiscriminator(nn.Module):
@@ -126,7 +126,7 @@ class DownBlock(nn.Module):
         """[n c h w] to [n o h/2 w/2], or [n o h w]."""
         rectified = x if self.first else F.relu(x)
         h = F.relu(self.conv1(rectified), inplace=True)
-        h = convolve_downsampled(self.conv2, h) if self.halve else self.conv2(h)
+        h = gankit.convolve_downsampled(h, self.conv2.weight, self.conv2.bias) if self.halve else self.conv2(h)
         x = rectified if self.rectified_shortcut else x
         # a 1x1 convolution and pooling commute; this order is cheaper
         x = self.shortcut(F.avg_pool2d(x, 2) if self.halve else x)

@@ -14,7 +14,7 @@ import gankit
 
 from .attention import SelfAttention
 from .feature_maps import Widths, feature_maps
-from .layers import RESIDUAL_GAIN, BatchNorm, convolve_upsampled, initialized
+from .layers import RESIDUAL_GAIN, BatchNorm, initialized
 
 Upsampling = Literal["nearest", "bilinear"]
 
@@ -109,7 +109,10 @@ class UpBlock(nn.Module):
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """[n c h w] to [n o 2h 2w]."""
         h = F.relu(self.norm1(x, labels), inplace=True)
-        h = convolve_upsampled(self.conv1, h) if self.upsampling == "nearest" else self.conv1(self._upsampled(h))
+        if self.upsampling == "nearest":
+            h = gankit.convolve_upsampled(h, self.conv1.weight, self.conv1.bias)
+        else:
+            h = self.conv1(self._upsampled(h))
         h = F.relu(self.norm2(h, labels), inplace=True)
         # a 1x1 convolution and upsampling commute; this order is cheaper
         x = self._upsampled(self.shortcut(x))

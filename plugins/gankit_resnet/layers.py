@@ -9,10 +9,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
-
-import gankit
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear, nn.Embedding)
 
@@ -36,17 +33,6 @@ def initialized(layer: Layer, spectral: bool, gain: float = 1.0) -> Layer:
     if spectral:
         spectral_norm(layer)
     return layer
-
-
-def convolve_upsampled(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """Nearest-neighbour upsampling and a 3x3 convolution, as one transposed convolution: [n c h w] to [n o 2h 2w]."""
-    kernel = gankit.box_filtered(layer.weight).flip(2, 3).transpose(0, 1)
-    return F.conv_transpose2d(x, kernel, layer.bias, stride=2, padding=1)
-
-
-def convolve_downsampled(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """A 3x3 convolution and 2x2 average pooling, as one strided convolution: [n c h w] to [n o h/2 w/2]."""
-    return F.conv2d(x, gankit.box_filtered(layer.weight) / 4, layer.bias, stride=2, padding=1)
 
 
 class BatchNorm(nn.BatchNorm2d):

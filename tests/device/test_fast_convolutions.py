@@ -76,6 +76,7 @@ LAYERS = {
     "patches for the weight gradient only": (lambda: nn.Conv2d(24, 32, 4, 2, 1, bias=False), (6, 24, 16, 16)),
     "input of one pixel": (lambda: nn.ConvTranspose2d(20, 32, 4, bias=False), (6, 20, 1, 1)),
     "transposed": (lambda: nn.ConvTranspose2d(48, 32, 4, 2, 1), (6, 48, 4, 4)),
+    "transposed, with the bias apart": (lambda: nn.ConvTranspose2d(24, 16, 4, 2, 1), (6, 24, 16, 16)),
     "output of an image": (lambda: nn.ConvTranspose2d(32, 3, 4, 2, 1, bias=False), (6, 32, 16, 16)),
     "input of an image": (lambda: nn.Conv2d(3, 32, 4, 2, 1, bias=False), (6, 3, 32, 32)),
     "pointwise": (lambda: nn.Conv2d(32, 48, 1), (6, 32, 16, 16)),
