@@ -42,6 +42,9 @@ class _Resampling(torch.autograd.Function):
 class _Upsample(_Resampling):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
+        if features.device.type == "cpu" and features.dtype == torch.bfloat16:
+            # of D's gradients, which come in the layout of its last layer; copying the largest map costs much more
+            features = features.contiguous(memory_format=torch.channels_last)
         with gankit.full_precision(features):  # autocast computes interpolation in fp32
             nearest = F.interpolate(features, scale_factor=2.0, mode="nearest")
             return nearest if resampling == "box" else _filter(nearest, [1, 2, 1], stride=1)
