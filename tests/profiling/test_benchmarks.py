@@ -34,4 +34,5 @@ def test_scaling(tmp_path):
     command = [sys.executable, ROOT / "benchmarks/scaling.py", "--quick", "--out", tmp_path / "scaling.png"]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert said.count("| **") == 6
+    assert "exponent of a step's time" in said
     assert (tmp_path / "scaling.png").stat().st_size > 10_000
