@@ -154,14 +154,14 @@ def draw(model: Model, points: dict[str, list[Point]], device: str, path: Path) 
     for index, (varied, column) in enumerate(points.items()):
         x = [getattr(point, varied) for point in column]
         speed, held = rows[0][index], rows[1][index]
-        for axes, values, color, form in (
-            (speed, [point.images_per_second for point in column], BLUE, "{:,.0f}"),
-            (held, [point.mebibytes / 1024 for point in column], ORANGE, "{:.1f}"),
+        for axes, values, color in (
+            (speed, [point.images_per_second for point in column], BLUE),
+            (held, [point.mebibytes / 1024 for point in column], ORANGE),
         ):
             axes.plot(x, values, color=color, marker="o", markersize=5, linewidth=1.8, clip_on=False)
             for place, value in zip(x, values, strict=True):
                 axes.annotate(
-                    form.format(value),
+                    f"{value:,.1f}" if value < 20 else f"{value:,.0f}",
                     (place, value),
                     textcoords="offset points",
                     xytext=(0, 8),
