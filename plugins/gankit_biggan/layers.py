@@ -46,9 +46,9 @@ class Conv2d(nn.Conv2d):
 
     def upsampled(self, input: Tensor) -> Tensor:
         """Nearest-neighbour upsampling and the convolution, with a 3x3 kernel: [n c h w] to [n o 2h 2w]."""
-        if input.dtype == torch.bfloat16:
+        if input.dtype == torch.bfloat16:  # in fp32, the results of earlier versions stay the same bit for bit
             return gankit.convolve_upsampled(input, full_weight(self, input.device), self.bias)
-        return self(F.interpolate(input, scale_factor=2))  # type: ignore[no-any-return]  # as in earlier versions
+        return self(F.interpolate(input, scale_factor=2))  # type: ignore[no-any-return]
 
 
 class Linear(nn.Linear):
