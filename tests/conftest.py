@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores; torch re
 import gc
 import gzip
 import importlib.util
+import signal
 import struct
 import sys
 import time
@@ -64,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("once_per_process", "hub_server", "chromium"):
         with imported(Path(__file__).parent / f"{name}.py") as module:
             config.pluginmanager.register(module, name)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script; children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.disable()  # what is imported and collected lives to the end, and would be searched for garbage again and again
 
 
