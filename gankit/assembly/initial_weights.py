@@ -25,7 +25,7 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
     If the number of classes is unknown until the data is prepared, this check uses the number in the checkpoint.
 
     Raises:
-        RecipeError: there is no such checkpoint, or its weights do not fit.
+        RecipeError: the checkpoint does not exist, or its weights do not fit.
     """
     recipe = checked.recipe
     if recipe.initialize is None:

@@ -34,7 +34,7 @@ class InitialWeights:
         checkpoint: that the weights come from.
 
     Raises:
-        RecipeError: there is no such checkpoint, or it lacks what is to be loaded.
+        RecipeError: the checkpoint does not exist, or lacks what is to be loaded.
     """
 
     def __init__(self, recipe: Recipe) -> None:

@@ -204,7 +204,7 @@ def load_directions(generator: TrainedGenerator, path: Path) -> Directions:
 
 
 def parse_class(name: str, generator: TrainedGenerator) -> int:
-    """The label of one class, given by its name or number. Raises: GankitError: there is no such class."""
+    """The label of one class, given by its name or number. Raises: GankitError: no class has it."""
     classes = generator.classes
     if classes is None:
         raise GankitError("--class: this generator is unconditional; remove --class")

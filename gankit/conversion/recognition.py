@@ -140,7 +140,7 @@ def _assign(file: GivenFile, key: str, network: ForeignNetwork, tried: WeightFor
 
 
 def _require_same(result: RecognizedFiles, names: str) -> None:
-    """Raises: GankitError: there is no generator, or the networks do not belong together."""
+    """Raises: GankitError: the generator is missing, or the networks do not belong together."""
     networks = {name: recognized.conversion for name, recognized in result.networks.items()}
     if not {"generator", "generator_ema"} & {*networks}:
         raise GankitError(f"{names}: has a discriminator only; give the generator's file as well")

@@ -76,7 +76,7 @@ def serve(page: gr.Blocks, host: str = "127.0.0.1", port: int = 7860, share: boo
 
     port = _free_port(host, port)
     hosts = {"localhost", "127.0.0.1", host.strip("[]")} if _is_loopback(host) and not share else None
-    printed = StringIO()  # Gradio prints why there is no public address
+    printed = StringIO()  # Gradio prints why it has no public address
     # Gradio calls the server once, which a proxy cannot
     direct = ",".join(filter(None, [os.environ.get("no_proxy", os.environ.get("NO_PROXY")), host, "localhost"]))
     with redirect_stdout(printed), _environment({"no_proxy": direct, "NO_PROXY": direct}):

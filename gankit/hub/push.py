@@ -48,7 +48,7 @@ def push(
         The address of the commit.
 
     Raises:
-        HubError: there is no valid token, the Hub cannot be reached or refuses the upload, or the repository holds
+        HubError: no valid token was found, the Hub cannot be reached or refuses the upload, or the repository holds
             other files or is public although a private one is wanted.
         GankitError: the source is not a valid checkpoint, or an argument is invalid.
     """

@@ -63,7 +63,7 @@ def open_shared_model(source: str | Path, license: str | None, runtime: Runtime)
         runtime: loads the generator.
 
     Raises:
-        GankitError: there is no valid checkpoint, or the licenses differ.
+        GankitError: no checkpoint is valid, or the licenses differ.
     """
     checkpoint = Checkpoint.open(find_checkpoint(resolve_source(source).path))
     _, run = locate(checkpoint.path)

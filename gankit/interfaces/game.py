@@ -39,7 +39,7 @@ class Inputs(Protocol):
         """The number of images to generate, ``n``."""
 
     def __getitem__(self, name: str) -> Any:
-        """A value by name. Raises: KeyError: there is no such input."""
+        """A value by name. Raises: KeyError: the input does not exist."""
 
     def normal(self, *shape: int) -> Tensor:
         """Normally distributed random numbers ``[n *shape]``, new ones in every call."""

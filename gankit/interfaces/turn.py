@@ -70,7 +70,7 @@ class Turn(Protocol):
         It also returns tensors that a game has added with `Batch.replace`, and the real images as ``turn["image"]``.
 
         Raises:
-            KeyError: there is no such field.
+            KeyError: the field does not exist.
         """
 
     @property

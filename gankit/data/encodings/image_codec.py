@@ -61,7 +61,7 @@ class ImageCodec:
         kind = type(self.codec)
         try:
             source = inspect.getsource(kind)
-        except (OSError, TypeError):  # there is no file
+        except (OSError, TypeError):  # its source code is not available
             source = ""
         return f"{kind.__qualname__} {hashlib.sha256(source.encode()).hexdigest()} {self.part.fingerprint}"
 
