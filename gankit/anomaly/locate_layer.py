@@ -51,7 +51,7 @@ class NonFiniteFoundError(Exception):
 
 @contextmanager
 def checking_every_layer(game: StepContext, state: State) -> Iterator[Callable[[Scalars], None]]:
-    """Check every layer inside the block, which is slow. Compiled networks run eagerly in the meantime.
+    """Check every layer inside the block, which is slow. All turns run eagerly in the meantime.
 
     With several processes, all of them stop at the next point that every process reaches.
 
@@ -63,7 +63,7 @@ def checking_every_layer(game: StepContext, state: State) -> Iterator[Callable[[
     """
     check = LayerCheck(game.processes)
     with ExitStack() as stack:
-        stack.enter_context(game.uncompiled())
+        stack.enter_context(game.eager())
         for player, modules in state.trained.items():
             optimizer = state.optimizers[player]
             for name, module in modules.items():

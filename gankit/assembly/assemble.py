@@ -17,6 +17,7 @@ from ..device.compute_mode import FASTEST
 from ..device.engine import Engine
 from ..device.find_device import find_device
 from ..device.loss_scaler import LossScaler
+from ..device.recordings import CudaGraphs, Recordings
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
 from ..errors import DataError, RecipeError
@@ -84,6 +85,7 @@ def assemble_setup(
     processes = join_processes(train.device)
     rank, world_size = processes.rank, processes.world_size
     _require_equal_shares(recipe, world_size)
+    _require_one_process(recipe, world_size)
     device = processes.device or find_device(train.device)
     engine = Engine(device, train.precision, tf32=train.tf32, deterministic=train.deterministic, rank=rank)
     dataset = checked.build("dataset")
@@ -195,6 +197,13 @@ def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
         raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
 
 
+def _require_one_process(recipe: Recipe, world_size: int) -> None:
+    """Raises: RecipeError: turns are to be recorded, and several processes share them."""
+    if recipe.train.cuda_graphs and world_size > 1:
+        message = f"needs a single process, and this run has {world_size}, which exchange labels in a turn; remove it"
+        raise RecipeError([recipe.document.problem(("train", "cuda_graphs"), message)])
+
+
 def _game(
     recipe: Recipe,
     networks: Mapping[Player, nn.Module],
@@ -205,6 +214,10 @@ def _game(
     fields: Sequence[str],
 ) -> StepContext:
     discriminator, mode = networks.get("discriminator"), modes.get("discriminator", FASTEST)
+    random = torch.Generator(engine.device)
+    recordings = None
+    if recipe.train.cuda_graphs and engine.device.type == "cuda":
+        recordings = Recordings(CudaGraphs(engine.device, [random]))
     return StepContext(
         players=networks,
         latent=named["latent"],
@@ -212,13 +225,14 @@ def _game(
         regularizers=of_section(named, "regularizers"),
         augmentations=[*of_section(named, "augmentations").values()],
         engine=engine,
-        random=torch.Generator(engine.device),
+        random=random,
         processes=processes,
         discriminator_steps=recipe.train.discriminator_steps,
         fresh_fakes=recipe.train.fresh_fakes,
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
         compiled=CompiledNetworks(networks["generator"], discriminator, engine, mode) if recipe.train.compile else None,
+        recordings=recordings,
         modes=modes,
         rules=named["train.game"],
         fields=fields,

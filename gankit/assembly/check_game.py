@@ -80,3 +80,17 @@ def problems_of_keys(checked: CheckedRecipe, game: Game) -> Iterator[Problem]:
             elif not lacks:
                 message += _hint(checked, key)
             yield recipe.document.problem(path, message)
+    if recipe.train.cuda_graphs:
+        yield from _problems_of_schedules(checked)
+
+
+def _problems_of_schedules(checked: CheckedRecipe) -> Iterator[Problem]:
+    """The parameters that a schedule changes during training, which recorded turns would not follow."""
+    for path, selected in checked.components.items():
+        if path[0] not in {"optimizers", "callbacks", "dataset"}:
+            for name in selected.params.scheduled:
+                message = (
+                    "changes during training, but the turns that train.cuda_graphs records keep their first value; use "
+                    "a constant, or remove cuda_graphs"
+                )
+                yield checked.recipe.document.problem((*path, name), message)

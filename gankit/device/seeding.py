@@ -6,6 +6,7 @@ turns.
 
 from __future__ import annotations
 
+import pickle
 import random
 import threading
 from collections.abc import Iterator
@@ -46,6 +47,12 @@ def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[in
         elif device.type == "mps":
             torch.mps.manual_seed(seeds[3] >> 1)
         yield seeds[4] >> 1
+
+
+def random_state_of_host() -> bytes:
+    """The states of the generators of Python, numpy, and torch on the CPU."""
+    torch_state = torch.default_generator.get_state().numpy().tobytes()
+    return pickle.dumps((random.getstate(), np.random.get_state(), torch_state))
 
 
 def random_state(device: torch.device) -> Tensor:

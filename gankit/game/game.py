@@ -112,7 +112,7 @@ class Game:
             The images [n c h w], their latents [n d], and the complete output of G. Pass them to `update` as ``fakes``
             to use the same images in a turn of D and in the following turn of G.
         """
-        return self.context.draw_fakes(batch, graph)
+        return self.context.draw_fakes_for_turns(batch, graph)
 
     def loss(self, turn: Turn) -> Tensor:
         """Compute the recipe's loss for the player of the turn, summed over the heads of D."""
@@ -145,7 +145,8 @@ class Game:
         penalties = bool(joint) or terms is not None or type(self).terms is not Game.terms
         opponent = state.trained.get("discriminator", {}) if player == "generator" else {}
         with frozen(nn.ModuleList(opponent.values())):
-            scalars = update(context, state, player, batch, own, fakes=fakes, penalties=penalties)
+            name = "terms" if terms is None else None
+            scalars = update(context, state, player, batch, own, fakes=fakes, penalties=penalties, name=name)
             reusable = fakes if player == "discriminator" else None  # G's first update has freed the graph of its fakes
             for name, regularizer in lazy.items():
                 scalars |= update(
@@ -157,6 +158,7 @@ class Game:
                     fakes=reusable,
                     penalties=True,
                     lazy_scale=interval_of(regularizer),
+                    name=name,
                 )
         state.turns[player] += 1
         return scalars

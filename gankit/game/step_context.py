@@ -6,7 +6,7 @@ Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width, ``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
+from ..device.recordings import Recordings
 from ..distributed.processes import Processes
 from ..injection import forward_names, select_arguments
 from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Latent, Loss, Player
@@ -22,6 +23,8 @@ from .compiled_networks import CompiledNetworks
 from .outputs import images_of, in_full_precision
 from .players import Players
 from .returned_values import require_latents
+
+IMAGES, LABELS = "images", "labels"
 
 PhaseHook = Callable[[str], None]
 """Called at the end of each phase of a step with the phase's name, for profiling."""
@@ -33,6 +36,18 @@ class Fakes(NamedTuple):
     images: Tensor
     latents: Tensor
     generated: GeneratorOutput
+
+
+def tensors_of(batch: Batch) -> dict[str, Tensor]:
+    """The tensors of a batch by name, for `batch_of`."""
+    labels = {} if batch.labels is None else {LABELS: batch.labels}
+    return {IMAGES: batch.images, **labels, **{f"fields.{name}": tensor for name, tensor in batch.fields.items()}}
+
+
+def batch_of(tensors: Mapping[str, Tensor]) -> Batch:
+    """The batch with these tensors."""
+    fields = {name.removeprefix("fields."): tensor for name, tensor in tensors.items() if name.startswith("fields.")}
+    return Batch(tensors[IMAGES], tensors.get(LABELS), fields)
 
 
 @dataclass
@@ -52,6 +67,7 @@ class StepContext(Players):
         microbatch: the largest part of a batch that is computed at once; None for the whole batch.
         clip_gradient: the maximum norm of a player's gradient; None for no clipping.
         compiled: compiled networks, with ``train.compile``.
+        recordings: of the turns, with ``train.cuda_graphs``.
         modes: how each network computes; a missing one computes in the fastest way.
         rules: the registered `gankit.Game`; outside of a run, None.
         fields: the names of the further fields of the data, which networks may ask for.
@@ -71,6 +87,7 @@ class StepContext(Players):
     microbatch: int | None = None
     clip_gradient: float | None = None
     compiled: CompiledNetworks | None = None
+    recordings: Recordings | None = None
     modes: Mapping[Player, ComputeMode] = field(default_factory=dict)
     rules: Any = None
     fields: Sequence[str] = ()
@@ -78,6 +95,7 @@ class StepContext(Players):
 
     def __post_init__(self) -> None:
         self._names: dict[Player, tuple[str, ...]] = {}
+        self._draws = 0  # of fakes for several turns, in this step
 
     @contextmanager
     def step_scope(self, seed: int, step: int) -> Iterator[None]:
@@ -85,11 +103,15 @@ class StepContext(Players):
         compiled = nullcontext() if self.compiled is None else self.compiled.step()
         with self.engine.step_scope(seed, step) as latent_seed, compiled:
             self.random.manual_seed(latent_seed)
+            self._draws = 0
             yield
 
-    def uncompiled(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def eager(self) -> Iterator[None]:
         """Run the networks eagerly inside the block, for code that hooks into their layers or counts operations."""
-        return nullcontext() if self.compiled is None else torch.compiler.set_stance("force_eager")
+        compiled = nullcontext() if self.compiled is None else torch.compiler.set_stance("force_eager")
+        with compiled, nullcontext() if self.recordings is None else self.recordings.paused():
+            yield
 
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
         """Latents [n d] for this rank: its share of those that a single process would draw."""
@@ -120,6 +142,14 @@ class StepContext(Players):
         with nullcontext() if graph else torch.no_grad():
             generated = self.run_generator(latents, batch)
         return Fakes(images_of(generated), latents, generated)
+
+    def draw_fakes_for_turns(self, batch: Batch, graph: bool) -> Fakes:
+        """The same as `draw_fakes`, recorded with ``train.cuda_graphs``; the next step overwrites recorded fakes."""
+        if self.recordings is None:
+            return self.draw_fakes(batch, graph)
+        self._draws += 1  # several fakes of one step have recordings of their own
+        key = "fakes", self._draws, graph
+        return self.recordings.run(key, tensors_of(batch), lambda own, _: self.draw_fakes(batch_of(own), graph))[0]
 
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
         """G's output for the labels and fields of a batch, in fp32 at least."""

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..device.recordings import REMEDY
+from ..errors import GankitError
 from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Player
 from .discriminator_calls import Side, discriminator_of_turn
 from .noise import BatchNoise
@@ -27,7 +29,7 @@ class PlayerTurn:
         game: the networks, augmentations and latents.
         player: whose turn it is.
         batch: real images [n c h w] in [-1, 1] and their labels [n] or None.
-        images_seen: real images shown to D before this step.
+        images_seen: real images shown to D before this step; None in a recording, which has no constant value of it.
         fakes: images that G has generated for this turn; None generates them on first use.
         noise: random numbers of the batch; None draws new ones.
         loss: whether the turn computes the player's loss.
@@ -40,7 +42,7 @@ class PlayerTurn:
         player: Player,
         batch: Batch,
         *,
-        images_seen: int,
+        images_seen: int | None,
         fakes: Fakes | None = None,
         noise: BatchNoise | None = None,
         loss: bool = True,
@@ -48,7 +50,7 @@ class PlayerTurn:
     ) -> None:
         self._batch = batch
         real, self.labels = batch.images, batch.labels
-        self.game, self.player, self.images_seen = game, player, images_seen
+        self.game, self.player, self._images_seen = game, player, images_seen
         self._loss, self._penalties = loss, penalties
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
@@ -67,6 +69,14 @@ class PlayerTurn:
     @property
     def discriminator(self) -> nn.Module:
         return self.game.discriminator
+
+    @property
+    def images_seen(self) -> int:
+        if self._images_seen is None:
+            raise GankitError(
+                f"train.cuda_graphs: a term reads turn.images_seen, which a recorded turn cannot follow; {REMEDY}"
+            )
+        return self._images_seen
 
     @property
     def fake(self) -> Tensor:
@@ -146,7 +156,7 @@ class PlayerTurn:
             game,
             self.player,
             replace(self._batch, images=real),
-            images_seen=self.images_seen,
+            images_seen=self._images_seen,
             fakes=Fakes(fake, self._noise.latents(), fake),
             noise=self._noise,
             loss=self._loss,
@@ -176,6 +186,20 @@ class PlayerTurn:
         """Whether D's output for the turn's own ``real`` or ``fake`` images has been computed."""
         return side in self._discriminator.outputs
 
+    def detach(self) -> None:
+        """Free the autograd graph of D's outputs."""
+        outputs = self._discriminator.outputs
+        outputs.update({side: map_tensors(output, torch.Tensor.detach) for side, output in outputs.items()})
+
+    def replayed(self, images_seen: int) -> PlayerTurn:
+        """This turn in a step that replays its recording. What is computed from it does not change this one."""
+        turn = copy(self)
+        turn._images_seen = images_seen
+        turn._generated, turn._augmented = {**self._generated}, {**self._augmented}
+        turn._discriminator = copy(self._discriminator)
+        turn._discriminator.outputs = {**self._discriminator.outputs}
+        return turn
+
     @classmethod
     def joined(cls, parts: list[PlayerTurn]) -> PlayerTurn:
         """The turn of a whole batch from its microbatches, with everything they have computed, detached."""
@@ -186,7 +210,7 @@ class PlayerTurn:
         labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
         fields = concatenate([dict(part._batch.fields) for part in parts])
         batch = Batch(torch.cat([part.real.detach() for part in parts]), labels, fields)
-        whole = cls(first.game, first.player, batch, images_seen=first.images_seen)
+        whole = cls(first.game, first.player, batch, images_seen=first._images_seen)
         whole._over = True
         whole._generated = concatenate([part._generated for part in parts])
         whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..device.recordings import Recordings
 from ..errors import GankitError
 from ..interfaces import Batch, Loss, Player, Scalars, State, Turn
 from .discriminator_calls import Side
@@ -15,7 +17,7 @@ from .lazy_regularization import due_regularizers, reported_name
 from .noise import BatchNoise
 from .outputs import map_tensors
 from .returned_values import require_gradient, require_scalars, require_term
-from .step_context import Fakes, StepContext
+from .step_context import Fakes, StepContext, batch_of, tensors_of
 from .turn import PlayerTurn
 
 Terms = Callable[[Any], Mapping[str, Tensor]]
@@ -36,6 +38,7 @@ def update(
     fakes: Fakes | None = None,
     penalties: bool = True,
     lazy_scale: float | None = None,
+    name: str | None = None,
 ) -> Scalars:
     """One optimizer step of ``player``.
 
@@ -47,6 +50,8 @@ def update(
         penalties: whether terms differentiate with respect to images. In D's turn, these then require gradients.
         lazy_scale: the factor of the gradient for the update of a lazy regularizer, which is its interval. Such an
             update reports no logits, and no ``after`` follows it.
+        name: identifies ``terms`` among those of the player; None if they differ from call to call. With
+            ``train.cuda_graphs``, only turns whose terms have a name are recorded.
 
     Returns:
         The value of each term and D's mean logits, as means over all ranks.
@@ -57,6 +62,51 @@ def update(
     optimizer, scaler = state.optimizers[player], state.scalers[player]
     parameters = [p for module in state.trained[player].values() for p in module.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
+    is_main = lazy_scale is None
+    backward = partial(_backward, game, state, player, terms, parameters, penalties=penalties, lazy_scale=lazy_scale)
+    recordings = game.recordings
+    if recordings is None or name is None:
+        sums, turns = backward(batch, fakes)
+    else:
+        key = player, name, penalties, fakes is None
+        sums, turns = _recorded(recordings, key, backward, batch, fakes, parameters, state)
+    game.processes.average_gradients(parameters)
+    scaler.unscale(optimizer)  # after averaging, so that all ranks skip the same updates
+    if game.clip_gradient is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
+    game.end_phase(PHASES[player])
+    scaler.step(optimizer)
+    game.end_phase(OPTIMIZER)
+    if scaler.enabled:
+        sums |= {f"{player}_loss_scale": scaler.factor, f"{player}_skipped_updates": scaler.skipped.float()}
+    if is_main:
+        sums |= call_after(game, turns)
+    return game.processes.mean_scalars(sums, game.engine.dtype)
+
+
+def _backward(
+    game: StepContext,
+    state: State,
+    player: Player,
+    terms: Terms,
+    parameters: list[nn.Parameter],
+    batch: Batch,
+    fakes: Fakes | None,
+    *,
+    penalties: bool,
+    lazy_scale: float | None,
+    keep_graph: bool = False,
+    recording: bool = False,
+) -> tuple[Scalars, list[PlayerTurn]]:
+    """Compute the gradients of the terms, in microbatches.
+
+    Args:
+        keep_graph: whether ``fakes`` keep their autograd graph.
+        recording: whether this is recorded.
+
+    Returns:
+        The scalars, and the turn of each microbatch.
+    """
     is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
@@ -71,7 +121,7 @@ def update(
                 game,
                 player,
                 part,
-                images_seen=state.images,
+                images_seen=None if recording else state.images,
                 fakes=fakes if fakes is None or len(all_rows) == 1 else _rows_of(fakes, rows, len(batch.images)),
                 noise=noise.microbatch(rows),
                 loss=is_main,
@@ -82,23 +132,38 @@ def update(
         total = torch.stack([*values.values()]).sum()
         require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before
-        keep_graph = fakes is not None and rows is not all_rows[-1]
-        scaler.scale(total * (scale * share)).backward(inputs=parameters, retain_graph=keep_graph)
+        retain = fakes is not None and (keep_graph or rows is not all_rows[-1])
+        state.scalers[player].scale(total * (scale * share)).backward(inputs=parameters, retain_graph=retain)
         for name, value in (values | (mean_logits(turn) if is_main else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)
-    game.processes.average_gradients(parameters)
-    scaler.unscale(optimizer)  # after averaging, so that all ranks skip the same updates
-    if game.clip_gradient is not None:
-        torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
-    game.end_phase(PHASES[player])
-    scaler.step(optimizer)
-    game.end_phase(OPTIMIZER)
-    if scaler.enabled:
-        sums |= {f"{player}_loss_scale": scaler.factor, f"{player}_skipped_updates": scaler.skipped.float()}
-    if is_main:
-        sums |= call_after(game, turns)
-    return game.processes.mean_scalars(sums, game.engine.dtype)
+    return sums, turns
+
+
+def _recorded(
+    recordings: Recordings,
+    key: Hashable,
+    backward: Callable[..., tuple[Scalars, list[PlayerTurn]]],
+    batch: Batch,
+    fakes: Fakes | None,
+    parameters: list[nn.Parameter],
+    state: State,
+) -> tuple[Scalars, list[PlayerTurn]]:
+    """The same as ``backward(batch, fakes)``, which is run a few times, then recorded and replayed."""
+
+    def compute(inputs: Mapping[str, Tensor], recording: bool) -> tuple[Scalars, list[PlayerTurn], list[Tensor | None]]:
+        sums, turns = backward(batch_of(inputs), fakes, keep_graph=True, recording=recording)
+        if recording:
+            for turn in turns:
+                turn.detach()
+        return sums, turns, [parameter.grad for parameter in parameters]
+
+    (sums, turns, gradients), replayed = recordings.run(key, tensors_of(batch), compute, uses=fakes)
+    if not replayed:
+        return sums, turns
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return {name: value.clone() for name, value in sums.items()}, [turn.replayed(state.images) for turn in turns]
 
 
 def turn_terms(game: StepContext, state: State, turn: Any) -> Scalars:

@@ -17,6 +17,7 @@ GAME_KEYS = (
     "train.fresh_fakes",
     "train.microbatch",
     "train.clip_gradient",
+    "train.cuda_graphs",
 )
 """The keys of a recipe that have an effect only if the game uses them."""
 

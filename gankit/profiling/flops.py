@@ -24,7 +24,7 @@ def count_flops(trainer: Trainer) -> float:
     steps = min(math.lcm(*intervals), MAX_COUNTED_STEPS)
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModuleTracker()
-    with counter, trainer.game.uncompiled():
+    with counter, trainer.game.eager():
         for _ in range(steps):
             trainer.step()
     return counter.get_total_flops() / steps

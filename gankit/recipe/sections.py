@@ -168,6 +168,8 @@ class Train(Section):
         clip_gradient: the maximum norm of a network's gradient.
         compile: run G, D and gradient penalties through ``torch.compile`` in training, on CUDA with CUDA graphs. It
             requires a C++ compiler. Each batch size is compiled in its first step.
+        cuda_graphs: on CUDA, record the kernels of each turn as CUDA graphs, which saves the time that Python takes to
+            launch them. It requires terms that compute nothing in Python that changes from turn to turn.
         deterministic: refuse operations that are not reproducible bit for bit.
         kernels: ``auto`` uses faster convolutions than torch's where available (bf16 on the CPU); ``torch`` does not.
         max_hours: end the run with a checkpoint after the step that exceeds this time. A resumed run has the full time
@@ -194,6 +196,7 @@ class Train(Section):
     microbatch: PositiveInt | None = None
     clip_gradient: PositiveFloat | None = None
     compile: bool = False
+    cuda_graphs: bool = False
     deterministic: bool = False
     kernels: Literal["auto", "torch"] = "auto"
     max_hours: PositiveFloat | None = None
@@ -212,6 +215,10 @@ class Train(Section):
     def _require_eager(self) -> Train:
         if self.compile and self.checkpoint_activations is not None:
             raise ValueError("checkpoint_activations needs compile: false; remove one of the two")
+        if self.compile and self.cuda_graphs:
+            raise ValueError("compile uses CUDA graphs itself; remove cuda_graphs")
+        if self.cuda_graphs and self.precision == "fp16":
+            raise ValueError("cuda_graphs needs a precision other than fp16, whose loss scale changes during training")
         return self
 
 

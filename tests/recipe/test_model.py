@@ -53,6 +53,7 @@ class TestStructure:
             "microbatch": None,
             "clip_gradient": None,
             "compile": False,
+            "cuda_graphs": False,
             "kernels": "auto",
             "deterministic": False,
             "max_hours": None,
