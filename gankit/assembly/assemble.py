@@ -229,6 +229,7 @@ def _game(
         processes=processes,
         discriminator_steps=recipe.train.discriminator_steps,
         fresh_fakes=recipe.train.fresh_fakes,
+        joint_pass=recipe.train.joint_pass,
         microbatch=recipe.train.microbatch,
         clip_gradient=recipe.train.clip_gradient,
         compiled=CompiledNetworks(networks["generator"], discriminator, engine, mode) if recipe.train.compile else None,

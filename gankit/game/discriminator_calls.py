@@ -13,7 +13,7 @@ from torch import Tensor
 from ..device.compute_mode import ComputeMode
 from ..interfaces import Batch, DiscriminatorOutput
 from .compiled_networks import Buffers, CompiledNetworks
-from .outputs import total_of_logits
+from .outputs import map_tensors, total_of_logits
 from .step_context import StepContext
 
 Side = Literal["real", "fake"]
@@ -65,6 +65,17 @@ class EagerDiscriminator:
         if side is not None:
             self.outputs[side], self._modes[side] = output, mode
         return output
+
+    def judge_both(self, real: Tensor, fake: Tensor, batch: Batch) -> None:
+        """Compute D's outputs for the turn's own batches in one forward pass.
+
+        Args:
+            real: augmented, as well as ``fake``.
+            batch: with the labels and fields of both, one after the other.
+        """
+        output, count = self.judge(torch.cat([real, fake]), batch), len(real)
+        self.outputs["real"] = map_tensors(output, lambda tensor: tensor[:count])
+        self.outputs["fake"] = map_tensors(output, lambda tensor: tensor[count:])
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from ..errors import GankitError
 from ..interfaces import GAME_KEYS, Batch, GeneratorOutput, Inputs, Player, Scalars, State, Turn
+from .backward import Terms
 from .freezing import frozen
 from .lazy_regularization import due_regularizers, interval_of
 from .step_context import Fakes, StepContext
-from .update import Terms, regularizer_terms, turn_loss, turn_terms, update
+from .update import regularizer_terms, turn_loss, turn_terms, update
 
 
 class Game:
@@ -48,6 +49,7 @@ class Game:
         "loss",
         "regularizers",
         "augmentations",
+        "train.joint_pass",
         "train.microbatch",
         "train.clip_gradient",
     )

@@ -64,6 +64,7 @@ class StepContext(Players):
         processes: the processes that share each batch.
         discriminator_steps: D's turns per step.
         fresh_fakes: generate new fakes for G's turn instead of using the last ones that D saw.
+        joint_pass: run D once on reals and fakes together in its turn.
         microbatch: the largest part of a batch that is computed at once; None for the whole batch.
         clip_gradient: the maximum norm of a player's gradient; None for no clipping.
         compiled: compiled networks, with ``train.compile``.
@@ -84,6 +85,7 @@ class StepContext(Players):
     processes: Processes
     discriminator_steps: int = 1
     fresh_fakes: bool = False
+    joint_pass: bool = False
     microbatch: int | None = None
     clip_gradient: float | None = None
     compiled: CompiledNetworks | None = None

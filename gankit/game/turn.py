@@ -55,6 +55,7 @@ class PlayerTurn:
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
         self._noise = noise or BatchNoise(game, len(real), self.labels)
+        self._is_joint = game.joint_pass and player == "discriminator" and not self._needs_input_gradients
         self._discriminator = discriminator_of_turn(game, batch, loss=loss, penalties=penalties)
         # shared by the views of single heads
         self._generated: dict[str, Any] = {} if fakes is None else {"fakes": fakes}
@@ -242,7 +243,11 @@ class PlayerTurn:
     def _output(self, side: Side) -> DiscriminatorOutput:
         if not self.has_output(side):
             with self._with_graph():
-                self._discriminator.judge(self._augment(side), side=side)
+                if self._is_joint and not self._discriminator.outputs:
+                    both = self._conditions(len(self.real) + len(self.fake), None)
+                    self._discriminator.judge_both(self._augment("real"), self._augment("fake"), both)
+                else:
+                    self._discriminator.judge(self._augment(side), side=side)
         return self._discriminator.outputs[side]
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:

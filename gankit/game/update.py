@@ -1,31 +1,24 @@
-"""One optimizer step of a player on its loss and regularizers, in microbatches and over processes."""
+"""One optimizer step of a player on its loss and regularizers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..device.recordings import Recordings
 from ..errors import GankitError
 from ..interfaces import Batch, Loss, Player, Scalars, State, Turn
-from .discriminator_calls import Side
+from .backward import Terms, backward, backward_recorded
 from .lazy_regularization import due_regularizers, reported_name
-from .noise import BatchNoise
-from .outputs import map_tensors
-from .returned_values import require_gradient, require_scalars, require_term
-from .step_context import Fakes, StepContext, batch_of, tensors_of
+from .returned_values import require_scalars, require_term
+from .step_context import Fakes, StepContext
 from .turn import PlayerTurn
-
-Terms = Callable[[Any], Mapping[str, Tensor]]
-"""What a player minimizes in a turn: scalars by name."""
 
 PHASES: dict[Player, str] = {"discriminator": "D's turn", "generator": "G's turn"}
 OPTIMIZER = "optimizer"
-SIDES: tuple[Side, ...] = ("real", "fake")
 
 
 def update(
@@ -63,13 +56,13 @@ def update(
     parameters = [p for module in state.trained[player].values() for p in module.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
     is_main = lazy_scale is None
-    backward = partial(_backward, game, state, player, terms, parameters, penalties=penalties, lazy_scale=lazy_scale)
+    compute = partial(backward, game, state, player, terms, parameters, penalties=penalties, lazy_scale=lazy_scale)
     recordings = game.recordings
     if recordings is None or name is None:
-        sums, turns = backward(batch, fakes)
+        sums, turns = compute(batch, fakes)
     else:
-        key = player, name, penalties, fakes is None
-        sums, turns = _recorded(recordings, key, backward, batch, fakes, parameters, state)
+        key = player, name, is_main, penalties, fakes is None
+        sums, turns = backward_recorded(recordings, key, compute, batch, fakes, parameters, state)
     game.processes.average_gradients(parameters)
     scaler.unscale(optimizer)  # after averaging, so that all ranks skip the same updates
     if game.clip_gradient is not None:
@@ -82,88 +75,6 @@ def update(
     if is_main:
         sums |= call_after(game, turns)
     return game.processes.mean_scalars(sums, game.engine.dtype)
-
-
-def _backward(
-    game: StepContext,
-    state: State,
-    player: Player,
-    terms: Terms,
-    parameters: list[nn.Parameter],
-    batch: Batch,
-    fakes: Fakes | None,
-    *,
-    penalties: bool,
-    lazy_scale: float | None,
-    keep_graph: bool = False,
-    recording: bool = False,
-) -> tuple[Scalars, list[PlayerTurn]]:
-    """Compute the gradients of the terms, in microbatches.
-
-    Args:
-        keep_graph: whether ``fakes`` keep their autograd graph.
-        recording: whether this is recorded.
-
-    Returns:
-        The scalars, and the turn of each microbatch.
-    """
-    is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
-    sums: Scalars = {}
-    turns: list[PlayerTurn] = []
-    noise = BatchNoise(game, len(batch.images), batch.labels)
-    all_rows = [*microbatches(len(batch.images), game.microbatch)]
-    for rows in all_rows:
-        part = batch.rows(rows)
-        share = len(part.images) / len(batch.images)
-        # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
-        with game.engine.autocast(), game.engine.full_precision():
-            turn = PlayerTurn(
-                game,
-                player,
-                part,
-                images_seen=None if recording else state.images,
-                fakes=fakes if fakes is None or len(all_rows) == 1 else _rows_of(fakes, rows, len(batch.images)),
-                noise=noise.microbatch(rows),
-                loss=is_main,
-                penalties=penalties,
-            )
-            found = require_scalars(terms(turn), "the terms of a turn")
-            values = {name: value.reshape(()) for name, value in found.items()}
-        total = torch.stack([*values.values()]).sum()
-        require_gradient(total, list(values), player)
-        # all microbatches share the graph of fakes that were generated before
-        retain = fakes is not None and (keep_graph or rows is not all_rows[-1])
-        state.scalers[player].scale(total * (scale * share)).backward(inputs=parameters, retain_graph=retain)
-        for name, value in (values | (mean_logits(turn) if is_main else {})).items():
-            sums[name] = sums.get(name, 0) + value.detach() * share
-        turns.append(turn)
-    return sums, turns
-
-
-def _recorded(
-    recordings: Recordings,
-    key: Hashable,
-    backward: Callable[..., tuple[Scalars, list[PlayerTurn]]],
-    batch: Batch,
-    fakes: Fakes | None,
-    parameters: list[nn.Parameter],
-    state: State,
-) -> tuple[Scalars, list[PlayerTurn]]:
-    """The same as ``backward(batch, fakes)``, which is run a few times, then recorded and replayed."""
-
-    def compute(inputs: Mapping[str, Tensor], recording: bool) -> tuple[Scalars, list[PlayerTurn], list[Tensor | None]]:
-        sums, turns = backward(batch_of(inputs), fakes, keep_graph=True, recording=recording)
-        if recording:
-            for turn in turns:
-                turn.detach()
-        return sums, turns, [parameter.grad for parameter in parameters]
-
-    (sums, turns, gradients), replayed = recordings.run(key, tensors_of(batch), compute, uses=fakes)
-    if not replayed:
-        return sums, turns
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    return {name: value.clone() for name, value in sums.items()}, [turn.replayed(state.images) for turn in turns]
 
 
 def turn_terms(game: StepContext, state: State, turn: Any) -> Scalars:
@@ -201,27 +112,10 @@ def regularizer_terms(name: str, regularizer: Any) -> Terms:
     return terms
 
 
-def _rows_of(fakes: Fakes, rows: slice, count: int) -> Fakes:
-    """The fakes of a microbatch of ``count`` images. Raises: GankitError: there are more or fewer fakes than images."""
-    if len(fakes.images) != count:
-        raise GankitError(
-            f"an update received {len(fakes.images)} fakes for a batch of {count} images; train.microbatch splits both "
-            "alike: generate one fake for each image, or pass None"
-        )
-    return Fakes(fakes.images[rows], fakes.latents[rows], map_tensors(fakes.generated, lambda tensor: tensor[rows]))
-
-
 def loss_over_heads(loss: Loss, turn: PlayerTurn) -> Tensor:
     """The player's loss, evaluated for each head of D and summed."""
     of_player: Callable[[PlayerTurn], Tensor] = getattr(loss, turn.player)
     return torch.stack([require_term(of_player(view), loss, turn.player) for view in turn.each_head()]).sum()
-
-
-def mean_logits(turn: PlayerTurn) -> Scalars:
-    """D's mean logits on the reals and fakes of its own turn, if they were computed."""
-    if turn.player == "generator":
-        return {}
-    return {f"{side}_logits": getattr(turn, f"{side}_logits").mean() for side in SIDES if turn.has_output(side)}
 
 
 def has_after(component: Any) -> bool:
@@ -242,9 +136,3 @@ def call_after(game: StepContext, parts: list[PlayerTurn]) -> Scalars:
         for component in with_after:
             scalars |= require_scalars(component.after(whole) or {}, f"{type(component).__name__}.after")
     return scalars
-
-
-def microbatches(count: int, size: int | None) -> Iterator[slice]:
-    """The rows of each microbatch of at most ``size`` of ``count`` images."""
-    size = size or count
-    return (slice(start, start + size) for start in range(0, count, size))

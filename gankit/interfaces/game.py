@@ -15,13 +15,14 @@ GAME_KEYS = (
     "augmentations",
     "train.discriminator_steps",
     "train.fresh_fakes",
+    "train.joint_pass",
     "train.microbatch",
     "train.clip_gradient",
     "train.cuda_graphs",
 )
 """The keys of a recipe that have an effect only if the game uses them."""
 
-DISCRIMINATOR_KEYS = ("loss", "augmentations", "train.discriminator_steps", "train.fresh_fakes")
+DISCRIMINATOR_KEYS = ("loss", "augmentations", "train.discriminator_steps", "train.fresh_fakes", "train.joint_pass")
 """The keys among them that have no effect in a game without a discriminator."""
 
 

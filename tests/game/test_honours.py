@@ -14,6 +14,7 @@ SETTINGS = {
     "augmentations": {"augmentations": [{"name": "diffaugment"}]},
     "train.discriminator_steps": {"train": {"discriminator_steps": 2}},
     "train.fresh_fakes": {"train": {"fresh_fakes": True}},
+    "train.joint_pass": {"train": {"joint_pass": True}},
     "train.microbatch": {"train": {"microbatch": 3}},
     "train.clip_gradient": {"train": {"clip_gradient": 1e-3}},
 }
@@ -113,7 +114,7 @@ def test_every_other_key_is_refused_where_it_is_set(weights, tmp_path, game, ref
         "regularizers=[r1]",
         "augmentations=[diffaugment]",
         *("train.discriminator_steps=2", "train.fresh_fakes=true", "train.microbatch=4", "train.clip_gradient=1.0"),
-        "train.cuda_graphs=true",
+        *("train.joint_pass=true", "train.cuda_graphs=true"),
     ]
     with pytest.raises(gankit.RecipeError) as caught:
         load(path, overrides)

@@ -105,3 +105,34 @@ def test_more_images_than_labels_repeat_the_labels(assemble, add_components):
     trainer.step()
     assert seen[0] == labels
     assert seen[-1] == [*labels, *labels, *labels[:4]]
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        ({"discriminator": {"name": "plain"}}, [16, 8]),
+        ({"discriminator": {"name": "plain", "heads": 3}, "loss": "bce", "train": {"discriminator_steps": 2}}, [16, 16, 8]),
+        ({"discriminator": {"name": "resnet", "width": 4, "spectral_norm": False}, "conditional": True, "train": {"microbatch": 4}}, [8, 8, 4, 4]),
+        ({"discriminator": {"name": "plain"}, "regularizers": [{"name": "r1"}]}, [8, 8, 8]),
+        ({"discriminator": {"name": "plain"}, "regularizers": [{"name": "r1", "interval": 2}]}, [16, 8, 8]),
+    ],
+    ids=["plain", "heads", "labels and microbatches", "penalties", "lazy penalties"],
+)
+def test_one_pass_of_d_on_both_batches(assemble, monkeypatch, changes, sizes, compile):
+    """Without batch statistics and spectral norm, D's outputs are those of two passes."""
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    sgd = {"name": "sgd", "lr": 0.01}
+    changes = {"optimizers": {"generator": sgd, "discriminator": sgd}, **changes}
+    one, two = (
+        assemble(**{**changes, "train": {**changes.get("train", {}), "joint_pass": joint, "compile": compile and joint}})
+        for joint in (True, False)
+    )
+    seen = []
+    one.state.discriminator.register_forward_hook(lambda network, inputs, output: seen.append(len(inputs[0])))
+    scalars, expected = one.step(), two.step()
+    assert sorted(seen, reverse=True) == sizes
+    assert {name: float(value) for name, value in scalars.items()} == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-4)
+    for player in ("generator", "discriminator"):
+        for parameter, other in zip(one.state.players[player].parameters(), two.state.players[player].parameters(), strict=True):
+            torch.testing.assert_close(parameter, other)

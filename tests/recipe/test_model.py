@@ -50,6 +50,7 @@ class TestStructure:
             "tf32": True,
             "device": "auto",
             "fresh_fakes": False,
+            "joint_pass": False,
             "microbatch": None,
             "clip_gradient": None,
             "compile": False,
