@@ -73,9 +73,11 @@ class EagerDiscriminator:
             real: augmented, as well as ``fake``.
             batch: with the labels and fields of both, one after the other.
         """
-        output, count = self.judge(torch.cat([real, fake]), batch), len(real)
+        mode, count = self._game.mode("discriminator"), len(real)
+        output = self.judge(torch.cat([real, fake]), batch, mode=mode)
         self.outputs["real"] = map_tensors(output, lambda tensor: tensor[:count])
         self.outputs["fake"] = map_tensors(output, lambda tensor: tensor[count:])
+        self._modes = {"real": mode, "fake": mode}
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""
@@ -102,6 +104,13 @@ class CompiledDiscriminator(EagerDiscriminator):
         super().__init__(game, batch)
         self._compiled, self._loss, self._penalties = compiled, loss, penalties
         self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch
+
+    def judge_both(self, real: Tensor, fake: Tensor, batch: Batch) -> None:
+        if self._penalties:  # the compiled gradient needs D's buffers from before each batch
+            self.judge(real, side="real")
+            self.judge(fake, side="fake")
+        else:
+            super().judge_both(real, fake, batch)
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         compiled = None if not self._loss and side in self.outputs else self._gradient(augmented, side)

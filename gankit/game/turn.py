@@ -55,7 +55,7 @@ class PlayerTurn:
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
         self._noise = noise or BatchNoise(game, len(real), self.labels)
-        self._is_joint = game.joint_pass and player == "discriminator" and not self._needs_input_gradients
+        self._is_joint = game.joint_pass and player == "discriminator"
         self._discriminator = discriminator_of_turn(game, batch, loss=loss, penalties=penalties)
         # shared by the views of single heads
         self._generated: dict[str, Any] = {} if fakes is None else {"fakes": fakes}

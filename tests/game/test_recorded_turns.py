@@ -71,7 +71,6 @@ class Watching:
 def assemble(runtime, recipe, add_components):
     add_components(runtime, regularizers={"counting": Counting, "drawing": Drawing, "waiting": Waiting, "watching": Watching})
 
-
     def make(**changes):
         train = {"steps": 30, **changes.pop("train", {})}
         return runtime.assemble(recipe(**changes, train=train), None)
@@ -95,7 +94,7 @@ def tensors(trainer):
     ("changes", "parts"),
     [
         ({}, 3),
-        ({"augmentations": [{"name": "ada"}], "ema": {"half_life_images": 40}}, 3),
+        ({"augmentations": [{"name": "diffaugment"}, {"name": "ada"}], "ema": {"half_life_images": 40}}, 3),
         ({"regularizers": [{"name": "watching"}], "loader": {"flip": True}, "train": {"precision": "bf16"}}, 3),
         ({"train": {"fresh_fakes": True, "clip_gradient": 0.1}}, 2),
         ({"train": {"discriminator_steps": 2}}, 4),

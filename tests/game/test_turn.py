@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+import gankit
 from gankit.testing import make_turn
 
 
@@ -136,3 +137,33 @@ def test_one_pass_of_d_on_both_batches(assemble, monkeypatch, changes, sizes, co
     for player in ("generator", "discriminator"):
         for parameter, other in zip(one.state.players[player].parameters(), two.state.players[player].parameters(), strict=True):
             torch.testing.assert_close(parameter, other)
+
+
+class LogitsFirst:
+    """A penalty that looks at the logits, and only then takes the gradient."""
+
+    interval = 1
+
+    def discriminator(self, turn):
+        return (turn.real_logits - turn.fake_logits).square().mean() + turn.gradient(turn.real).square().sum()
+
+
+class OwnTerms(gankit.Adversarial):
+    """A game with terms of its own."""
+
+    def terms(self, turn):
+        return {"own": self.loss(turn) + LogitsFirst().discriminator(turn) * (turn.player == "discriminator")}
+
+
+@pytest.mark.parametrize("changes", [{"regularizers": [{"name": "logits_first"}]}, {"train": {"game": {"name": "own_terms"}}}])
+def test_one_pass_of_d_may_be_differentiated_by_its_images(assemble, add_components, changes):
+    add_components(assemble.runtime, regularizers={"logits_first": LogitsFirst}, games={"own_terms": OwnTerms})
+    sgd = {"name": "sgd", "lr": 0.01}
+    changes = {"optimizers": {"generator": sgd, "discriminator": sgd}, "discriminator": {"name": "plain"}, **changes}
+    one, two = (assemble(**{**changes, "train": {**changes.get("train", {}), "joint_pass": joint}}) for joint in (True, False))
+    seen = []
+    one.state.discriminator.register_forward_hook(lambda network, inputs, output: seen.append(len(inputs[0])))
+    one.step(), two.step()
+    assert seen[0] == 16
+    for parameter, other in zip(one.state.discriminator.parameters(), two.state.discriminator.parameters(), strict=True):
+        torch.testing.assert_close(parameter, other)
