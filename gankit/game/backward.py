@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..device.recordings import Recordings
 from ..errors import GankitError
 from ..interfaces import Batch, Player, Scalars, State
-from .discriminator_calls import Side
+from .discriminator_calls import SIDES
 from .noise import BatchNoise
 from .outputs import map_tensors
 from .returned_values import require_gradient, require_scalars
@@ -23,8 +23,6 @@ Terms = Callable[[Any], Mapping[str, Tensor]]
 
 Gradients = tuple[Scalars, list[PlayerTurn]]
 """The scalars of a turn and the turn of each microbatch; the gradients themselves are in the parameters."""
-
-SIDES: tuple[Side, ...] = ("real", "fake")
 
 
 def backward(

@@ -5,6 +5,8 @@ Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width. Al
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
+from operator import itemgetter
 from typing import Literal
 
 import torch
@@ -14,10 +16,12 @@ from ..device.compute_mode import ComputeMode
 from ..interfaces import Batch, DiscriminatorOutput
 from .compiled_networks import Buffers, CompiledNetworks
 from .outputs import map_tensors, total_of_logits
-from .step_context import StepContext
+from .step_context import StepContext, concatenated
 
 Side = Literal["real", "fake"]
 """The two batches of a turn, whose outputs of D are computed once."""
+
+SIDES: tuple[Side, ...] = ("real", "fake")
 
 
 def discriminator_of_turn(
@@ -66,18 +70,21 @@ class EagerDiscriminator:
             self.outputs[side], self._modes[side] = output, mode
         return output
 
-    def judge_both(self, real: Tensor, fake: Tensor, batch: Batch) -> None:
-        """Compute D's outputs for the turn's own batches in one forward pass.
+    def judge_together(self, parts: list[tuple[Tensor, Batch]]) -> list[DiscriminatorOutput]:
+        """D's output for each part, in one forward pass.
 
         Args:
-            real: augmented, as well as ``fake``.
-            batch: with the labels and fields of both, one after the other.
+            parts: augmented images with the batch that has their labels and fields. The first two parts are the turn's
+                own reals and fakes.
         """
-        mode, count = self._game.mode("discriminator"), len(real)
-        output = self.judge(torch.cat([real, fake]), batch, mode=mode)
-        self.outputs["real"] = map_tensors(output, lambda tensor: tensor[:count])
-        self.outputs["fake"] = map_tensors(output, lambda tensor: tensor[count:])
-        self._modes = {"real": mode, "fake": mode}
+        mode = self._game.mode("discriminator")
+        images = torch.cat([images for images, _ in parts])
+        output = self.judge(images, concatenated([batch for _, batch in parts]), mode=mode)
+        ends = [*accumulate(len(images) for images, _ in parts)]
+        outputs = [map_tensors(output, itemgetter(slice(*rows))) for rows in pairwise([0, *ends])]
+        for side, own in zip(SIDES, outputs, strict=False):
+            self.outputs[side], self._modes[side] = own, mode
+        return outputs
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""
@@ -105,12 +112,12 @@ class CompiledDiscriminator(EagerDiscriminator):
         self._compiled, self._loss, self._penalties = compiled, loss, penalties
         self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch
 
-    def judge_both(self, real: Tensor, fake: Tensor, batch: Batch) -> None:
-        if self._penalties:  # the compiled gradient needs D's buffers from before each batch
-            self.judge(real, side="real")
-            self.judge(fake, side="fake")
-        else:
-            super().judge_both(real, fake, batch)
+    def judge_together(self, parts: list[tuple[Tensor, Batch]]) -> list[DiscriminatorOutput]:
+        if not self._penalties:
+            return super().judge_together(parts)
+        # the compiled gradient needs D's buffers from before each batch
+        own = [self.judge(*part, side) for part, side in zip(parts, SIDES, strict=False)]
+        return [*own, *(self.judge(*part) for part in parts[len(own) :])]
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         compiled = None if not self._loss and side in self.outputs else self._gradient(augmented, side)

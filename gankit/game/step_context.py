@@ -20,7 +20,7 @@ from ..distributed.processes import Processes
 from ..injection import forward_names, select_arguments
 from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Latent, Loss, Player
 from .compiled_networks import CompiledNetworks
-from .outputs import images_of, in_full_precision
+from .outputs import concatenate, images_of, in_full_precision
 from .players import Players
 from .returned_values import require_latents
 
@@ -50,6 +50,11 @@ def batch_of(tensors: Mapping[str, Tensor]) -> Batch:
     return Batch(tensors[IMAGES], tensors.get(LABELS), fields)
 
 
+def concatenated(batches: Sequence[Batch]) -> Batch:
+    """Several batches as one."""
+    return batch_of(concatenate([tensors_of(batch) for batch in batches]))
+
+
 @dataclass
 class StepContext(Players):
     """Everything a training step works with, except for its progress, which is in `gankit.State`.
@@ -64,7 +69,7 @@ class StepContext(Players):
         processes: the processes that share each batch.
         discriminator_steps: D's turns per step.
         fresh_fakes: generate new fakes for G's turn instead of using the last ones that D saw.
-        joint_pass: run D once on reals and fakes together in its turn.
+        joint_pass: run D once on reals, fakes and the images of a regularizer together in its turn.
         microbatch: the largest part of a batch that is computed at once; None for the whole batch.
         clip_gradient: the maximum norm of a player's gradient; None for no clipping.
         compiled: compiled networks, with ``train.compile``.

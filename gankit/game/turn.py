@@ -17,7 +17,7 @@ from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Player
 from .discriminator_calls import Side, discriminator_of_turn
 from .noise import BatchNoise
 from .outputs import all_logits, concatenate, heads_of, images_of, in_full_precision, map_tensors
-from .step_context import Fakes, StepContext
+from .step_context import Fakes, StepContext, concatenated
 
 T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class PlayerTurn:
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
         self._noise = noise or BatchNoise(game, len(real), self.labels)
-        self._is_joint = game.joint_pass and player == "discriminator"
+        self._is_joint = game.joint_pass and player == "discriminator" and loss
         self._discriminator = discriminator_of_turn(game, batch, loss=loss, penalties=penalties)
         # shared by the views of single heads
         self._generated: dict[str, Any] = {} if fakes is None else {"fakes": fakes}
@@ -113,7 +113,11 @@ class PlayerTurn:
 
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         conditions = None if labels is None and len(images) == len(self.real) else self._conditions(len(images), labels)
-        return self._discriminator.judge(self.game.augment(images) if augment else images, conditions)
+        images = self.game.augment(images) if augment else images
+        # a term that differentiates with respect to images needs a graph of these images only
+        if self._awaits_joint_pass and torch.is_grad_enabled() and not images.requires_grad:
+            return self._judge_together((images, conditions or self._batch))[0]
+        return self._discriminator.judge(images, conditions)
 
     def draw_latents(self, count: int | None = None, labels: Tensor | None = None) -> Tensor:
         count = count or len(self.real)
@@ -208,9 +212,7 @@ class PlayerTurn:
         if len(parts) == 1:
             first._over = True
             return first
-        labels = None if first.labels is None else torch.cat([part.labels for part in parts if part.labels is not None])
-        fields = concatenate([dict(part._batch.fields) for part in parts])
-        batch = Batch(torch.cat([part.real.detach() for part in parts]), labels, fields)
+        batch = concatenated([part._batch for part in parts])
         whole = cls(first.game, first.player, batch, images_seen=first._images_seen)
         whole._over = True
         whole._generated = concatenate([part._generated for part in parts])
@@ -243,12 +245,20 @@ class PlayerTurn:
     def _output(self, side: Side) -> DiscriminatorOutput:
         if not self.has_output(side):
             with self._with_graph():
-                if self._is_joint and not self._discriminator.outputs:
-                    both = self._conditions(len(self.real) + len(self.fake), None)
-                    self._discriminator.judge_both(self._augment("real"), self._augment("fake"), both)
+                if self._awaits_joint_pass:
+                    self._judge_together()
                 else:
                     self._discriminator.judge(self._augment(side), side=side)
         return self._discriminator.outputs[side]
+
+    @property
+    def _awaits_joint_pass(self) -> bool:
+        return self._is_joint and not self._discriminator.outputs
+
+    def _judge_together(self, *further: tuple[Tensor, Batch]) -> list[DiscriminatorOutput]:
+        """Run D on the turn's own batches and further images with their batches; return its outputs for the latter."""
+        own = [(self._augment("real"), self._batch), (self._augment("fake"), self._batch)]
+        return self._discriminator.judge_together([*own, *further])[len(own) :]
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         if name not in self._generated:

@@ -164,8 +164,9 @@ class Train(Section):
             of 23).
         device: the device for training; auto chooses CUDA, MPS or the CPU.
         fresh_fakes: generate new images for G's update instead of reusing those of D's last update.
-        joint_pass: run D once on real and generated images together in its turn, instead of once on each. It runs
-            separately if a gradient penalty comes first, and with ``compile`` in all turns with penalties.
+        joint_pass: run D once on real and generated images together in its turn, instead of once on each. The first
+            images that a regularizer such as ``consistency`` passes to D are included. D runs separately if a gradient
+            penalty comes first, and with ``compile`` in all turns with regularizers.
         microbatch: split each batch into parts of this many images to save memory; implies fresh_fakes.
         clip_gradient: the maximum norm of a network's gradient.
         compile: run G, D and gradient penalties through ``torch.compile`` in training, on CUDA with CUDA graphs. It

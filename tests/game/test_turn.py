@@ -167,3 +167,30 @@ def test_one_pass_of_d_may_be_differentiated_by_its_images(assemble, add_compone
     assert seen[0] == 16
     for parameter, other in zip(one.state.discriminator.parameters(), two.state.discriminator.parameters(), strict=True):
         torch.testing.assert_close(parameter, other)
+
+
+@pytest.mark.parametrize(
+    ("regularizer", "train", "sizes"),
+    [
+        ({"name": "consistency", "weight": 0.1}, {}, [24, 8]),
+        ({"name": "consistency", "weight": 0.1, "fake_weight": 0.1}, {}, [24, 8, 8]),
+        ({"name": "consistency", "weight": 0.1}, {"microbatch": 4}, [12, 12, 4, 4]),
+        ({"name": "consistency", "weight": 0.1, "interval": 2}, {}, [16, 8, 8, 8]),
+        ({"name": "consistency", "weight": 0.1}, {"compile": True}, [8, 8, 8, 8]),
+    ],
+    ids=["one pass", "fakes as well", "microbatches", "lazy", "compiled apart"],
+)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_images_that_a_regularizer_shows_to_d_join_its_pass(assemble, monkeypatch, regularizer, train, sizes, conditional):
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    sgd = {"name": "sgd", "lr": 0.01}
+    networks = {"generator": {"name": "dcgan", "width": 4}, "discriminator": {"name": "resnet", "width": 4, "spectral_norm": False}}
+    changes = {"optimizers": {"generator": sgd, "discriminator": sgd}, "regularizers": [regularizer], "conditional": conditional, **networks}
+    one, two = assemble(**changes, train={**train, "joint_pass": True}), assemble(**changes, train={**train, "compile": False})
+    seen = []
+    one.state.discriminator.register_forward_hook(lambda network, inputs, output: seen.append(len(inputs[0])))
+    scalars, expected = one.step(), two.step()
+    assert seen == sizes
+    assert {name: float(value) for name, value in scalars.items()} == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-4)
+    for parameter, other in zip(one.state.discriminator.parameters(), two.state.discriminator.parameters(), strict=True):
+        torch.testing.assert_close(parameter, other)
