@@ -33,7 +33,7 @@ def encode_data(checked: CheckedRecipe, folder: Path, shard_bytes: int, report: 
     recipe, document = checked.recipe, checked.recipe.document
     train, loader = recipe.train, recipe.loader
     if loader.crop == "random":
-        message = "is random, so that there is no fixed image to encode; set it to center"
+        message = "is random, but one fixed crop of each image is encoded; set it to center"
         raise RecipeError([document.problem(("loader", "crop"), message)])
     engine = Engine(find_device(train.device), train.precision, tf32=train.tf32, deterministic=train.deterministic)
     dataset = checked.build("dataset")

@@ -222,7 +222,7 @@ def test_mirrored_encodings_are_needed_only_by_runs_that_mirror(encode, loader):
     ("words", "message"),
     [
         (["codec=halved"], "codec: has no weights, by which its encodings could be recognized"),
-        (["loader.crop=random"], "loader.crop: is random, so that there is no fixed image to encode"),
+        (["loader.crop=random"], "loader.crop: is random, but one fixed crop of each image is encoded"),
         (["--shard-size", "9"], "a shard of 9 bytes is smaller than the encodings of an image; raise its size"),
         (["--out", "full"], "full: is not a folder of encodings: it lacks a valid index.json; choose another folder"),
     ],
