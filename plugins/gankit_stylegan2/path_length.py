@@ -33,7 +33,7 @@ class PathLength(nn.Module):
         batch_shrink: factor by which the batch is reduced.
 
     Raises:
-        gankit.GankitError: G lacks ``styles(z, labels)`` [n l s] or ``synthesis(styles)`` [n c h w].
+        gankit.GankitError: G lacks ``styles(z, labels)`` [n l s] or ``synthesize(styles)`` [n c h w].
     """
 
     average: Tensor
@@ -60,7 +60,7 @@ class PathLength(nn.Module):
         styles = network.styles(turn.draw_latents(count), labels)
         if not styles.requires_grad:  # the mapping network is frozen
             styles = styles.detach().requires_grad_()
-        lengths = path_lengths(network.synthesis(styles), styles)
+        lengths = path_lengths(network.synthesize(styles), styles)
         with torch.no_grad():  # not in ``after``, which lazy penalties do not trigger
             self.average.lerp_(turn.mean(lengths.mean()).to(self.average.dtype), self.decay)
             average = self.average.to(lengths.dtype, copy=True)
@@ -68,9 +68,9 @@ class PathLength(nn.Module):
 
 
 def _with_styles(generator: nn.Module) -> Any:
-    if not (hasattr(generator, "styles") and hasattr(generator, "synthesis")):
+    if not (hasattr(generator, "styles") and hasattr(generator, "synthesize")):
         raise gankit.GankitError(
-            "regularizer 'path_length' needs a generator with styles(z, labels) and synthesis(styles), such as "
+            "regularizer 'path_length' needs a generator with styles(z, labels) and synthesize(styles), such as "
             f"stylegan2; {type(generator).__name__} lacks them: remove path_length from the regularizers"
         )
     return generator

@@ -24,11 +24,11 @@ class Linear(nn.Module):
     def styles(self, z: Tensor, labels: Tensor | None) -> Tensor:
         return (z[:, None] * torch.tensor([1.0, 2.0], dtype=z.dtype)[:, None]).requires_grad_()
 
-    def synthesis(self, styles: Tensor) -> Tensor:
+    def synthesize(self, styles: Tensor) -> Tensor:
         return (styles.flatten(1) @ self.weight).view(-1, 3, 8, 8)
 
     def forward(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
-        return self.synthesis(self.styles(z, labels))
+        return self.synthesize(self.styles(z, labels))
 
 
 class Plain(nn.Module):
@@ -46,7 +46,7 @@ def test_lengths_are_those_of_the_jacobian() -> None:
     torch.manual_seed(0)
     network = Linear()
     styles = network.styles(torch.randn(4000, 4, dtype=torch.float64), None)
-    lengths = path_lengths(network.synthesis(styles), styles)
+    lengths = path_lengths(network.synthesize(styles), styles)
     # the mean square over noise y of |J^T y|^2 is the Jacobian's squared norm: over 64 pixels, and 2 layers
     expected = network.weight.square().sum() / 64 / 2
     assert float(lengths.square().mean() / expected) == pytest.approx(1, rel=0.05)
@@ -62,7 +62,7 @@ def test_running_average_and_penalty() -> None:
         torch.manual_seed(1)
         again = turn(network)
         styles = network.styles(again.draw_latents(2), None)
-        lengths = path_lengths(network.synthesis(styles), styles)
+        lengths = path_lengths(network.synthesize(styles), styles)
         expected = 0.75 * expected + 0.25 * lengths.mean().detach()
         torch.testing.assert_close(penalty.average, expected)
         torch.testing.assert_close(value, 3 * (lengths - expected).square().mean())
@@ -78,7 +78,7 @@ def test_the_penalty_moves_the_lengths_towards_the_average() -> None:
 
     def distance() -> float:
         styles = generator.styles(torch.randn(64, 4))
-        return float((path_lengths(generator.synthesis(styles), styles).mean() - 5).abs())
+        return float((path_lengths(generator.synthesize(styles), styles).mean() - 5).abs())
 
     before = distance()
     for _ in range(30):
@@ -113,7 +113,7 @@ def test_the_second_derivative_through_the_generator() -> None:
     generator = StyleGAN2Generator(image, 4, width=2, max_width=2, style_dim=2, architecture="residual").double()
 
     def images(styles: Tensor) -> Tensor:
-        return generator.synthesis(styles, noise="const")
+        return generator.synthesize(styles, noise="const")
 
     styles = torch.randn(1, generator.synthesis.layers, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(images, styles)
