@@ -27,6 +27,7 @@ from .assembly.resume_checks import (
 from .assembly.selection import select_all, with_defaults
 from .conversion.import_weights import ImportedWeights, import_weights
 from .conversion.recognition import GivenFile
+from .device.find_device import find_device
 from .device.out_of_memory import is_out_of_memory, out_of_memory_message
 from .errors import CheckpointError, GankitError, Problem, RecipeError
 from .events import Event
@@ -37,6 +38,7 @@ from .recipe.checked_recipe import CheckedRecipe
 from .recipe.inheritance import read_named_document
 from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
+from .runs.changes import recorded_plugins
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE
 from .runs.resolve_source import resolve_source
@@ -194,21 +196,22 @@ class Runtime:
         Args:
             path: a run directory, a checkpoint, which may be open already, ``hub:owner/name`` or ``builtin:NAME``, see
                 `gankit.sources`.
-            device: of the generator.
+            device: of the generator: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
             ema: use the EMA's weights if there are any, otherwise those of G itself.
 
         Raises:
             CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.
+            GankitError: this machine lacks the device.
         """
+        found = find_device(device, "device")
         if isinstance(path, Checkpoint):
             checkpoint = path
         else:
             checkpoint = Checkpoint.open(find_checkpoint(resolve_source(path).path))
         try:
-            return build_trained_generator(checkpoint, self.registries, device, ema)
+            return build_trained_generator(checkpoint, self.registries, found, ema)
         except UnknownComponentError as error:
-            recorded = checkpoint.manifest.get("plugins")
-            missing = ", ".join(self.missing_plugins(recorded)) if isinstance(recorded, dict) else ""
+            missing = ", ".join(self.missing_plugins(checkpoint.manifest))
             hint = f"; it was trained with plugin {missing}" if missing else ""
             raise CheckpointError(f"{error}{hint}") from None
 
@@ -241,14 +244,14 @@ class Runtime:
         return imported
 
     def missing_plugins(self, recorded: Mapping[str, Any]) -> list[str]:
-        """The plugins that a run or checkpoint recorded and this runtime lacks, with their source and what to do.
+        """The plugins that a run's record or a manifest names and this runtime lacks, with their source and what to do.
 
         A file and an installed package may have the same name, but are different plugins.
         """
         loaded = {(plugin.name, _is_installed(plugin.source)) for plugin in self.plugins}
         return [
             f"'{name}' ({source}): {'install it' if _is_installed(source) else 'pass it with --plugin'}"
-            for name, about in recorded.items()
+            for name, about in recorded_plugins(recorded).items()
             if (name, _is_installed(source := str(about.get("source")))) not in loaded
         ]
 
@@ -268,7 +271,7 @@ class Runtime:
         try:
             yield
         except RecipeError as error:
-            missing = self.missing_plugins(read_record(directory).get("plugins", {}))
+            missing = self.missing_plugins(read_record(directory))
             hints = [Problem("", "", f"the run used plugin {plugin}") for plugin in missing]
             raise RecipeError([*error.problems, *hints]) from None
 
@@ -319,9 +322,10 @@ def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str
     Args:
         path: a run directory, a checkpoint, ``hub:owner/name`` or ``builtin:NAME``, see `gankit.sources`.
         plugins: as for `gankit.Runtime`; needed if the architecture was loaded by ``--plugin``.
-        device: of the generator.
+        device: of the generator: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
 
     Raises:
         CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.
+        GankitError: this machine lacks the device.
     """
     return Runtime(plugins).load_generator(path, device)

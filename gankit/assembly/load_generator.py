@@ -38,7 +38,7 @@ class UnknownComponentError(CheckpointError):
 
 
 def build_trained_generator(
-    checkpoint: Checkpoint, registries: Registries, device: str = "cpu", ema: bool = True
+    checkpoint: Checkpoint, registries: Registries, device: torch.device, ema: bool = True
 ) -> TrainedGenerator:
     """The generator of a checkpoint: the EMA's if ``ema`` is set and the checkpoint has one.
 
@@ -47,6 +47,7 @@ def build_trained_generator(
         CheckpointError: the checkpoint is damaged, or does not describe a generator.
     """
     folder, manifest = checkpoint.path, checkpoint.manifest
+    kept = read_kept_networks(checkpoint)
     try:
         data = read_data(manifest)
         image = data.image
@@ -57,8 +58,7 @@ def build_trained_generator(
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         game = _game(registries, manifest)
-        kept = read_kept_networks(checkpoint)
-        codec = _codec(registries, manifest, data, torch.device(device), has_weights="codec" in kept)
+        codec = _codec(registries, manifest, data, device, has_weights="codec" in kept)
         seen = data if codec is None else data.with_image(codec.encoded)
         network = build_network(registries, manifest, seen, stored)
     except UnknownComponentError as error:

@@ -52,6 +52,7 @@ PluginOption = Annotated[
     list[str] | None,
     Option("--plugin", metavar="FILE|MODULE", help="Load a plugin from a .py file or a module. Repeatable."),
 ]
+DeviceOption = Annotated[str, Option("--device", metavar="auto|cpu|cuda", help="Device to compute on.")]
 Overrides = Annotated[
     list[str] | None, Argument(metavar="KEY=VALUE", help="Override recipe keys, such as train.epochs=1.")
 ]

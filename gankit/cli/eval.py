@@ -10,6 +10,7 @@ from typer import Argument, Exit, Option
 from ..errors import GankitError
 from ..sources import parse_source
 from .console import (
+    DeviceOption,
     PluginOption,
     make_runtime,
     make_table,
@@ -70,7 +71,7 @@ def evaluate(
     size: Annotated[
         int | None, Option(min=1, max=16_384, help="Resize all images to SIZE x SIZE pixels first.")
     ] = None,
-    device: Annotated[str, Option(metavar="auto|cpu|cuda", help="Device to compute on.")] = "auto",
+    device: DeviceOption = "auto",
     options: Annotated[
         list[str] | None,
         Option(

@@ -10,7 +10,7 @@ from typer import Argument, Option
 from ..errors import GankitError
 from ..runs.file_names import RECIPE, REPORT, checkpoints
 from ..search.file_names import is_search
-from .console import PluginOption, make_runtime, output_console, parse_path, print_message
+from .console import DeviceOption, PluginOption, make_runtime, output_console, parse_path, print_message
 from .task_progress import TaskProgress
 
 
@@ -30,7 +30,7 @@ def report(
     ] = 8,
     among: Annotated[int, Option(min=1, help="Maximum number of real images to search.")] = 2000,
     seed: Annotated[int, Option(min=0, help="Random seed of these samples.")] = 0,
-    device: Annotated[str, Option(metavar="auto|cpu|cuda", help="Device to compute on.")] = "auto",
+    device: DeviceOption = "auto",
     plugin: PluginOption = None,
 ) -> None:
     """Write report.html, a page that needs neither a server nor a network connection.

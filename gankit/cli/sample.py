@@ -9,7 +9,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from ..errors import GankitError
-from .console import MAX_SEED, PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
+from .console import MAX_SEED, DeviceOption, PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 from .sample_from_files import sample_from_files
 from .sample_options import parse_layers, read_sample_options, require_styles
 from .sample_pictures import Request, draw_picture
@@ -106,6 +106,7 @@ def sample(
         ),
     ] = None,
     format: Annotated[SampleFormat | None, Option(help="Format of single images, without loss (default: png).")] = None,
+    device: DeviceOption = "cpu",
     plugin: PluginOption = None,
 ) -> None:
     """Generate images: as one picture, an animation, or files. Needs neither the recipe nor the data.
@@ -136,6 +137,7 @@ def sample(
 
       gankit sample results/pix2pix_folder --input photos --out translated
     """
+    from ..device.find_device import find_device
     from ..sampling.image_grid import is_picture
 
     path = path or (None if inputs is not None else GRID)
@@ -158,7 +160,7 @@ def sample(
     if inputs is None and not as_files:
         request.require_format()
 
-    generator = make_runtime(plugin).load_generator(source)
+    generator = make_runtime(plugin).load_generator(source, str(find_device(device, "--device")))
     if mix is not None:
         require_styles(generator, f"--mix {mix}")
     chosen = read_sample_options(options or [], classes, generator, interpolate is not None)

@@ -31,7 +31,7 @@ def find_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Changes
 
     Entries that a manifest lacks, as checkpoints of earlier versions do, are not compared.
     """
-    before, after = _plugins(recorded), _plugins(now)
+    before, after = recorded_plugins(recorded), recorded_plugins(now)
     hashes = {str(about.get("sha256")) for about in after.values()}
     changed = [
         name
@@ -93,7 +93,8 @@ def _versions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[s
             yield f"{name} {version} (was {truncate(str(before[name]))})"
 
 
-def _plugins(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def recorded_plugins(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """What a manifest or the record of a run says about each plugin; entries of another form are left out."""
     return {name: about for name, about in _mapping(manifest, "plugins").items() if isinstance(about, Mapping)}
 
 

@@ -67,6 +67,17 @@ class MaliciousPickle:
         return os.system, ("touch owned",)
 
 
+@pytest.mark.parametrize("plugins", [{"a": "b"}, ["a"], "a", None], ids=repr)
+def test_a_record_of_plugins_in_another_form(run: Path, plugins: Any) -> None:
+    [manifest] = run.glob("checkpoints/*/manifest.json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"plugins": plugins}))
+    with pytest.raises(CheckpointError, match="'tiny'"):
+        gankit.load_generator(run)
+    (run / "run.json").write_text(json.dumps(json.loads((run / "run.json").read_text()) | {"plugins": plugins}))
+    with pytest.raises(gankit.RecipeError, match="'tiny'"):
+        Runtime().resume(run)
+
+
 class TestCheckpoints:
     @pytest.fixture
     def words(self, run: Path, tiny_plugin_file: Path) -> dict[str, list[object]]:

@@ -62,6 +62,13 @@ def test_the_trainer_and_the_loaded_generator_agree(run, tmp_path):
     assert torch.equal(images, gankit.load_generator(trainer.checkpoint).sample(70, seed=3))
 
 
+@pytest.mark.parametrize(("device", "message"), [("gpu", "should be auto, cpu, mps, cuda or cuda:N"), ("cuda:99", "is not available")])
+def test_a_device_that_does_not_exist(run, tmp_path, device, message):
+    run()
+    with pytest.raises(gankit.GankitError, match=f"^device: .*{message}"):
+        gankit.load_generator(tmp_path / "run", device=device)
+
+
 def test_sampling_does_not_change_the_run(run):
     trainer = run()
     before = {name: value.clone() for name, value in trainer.state.generator.state_dict().items()}
