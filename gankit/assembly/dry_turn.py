@@ -71,18 +71,17 @@ def problems_of_terms(
     return found
 
 
-def _call(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> None:
-    for turn in turns:
-        if path == ("loss",):
-            loss_over_heads(component, turn)
-        elif hasattr(component, turn.player):
-            require_term(getattr(component, turn.player)(turn), component, turn.player)
+def _call(component: Any, path: KeyPath, turn: PlayerTurn) -> None:
+    if path == ("loss",):
+        loss_over_heads(component, turn)
+    elif hasattr(component, turn.player):
+        require_term(getattr(component, turn.player)(turn), component, turn.player)
 
 
 def _refusal(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> str | None:
     for turn in turns:
         try:
-            _call(component, path, [turn])
+            _call(component, path, turn)
         except MissingFieldError as error:
             return f"{type(component).__name__}.{turn.player}: {one_line(error)}{failing_line(error)}"
         except GankitError as error:

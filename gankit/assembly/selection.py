@@ -31,6 +31,7 @@ SLOTS: Mapping[KeyPath, str] = {
     ("train", "game"): "games",
 }
 LISTS = ("regularizers", "augmentations", "callbacks")
+WITHOUT_SCHEDULES = {"datasets": "a dataset", "codecs": "a codec", "callbacks": "a callback"}
 MICROBATCH = "train.microbatch"
 OF_DISCRIMINATOR: tuple[KeyPath, ...] = (("discriminator",), ("optimizers", "discriminator"))
 
@@ -55,8 +56,8 @@ def select(
 
     checked, faults = validate(entry.schema, select_nested(entry.schema, params, select_inner), document, path)
     problems += faults
-    if checked is not None and kind == "datasets":
-        message = "a schedule has no effect in a dataset, which is built once; give a number"
+    if checked is not None and (fixed := WITHOUT_SCHEDULES.get(kind)):
+        message = f"a schedule has no effect in {fixed}; give a number"
         problems += [document.problem((*path, name), message) for name in checked.scheduled]
     return (None if checked is None or problems else Selected(entry, checked)), problems
 
@@ -82,7 +83,8 @@ def select_all(data: Any, document: Document, registries: Registries) -> tuple[d
 def with_defaults(recipe: Recipe, components: dict[KeyPath, Selected]) -> CheckedRecipe:
     """The recipe with every default of its components filled in, and nothing that its game does not have."""
     checked = CheckedRecipe(recipe, components)
-    components = {path: selected for path, selected in components.items() if path not in absent_paths(checked)}
+    absent = absent_paths(checked)
+    components = {path: selected for path, selected in components.items() if path not in absent}
 
     def resolved(component: C, *path: str | int) -> C | None:
         if path not in components:

@@ -65,8 +65,7 @@ def backward(
                 loss=is_main,
                 penalties=penalties,
             )
-            found = require_scalars(terms(turn), "the terms of a turn")
-            values = {name: value.reshape(()) for name, value in found.items()}
+            values = require_scalars(terms(turn), "the terms of a turn", game.engine.device)
         total = torch.stack([*values.values()]).sum()
         require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before

@@ -5,8 +5,8 @@ Shapes: ``n`` images of the batch, ``c`` channels, ``h`` height, ``w`` width. Al
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import accumulate, pairwise
-from operator import itemgetter
 from typing import Literal
 
 import torch
@@ -81,7 +81,7 @@ class EagerDiscriminator:
         images = torch.cat([images for images, _ in parts])
         output = self.judge(images, concatenated([batch for _, batch in parts]), mode=mode)
         ends = [*accumulate(len(images) for images, _ in parts)]
-        outputs = [map_tensors(output, itemgetter(slice(*rows))) for rows in pairwise([0, *ends])]
+        outputs = [map_tensors(output, partial(_rows, *rows)) for rows in pairwise([0, *ends])]
         for side, own in zip(SIDES, outputs, strict=False):
             self.outputs[side], self._modes[side] = own, mode
         return outputs
@@ -159,6 +159,11 @@ class CompiledDiscriminator(EagerDiscriminator):
                 del self.outputs[known]
             self._buffers.clear()
         return None
+
+
+def _rows(start: int, end: int, tensor: Tensor) -> Tensor:
+    """These rows of an entry of D's output; one without a batch axis as it is."""
+    return tensor[start:end] if tensor.dim() else tensor
 
 
 def _differentiate(output: DiscriminatorOutput, images: Tensor) -> Tensor:

@@ -61,11 +61,13 @@ def in_full_precision(output: Any, dtype: torch.dtype) -> Any:
 
 
 def concatenate(values: list[Any]) -> Any:
-    """Tensors, or containers of tensors, concatenated along the batch and detached."""
+    """Tensors, or containers of tensors, concatenated along the batch and detached; the first of any other values."""
     first = values[0]
     if isinstance(first, Tensor):
-        return torch.cat([value.detach() for value in values])
+        return torch.cat([value.detach() for value in values]) if first.dim() else first.detach()
     if isinstance(first, Mapping):
         return {key: concatenate([value[key] for value in values]) for key in first}
+    if not isinstance(first, (list, tuple)):
+        return first
     joined = [concatenate(list(items)) for items in zip(*values, strict=True)]
     return type(first)(*joined) if hasattr(first, "_fields") else joined

@@ -42,13 +42,15 @@ def require_gradient(total: Tensor, names: list[str], player: Player) -> None:
         )
 
 
-def require_scalars(scalars: Any, source: str) -> Scalars:
-    """The scalars that ``source`` returned. Raises: GankitError: they are not 0-d tensors by name."""
+def require_scalars(scalars: Any, source: str, device: torch.device) -> Scalars:
+    """The scalars that ``source`` returned, as 0-d tensors on the device of the run.
+
+    Raises:
+        GankitError: they are not tensors of one element by name.
+    """
     if not isinstance(scalars, Mapping):
         raise GankitError(f"{source} returns {described(scalars)}; expected a mapping of names to 0-d tensors")
     for name, value in scalars.items():
         if not isinstance(value, Tensor) or value.numel() != 1:
-            raise GankitError(
-                f"{source} returns {described(value)} under {name!r}; expected a 0-d tensor (torch.tensor(value))"
-            )
-    return dict(scalars)
+            raise GankitError(f"{source} returns {described(value)} under {name!r}; expected a 0-d tensor")
+    return {name: value.reshape(()).to(device) for name, value in scalars.items()}

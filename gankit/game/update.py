@@ -28,10 +28,10 @@ def update(
     batch: Batch,
     terms: Terms,
     *,
-    fakes: Fakes | None = None,
-    penalties: bool = True,
+    fakes: Fakes | None,
+    penalties: bool,
+    name: str | None,
     lazy_scale: float | None = None,
-    name: str | None = None,
 ) -> Scalars:
     """One optimizer step of ``player``.
 
@@ -134,5 +134,6 @@ def call_after(game: StepContext, parts: list[PlayerTurn]) -> Scalars:
     if with_after:
         whole = PlayerTurn.joined(parts)
         for component in with_after:
-            scalars |= require_scalars(component.after(whole) or {}, f"{type(component).__name__}.after")
+            source = f"{type(component).__name__}.after"
+            scalars |= require_scalars(component.after(whole) or {}, source, game.engine.device)
     return scalars

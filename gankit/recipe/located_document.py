@@ -134,7 +134,8 @@ def differing_paths(before: Any, after: Any, path: KeyPath = ()) -> list[KeyPath
     """The paths of the values that differ, where a component with another name counts as one value."""
     if before == after:
         return []
-    if not isinstance(before, dict) or not isinstance(after, dict) or before.get("name") != after.get("name"):
+    mappings = isinstance(before, dict) and isinstance(after, dict)
+    if not mappings or (path and before.get("name") != after.get("name")):  # at the root, it is the name of the recipe
         return [path]
     keys = dict.fromkeys((*before, *after))
     return [found for key in keys for found in differing_paths(before.get(key), after.get(key), (*path, key))]

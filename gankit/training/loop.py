@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from ..anomaly.detect import NonFiniteDetector
 from ..data.workers import worker_death
+from ..errors import GankitError
 from ..events import Ended, Failed, NotCompiled
 from ..interfaces import Run, Scalars
 from .callbacks import errors_of, raise_first
@@ -89,9 +90,11 @@ class TrainingLoop:
 
     def save(self, run: Run) -> None:
         """Write a checkpoint: now, or while callbacks are called, once all of them have seen the step."""
+        self._recorder.start()
+        if not self._steps.state_is_whole:
+            raise GankitError("the last step failed in the middle of its updates: return to a checkpoint before saving")
         self.requests.save = True
         if self._between_steps:
-            self._recorder.start()
             self._recorder.save_recipe()
             self._save_if_requested(run)
 
@@ -102,7 +105,7 @@ class TrainingLoop:
         self.scalars = self._steps.step()
         self.detector.check_scalars(self.scalars, state.step)
         self.detector.check_scalers(state.step)
-        if self._progress.finished:  # no further step would check the last update
+        if self._progress.finished or self._progress.segment_ended:  # no further step would check the last update
             self.detector.check_weights(state.step + 1)
         while compiled is not None and compiled.warnings:
             self._recorder.log(NotCompiled(compiled.warnings.pop(0)))
@@ -150,6 +153,11 @@ class TrainingLoop:
             self.requests.save |= self._setup.recipe.train.final_checkpoint or self._progress.segment_ended
             self.requests.synchronize_save()
             self._save_if_requested(run)
+            if reason == SEGMENT_END and not self._recorder.has_saved_step:
+                raise GankitError(
+                    f"a segment ends at step {self._state.step:,}, but the next one has no checkpoint to start from: "
+                    "weights or BatchNorm statistics are NaN or infinite, see the last event in events.jsonl"
+                )
             self._recorder.end(reason)
         except BaseException as error:
             self._fail(run, error)

@@ -134,13 +134,18 @@ class RunRecorder:
         for listener in self.listeners:
             listener(event)
 
+    @property
+    def has_saved_step(self) -> bool:
+        """Whether there is a checkpoint of the current step."""
+        return self._saved_step == self._state.step
+
     def save(self, all_ranks: bool = True) -> bool:
         """Write a checkpoint, unless this step has one or holds NaN or infinity. Returns: whether it was written.
 
         Args:
             all_ranks: whether every rank calls this; otherwise rank 0 does so alone.
         """
-        if self._saved_step == self._state.step:
+        if self.has_saved_step:
             return False
         path = self._processes.on_rank_zero(self._save) if all_ranks else self._save()
         if path is None:

@@ -12,7 +12,7 @@ def scalars_to_floats(scalars: Scalars) -> dict[str, float]:
     values: dict[str, float] = {}
     for device in {tensor.device for tensor in scalars.values()}:
         names = [name for name, tensor in scalars.items() if tensor.device == device]
-        values.update(
-            zip(names, torch.stack([scalars[name].detach().double() for name in names]).tolist(), strict=True)
-        )
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # MPS has no fp64
+        numbers = torch.stack([scalars[name].detach().to(dtype) for name in names]).tolist()
+        values.update(zip(names, numbers, strict=True))
     return {name: float(values[name]) for name in scalars}

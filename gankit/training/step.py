@@ -34,7 +34,7 @@ class StepRunner:
         self._batches_per_step = setup.recipe.train.discriminator_steps
 
     def step(self) -> Scalars:
-        """Run one step. A step that fails leaves the counters unchanged; `state_is_whole` tells about the rest.
+        """Run one step. A step whose updates fail leaves the counters unchanged; `state_is_whole` tells about the rest.
 
         Steps of several trainers in threads of one process take turns.
         """
@@ -72,7 +72,8 @@ class StepRunner:
                     schedule.advance(state.images)
                 self.state_is_whole = False
                 rules = setup.game.rules
-                scalars = require_scalars(rules.play(batches()), f"{type(rules).__name__}.step")
+                source = f"{type(rules).__name__}.step"
+                scalars = require_scalars(rules.play(batches()), source, setup.engine.device)
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise

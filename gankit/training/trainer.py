@@ -142,8 +142,10 @@ class Trainer:
         Raises:
             GankitError: the run, or the segment of its recipe, is finished.
         """
-        if self.segment_ended:
-            raise GankitError("the segment of the recipe is finished: resume the run for the next one")
+        if self.progress.segment_ended:
+            raise GankitError(
+                "the segment of the recipe is finished: end it with fit(), and resume the run for the next one"
+            )
         if self.finished:
             raise GankitError(
                 f"the run is finished: it has {self.total_steps:,} steps; check trainer.finished before each step, "

@@ -12,6 +12,8 @@ import gankit
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WITH_FILTERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED)
+PARAMETRIZED = "parametrizations.weight.original"
+TRAINED_WEIGHTS = ("weight", PARAMETRIZED, f"{PARAMETRIZED}1", "weight_orig", "weight_v")  # ...1 is of weight norm
 
 
 class Orthogonal:
@@ -36,13 +38,22 @@ class Orthogonal:
 
 
 def filters(network: nn.Module) -> list[Tensor]:
-    """The weights of all linear and convolutional layers as matrices [filters inputs]."""
+    """The weights of all linear and convolutional layers as matrices [filters inputs].
+
+    Raises:
+        gankit.GankitError: a layer has no trained weight.
+    """
     matrices = []
-    for layer in network.modules():
+    for path, layer in network.named_modules():
         if isinstance(layer, WITH_FILTERS):
             parameters = dict(layer.named_parameters())
-            weight = parameters.get("weight", parameters.get("parametrizations.weight.original"))
-            assert weight is not None
+            weight = next((parameters[name] for name in TRAINED_WEIGHTS if name in parameters), None)
+            if weight is None:
+                found = ", ".join(parameters) or "no parameters"
+                raise gankit.GankitError(
+                    f"regularizer 'orthogonal' finds no trained weight in layer {path!r}, a {type(layer).__name__}, "
+                    f"but {found}; remove the regularizer"
+                )
             matrices.append((weight.transpose(0, 1) if isinstance(layer, TRANSPOSED) else weight).flatten(1))
     return matrices
 

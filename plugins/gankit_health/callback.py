@@ -70,7 +70,7 @@ class Health:
     def on_step_end(self, run: gankit.Run) -> None:
         self._scalars.add(run.scalars)
         self._gradient_norms.next_step()
-        step, last = run.state.step, run.state.step == run.total_steps
+        step, last = run.state.step, run.state.step == _last_step(run)
         if step % self.every == 0 or last:
             self._gradient_norms.enabled = False
             if run.not_finite() is not None:
@@ -98,7 +98,7 @@ class Health:
     def _check_is_near(self, run: gankit.Run) -> bool:
         """Whether the next step is one of the last few before a check."""
         step = run.state.step
-        return min(self.every - step % self.every, run.total_steps - step) <= MEASURED_STEPS
+        return min(self.every - step % self.every, _last_step(run) - step) <= MEASURED_STEPS
 
     def _images_due(self, step: int) -> bool:
         early, due = step <= EARLY_CHECKS * self.every, step % self.pictures_every < self.every
@@ -133,6 +133,12 @@ class Health:
     def _report(self, run: gankit.Run, kinds: Sequence[str], found: Sequence[Finding]) -> None:
         for event in self._findings.update(kinds, found):
             run.log(event)
+
+
+def _last_step(run: gankit.Run) -> int:
+    """The step at which the run, or the segment of its recipe, ends."""
+    steps: list[int] = [run.total_steps, *(segment.step for segment in run.recipe.segments)]
+    return min(steps)
 
 
 def _initial_share_of_ema(run: gankit.Run) -> float:

@@ -57,9 +57,10 @@ class CycleGAN(gankit.Game):
         return {name: pool.images for name, pool in self._pools.items()}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore the images of both pools."""
+        """Restore the images of both pools, which come on the CPU."""
+        device = next(self.generator.parameters()).device
         for name, pool in self._pools.items():
-            pool.images = state[name]
+            pool.images = state[name].to(device)
 
 
 def _translations(turn: gankit.Turn) -> Mapping[str, Tensor]:

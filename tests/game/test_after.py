@@ -51,7 +51,7 @@ def test_figures_of_after_join_the_steps(with_follower, monkeypatch):
     trainer = with_follower()
     assert "follower" not in trainer.step()
     monkeypatch.setattr(
-        type(trainer.game.loss), "after", lambda self, turn: {f"{turn.player}_follower": turn.fake.mean()}
+        type(trainer.game.loss), "after", lambda self, turn: {f"{turn.player}_follower": turn.fake.mean().view(1)}
     )
     scalars = trainer.step()
     for player in ("discriminator", "generator"):

@@ -194,3 +194,21 @@ def test_images_that_a_regularizer_shows_to_d_join_its_pass(assemble, monkeypatc
     assert {name: float(value) for name, value in scalars.items()} == pytest.approx({name: float(value) for name, value in expected.items()}, rel=1e-4)
     for parameter, other in zip(one.state.discriminator.parameters(), two.state.discriminator.parameters(), strict=True):
         torch.testing.assert_close(parameter, other)
+
+
+@pytest.mark.parametrize("train", [{"microbatch": 4}, {"joint_pass": True}], ids=str)
+def test_d_may_return_values_without_a_batch_axis(assemble, add_components, train):
+    class WithScale(nn.Module):
+        def __init__(self, image):
+            super().__init__()
+            self.linear, self.scale = nn.Linear(image.channels * image.height * image.width, 1), nn.Parameter(torch.ones(()))
+
+        def forward(self, images):
+            logits = self.linear(images.flatten(1)).flatten() * self.scale
+            return {"logits": logits, "scale": self.scale, "name": "mine", "nothing": None}
+
+    add_components(assemble.runtime, discriminators={"with_scale": WithScale})
+    trainer = assemble(loss={"name": "follower"}, discriminator={"name": "with_scale"}, train=train)
+    trainer.step()
+    output = trainer.game.loss.turns[0].real_output
+    assert (len(output["logits"]), output["scale"].shape, output["name"], output["nothing"]) == (8, (), "mine", None)

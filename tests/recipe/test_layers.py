@@ -9,6 +9,7 @@ import gankit
 from gankit.recipe.located_document import Layer
 
 BASE = """
+name: base
 image: {size: 32}
 dataset: {name: shapes}
 generator: {name: dcgan, width: 32}
@@ -20,11 +21,11 @@ train: {epochs: 25}
 def test_each_layer_lists_what_it_changes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("base.yaml").write_text(BASE)
-    Path("wide.yaml").write_text("extends: base.yaml\ngenerator: {width: 64}\nloss: hinge\nimage: {size: 32}\n")
+    Path("wide.yaml").write_text("extends: base.yaml\nname: wide\ngenerator: {width: 64}\nloss: hinge\nimage: {size: 32}\n")
     recipe = gankit.Recipe.load("wide.yaml", ["train.steps=3", "generator.name=resnet"])
     assert recipe.document.layers == [
         Layer("base.yaml"),
-        Layer("wide.yaml", {"generator.width": (32, 64), "loss": (None, "hinge")}),
+        Layer("wide.yaml", {"name": ("base", "wide"), "generator.width": (32, 64), "loss": (None, "hinge")}),
         Layer(
             "command line",
             {

@@ -126,6 +126,13 @@ def test_a_step_that_fails_after_an_update_is_not_saved(runtime, recipe, add_com
     with pytest.raises(ZeroDivisionError):
         trainer.fit()
     assert names(trainer) == []
+    trainer = runtime.assemble(recipe(train={"game": {"name": "breaks"}}), tmp_path / "by hand")
+    trainer.step(), trainer.step()
+    with pytest.raises(ZeroDivisionError):
+        trainer.step()
+    with pytest.raises(gankit.GankitError, match="the last step failed in the middle of its updates"):
+        trainer.save()
+    assert names(trainer) == []
 
 
 def test_a_run_that_became_nan_is_not_saved(runtime, recipe, tmp_path, names):

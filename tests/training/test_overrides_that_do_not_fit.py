@@ -46,6 +46,13 @@ def test_it_is_refused_and_nothing_changes(run, runtime, override, key, message,
     runtime.resume(directory, ["train.steps=3"]).fit()
 
 
+def test_a_new_name_hides_nothing(run, runtime):
+    directory, _ = run
+    with pytest.raises(gankit.RecipeError, match=r"generator\.width: does not fit the networks") as error:
+        runtime.resume(directory, ["name=other", "generator.width=16"])
+    assert len(error.value.problems) == 1
+
+
 def test_a_parameter_that_the_saved_state_does_not_support(runtime, recipe, add_components, tmp_path, files):
     def variant(parameters, *, lr: float = 1e-3, amsgrad: bool = False):
         return torch.optim.Adam(parameters, lr=lr, amsgrad=amsgrad)

@@ -50,6 +50,13 @@ class TestStepsByHand:
         assert names(trainer) == ["step-00000002", "step-00000004"]
         assert ("checkpoint", 2) in trainer.callbacks.named["watcher"].calls
 
+    def test_nothing_is_saved_after_the_end(self, runtime, recipe, tmp_path, names):
+        trainer = runtime.assemble(recipe(train={"final_checkpoint": False}), tmp_path / "run")
+        trainer.fit()
+        with pytest.raises(gankit.GankitError, match="this trainer has run already"):
+            trainer.save()
+        assert names(trainer) == []
+
     def test_a_finished_run_makes_no_step(self, runtime, recipe, tmp_path):
         trainer = runtime.assemble(recipe(), tmp_path / "run")
         while not trainer.finished:

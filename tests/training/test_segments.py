@@ -174,3 +174,45 @@ def test_overrides_before_the_first_checkpoint_change_the_recipe_itself(runtime,
     runtime.resume(killed, [f"{LR}=0.1"], restart=True).fit()
     assert saved(killed)["optimizers"]["generator"]["lr"] == 0.1
     assert "segments" not in saved(killed)
+
+
+class Planting:
+    """A callback that plants a NaN before the second step."""
+
+    def __init__(self, *, buffer: bool) -> None:
+        self.buffer = buffer
+
+    def on_step_end(self, run):
+        if run.state.step == 1:
+            network = run.state.generator
+            tensors = network.buffers() if self.buffer else network.parameters()
+            next(tensor for tensor in tensors if tensor.is_floating_point()).data.fill_(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("buffer", "message"),
+    [(False, "generator .* became NaN"), (True, "a segment ends at step 2, but the next one has no checkpoint")],
+    ids=["weights", "statistics of BatchNorm"],
+)
+def test_a_segment_that_ends_with_nan_ends_the_run(runtime, recipe, add_components, tmp_path, buffer, message):
+    add_components(runtime, callbacks={"planting": Planting})
+    sections = EVERYTHING | {"ema": None, "generator": {"name": "dcgan", "width": 4}}
+    made = recipe(**sections | {"callbacks": [{"name": "planting", "buffer": buffer}], "segments": [{"step": 2, "set": {LR: 0.01}}]})
+    trainer = runtime.assemble(made, tmp_path / "run")
+    with pytest.raises(gankit.GankitError, match=message):
+        trainer.fit()
+    assert not trainer.segment_ended
+
+
+def test_steps_by_hand_end_with_the_segment(runtime, recipe, tmp_path):
+    sections = EVERYTHING | {"segments": [{"step": 2, "set": {LR: 0.01}}]}
+    whole = play(runtime, recipe(**sections), tmp_path / "whole")
+    trainer = runtime.assemble(recipe(**sections), tmp_path / "run")
+    trainer.step(), trainer.step()
+    with pytest.raises(gankit.GankitError, match="the segment of the recipe is finished: end it with fit"):
+        trainer.step()
+    trainer.fit()
+    assert trainer.segment_ended
+    runtime.resume(tmp_path / "run").fit()
+    assert whole == [2, 4]
+    assert weights(tmp_path / "run") == weights(tmp_path / "whole")

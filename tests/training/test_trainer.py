@@ -129,6 +129,16 @@ def test_scheduled_parameters_follow_the_images(runtime, recipe):
     assert seen == [(1.0, 0.02, (0.0, 0.9)), (0.5, 0.01, (0.0, pytest.approx(0.945))), (0.0, 0.0, (0.0, 0.99))]
 
 
+def test_a_callback_has_no_schedule(runtime, recipe, add_components):
+    class Fading:
+        def __init__(self, *, share: gankit.Scheduled = 1.0) -> None: ...
+
+    add_components(runtime, callbacks={"fading": Fading})
+    ramp = {"start": 1.0, "end": 0.0, "over_images": 16}
+    with pytest.raises(gankit.RecipeError, match=r"callbacks\.0\.share: a schedule has no effect in a callback"):
+        runtime.assemble(recipe(callbacks=[{"name": "fading", "share": ramp}]))
+
+
 def test_networks_may_group_their_parameters(runtime, recipe):
     trainer = runtime.assemble(recipe())
     network = trainer.state.generator

@@ -1,5 +1,7 @@
 """Orthogonal regularization against the paper's formula, written out filter by filter."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 import gankit
 from gankit.testing import make_turn
 from gankit_biggan.networks import BigGANDiscriminator, BigGANGenerator
-from gankit_biggan.orthogonal_regularization import Orthogonal, off_diagonal
+from gankit_biggan.orthogonal_regularization import Orthogonal, filters, off_diagonal
 
 IMAGE = gankit.ImageSpec(8, 8, 3, classes=2)
 
@@ -18,9 +20,9 @@ def penalty(generator: nn.Module, labels: Tensor | None = None, **params: float)
     return Orthogonal(**params).generator(turn)
 
 
-def naive(filters: list[Tensor]) -> float:
+def naive(rows: list[Tensor]) -> float:
     return sum(
-        (one * other).sum().item() ** 2 for i, one in enumerate(filters) for j, other in enumerate(filters) if i != j
+        (one * other).sum().item() ** 2 for i, one in enumerate(rows) for j, other in enumerate(rows) if i != j
     )
 
 
@@ -87,6 +89,28 @@ def test_a_biggan_descends_it() -> None:
         values.append(value.item())
     assert values[-1] < 0.8 * values[0]
     assert values[-1] > 0  # fewer inputs than filters: a linear layer cannot become orthogonal
+
+
+@pytest.mark.parametrize(
+    ("parametrize", "trained"),
+    [
+        (nn.utils.spectral_norm, "weight_orig"),
+        (nn.utils.weight_norm, "weight_v"),
+        (nn.utils.parametrizations.weight_norm, "parametrizations.weight.original1"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_other_parametrizations(parametrize: Callable[[nn.Module], nn.Module], trained: str) -> None:
+    layer = parametrize(nn.Linear(3, 4))
+    [matrix] = filters(nn.Sequential(nn.ReLU(), layer))
+    assert matrix.data_ptr() == dict(layer.named_parameters())[trained].data_ptr()
+
+
+def test_a_layer_without_a_weight_is_named() -> None:
+    layer = nn.Linear(3, 4)
+    del layer.weight
+    with pytest.raises(gankit.GankitError, match="no trained weight in layer '1', a Linear, but bias; remove"):
+        filters(nn.Sequential(nn.ReLU(), layer))
 
 
 def test_without_filters_it_is_zero() -> None:

@@ -77,6 +77,15 @@ def test_consistency_of_what_sees_no_difference() -> None:
     assert Consistency(weight=0).discriminator(turn).item() == 0
 
 
+@pytest.mark.parametrize("interval", [1, 2])
+def test_consistency_may_begin_later(interval: int) -> None:
+    schedule = {"start": 0, "end": 2, "over_images": 1, "after_images": 16}
+    regularizers = [{"name": "consistency", "weight": schedule, "interval": interval}]
+    trainer = gankit.Runtime().assemble(gankit.Recipe.parse({**RECIPE, "regularizers": regularizers}))
+    values = [float(scalars["consistency"]) for scalars in (trainer.step() for _ in range(6)) if "consistency" in scalars]
+    assert values[0] == 0 < values[-1]
+
+
 @pytest.mark.parametrize("mapping", [False, True])
 def test_consistency_of_many_heads(mapping: bool) -> None:
     def discriminator(images: Tensor) -> Any:
