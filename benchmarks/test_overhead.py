@@ -52,10 +52,10 @@ def test_step_with_log_against_a_hand_written_loop(assemble, compare, benchmark,
 
 def assert_same_first_step(trainer, by_hand):
     """Check, on copies, that the same weights, images and latents give the same losses."""
-    game = trainer.game
-    with game.engine.step_scope(trainer.recipe.seed, 0) as seed:
-        random = torch.Generator(game.engine.device).manual_seed(seed)
-        latents = game.latent.sample(64, None, random)
+    context = trainer.context
+    with context.engine.step_scope(trainer.recipe.seed, 0) as seed:
+        random = torch.Generator(context.engine.device).manual_seed(seed)
+        latents = context.latent.sample(64, None, random)
     one, other = copy.deepcopy(by_hand), copy.deepcopy(by_hand)
     indices, _ = trainer.setup.loader.order.at(0, 64)
     real = one.batch(torch.from_numpy(indices))

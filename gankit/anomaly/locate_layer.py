@@ -50,7 +50,7 @@ class NonFiniteFoundError(Exception):
 
 
 @contextmanager
-def checking_every_layer(game: StepContext, state: State) -> Iterator[Callable[[Scalars], None]]:
+def checking_every_layer(context: StepContext, state: State) -> Iterator[Callable[[Scalars], None]]:
     """Check every layer inside the block, which is slow. All turns run eagerly in the meantime.
 
     With several processes, all of them stop at the next point that every process reaches.
@@ -61,9 +61,9 @@ def checking_every_layer(game: StepContext, state: State) -> Iterator[Callable[[
     Raises:
         NonFiniteFoundError: from the step, at the first value that is NaN or infinite.
     """
-    check = LayerCheck(game.processes)
+    check = LayerCheck(context.processes)
     with ExitStack() as stack:
-        stack.enter_context(game.eager())
+        stack.enter_context(context.eager())
         for player, modules in state.trained.items():
             optimizer = state.optimizers[player]
             for name, module in modules.items():

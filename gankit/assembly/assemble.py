@@ -95,17 +95,19 @@ def assemble_setup(
     with engine.build_scope(recipe.seed):
         codec = build_codec(checked, spec, engine.device, engine.dtype, resumed)
     image, seen = spec.image, spec if codec is None else spec.with_image(codec.encoded)
-    context = network_context(seen, recipe.latent.dim)
+    constructor_values = network_context(seen, recipe.latent.dim)
     settings = recipe.loader, recipe.seed, engine.device, engine.dtype
     loader = Loader(dataset, spec, *settings, rank, world_size, codec, report)
     data = {"images": len(dataset), "fingerprint": processes.on_rank_zero(lambda: data_fingerprint(dataset))}
     with engine.build_scope(recipe.seed):
-        built = build_networks(checked, context, resumed)
-        components = build_components(checked, context)
-    rules = components["train", "game"]
-    trials, known = NetworkTrials(checked, seen, engine, rules, processes), recorded_modes(resumed)
+        built = build_networks(checked, constructor_values, resumed)
+        components = build_components(checked, constructor_values)
+    game = components["train", "game"]
+    trials, known = NetworkTrials(checked, seen, engine, game, processes), recorded_modes(resumed)
     players = checked.players
-    build: dict[Player, BuildNetwork] = {player: partial(checked.build, player, **context) for player in players}
+    build: dict[Player, BuildNetwork] = {
+        player: partial(checked.build, player, **constructor_values) for player in players
+    }
     networks: dict[Player, nn.Module] = {}
     for player in reversed(players):
         network = built[player].to(engine.device, engine.dtype).train()
@@ -125,16 +127,16 @@ def assemble_setup(
     initialized = set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     frequencies = _class_frequencies(loader, image.classes) if image.classes else None
-    game = _game(recipe, networks, trials.modes, named, engine, processes, [*spec.fields])
-    game.rules.join(game, state)
-    items = items_for_sampling(networks["generator"], seen, loader, rules)
+    context = _step_context(recipe, networks, trials.modes, named, engine, processes, [*spec.fields])
+    game.join(context, state)
+    items = items_for_sampling(networks["generator"], seen, loader, game)
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
     frozen_parts = frozen_networks(parts if codec is None else parts | {"codec": codec.part})
     require_same_frozen_networks(frozen_parts, resumed)
     described = {"precision": engine.precision, **trials.record(), **network_description(checked, spec)}
     return TrainingSetup(
         checked=checked,
-        context=context,
+        constructor_values=constructor_values,
         image=image,
         classes=classes,
         sampling=Sampling(
@@ -144,14 +146,14 @@ def assemble_setup(
             items.fields,
             specs=items.specs,
             targets=items.targets,
-            game=rules,
+            game=game,
             codec=codec,
             data=spec,
         ),
         loader=loader,
         engine=engine,
         processes=processes,
-        game=game,
+        context=context,
         state=state,
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
@@ -204,7 +206,7 @@ def _require_one_process(recipe: Recipe, world_size: int) -> None:
         raise RecipeError([recipe.document.problem(("train", "cuda_graphs"), message)])
 
 
-def _game(
+def _step_context(
     recipe: Recipe,
     networks: Mapping[Player, nn.Module],
     modes: Modes,
@@ -235,7 +237,7 @@ def _game(
         compiled=CompiledNetworks(networks["generator"], discriminator, engine, mode) if recipe.train.compile else None,
         recordings=recordings,
         modes=modes,
-        rules=named["train.game"],
+        game=named["train.game"],
         fields=fields,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from ..errors import CheckpointError, RecipeError
 from ..events import Notice
 from ..game.game import Game, has_own_generate
 from ..game.outputs import images_of, total_of_logits, total_of_tensors
-from ..injection import forward_names, select_arguments
+from ..game.step_context import network_arguments
+from ..injection import forward_names
 from ..interfaces import DataSpec, Player
 from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
@@ -58,12 +60,13 @@ class NetworkTrials:
         self.notices: list[Notice] = []
         self._checked, self._data, self._engine, self._processes = checked, data, engine, processes
         self._game = game
-        self._batch = batch_of_two(data, engine.device, engine.dtype)
+        batch = batch_of_two(data, engine.device, engine.dtype)
         with self._inputs():
             self._latents = torch.randn(2, checked.recipe.latent.dim, device=engine.device, dtype=engine.dtype)
-            images = torch.rand_like(self._batch.images).mul_(2).sub_(1)
+            images = torch.rand_like(batch.images).mul_(2).sub_(1)
         self._real = images.contiguous(memory_format=torch.channels_last)  # as the loader's
         self._fake = self._real
+        self._batch = replace(batch, images=self._real)
 
     def choose(self, player: Player, network: nn.Module, build: BuildNetwork, known: ComputeMode = FASTEST) -> None:
         """Choose how the network computes and prepare its weights. G comes first, because D runs on its images.
@@ -161,8 +164,7 @@ class NetworkTrials:
         _backward(sum(totals, start=torch.zeros((), device=self._engine.device)))
 
     def _arguments(self, player: Player, network: nn.Module, **inputs: Tensor) -> list[Any]:
-        values = {"image": self._real, "labels": self._batch.labels, **self._batch.fields, **inputs}
-        return select_arguments(forward_names(player, network, [*self._data.fields]), values)
+        return network_arguments(forward_names(player, network, [*self._data.fields]), self._batch, **inputs)
 
     @contextmanager
     def _inputs(self) -> Iterator[None]:

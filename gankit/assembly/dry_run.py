@@ -15,7 +15,8 @@ from ..device.compute_mode import ComputeMode
 from ..device.seeding import preserved_random_state
 from ..game.game import Game, has_own_generate
 from ..game.outputs import heads_of, images_of
-from ..injection import forward_names, position_hint, select_arguments
+from ..game.step_context import network_arguments
+from ..injection import forward_names, position_hint
 from ..interfaces import Batch, DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
@@ -78,8 +79,13 @@ def try_discriminator(build: Build, data: DataSpec) -> tuple[nn.Module, Any]:
     discriminator = build_on_meta(build)
     names = forward_names("discriminator", discriminator, [*data.fields])
     ComputeMode.declared_by(discriminator)
+
+    def judge() -> Any:
+        batch = batch_of_two(data)
+        return discriminator(*network_arguments(names, batch, images=batch.images))
+
     with _hinting(discriminator, names, data):
-        output = _run(lambda: discriminator(*_arguments(names, data, images=torch.zeros(shape_of_two(data.image)))))
+        output = _run(judge)
     require_logits(output)
     return discriminator, output
 
@@ -151,11 +157,6 @@ def _hinting(network: nn.Module, names: Sequence[str], data: DataSpec, hint: str
         if hint := hint or position_hint(network, names, [*data.fields]):
             error.add_note(hint)
         raise
-
-
-def _arguments(names: Sequence[str], data: DataSpec, **inputs: Tensor) -> list[Any]:
-    batch = batch_of_two(data)
-    return select_arguments(names, {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs})
 
 
 def build_on_meta(build: Build) -> nn.Module:

@@ -26,7 +26,7 @@ Gradients = tuple[Scalars, list[PlayerTurn]]
 
 
 def backward(
-    game: StepContext,
+    context: StepContext,
     state: State,
     player: Player,
     terms: Terms,
@@ -48,15 +48,15 @@ def backward(
     is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
-    noise = BatchNoise(game, len(batch.images), batch.labels)
-    all_rows = [*microbatches(len(batch.images), game.microbatch)]
+    noise = BatchNoise(context, len(batch.images), batch.labels)
+    all_rows = [*microbatches(len(batch.images), context.microbatch)]
     for rows in all_rows:
         part = batch.rows(rows)
         share = len(part.images) / len(batch.images)
         # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
-        with game.engine.autocast(), game.engine.full_precision():
+        with context.engine.autocast(), context.engine.full_precision():
             turn = PlayerTurn(
-                game,
+                context,
                 player,
                 part,
                 images_seen=None if recording else state.images,
@@ -65,7 +65,7 @@ def backward(
                 loss=is_main,
                 penalties=penalties,
             )
-            values = require_scalars(terms(turn), "the terms of a turn", game.engine.device)
+            values = require_scalars(terms(turn), "the terms of a turn", context.engine.device)
         total = torch.stack([*values.values()]).sum()
         require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before

@@ -25,12 +25,12 @@ SIDES: tuple[Side, ...] = ("real", "fake")
 
 
 def discriminator_of_turn(
-    game: StepContext, batch: Batch, *, loss: bool, penalties: bool
+    context: StepContext, batch: Batch, *, loss: bool, penalties: bool
 ) -> EagerDiscriminator | CompiledDiscriminator:
     """D as a turn on this batch runs it; ``loss`` and ``penalties`` say what the turn computes."""
-    if game.compiled is None:
-        return EagerDiscriminator(game, batch)
-    return CompiledDiscriminator(game, batch, game.compiled, loss, penalties)
+    if context.compiled is None:
+        return EagerDiscriminator(context, batch)
+    return CompiledDiscriminator(context, batch, context.compiled, loss, penalties)
 
 
 class EagerDiscriminator:
@@ -42,9 +42,9 @@ class EagerDiscriminator:
         outputs: D's outputs for the turn's own batches that have been computed.
     """
 
-    def __init__(self, game: StepContext, batch: Batch) -> None:
+    def __init__(self, context: StepContext, batch: Batch) -> None:
         self.outputs: dict[Side, DiscriminatorOutput] = {}
-        self._game, self._batch = game, batch
+        self._context, self._batch = context, batch
         self._modes: dict[Side, ComputeMode] = {}  # in which the outputs were computed
 
     def judge(
@@ -64,7 +64,7 @@ class EagerDiscriminator:
         """
         if side is not None and side in self.outputs:
             return self.outputs[side]
-        mode = mode or self._game.mode("discriminator")
+        mode = mode or self._context.mode("discriminator")
         output = self._run(images, self._batch if batch is None else batch, side, mode)
         if side is not None:
             self.outputs[side], self._modes[side] = output, mode
@@ -77,7 +77,7 @@ class EagerDiscriminator:
             parts: augmented images with the batch that has their labels and fields. The first two parts are the turn's
                 own reals and fakes.
         """
-        mode = self._game.mode("discriminator")
+        mode = self._context.mode("discriminator")
         images = torch.cat([images for images, _ in parts])
         output = self.judge(images, concatenated([batch for _, batch in parts]), mode=mode)
         ends = [*accumulate(len(images) for images, _ in parts)]
@@ -88,13 +88,13 @@ class EagerDiscriminator:
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         """The gradient [n c h w] of D's summed logits on ``augmented`` with respect to ``images``; differentiable."""
-        mode = self._game.penalty_mode
+        mode = self._context.penalty_mode
         if side is not None and self._modes.get(side, mode) != mode:
             self.outputs.pop(side, None)  # of the loss, in fp16
         return _differentiate(self.judge(augmented, side=side, mode=mode), images)
 
     def _run(self, images: Tensor, batch: Batch, side: Side | None, mode: ComputeMode) -> DiscriminatorOutput:
-        return self._game.run_discriminator(images, batch, mode)
+        return self._context.run_discriminator(images, batch, mode)
 
 
 class CompiledDiscriminator(EagerDiscriminator):
@@ -106,9 +106,9 @@ class CompiledDiscriminator(EagerDiscriminator):
     """
 
     def __init__(
-        self, game: StepContext, batch: Batch, compiled: CompiledNetworks, loss: bool, penalties: bool
+        self, context: StepContext, batch: Batch, compiled: CompiledNetworks, loss: bool, penalties: bool
     ) -> None:
-        super().__init__(game, batch)
+        super().__init__(context, batch)
         self._compiled, self._loss, self._penalties = compiled, loss, penalties
         self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch
 
@@ -127,7 +127,7 @@ class CompiledDiscriminator(EagerDiscriminator):
             return torch.autograd.grad(augmented, images, compiled, create_graph=True)[0]
         if side is not None and self._runs_eagerly:
             return super().gradient(images, augmented, side)
-        return _differentiate(super()._run(augmented, self._batch, None, self._game.penalty_mode), images)
+        return _differentiate(super()._run(augmented, self._batch, None, self._context.penalty_mode), images)
 
     @property
     def _runs_eagerly(self) -> bool:
@@ -138,15 +138,15 @@ class CompiledDiscriminator(EagerDiscriminator):
             return super()._run(images, batch, side, mode)
         if side is not None and self._penalties:
             self._buffers[side] = self._compiled.copy_buffers()
-        with self._game.engine.autocast(mode):
-            return self._compiled.discriminator(*self._game.conditions("discriminator", batch, images=images))
+        with self._context.engine.autocast(mode):
+            return self._compiled.discriminator(*self._context.conditions("discriminator", batch, images=images))
 
     def _gradient(self, augmented: Tensor, side: Side | None) -> Tensor | None:
         """The compiled gradient with respect to ``augmented``; None if D's gradient cannot be compiled."""
         with_output = side is not None and self._loss
         buffers = None if side is None else self._buffers.get(side)
-        with self._game.engine.autocast(self._game.penalty_mode):
-            arguments = self._game.conditions("discriminator", self._batch, images=augmented)
+        with self._context.engine.autocast(self._context.penalty_mode):
+            arguments = self._context.conditions("discriminator", self._batch, images=augmented)
             found = self._compiled.gradient(arguments, buffers, with_output)
         if found is not None:
             gradient, output = found

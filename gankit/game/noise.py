@@ -16,13 +16,13 @@ class BatchNoise:
     They are drawn on first use, for the whole batch of all processes. A microbatch sees its own rows.
 
     Args:
-        game: whose random generator they are drawn from.
+        context: whose random generator they are drawn from.
         count: images of the batch on this rank.
         labels: their labels [n], or None.
     """
 
-    def __init__(self, game: StepContext, count: int, labels: Tensor | None) -> None:
-        self._game, self._count, self._labels = game, count, labels
+    def __init__(self, context: StepContext, count: int, labels: Tensor | None) -> None:
+        self._context, self._count, self._labels = context, count, labels
         self._rows, self._calls = slice(None), 0
         self._drawn: dict[str, Tensor] = {}  # shared with the microbatches
 
@@ -34,17 +34,17 @@ class BatchNoise:
 
     def latents(self) -> Tensor:
         """Latents [n d], the same in every call."""
-        return self._once("latents", lambda: self._game.draw_latents(self._count, self._labels))
+        return self._once("latents", lambda: self._context.draw_latents(self._count, self._labels))
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers [n *shape] in [0, 1), new ones in every call."""
         self._calls += 1
-        return self._once(f"uniform {self._calls}", lambda: self._game.draw_uniform(self._count, *shape))
+        return self._once(f"uniform {self._calls}", lambda: self._context.draw_uniform(self._count, *shape))
 
     def normal(self, *shape: int) -> Tensor:
         """Normal numbers [n *shape], new ones in every call."""
         self._calls += 1
-        return self._once(f"normal {self._calls}", lambda: self._game.draw_normal(self._count, *shape))
+        return self._once(f"normal {self._calls}", lambda: self._context.draw_normal(self._count, *shape))
 
     def _once(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
         if name not in self._drawn:

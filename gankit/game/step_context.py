@@ -50,6 +50,11 @@ def batch_of(tensors: Mapping[str, Tensor]) -> Batch:
     return Batch(tensors[IMAGES], tensors.get(LABELS), fields)
 
 
+def network_arguments(names: Sequence[str], batch: Batch, **inputs: Tensor) -> list[Any]:
+    """The arguments of a network by their names: its inputs, and the images, labels and fields of a batch."""
+    return select_arguments(names, {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs})
+
+
 def concatenated(batches: Sequence[Batch]) -> Batch:
     """Several batches as one."""
     return batch_of(concatenate([tensors_of(batch) for batch in batches]))
@@ -75,7 +80,7 @@ class StepContext(Players):
         compiled: compiled networks, with ``train.compile``.
         recordings: of the turns, with ``train.cuda_graphs``.
         modes: how each network computes; a missing one computes in the fastest way.
-        rules: the registered `gankit.Game`; outside of a run, None.
+        game: the registered `gankit.Game`; outside of a run, None.
         fields: the names of the further fields of the data, which networks may ask for.
         end_phase: called at the end of each phase of a step.
     """
@@ -96,7 +101,7 @@ class StepContext(Players):
     compiled: CompiledNetworks | None = None
     recordings: Recordings | None = None
     modes: Mapping[Player, ComputeMode] = field(default_factory=dict)
-    rules: Any = None
+    game: Any = None
     fields: Sequence[str] = ()
     end_phase: PhaseHook = lambda phase: None
 
@@ -178,10 +183,9 @@ class StepContext(Players):
 
     def conditions(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
         """The arguments of a player's network: its inputs, and those of the batch's labels and fields it asks for."""
-        values = {"image": batch.images, "labels": batch.labels, **batch.fields, **inputs}
         if player not in self._names:
             self._names[player] = forward_names(player, self.players[player], self.fields)
-        return select_arguments(self._names[player], values)
+        return network_arguments(self._names[player], batch, **inputs)
 
     def mode(self, player: Player) -> ComputeMode:
         """How the player's network computes."""

@@ -26,7 +26,7 @@ class PlayerTurn:
     """A turn of ``player`` on one batch.
 
     Args:
-        game: the networks, augmentations and latents.
+        context: the networks, augmentations and latents.
         player: whose turn it is.
         batch: real images [n c h w] in [-1, 1] and their labels [n] or None.
         images_seen: real images shown to D before this step; None in a recording, which has no constant value of it.
@@ -38,7 +38,7 @@ class PlayerTurn:
 
     def __init__(
         self,
-        game: StepContext,
+        context: StepContext,
         player: Player,
         batch: Batch,
         *,
@@ -50,13 +50,13 @@ class PlayerTurn:
     ) -> None:
         self._batch = batch
         real, self.labels = batch.images, batch.labels
-        self.game, self.player, self._images_seen = game, player, images_seen
+        self.context, self.player, self._images_seen = context, player, images_seen
         self._loss, self._penalties = loss, penalties
         self._needs_input_gradients = penalties and player == "discriminator"
         self.real = real.detach().requires_grad_() if self._needs_input_gradients else real
-        self._noise = noise or BatchNoise(game, len(real), self.labels)
-        self._is_joint = game.joint_pass and player == "discriminator" and loss
-        self._discriminator = discriminator_of_turn(game, batch, loss=loss, penalties=penalties)
+        self._noise = noise or BatchNoise(context, len(real), self.labels)
+        self._is_joint = context.joint_pass and player == "discriminator" and loss
+        self._discriminator = discriminator_of_turn(context, batch, loss=loss, penalties=penalties)
         # shared by the views of single heads
         self._generated: dict[str, Any] = {} if fakes is None else {"fakes": fakes}
         self._augmented: dict[Side, Tensor] = {}
@@ -65,11 +65,11 @@ class PlayerTurn:
 
     @property
     def generator(self) -> nn.Module:
-        return self.game.generator
+        return self.context.generator
 
     @property
     def discriminator(self) -> nn.Module:
-        return self.game.discriminator
+        return self.context.discriminator
 
     @property
     def images_seen(self) -> int:
@@ -113,7 +113,7 @@ class PlayerTurn:
 
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
         conditions = None if labels is None and len(images) == len(self.real) else self._conditions(len(images), labels)
-        images = self.game.augment(images) if augment else images
+        images = self.context.augment(images) if augment else images
         # a term that differentiates with respect to images needs a graph of these images only
         if self._awaits_joint_pass and torch.is_grad_enabled() and not images.requires_grad:
             return self._judge_together((images, conditions or self._batch))[0]
@@ -121,13 +121,13 @@ class PlayerTurn:
 
     def draw_latents(self, count: int | None = None, labels: Tensor | None = None) -> Tensor:
         count = count or len(self.real)
-        return self.game.draw_latents(count, self._conditions(count, labels).labels)
+        return self.context.draw_latents(count, self._conditions(count, labels).labels)
 
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
         conditions = self._conditions(len(latents) if latents is not None else count or len(self.real), labels)
         if latents is None:
-            latents = self.game.draw_latents(len(conditions.images), conditions.labels)
-        return images_of(self.game.run_generator(latents, conditions))  # type: ignore[no-any-return]
+            latents = self.context.draw_latents(len(conditions.images), conditions.labels)
+        return images_of(self.context.run_generator(latents, conditions))  # type: ignore[no-any-return]
 
     def uniform(self, *shape: int) -> Tensor:
         return self._noise.uniform(*shape)
@@ -136,14 +136,14 @@ class PlayerTurn:
         return self._noise.normal(*shape)
 
     def run(self, network: nn.Module, *inputs: Any) -> Any:
-        game = self.game
-        player = next((player for player, own in game.players.items() if network is own), None)
-        compiled = game.compiled if player == "generator" else None  # D may be differentiated twice
-        mode = game.mode_of(network)
+        context = self.context
+        player = next((player for player, own in context.players.items() if network is own), None)
+        compiled = context.compiled if player == "generator" else None  # D may be differentiated twice
+        mode = context.mode_of(network)
         inputs = tuple(mode.in_layout(value) for value in inputs)
-        with game.engine.autocast(mode):
+        with context.engine.autocast(mode):
             output = network(*inputs) if compiled is None else compiled.generator(*inputs)
-        return in_full_precision(output, game.engine.dtype)
+        return in_full_precision(output, context.engine.dtype)
 
     def gradient(self, images: Tensor) -> Tensor:
         images = images if images.requires_grad else images.detach().requires_grad_()
@@ -152,13 +152,13 @@ class PlayerTurn:
             side = "real"
         elif images is self._generated.get("fake"):
             side = "fake"
-        augmented = self.game.augment(images) if side is None else self._augment(side)
+        augmented = self.context.augment(images) if side is None else self._augment(side)
         return self._discriminator.gradient(images, augmented, side)
 
     def judged_by(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> PlayerTurn:
-        game = replace(self.game, players={**self.game.players, "discriminator": discriminator}, compiled=None)
+        context = replace(self.context, players={**self.context.players, "discriminator": discriminator}, compiled=None)
         return PlayerTurn(
-            game,
+            context,
             self.player,
             replace(self._batch, images=real),
             images_seen=self._images_seen,
@@ -169,10 +169,10 @@ class PlayerTurn:
         )
 
     def mean(self, value: Tensor) -> Tensor:
-        return self.game.processes.mean(value)
+        return self.context.processes.mean(value)
 
     def gather(self, rows: Tensor) -> Tensor:
-        gathered = self.game.processes.all_gather(rows.detach())
+        gathered = self.context.processes.all_gather(rows.detach())
         assert gathered is not None  # rows were given
         return gathered
 
@@ -213,7 +213,7 @@ class PlayerTurn:
             first._over = True
             return first
         batch = concatenated([part._batch for part in parts])
-        whole = cls(first.game, first.player, batch, images_seen=first._images_seen)
+        whole = cls(first.context, first.player, batch, images_seen=first._images_seen)
         whole._over = True
         whole._generated = concatenate([part._generated for part in parts])
         whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])
@@ -228,7 +228,7 @@ class PlayerTurn:
 
     def _fakes(self) -> Fakes:
         graph = self.player == "generator"
-        return self._once("fakes", lambda: self.game.draw_fakes(self._batch, graph, self._noise.latents()))
+        return self._once("fakes", lambda: self.context.draw_fakes(self._batch, graph, self._noise.latents()))
 
     def _fake_for_player(self) -> Tensor:
         images = self._fakes().images
@@ -239,7 +239,7 @@ class PlayerTurn:
     def _augment(self, side: Side) -> Tensor:
         if side not in self._augmented:
             with self._with_graph():
-                self._augmented[side] = self.game.augment(getattr(self, side))
+                self._augmented[side] = self.context.augment(getattr(self, side))
         return self._augmented[side]
 
     def _output(self, side: Side) -> DiscriminatorOutput:

@@ -22,7 +22,7 @@ OPTIMIZER = "optimizer"
 
 
 def update(
-    game: StepContext,
+    context: StepContext,
     state: State,
     player: Player,
     batch: Batch,
@@ -56,50 +56,50 @@ def update(
     parameters = [p for module in state.trained[player].values() for p in module.parameters() if p.requires_grad]
     optimizer.zero_grad(set_to_none=True)
     is_main = lazy_scale is None
-    compute = partial(backward, game, state, player, terms, parameters, penalties=penalties, lazy_scale=lazy_scale)
-    recordings = game.recordings
+    compute = partial(backward, context, state, player, terms, parameters, penalties=penalties, lazy_scale=lazy_scale)
+    recordings = context.recordings
     if recordings is None or name is None:
         sums, turns = compute(batch, fakes)
     else:
         key = player, name, is_main, penalties, fakes is None
         sums, turns = backward_recorded(recordings, key, compute, batch, fakes, parameters, state)
-    game.processes.average_gradients(parameters)
+    context.processes.average_gradients(parameters)
     scaler.unscale(optimizer)  # after averaging, so that all ranks skip the same updates
-    if game.clip_gradient is not None:
-        torch.nn.utils.clip_grad_norm_(parameters, game.clip_gradient)
-    game.end_phase(PHASES[player])
+    if context.clip_gradient is not None:
+        torch.nn.utils.clip_grad_norm_(parameters, context.clip_gradient)
+    context.end_phase(PHASES[player])
     scaler.step(optimizer)
-    game.end_phase(OPTIMIZER)
+    context.end_phase(OPTIMIZER)
     if scaler.enabled:
         sums |= {f"{player}_loss_scale": scaler.factor, f"{player}_skipped_updates": scaler.skipped.float()}
     if is_main:
-        sums |= call_after(game, turns)
-    return game.processes.mean_scalars(sums, game.engine.dtype)
+        sums |= call_after(context, turns)
+    return context.processes.mean_scalars(sums, context.engine.dtype)
 
 
-def turn_terms(game: StepContext, state: State, turn: Any) -> Scalars:
+def turn_terms(context: StepContext, state: State, turn: Any) -> Scalars:
     """The loss of the turn's player, and its regularizers that are due in every turn.
 
     Raises:
         GankitError: the game has no loss.
     """
     player: Player = turn.player
-    joint, _ = due_regularizers(game.regularizers, player, state.turns[player])
+    joint, _ = due_regularizers(context.regularizers, player, state.turns[player])
     # penalties go first: a compiled penalty computes the logits of its images as well
     penalties: Scalars = {}
     for name, regularizer in joint.items():
         penalties |= regularizer_terms(name, regularizer)(turn)
-    return {f"{player}_loss": turn_loss(game, turn)} | penalties
+    return {f"{player}_loss": turn_loss(context, turn)} | penalties
 
 
-def turn_loss(game: StepContext, turn: Any) -> Tensor:
+def turn_loss(context: StepContext, turn: Any) -> Tensor:
     """The loss of the turn's player. Raises: GankitError: the game has no loss."""
-    if game.loss is None:
-        why = "does not list 'loss' in `honours`" if "discriminator" in game.players else "has one player"
+    if context.loss is None:
+        why = "does not list 'loss' in `honours`" if "discriminator" in context.players else "has one player"
         raise GankitError(
-            f"{type(game.rules).__name__} {why} and so no loss: define terms(turn), or pass terms to update"
+            f"{type(context.game).__name__} {why} and so no loss: define terms(turn), or pass terms to update"
         )
-    return loss_over_heads(game.loss, turn)
+    return loss_over_heads(context.loss, turn)
 
 
 def regularizer_terms(name: str, regularizer: Any) -> Terms:
@@ -125,15 +125,22 @@ def has_after(component: Any) -> bool:
 
 
 @torch.no_grad()
-def call_after(game: StepContext, parts: list[PlayerTurn]) -> Scalars:
+def call_after(context: StepContext, parts: list[PlayerTurn]) -> Scalars:
     """Call ``after`` of every component that has it, with the turn of the whole batch; return their scalars."""
     scalars: Scalars = {}
-    networks = game.players.values()
-    components = (game.loss, *game.regularizers.values(), *game.augmentations, game.latent, *networks, game.rules)
+    networks = context.players.values()
+    components = (
+        context.loss,
+        *context.regularizers.values(),
+        *context.augmentations,
+        context.latent,
+        *networks,
+        context.game,
+    )
     with_after = [component for component in components if has_after(component)]
     if with_after:
         whole = PlayerTurn.joined(parts)
         for component in with_after:
             source = f"{type(component).__name__}.after"
-            scalars |= require_scalars(component.after(whole) or {}, source, game.engine.device)
+            scalars |= require_scalars(component.after(whole) or {}, source, context.engine.device)
     return scalars

@@ -20,11 +20,11 @@ MATRIX_SECONDS = 0.5
 
 def count_flops(trainer: Trainer) -> float:
     """Floating-point operations per step, averaged over a full period of the lazy regularizers."""
-    intervals = [interval_of(regularizer) for regularizer in trainer.game.regularizers.values()]
+    intervals = [interval_of(regularizer) for regularizer in trainer.context.regularizers.values()]
     steps = min(math.lcm(*intervals), MAX_COUNTED_STEPS)
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModuleTracker()
-    with counter, trainer.game.eager():
+    with counter, trainer.context.eager():
         for _ in range(steps):
             trainer.step()
     return counter.get_total_flops() / steps

@@ -151,7 +151,7 @@ def _context(state: TrainState, latent_dim: int, fields: list[str], game: Game, 
         processes=Processes(),
         fresh_fakes=True,
         microbatch=microbatch,
-        rules=game,
+        game=game,
         fields=fields,
     )
 

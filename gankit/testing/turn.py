@@ -72,7 +72,7 @@ def make_turn(
         )
     latent: Any = SimpleNamespace(sample=lambda n, labels, generator: torch.randn(n, z.shape[1], generator=generator))
     loss: Any = SimpleNamespace(discriminator=lambda turn: torch.zeros(()), generator=lambda turn: torch.zeros(()))
-    game = StepContext(
+    context = StepContext(
         players={"generator": _module(generator), "discriminator": _module(discriminator)},
         latent=latent,
         loss=loss,
@@ -85,7 +85,7 @@ def make_turn(
     )
     batch = Batch(real, labels, dict(fields or {}))
     try:
-        output = game.generator(*game.conditions("generator", batch, z=z))
+        output = context.generator(*context.conditions("generator", batch, z=z))
     except Exception as error:
         raise TypeError(
             f"the generator fails on latents {described(z)}: {type(error).__name__}: {one_line(error)}; "
@@ -95,9 +95,9 @@ def make_turn(
     require_argument(
         isinstance(images, Tensor), f"the generator returns {described(images)}; expected images [n c h w]"
     )
-    output = in_full_precision(output, game.engine.dtype)
+    output = in_full_precision(output, context.engine.dtype)
     fakes = Fakes(images_of(output), z, output)
-    return PlayerTurn(game, player, batch, images_seen=images_seen, fakes=fakes, penalties=leaves)
+    return PlayerTurn(context, player, batch, images_seen=images_seen, fakes=fakes, penalties=leaves)
 
 
 def require_argument(condition: bool, message: str) -> None:

@@ -65,8 +65,8 @@ def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Ma
     _require_same_optimizers(setup, saved.get("training"))
     setup.state.load_counters(saved.get("training", {}))
     _load(_stateful(setup.components), saved.get("components", {}), source.path)
-    if setup.game.recordings is not None:
-        setup.game.recordings.clear()  # components may hold other tensors now
+    if setup.context.recordings is not None:
+        setup.context.recordings.clear()  # components may hold other tensors now
     for schedule in setup.schedules:
         if isinstance(schedule, OptimizerSchedule):
             schedule.started = False  # the optimizers hold the saved settings now; the recipe's may differ

@@ -23,7 +23,7 @@ class GeneratorCopy(TrainedGenerator):
     def __init__(self, setup: TrainingSetup, device: torch.device, ema: bool, directory: Path) -> None:
         self._setup = setup
         selected = setup.checked["generator"]
-        network = build_again(lambda: selected.build(**setup.context), device)
+        network = build_again(lambda: selected.build(**setup.constructor_values), device)
         network.to(device).eval().requires_grad_(False)
         ours, theirs = (frozen_networks({"generator": part}) for part in (network, setup.state.generator))
         for name, frozen in ours.items():

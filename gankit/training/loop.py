@@ -100,7 +100,7 @@ class TrainingLoop:
 
     def _step(self) -> None:
         """Run one step and check it for NaN and infinity."""
-        state, compiled = self._state, self._setup.game.compiled
+        state, compiled = self._state, self._setup.context.compiled
         self.detector.check_weights(state.step + 1)
         self.scalars = self._steps.step()
         self.detector.check_scalars(self.scalars, state.step)

@@ -87,7 +87,7 @@ class Recovery:
         while state.step < noticed.step - 2:  # a weight may have become NaN in the step before it was noticed
             step()
         try:
-            with checking_every_layer(self._setup.game, state) as check_scalars:
+            with checking_every_layer(self._setup.context, state) as check_scalars:
                 while state.step < noticed.step:
                     check_scalars(step())
         except NonFiniteFoundError as found:

@@ -28,7 +28,8 @@ class TrainingSetup:
 
     Attributes:
         checked: the recipe with its components.
-        context: the values that the constructors of networks may ask for.
+        constructor_values: those that the constructors of networks may ask for.
+        context: what a step works with: networks, components, and how they compute.
         image: size, channels and classes of the run.
         classes: names of the labels; None unless conditional.
         sampling: how samples are drawn and generated.
@@ -42,14 +43,14 @@ class TrainingSetup:
     """
 
     checked: CheckedRecipe
-    context: Mapping[str, Any]
+    constructor_values: Mapping[str, Any]
     image: ImageSpec
     classes: tuple[str, ...] | None
     sampling: Sampling
     loader: Loader
     engine: Engine
     processes: Processes
-    game: StepContext
+    context: StepContext
     state: TrainState
     schedules: Sequence[ComponentSchedule | OptimizerSchedule]
     components: Mapping[str, Any]
@@ -68,4 +69,4 @@ class TrainingSetup:
 
     def on_phase_end(self, hook: PhaseHook) -> None:
         """Call ``hook(phase)`` at the end of each phase of a step and after each callback."""
-        self.game.end_phase = self.callbacks.end_phase = hook
+        self.context.end_phase = self.callbacks.end_phase = hook

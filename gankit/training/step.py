@@ -43,7 +43,7 @@ class StepRunner:
 
     def _step(self) -> Scalars:
         setup, state = self._setup, self._setup.state
-        end_phase = setup.game.end_phase
+        end_phase = setup.context.end_phase
         end_phase(CALLBACKS)
         images, position, taken = 0, state.position, 0
 
@@ -62,7 +62,7 @@ class StepRunner:
                     yield batch
 
         try:
-            with setup.game.step_scope(setup.recipe.seed, state.step):
+            with setup.context.step_scope(setup.recipe.seed, state.step):
                 # before the first update, so that a step whose images cannot be read leaves the state whole
                 end_phase(OTHER)
                 while len(self._read) < self._batches_per_step:
@@ -71,9 +71,9 @@ class StepRunner:
                 for schedule in setup.schedules:
                     schedule.advance(state.images)
                 self.state_is_whole = False
-                rules = setup.game.rules
-                source = f"{type(rules).__name__}.step"
-                scalars = require_scalars(rules.play(batches()), source, setup.engine.device)
+                game = setup.context.game
+                source = f"{type(game).__name__}.step"
+                scalars = require_scalars(game.play(batches()), source, setup.engine.device)
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise
@@ -106,4 +106,4 @@ class StepRunner:
             half_life = at_images(settings.half_life_images, state.images)
             state.ema.decay = ema_decay(images, state.images, half_life, settings.ramp_up)
             state.ema.update_parameters(state.generator)
-            self._setup.game.end_phase(EMA)
+            self._setup.context.end_phase(EMA)

@@ -38,7 +38,7 @@ class Trainer:
     Attributes:
         setup: the parts of the run.
         state: networks, optimizers and counters.
-        game: the networks and components that a step works with.
+        context: the networks and components that a step works with.
         recipe: with every default filled in.
         dataset: the real images, prepared.
         image: size, channels and classes of the run's images.
@@ -53,7 +53,7 @@ class Trainer:
     """
 
     def __init__(self, setup: TrainingSetup, run_dir: Path | None = None) -> None:
-        self.setup, self.state, self.callbacks, self.game = setup, setup.state, setup.callbacks, setup.game
+        self.setup, self.state, self.callbacks, self.context = setup, setup.state, setup.callbacks, setup.context
         self.recipe, self.registries, self.dataset = setup.recipe, setup.registries, setup.loader.dataset
         self.image, self.classes, self.device = setup.image, setup.classes, setup.engine.device
         self.processes, self.world_size = setup.processes, setup.processes.world_size
@@ -242,7 +242,7 @@ class Trainer:
         engine, codec = self.setup.engine, self.setup.sampling.codec
         with seeded(np.random.SeedSequence(seed, spawn_key=(AUGMENT,)), engine.device):
             images = images.to(engine.device, engine.dtype)
-            seen = self.setup.game.augment(images if codec is None else codec.encode(images))
+            seen = self.setup.context.augment(images if codec is None else codec.encode(images))
             return (seen if codec is None else codec.decode(seen)).float().cpu()
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:

@@ -30,10 +30,10 @@ class LoggingRecorder:
     """
 
     def __init__(self, trainer):
-        game = trainer.game
-        parts = [*game.players.values(), game.loss, *game.regularizers.values(), *game.augmentations]
+        context = trainer.context
+        parts = [*context.players.values(), context.loss, *context.regularizers.values(), *context.augmentations]
         self.state = [t for part in parts if isinstance(part, nn.Module) for t in (*part.parameters(), *part.buffers())]
-        self.generators = [torch.default_generator, game.random]
+        self.generators = [torch.default_generator, context.random]
         self.recorded = self.replays = 0
 
     def warm_up(self, function):

@@ -10,15 +10,15 @@ from torch import nn
 
 def test_after_is_called_on_every_kind_of_component(assemble):
     trainer = assemble(regularizers=[{"name": "counter"}], augmentations=[{"name": "doubling"}])
-    game = trainer.game
+    context = trainer.context
     kinds = {
-        "loss": game.loss,
-        "regularizer": game.regularizers["counter"],
-        "augmentation": game.augmentations[0],
-        "latent": game.latent,
-        "generator": game.generator,
-        "discriminator": game.discriminator,
-        "game": game.rules,
+        "loss": context.loss,
+        "regularizer": context.regularizers["counter"],
+        "augmentation": context.augmentations[0],
+        "latent": context.latent,
+        "generator": context.generator,
+        "discriminator": context.discriminator,
+        "game": context.game,
     }
     called = []
     for kind, component in kinds.items():
@@ -29,8 +29,8 @@ def test_after_is_called_on_every_kind_of_component(assemble):
 
 def test_a_submodule_called_after_is_not_called(assemble):
     trainer = assemble()
-    trainer.game.generator.after = nn.Linear(2, 2)
-    trainer.game.loss.after = 3
+    trainer.context.generator.after = nn.Linear(2, 2)
+    trainer.context.loss.after = 3
     assert "generator_loss" in trainer.step()
 
 
@@ -38,7 +38,7 @@ def test_after_sees_the_whole_turn_where_it_was_played_in_parts(with_follower):
     trainer = with_follower(train={"microbatch": 3, "precision": "fp64"}, conditional=True)
     d = copy.deepcopy(trainer.state.discriminator)
     trainer.step()
-    turn = trainer.game.loss.turns[0]
+    turn = trainer.context.loss.turns[0]
     batch = trainer.setup.loader.at(0, 8)
     assert torch.equal(turn.real, batch.images)
     assert torch.equal(turn.labels, batch.labels)
@@ -51,7 +51,7 @@ def test_figures_of_after_join_the_steps(with_follower, monkeypatch):
     trainer = with_follower()
     assert "follower" not in trainer.step()
     monkeypatch.setattr(
-        type(trainer.game.loss), "after", lambda self, turn: {f"{turn.player}_follower": turn.fake.mean().view(1)}
+        type(trainer.context.loss), "after", lambda self, turn: {f"{turn.player}_follower": turn.fake.mean().view(1)}
     )
     scalars = trainer.step()
     for player in ("discriminator", "generator"):

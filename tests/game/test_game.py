@@ -15,7 +15,7 @@ from gankit.game.freezing import frozen
 def test_what_each_player_sees(assemble):
     trainer = assemble(loss={"name": "probe"}, train={"discriminator_steps": 2})
     trainer.step()
-    assert trainer.game.loss.seen == [
+    assert trainer.context.loss.seen == [
         ("discriminator", False, False, False),
         ("discriminator", False, False, False),
         ("generator", True, True, False),
@@ -29,7 +29,7 @@ def test_what_each_player_sees(assemble):
 def test_fresh_fakes_draws_anew_for_the_generator(assemble, fresh, draws):
     trainer = assemble(train={"fresh_fakes": fresh})
     trainer.step()
-    assert len(trainer.game.latent.drawn) == draws
+    assert len(trainer.context.latent.drawn) == draws
 
 
 def test_the_augmentation_stands_before_all_that_d_sees(assemble):
@@ -38,7 +38,7 @@ def test_the_augmentation_stands_before_all_that_d_sees(assemble):
     scalars = trainer.step()
     expected = d(trainer.setup.loader.at(0, 8).images * 4).mean()
     assert float(scalars["real_logits"]) == pytest.approx(float(expected.detach()), abs=1e-6)
-    assert trainer.game.augmentations[0].afters == ["discriminator", "generator"]
+    assert trainer.context.augmentations[0].afters == ["discriminator", "generator"]
 
 
 def test_heads_are_lossed_one_by_one_and_summed(assemble):
@@ -46,7 +46,7 @@ def test_heads_are_lossed_one_by_one_and_summed(assemble):
     d, batch = copy.deepcopy(trainer.state.discriminator), trainer.setup.loader.at(0, 8).images
     g = copy.deepcopy(trainer.state.generator)
     scalars = trainer.step()
-    fake = g(trainer.game.latent.drawn[0])
+    fake = g(trainer.context.latent.drawn[0])
     expected = sum(
         nn.functional.softplus(-real).mean() + nn.functional.softplus(made).mean()
         for real, made in zip(d(batch), d(fake), strict=True)
@@ -59,7 +59,7 @@ def test_microbatches_add_up_to_the_batch(assemble, runtime, recipe):
     outcomes = []
     for size in (None, 3):
         trainer = assemble(train={"microbatch": size, "precision": "fp64", "fresh_fakes": True})
-        latent = trainer.game.latent
+        latent = trainer.context.latent
         fixed = torch.randn(8, 8, generator=torch.Generator().manual_seed(5))
         position = [0]
 
@@ -91,12 +91,12 @@ def test_losses_and_penalties_compute_in_full_precision(with_follower):
         train={"precision": "bf16"}, regularizers=regularizers, augmentations=[{"name": "doubling"}]
     )
     hidden, augmented_in_bf16 = [], []
-    trainer.game.augmentations[0].register_forward_hook(
+    trainer.context.augmentations[0].register_forward_hook(
         lambda *_: augmented_in_bf16.append(torch.is_autocast_enabled("cpu"))
     )
     trainer.state.discriminator.hidden.register_forward_hook(lambda module, args, out: hidden.append(out.dtype))
     scalars = trainer.step()
-    assert trainer.game.loss.dtype == torch.float32
+    assert trainer.context.loss.dtype == torch.float32
     assert set(hidden) == {torch.bfloat16}, "the networks do not"
     assert set(augmented_in_bf16) == {False}
     assert all(value.dtype == torch.float32 and bool(value.isfinite()) for value in scalars.values())

@@ -111,9 +111,9 @@ def test_numbers_of_an_image_do_not_depend_on_microbatches(train):
     whole, parts = train("own"), train("own", microbatch=3)
     torch.testing.assert_close(parameters(whole), parameters(parts), rtol=0, atol=1e-12)
     for kind in range(3):
-        in_parts = torch.cat([part[kind] for part in parts.game.rules.seen[:3]])
-        assert torch.equal(whole.game.rules.seen[0][kind], in_parts)
-    numbers = whole.game.rules.seen[0][1]
+        in_parts = torch.cat([part[kind] for part in parts.context.game.seen[:3]])
+        assert torch.equal(whole.context.game.seen[0][kind], in_parts)
+    numbers = whole.context.game.seen[0][1]
     assert numbers.shape == (8, 2)
     assert numbers.unique().numel() == 16
 

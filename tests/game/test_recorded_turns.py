@@ -81,7 +81,7 @@ def assemble(runtime, recipe, add_components):
 def recorded(trainer):
     """The trainer as it is on a GPU with ``train.cuda_graphs``, except for the device; and the recorder."""
     recorder = LoggingRecorder(trainer)
-    trainer.game.recordings = Recordings(recorder)
+    trainer.context.recordings = Recordings(recorder)
     return trainer, recorder
 
 

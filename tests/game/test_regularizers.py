@@ -34,8 +34,8 @@ def test_a_lazy_regularizer_takes_its_own_step_times_the_interval(assemble):
 def test_leaves_are_made_only_when_a_penalty_is_due(assemble):
     trainer = assemble(loss={"name": "probe"}, regularizers=[{"name": "both"}])
     trainer.step()
-    assert trainer.game.loss.seen[0] == ("discriminator", False, False, True)
-    assert trainer.game.regularizers["both"].calls == [("discriminator", True, True), ("generator", False, True)]
+    assert trainer.context.loss.seen[0] == ("discriminator", False, False, True)
+    assert trainer.context.regularizers["both"].calls == [("discriminator", True, True), ("generator", False, True)]
     figures = {"discriminator_loss", "generator_loss", "real_logits", "fake_logits"}
     assert set(trainer.step()) == figures | {"discriminator_both", "generator_both"}
 
@@ -63,11 +63,11 @@ def test_a_lazy_penalty_of_the_discriminator_sees_the_fakes_of_its_turn(assemble
             return turn.gradient(turn.fake).square().sum()
 
     trainer = assemble()
-    trainer.game.loss, lazy = Remembering(), Lazy()
-    trainer.game.regularizers["lazy"] = lazy
+    trainer.context.loss, lazy = Remembering(), Lazy()
+    trainer.context.regularizers["lazy"] = lazy
     trainer.step()
-    assert torch.equal(lazy.fakes[0], trainer.game.loss.fakes[0])
-    assert len(trainer.game.latent.drawn) == 1
+    assert torch.equal(lazy.fakes[0], trainer.context.loss.fakes[0])
+    assert len(trainer.context.latent.drawn) == 1
 
 
 def test_penalties_in_bf16_are_those_in_fp32(assemble):

@@ -16,7 +16,7 @@ def test_a_turn_knows_how_many_images_d_saw_before_the_step(assemble):
     trainer = assemble(regularizers=[{"name": "counter"}], train={"discriminator_steps": 2})
     for _ in range(2):
         trainer.step()
-    assert trainer.game.regularizers["counter"].turns == [0, 0, 16, 16]
+    assert trainer.context.regularizers["counter"].turns == [0, 0, 16, 16]
 
 
 @pytest.mark.parametrize("fresh", [False, True])
@@ -25,7 +25,7 @@ def test_latents_are_those_of_the_fakes_with_many_heads(with_follower, fresh):
     trainer = with_follower(**made)
     g = copy.deepcopy(trainer.state.generator)
     trainer.step()
-    for turn in trainer.game.loss.turns[:2]:
+    for turn in trainer.context.loss.turns[:2]:
         assert torch.allclose(turn.fake, g(turn.latents), atol=1e-6)
 
 
@@ -54,7 +54,7 @@ def test_more_images_than_a_batch_can_be_generated(assemble):
             return turn.fake.mean()
 
     trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
-    trainer.game.regularizers["many"] = Many()
+    trainer.context.regularizers["many"] = Many()
     trainer.step()
 
 
@@ -68,14 +68,14 @@ def test_latents_can_be_drawn_without_generating_images(assemble):
             z = [turn.draw_latents(), turn.draw_latents(3), turn.draw_latents(20)]
             assert [len(each) for each in z] == [8, 3, 20]
             assert not torch.equal(z[0][:3], z[1])
-            drawn.append(len(trainer.game.latent.drawn))
+            drawn.append(len(trainer.context.latent.drawn))
             return turn.generate(z[1]).mean()
 
     trainer = assemble(conditional=True, generator={"name": "dcgan", "width": 4})
-    trainer.game.regularizers["drawn"] = Drawn()
+    trainer.context.regularizers["drawn"] = Drawn()
     assert "drawn" in trainer.step()
     assert drawn == [1 + 3], "the fakes of the step, and the three draws of the regularizer"
-    assert len(trainer.game.latent.drawn) == 4
+    assert len(trainer.context.latent.drawn) == 4
 
 
 def test_more_images_than_labels_repeat_the_labels(assemble, add_components):
@@ -210,5 +210,5 @@ def test_d_may_return_values_without_a_batch_axis(assemble, add_components, trai
     add_components(assemble.runtime, discriminators={"with_scale": WithScale})
     trainer = assemble(loss={"name": "follower"}, discriminator={"name": "with_scale"}, train=train)
     trainer.step()
-    output = trainer.game.loss.turns[0].real_output
+    output = trainer.context.loss.turns[0].real_output
     assert (len(output["logits"]), output["scale"].shape, output["name"], output["nothing"]) == (8, (), "mine", None)

@@ -122,7 +122,7 @@ def test_images_are_decoded_before_anyone_sees_them(assemble):
 def test_augmentations_act_on_encodings(assemble):
     trainer = assemble("augmentations=[{name: diffaugment, policy: [cutout]}]")
     seen = []
-    trainer.game.augmentations[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
+    trainer.context.augmentations[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape))
     trainer.step()
     assert {tuple(shape) for shape in seen} == {(8, 12, 8, 8)}
 

@@ -11,14 +11,14 @@ from gankit.profiling.step_profile import PARTS, Stopwatch, profile_steps
 def test_each_phase_contains_the_time_of_its_own_work(trainer, clock):
     t = trainer(ema={"half_life_images": 100}, train={"steps": 3, "device": "cpu", "discriminator_steps": 2})
     clock.slow_down(t.setup.loader.source, "read", 1)
-    clock.slow_down(t.game.loss, "discriminator", 20)
-    clock.slow_down(t.game.loss, "generator", 300)
+    clock.slow_down(t.context.loss, "discriminator", 20)
+    clock.slow_down(t.context.loss, "generator", 300)
     for optimizer in t.state.optimizers.values():
         optimizer.register_step_pre_hook(lambda *_: clock.advance(4000))
     clock.slow_down(t.state.ema, "update_parameters", 50_000)
     for callback in t.callbacks.named.values():
         clock.slow_down(callback, "on_step_end", 600_000)
-    clock.slow_down(t.setup.game.rules, "step", 7_000_000)
+    clock.slow_down(t.setup.context.game, "step", 7_000_000)
     clock.slow_down(t.processes, "average_buffers", 80_000_000)
     clock.slow_down(t.processes, "while_other_ranks_wait", 900_000_000)
     profile = profile_steps(t, steps=5, warm_up=2)

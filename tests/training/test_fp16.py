@@ -201,7 +201,7 @@ class TestPenalties:
             trainer.state.discriminator.eval()
             torch.manual_seed(0)
             batch = trainer.setup.loader.at(0, 8)
-            turns[precision] = PlayerTurn(trainer.game, "discriminator", batch, images_seen=0, penalties=True)
+            turns[precision] = PlayerTurn(trainer.context, "discriminator", batch, images_seen=0, penalties=True)
         return turns["fp16"], turns["fp32"]
 
     @pytest.mark.parametrize("slope", [1.0, 1e-6])

@@ -94,8 +94,8 @@ def test_a_failed_step_can_be_played_again(runtime, recipe, add_components):
     made = recipe(train={"game": {"name": "greedy"}})
     expected = runtime.assemble(made).step()["sum"]
     trainer = runtime.assemble(made)
-    trainer.setup.game.rules.fails = True
+    trainer.setup.context.game.fails = True
     with pytest.raises(ZeroDivisionError):
         trainer.step()
-    trainer.setup.game.rules.fails = False
+    trainer.setup.context.game.fails = False
     assert torch.equal(trainer.step()["sum"], expected)

@@ -84,18 +84,18 @@ def test_fp64_weights_after_adam_agree_to_1e9(make):
     for step in range(3):
         trainer.step()
         real = trainer.setup.loader.at(step * 8, 8).images
-        hand.step(real, trainer.game.latent.drawn[step].double())
+        hand.step(real, trainer.context.latent.drawn[step].double())
     for mine, theirs in ((trainer.state.generator, hand.g), (trainer.state.discriminator, hand.d)):
         for (name, value), expected in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
             assert torch.allclose(value, expected, rtol=0, atol=1e-9), name
-    assert len(trainer.game.latent.drawn) == 3, "one draw of fakes a step serves both players"
+    assert len(trainer.context.latent.drawn) == 3, "one draw of fakes a step serves both players"
 
 
 def test_fp32_gradients_agree_to_1e5(make):
     trainer = make("fp32")
     hand = HandWritten(trainer.state.generator, trainer.state.discriminator, torch.float32)
     trainer.step()
-    hand.step(trainer.setup.loader.at(0, 8).images, trainer.game.latent.drawn[0])
+    hand.step(trainer.setup.loader.at(0, 8).images, trainer.context.latent.drawn[0])
     for network, expected in (("generator", hand.gradients_g), ("discriminator", hand.gradients_d)):
         for p, gradient in zip(getattr(trainer.state, network).parameters(), expected, strict=True):
             assert float((p.grad - gradient).norm() / gradient.norm()) < 1e-5

@@ -237,12 +237,12 @@ def test_states_follow_their_components(runtime, recipe, add_components, tmp_pat
     made = recipe(regularizers=parts, callbacks=[{"name": "checkpoint"}], train={"steps": 3})
     runtime.assemble(made, tmp_path / "run").fit()
     turned = runtime.resume(tmp_path / "run", ["regularizers=[two, one, r1]", "train.steps=4"])
-    totals = {name: part.total for name, part in turned.game.regularizers.items() if name != "r1"}
+    totals = {name: part.total for name, part in turned.context.regularizers.items() if name != "r1"}
     assert totals == {"two": 30, "one": 3}
     added = runtime.resume(
         tmp_path / "run", ["regularizers=[one, one]", "augmentations=[diffaugment]", "train.steps=4"]
     )
-    assert [part.total for part in added.game.regularizers.values()] == [3, 0]
+    assert [part.total for part in added.context.regularizers.values()] == [3, 0]
     added.fit()
     resumed = [event for event in JsonLines.read(tmp_path / "run/events.jsonl") if event["event"] == "resumed"]
     assert resumed[0]["without_state"] == ["regularizers.one#2", "augmentations.diffaugment"]

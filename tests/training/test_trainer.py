@@ -125,7 +125,7 @@ def test_scheduled_parameters_follow_the_images(runtime, recipe):
     for _ in range(3):
         trainer.step()
         group = trainer.state.optimizers["discriminator"].param_groups[0]
-        seen.append((trainer.game.regularizers["r1"].gamma, group["lr"], group["betas"]))
+        seen.append((trainer.context.regularizers["r1"].gamma, group["lr"], group["betas"]))
     assert seen == [(1.0, 0.02, (0.0, 0.9)), (0.5, 0.01, (0.0, pytest.approx(0.945))), (0.0, 0.0, (0.0, 0.99))]
 
 

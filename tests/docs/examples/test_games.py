@@ -35,9 +35,9 @@ def test_a_game_with_state(plugins, checkout, block, small_run):
     trainer = runtime.assemble(runtime.load_checked("recipes/quickstart.yaml", small), "results/pool")
     trainer.fit()
     assert "old_fakes" in trainer.scalars
-    pool = trainer.game.rules.pool
+    pool = trainer.context.game.pool
     assert len(pool) == 6
-    assert torch.equal(runtime.resume("results/pool", ["train.steps=3"]).game.rules.pool, pool)
+    assert torch.equal(runtime.resume("results/pool", ["train.steps=3"]).context.game.pool, pool)
 
 
 def test_a_game_of_one_player(checkout, block):

@@ -54,7 +54,7 @@ class TestCudaGraphs:
         history = [trainer.step() for _ in range(8)]
         values = [{name: value.clone() for name, value in scalars.items()} for scalars in history]
         trainer.step()
-        kept = trainer.game.regularizers["keeper"].kept
+        kept = trainer.context.regularizers["keeper"].kept
         assert all(torch.equal(tensor, copy) for tensor, copy in kept)
         assert all(
             torch.equal(scalars[name], value[name])

@@ -25,7 +25,7 @@ R1, R2 = {"name": "r1", "gamma": 1.0}, {"name": "r2", "gamma": 1.0}
 )  # fmt: skip
 @pytest.mark.usefixtures("backend")
 def test_convolutions(assemble, changes, assert_same_steps):
-    assert assert_same_steps(assemble, **changes).game.compiled.warnings == []
+    assert assert_same_steps(assemble, **changes).context.compiled.warnings == []
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_penalties(assemble, peculiarity, regularizers, assert_same_steps):
     """Several heads, a mapping, and whatever changes when D looks at an image."""
     critic = {"name": "critic", "peculiarity": peculiarity}
     trainer = assert_same_steps(assemble, **PLAIN, discriminator=critic, regularizers=regularizers)
-    assert trainer.game.compiled.warnings == []
+    assert trainer.context.compiled.warnings == []
 
 
 @pytest.mark.slow
@@ -57,7 +57,7 @@ def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, 
     monkeypatch.setattr(torch, "compile", traced_by("aot_eager_decomp_partition"))
     critic = {"name": "critic", "peculiarity": "spectral norm of a convolution"}
     trainer = assert_same_steps(assemble, **PLAIN, discriminator=critic, regularizers=regularizers)
-    assert trainer.game.compiled.warnings == []
+    assert trainer.context.compiled.warnings == []
 
 
 @pytest.mark.usefixtures("backend")
@@ -65,10 +65,10 @@ def test_penalties_where_a_backward_keeps_what_changes_with_each_pass(assemble, 
 def test_a_discriminator_that_cannot_be_compiled_in_one_piece_takes_its_penalties_eagerly(assemble, tmp_path, regularizer, assert_same_steps):  # fmt: skip
     changes = {"discriminator": {"name": "critic", "peculiarity": "break"}, "regularizers": [{"name": regularizer}]}
     trainer = assert_same_steps(assemble, **PLAIN, **changes)
-    (warning,) = trainer.game.compiled.warnings
+    (warning,) = trainer.context.compiled.warnings
     assert re.match(r"the gradient of Critic .* cannot be compiled \(.+\); turns with penalties run", warning)
     trainer.step()
-    assert trainer.game.compiled.warnings == [warning]
+    assert trainer.context.compiled.warnings == [warning]
     assemble(run_dir=tmp_path / "run", **PLAIN, **changes).fit()
     events = [json.loads(line) for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
     told = [event for event in events if event["event"] == "not_compiled"]

@@ -103,7 +103,7 @@ def test_resuming_keeps_p(tmp_path: Any) -> None:
     chosen = {"augmentations": [{"name": "ada", "target": -0.9, "speed": 200, "interval": 2}]}
     whole = runtime.assemble(recipe(**chosen), tmp_path / "whole")
     whole.fit()
-    whole_p = float(whole.game.augmentations[0].adapted)
+    whole_p = float(whole.context.augmentations[0].adapted)
     assert whole_p > 0.2
     part = runtime.assemble(recipe(**chosen), tmp_path / "part")
     for scalars in part:
@@ -112,7 +112,7 @@ def test_resuming_keeps_p(tmp_path: Any) -> None:
             break
     resumed = runtime.resume(tmp_path / "part")
     resumed.fit()
-    assert float(resumed.game.augmentations[0].adapted) == whole_p
+    assert float(resumed.context.augmentations[0].adapted) == whole_p
     for one, other in zip(whole.state.generator.parameters(), resumed.state.generator.parameters(), strict=True):
         assert torch.equal(one, other)
 

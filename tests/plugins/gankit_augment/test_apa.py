@@ -62,14 +62,14 @@ def test_resuming_keeps_p(tmp_path: Any) -> None:
     runtime, chosen = gankit.Runtime(), recipe(target=-0.9, speed=200, interval=2)
     whole = runtime.assemble(chosen, tmp_path / "whole")
     whole.fit()
-    assert float(whole.game.rules.adapted) == pytest.approx(9 * 16 / 200)
+    assert float(whole.context.game.adapted) == pytest.approx(9 * 16 / 200)
     part = runtime.assemble(chosen, tmp_path / "part")
     for _ in part:
         if part.state.step == 5:
             break
     resumed = runtime.resume(tmp_path / "part")
     resumed.fit()
-    assert float(resumed.game.rules.adapted) == float(whole.game.rules.adapted)
+    assert float(resumed.context.game.adapted) == float(whole.context.game.adapted)
     for one, other in zip(whole.state.generator.parameters(), resumed.state.generator.parameters(), strict=True):
         assert torch.equal(one, other)
 

@@ -102,7 +102,7 @@ def test_wgan_gp_mixes_each_pair_in_a_uniform_proportion() -> None:
 def test_wgan_gp_repeats_under_a_seed() -> None:
     def penalty(seed: int) -> float:
         turn = turn_with(lambda images: images.pow(3).sum((1, 2, 3)))
-        turn.game.random.manual_seed(seed)
+        turn.context.random.manual_seed(seed)
         return GradientPenalty().discriminator(turn).item()
 
     assert penalty(3) == penalty(3)

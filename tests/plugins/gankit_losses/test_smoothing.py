@@ -57,9 +57,9 @@ def test_consistency_is_the_mean_squared_difference() -> None:
 
     regularizer = Consistency(weight=3.0, fake_weight=0.5)
     turn, again = turn_of(discriminator), turn_of(discriminator)
-    turn.game.random.manual_seed(4)
+    turn.context.random.manual_seed(4)
     value = regularizer.discriminator(turn).item()
-    again.game.random.manual_seed(4)
+    again.context.random.manual_seed(4)
     expected = 0.0
     for images, factor in ((REAL, 3.0), (FAKE, 0.5)):
         difference = discriminator(images) - discriminator(regularizer.move(again, images))
@@ -94,9 +94,9 @@ def test_consistency_of_many_heads(mapping: bool) -> None:
 
     regularizer = Consistency(weight=1.0)
     turn, again = turn_of(discriminator), turn_of(discriminator)
-    turn.game.random.manual_seed(4)
+    turn.context.random.manual_seed(4)
     value = regularizer.discriminator(turn).item()
-    again.game.random.manual_seed(4)
+    again.context.random.manual_seed(4)
     moved = regularizer.move(again, REAL)
     squares = [(REAL[:, :, 0] - moved[:, :, 0]).sum((1, 2)).square()[:, None]]
     squares.append((REAL[:, 0] - moved[:, 0]).square().flatten(1))
@@ -109,7 +109,7 @@ def test_both_sides_of_a_difference_are_taught() -> None:
 
     def value(a: Tensor) -> Tensor:
         turn = turn_of(lambda images: a * images[:, 0, 0, 0])
-        turn.game.random.manual_seed(4)
+        turn.context.random.manual_seed(4)
         return regularizer.discriminator(turn)
 
     assert torch.autograd.gradcheck(value, (scale,))
@@ -233,7 +233,7 @@ def test_lecam_in_parts_is_lecam_as_a_whole() -> None:
         }
         trainer = gankit.Runtime().assemble(gankit.Recipe.parse(recipe))
         values = [float(trainer.step()["lecam"]) for _ in range(3)]
-        (regularizer,) = trainer.game.regularizers.values()
+        (regularizer,) = trainer.context.regularizers.values()
         averages.append([float(regularizer.real), float(regularizer.begun), values[0]])
     assert averages[0] == pytest.approx(averages[1], rel=1e-3)
 
@@ -253,5 +253,5 @@ def test_resuming_keeps_the_averages(tmp_path: Any) -> None:
         whole.state.discriminator.parameters(), resumed.state.discriminator.parameters(), strict=True
     ):
         assert torch.equal(one, other)
-    one, other = (trainer.game.regularizers["lecam"] for trainer in (whole, resumed))
+    one, other = (trainer.context.regularizers["lecam"] for trainer in (whole, resumed))
     assert (one.real, one.fake) == (other.real, other.fake)

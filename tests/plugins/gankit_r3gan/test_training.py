@@ -57,7 +57,7 @@ def test_penalties_reuse_the_forward_passes_of_the_loss(tmp_path: Path) -> None:
 def test_all_scheduled_values_follow_their_schedule(tmp_path: Path) -> None:
     trainer = assemble(tmp_path)
     state, kept = trainer.state, []
-    penalties = list(trainer.game.regularizers.values())
+    penalties = list(trainer.context.regularizers.values())
 
     def numbers() -> list[float]:
         groups = [optimizer.param_groups[0] for optimizer in state.optimizers.values()]

@@ -88,7 +88,7 @@ def test_it_compiles(runtime: gankit.Runtime, recipe: Path) -> None:
     trainer = runtime.assemble(runtime.load_checked(recipe, changes))
     for _ in range(2):
         assert all(bool(value.isfinite()) for value in trainer.step().values())
-    assert trainer.game.compiled.supports_penalties  # R1 is compiled too
+    assert trainer.context.compiled.supports_penalties  # R1 is compiled too
 
 
 @pytest.mark.slow

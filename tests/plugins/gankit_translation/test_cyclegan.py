@@ -135,7 +135,7 @@ def test_resuming_keeps_the_pools(assemble, tmp_path):
     runtime = gankit.Runtime()
     runtime.load_plugin(Plugin())
     resumed = runtime.resume(tmp_path / "stopped", ["train.steps=5"])
-    assert len(resumed.setup.game.rules.state_dict()["images"]) == 4
+    assert len(resumed.setup.context.game.state_dict()["images"]) == 4
     resumed.fit()
     for one, other in zip(whole.state.generator.parameters(), resumed.state.generator.parameters(), strict=True):
         assert torch.equal(one, other)
