@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 
@@ -47,6 +48,7 @@ class Judged:
     def __init__(self, step):
         self.state = type("State", (), {"step": step, "optimizers": {}})()
         self.total_steps, self.scalars, self.went = 300, {}, None
+        self.recipe = SimpleNamespace(segments=[SimpleNamespace(step=250)])
 
     def not_finite(self):
         return gankit.NotFinite(self.state.step, ("discriminator_loss",))
@@ -63,7 +65,7 @@ def test_nan_is_handled_by_the_run(on_nan, goes_on):
 
 
 def test_nan_is_checked_at_checks_and_at_the_end():
-    for step, looks in ((99, False), (100, True), (101, False), (300, True)):
+    for step, looks in ((99, False), (100, True), (101, False), (250, True), (300, True)):
         run = Judged(step)
         Health().on_step_end(run)
         assert (run.went is not None) == looks

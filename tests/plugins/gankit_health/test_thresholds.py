@@ -213,7 +213,8 @@ class TestSchedule:
 
     @pytest.mark.parametrize(("step", "enabled"), [(94, False), (95, True), (99, True), (100, False), (995, True)])
     def test_gradients_are_measured_in_the_five_steps_before_a_check(self, step, enabled):
-        run = SimpleNamespace(state=SimpleNamespace(step=step), total_steps=1000)
+        recipe = SimpleNamespace(segments=())
+        run = SimpleNamespace(state=SimpleNamespace(step=step), total_steps=1000, recipe=recipe)
         assert Health()._check_is_near(run) == enabled
 
     @pytest.mark.parametrize(("images", "judged"), [(4300, False), (4350, True)])  # 2 ** -4.3 and 2 ** -4.35
