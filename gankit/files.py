@@ -39,7 +39,8 @@ def user_path(path: str | Path) -> Path:
     """
     expanded = expand_home(path)
     try:
-        expanded.stat()
+        if stat.S_ISDIR(expanded.stat().st_mode) and not os.access(expanded, os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         if error.errno in (errno.ENAMETOOLONG, errno.EACCES):
             raise ValueError(f"{truncate(str(path))}: cannot be used as a path: {error.strerror}") from None

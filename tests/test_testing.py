@@ -63,7 +63,25 @@ class NotReproducible(Rounding):
         return images * self.calls
 
 
+class Detached(LargeValues):
+    def forward(self, z):
+        return super().forward(z).detach() / 1e9
+
+
+class Blind(nn.Module):
+    def __init__(self, image):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(()))
+
+    def forward(self, images):
+        return self.bias.expand(len(images))
+
+
 def test_invalid_networks_and_augmentations():
+    with pytest.raises(AssertionError, match="no output requires gradients"):
+        testing.check_generator(Detached, IMAGE)
+    with pytest.raises(AssertionError, match="logits do not depend on the images"):
+        testing.check_discriminator(Blind, IMAGE)
     with pytest.raises(AssertionError, match=r"images have values up to .*; expected about \[-1, 1\]"):
         testing.check_generator(LargeValues, IMAGE)
     with pytest.raises(AssertionError, match="no gradient reaches .'unused.weight', 'unused.bias'."):

@@ -37,7 +37,8 @@ def bench(
     if world_size() > 1:
         raise GankitError("gankit bench measures a single process; start it without torchrun")
     runtime = make_runtime(plugin)
-    checked = runtime.load_checked(recipe, [*(overrides or ()), *([f"train.device={device}"] if device else ())])
+    own = ["segments=[]", "train.max_hours=null", *([f"train.device={device}"] if device else ())]  # none ends the run
+    checked = runtime.load_checked(recipe, [*(overrides or ()), *own])
     try:
         with temporary_folder("gankit-bench-") as folder:
             trainer = assemble(runtime, checked, folder / "run")

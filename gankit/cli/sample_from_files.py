@@ -106,7 +106,8 @@ def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str
         targets = {name: out / (name if name.lower().endswith(writable) else f"{name}.png") for name in names}
     if not targets:
         raise GankitError(f"--input {source}: contains no images")
-    if out.absolute() == files.path or any(target.absolute() == files.path / name for name, target in targets.items()):
+    inputs = files.path.resolve()
+    if out.resolve() == inputs or any(target.resolve() == inputs / name for name, target in targets.items()):
         raise GankitError(f"--out {out}: the generated images would replace the inputs; choose another folder")
     return files, targets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -185,8 +186,10 @@ def default_directions(generator: TrainedGenerator) -> Path | None:
     """The file of directions in the run directory of a checkpoint; None if it is not in one."""
     from ..runs.file_names import RECIPE
 
-    run = generator.checkpoint.absolute().parent.parent
-    return generator.checkpoint.parent.parent / DIRECTIONS if (run / RECIPE).is_file() else None
+    folder = generator.checkpoint.parent.parent
+    if folder.name in ("", ".."):  # the path is relative to a folder inside the run
+        folder = Path(os.path.abspath(generator.checkpoint)).parent.parent  # noqa: PTH100  # keeps links
+    return folder / DIRECTIONS if (folder / RECIPE).is_file() else None
 
 
 def load_directions(generator: TrainedGenerator, path: Path) -> Directions:

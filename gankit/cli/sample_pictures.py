@@ -106,7 +106,7 @@ def draw_from_file(generator: TrainedGenerator, path: Path, seed: int, chosen: S
     if chosen.labels is not None:
         raise GankitError("--latents: the file determines the classes; remove labels")
     latents = load_latents(path)
-    if "labels" in latents and generator.classes is None:
+    if "labels" in latents and not generator.sampling.has_labels:
         raise GankitError(f"{path}: has labels, but this generator is unconditional")
     if "styles" in latents:
         _require_options_of_styles(generator, [*chosen.options, *([chosen.sweep[0]] if chosen.sweep else [])])

@@ -153,12 +153,13 @@ def create_source(
     """
     streamed = StreamedSource(dataset, spec, settings.fit)
     own, count = spec_of(dataset), len(dataset)
-    resized_bytes, native_bytes = _bytes_of_item(spec), _bytes_of_item(own)
-    total_bytes = min(resized_bytes, native_bytes or resized_bytes) * count
+    resized_bytes = _bytes_of_item(spec)
+    native_bytes = (_bytes_of_item(own) if hasattr(dataset, "tensors") else 0) or resized_bytes
+    total_bytes = min(resized_bytes, native_bytes) * count
     cache_device = place(total_bytes, settings.cache, device)
     if cache_device is None or settings.crop == "random":
         return streamed
-    if (native_bytes or resized_bytes) <= resized_bytes and hasattr(dataset, "tensors"):
+    if native_bytes <= resized_bytes and hasattr(dataset, "tensors"):
         return CachedSource(read_tensors(dataset, own), spec, cache_device, settings.fit)
     transform = {"items": repr(spec), "fit": settings.fit}
     tensors = load_or_compute(
@@ -179,7 +180,7 @@ def to_device(tensor: Tensor, device: torch.device) -> Tensor:
     """Copy a tensor to a device without waiting for the device, which requires pinned memory on CUDA."""
     if device.type == "cuda" and tensor.device.type == "cpu":
         tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+    return tensor.to(device, non_blocking=device.type == "cuda")  # MPS would read memory that is freed in the meantime
 
 
 def _bytes_of_item(spec: DataSpec) -> int:

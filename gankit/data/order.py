@@ -74,15 +74,17 @@ class Order:
 
     def _epoch(self, epoch: int) -> Drawn:
         """What is drawn for all images of an epoch."""
-        if epoch not in self._epochs:
+        drawn = self._epochs.get(epoch)  # held: another thread may remove it from the cache
+        if drawn is None:
             key = (ORDER, epoch, self.stream) if self.stream else (ORDER, epoch)
             random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
             permutation = random.permutation(self.count) if self.blocks is None else _by_blocks(self.blocks, random)
             flips = random.random(self.count) < self._flip_share
-            self._epochs[epoch] = Drawn(permutation, flips, random.random((self.count, self._window_size)))
+            drawn = Drawn(permutation, flips, random.random((self.count, self._window_size)))
+            self._epochs[epoch] = drawn
             if len(self._epochs) > CACHED_EPOCHS:
-                del self._epochs[next(iter(self._epochs))]  # the oldest
-        return self._epochs[epoch]
+                self._epochs.pop(next(iter([*self._epochs])), None)  # the oldest
+        return drawn
 
 
 def _by_blocks(blocks: Blocks, random: np.random.Generator) -> NDArray[np.int64]:

@@ -201,8 +201,9 @@ def _mean(tensor: Tensor) -> Tensor:
 
 def _as_one_tensor(operation: Callable[[Tensor], Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
     """The results of an operation of all ranks on several tensors, which is called once on their concatenation."""
+    whole = torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
     with detect_lost_ranks():
-        flat = operation(torch.cat([tensor.detach().reshape(-1) for tensor in tensors]))
+        flat = operation(whole)
     parts = flat.split([tensor.numel() for tensor in tensors])
     return [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 

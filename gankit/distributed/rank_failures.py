@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from ..errors import GankitError
 
 SOURCE_LOCATION = re.compile(r"^\[\S*:\d+\] ")  # where a communication library raised it, before its message
@@ -25,6 +27,8 @@ def detect_lost_ranks() -> Iterator[None]:
     """Convert errors of torch.distributed inside the block. Raises: LostProcessError."""
     try:
         yield
+    except torch.OutOfMemoryError:  # of this rank
+        raise
     except RuntimeError as error:  # the base class of every error of torch.distributed
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         reason = SOURCE_LOCATION.sub("", reason).partition(". This is")[0][:MAX_REASON]

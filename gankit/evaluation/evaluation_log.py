@@ -13,7 +13,7 @@ from ..messages import truncate
 from ..runs.json_lines import JsonLines, read_log
 from .record import Evaluation
 
-MAX_LOG_BYTES = 2**24
+MAX_LOG_BYTES = 2**28
 
 
 def append_evaluation(path: Path, evaluation: Evaluation) -> None:
@@ -23,7 +23,9 @@ def append_evaluation(path: Path, evaluation: Evaluation) -> None:
         complete = None
         if path.exists():
             with open_regular(path) as file:  # reading a pipe would block
-                complete = file.read().rfind(b"\n") + 1  # a crash may leave a partial line
+                content = file.read()
+            if content and not content.endswith(b"\n"):  # a crash may leave a partial line
+                complete = content.rfind(b"\n") + 1
         with closing(JsonLines(path, keep_bytes=complete)) as log:
             log.append(evaluation.model_dump(mode="json"))
             log.sync()

@@ -134,7 +134,7 @@ def _real_dataset(run: Run, request: Request) -> RealDataset:
         real = open_real_dataset(run.registries, request, None, str(run.directory))
     if real.dataset is not run.dataset:
         prepare_dataset(real.dataset, no_report)
-    return real._replace(fit=run.recipe.loader.fit)
+    return real if request.recipe is not None else real._replace(fit=run.recipe.loader.fit)
 
 
 def _share(

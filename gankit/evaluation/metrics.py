@@ -11,9 +11,10 @@ from torch import Tensor
 from ..calls import described, require_methods, require_no_misspelling
 from ..errors import GankitError
 from ..interfaces import Metric
+from ..messages import truncate
 from .extractor import BATCH, Extractor, call_component, deterministic_fp32
 from .pairs import compares_pairs
-from .record import Better
+from .record import MAX_NAME, MAX_SCORES, Better
 
 USES = ("features", "logits")
 DIRECTIONS = get_args(Better)
@@ -140,11 +141,25 @@ def compute_scores(
                 f"metric '{name}' computes a score '{taken[0]}', as another metric does; leave one of them out"
             )
         better = getattr(metric, "better", dict.fromkeys(computed, "lower"))
-        scores |= {names[score]: float(value) for score, value in computed.items()}
+        scores |= {names[score]: _number(name, score, value) for score, value in computed.items()}
         directions[name] = {names[score]: better.get(score) for score in computed}
         if caution := getattr(metric, "caution", lambda: None)():
             cautions.append(f"{', '.join(names.values())}: {caution}")
+    if len(scores) > MAX_SCORES:
+        raise GankitError(f"the metrics compute {len(scores)} scores; a record holds at most {MAX_SCORES}")
+    if long := [score for score in scores if len(score) > MAX_NAME]:
+        raise GankitError(f"the name of score {truncate(long[0])} has more than {MAX_NAME} characters")
     return scores, directions, cautions
+
+
+def _number(metric: str, score: object, value: Any) -> float:
+    """The value of a score. Raises: GankitError: it is not a number."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise GankitError(
+            f"metric '{metric}': `compute` returns {described(value)} for {score!r}; expected a number"
+        ) from None
 
 
 def _update(features: Tensor, extractor: Extractor, metrics: Mapping[str, Metric], real: bool) -> None:

@@ -14,7 +14,8 @@ EXPLAIN_FINGERPRINT = ("real.dataset", "real.split", "real.count", "image.height
 Better = Literal["lower", "higher"]
 """Which values of a score are better."""
 
-Name = Annotated[str, Field(max_length=200)]
+MAX_SCORES, MAX_NAME = 64, 200  # of a record, and of characters
+Name = Annotated[str, Field(max_length=MAX_NAME)]
 """Name of a score or a metric."""
 
 
@@ -118,8 +119,8 @@ class Evaluation(BaseModel, frozen=True):
 
     at: str
     evaluated: EvaluatedSource
-    scores: Annotated[dict[Name, float], Field(max_length=64)]
-    metrics: Annotated[dict[Name, MetricInfo], Field(max_length=64)]
+    scores: Annotated[dict[Name, float], Field(max_length=MAX_SCORES)]
+    metrics: Annotated[dict[Name, MetricInfo], Field(max_length=MAX_SCORES)]
     features: ExtractorInfo | None = None
     samples: int
     real: RealImagesInfo
@@ -186,7 +187,7 @@ def differences(score: str, one: Evaluation, other: Evaluation) -> dict[str, tup
         if not found.keys().isdisjoint(EXPLAIN_FINGERPRINT):
             del found["real.fingerprint"]
             if before.inputs is not None and after.inputs is not None:
-                del found["real.inputs"]
+                found.pop("real.inputs", None)
     return found
 
 

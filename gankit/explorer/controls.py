@@ -15,6 +15,7 @@ from gradio.components import Component
 from PIL import Image
 from torch import Tensor
 
+from ..data.files.image_formats import IMAGE_SUFFIXES
 from ..errors import GankitError
 from ..messages import truncate
 from ..sampling.image_grid import to_pillow
@@ -25,7 +26,6 @@ MAX_SEED = 2**53 - 1  # of the whole numbers that a browser represents exactly
 RANDOM_SEED = "() => Math.floor(Math.random() * 2 ** 31)"
 MAX_MESSAGE = 400
 ANY_CLASS = -1  # in place of a label
-IMAGE_SUFFIXES = [".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"]
 
 
 def with_messages(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -251,5 +251,6 @@ class Explorer:
         with self._lock:
             if self._distance is None:
                 self._distance = PerceptualDistance("the perceptual distance")
-                self._distance.requires_grad_(False)
+                device = next(self.generator.module.parameters()).device
+                self._distance.requires_grad_(False).to(device)
             return self._distance

@@ -73,7 +73,13 @@ class OnnxProgram:
         runtime = import_optional("onnxruntime", "onnxruntime", "--format onnx", "export")
         options = runtime.SessionOptions()
         options.log_severity_level = 4  # errors are raised, and need not be printed too
-        self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        try:
+            self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # of classes of its own, for an operation that it does not implement
+            raise GankitError(
+                f"--format onnx: ONNX Runtime cannot run this program: {truncate(one_line(error), 400)}; "
+                "use torch-export"
+            ) from error
 
     def __call__(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """The images of inputs by name."""

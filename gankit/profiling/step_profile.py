@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from ..device.memory import peak_memory
+from ..errors import GankitError
 from ..game.update import OPTIMIZER, PHASES
 from ..training.callbacks import CALLBACKS
 from ..training.step import DATA, EMA, OTHER
@@ -62,15 +63,15 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
     whole, stopwatch, saving = (Stopwatch(engine.synchronize) for _ in range(3))
     trainer.setup.on_phase_end(stopwatch.lap)
     with closing(iter(trainer)) as training:
-        _advance(training, warm_up)
+        _advance(training, trainer, warm_up)
         if engine.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(engine.device)
         if engine.device.type != "cpu":  # on a CPU there is nothing to wait for: one measurement serves both
             with whole.running():
-                _advance(training, steps)
+                _advance(training, trainer, steps)
         images = trainer.images
         with stopwatch.running():
-            _advance(training, steps)
+            _advance(training, trainer, steps)
         images = trainer.images - images
         peak_bytes = peak_memory(engine.device)
         trainer.setup.on_phase_end(saving.lap)
@@ -120,6 +121,11 @@ class Stopwatch:
         return time.perf_counter()
 
 
-def _advance(training: Iterator[Any], steps: int) -> None:
+def _advance(training: Iterator[Any], trainer: Trainer, steps: int) -> None:
+    """Run this many steps. Raises: GankitError: the run ends before."""
     for _ in range(steps):
-        next(training)
+        if next(training, None) is None:
+            raise GankitError(
+                f"the run ended at step {trainer.state.step:,}, before the measurement was complete "
+                f"({trainer.ending}); measure fewer steps, or remove what ends it"
+            )

@@ -42,12 +42,21 @@ def require_writable(wanted: Path | None) -> None:
         GankitError: it cannot be created, or cannot be written.
     """
     directory = wanted or Path(RESULTS)
+    _require_no_dangling_link(directory)
     existing = next(path for path in (directory.absolute(), *directory.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         raise GankitError(f"{directory}: cannot be written: {existing}: {error.strerror or error}") from None
+
+
+def _require_no_dangling_link(directory: Path) -> None:
+    """Raises: GankitError: the directory or a folder that would contain it is a link to something that is missing."""
+    for path in (directory, *directory.parents):
+        if path.is_symlink() and not path.exists():
+            target = path.readlink()
+            raise GankitError(f"{directory}: cannot be created: {path} is a link to {target}, which does not exist")
 
 
 def require_no_outside_links(directory: Path) -> None:
@@ -91,6 +100,7 @@ def create_run_directory(wanted: Path | None, name: str) -> Path:
     Raises:
         GankitError: ``wanted`` exists and is not empty, or the directory cannot be created.
     """
+    _require_no_dangling_link(wanted or Path(RESULTS))
     try:
         if wanted is not None:
             require_unused(wanted)

@@ -120,7 +120,13 @@ def save_image(image: Image.Image, path: Path, form: str, **settings: Any) -> No
     """Write a Pillow image in the format ``form``, with Pillow's settings of it.
 
     Raises:
-        GankitError: the file cannot be written.
+        GankitError: the file cannot be written, or the image is too large for the format.
     """
     with output_file(path) as temporary:
-        image.save(temporary, format=form, **{**QUALITY.get(form, {}), **settings})
+        try:
+            image.save(temporary, format=form, **{**QUALITY.get(form, {}), **settings})
+        except ValueError as error:
+            raise GankitError(
+                f"{path}: {image.width:,} x {image.height:,} pixels cannot be written as {form} ({error}); "
+                "write a PNG, or fewer images"
+            ) from None

@@ -26,7 +26,7 @@ from .trained_generator import TrainedGenerator
 
 SampleFormat = Literal["png", "webp"]
 DESCRIPTION = "samples.json"
-LOSSLESS = {"png": {}, "webp": {"lossless": True}}
+LOSSLESS = {"png": {}, "webp": {"lossless": True, "exact": True}}  # exact: also the colors of transparent pixels
 LATENTS_PER_FILE = 256 * BLOCK
 
 

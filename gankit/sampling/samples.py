@@ -60,8 +60,17 @@ class Sampling:
 
         Labels that are classes are not among them.
         """
-        labels = {"labels": LABEL} if self.data is not None and self.data.label is not None else {}
+        labels = {"labels": LABEL} if self._has_vector_labels else {}
         return {name: name for name in self.specs} | labels
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether images have labels: class indices or vectors."""
+        return bool(self.image.classes) or self._has_vector_labels
+
+    @property
+    def _has_vector_labels(self) -> bool:
+        return self.data is not None and self.data.label is not None
 
     def on(self, device: torch.device) -> Sampling:
         """The same with the codec on a device."""
@@ -106,6 +115,8 @@ class Sampling:
         )
         if "labels" in fields:
             chosen = fields.pop("labels")
+        elif "labels" in self.items:  # vectors, with given fields
+            chosen = self.items["labels"][self._item_rows(images, seed)]
         # a whole block, since other numbers may be drawn for another count, also by torch (in groups of 16)
         rows = torch.arange(BLOCK) % len(images)
         latents = self.latent.sample(

@@ -104,6 +104,12 @@ class TrainedGenerator:
         self._require_in_range(count, 1, seed, labels)
         return self.sampling.draw(count, seed, labels)
 
+    def draw_with_labels(self, count: int, seed: int, labels: Tensor | None) -> SampleInputs:
+        """The same with the labels of the images: int64 [n] or vectors [n v]; None draws them."""
+        if labels is not None and labels.is_floating_point():
+            return replace(self.draw(count, seed), labels=labels.float().cpu())
+        return self.draw(count, seed, None if labels is None else [int(label) for label in labels])
+
     def draw_block(self, number: int, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> SampleInputs:
         """A part of `draw`: block ``number`` of 64 images. The blocks do not depend on each other."""
         return self.sampling.draw_block(number, count, seed, labels)
@@ -123,10 +129,9 @@ class TrainedGenerator:
         labels = latents.get("labels")
         if labels is None and self.image.classes:
             raise ValueError(f"the latents lack 'labels', the class of each image, from 0 to {self.image.classes - 1}")
-        given = None if labels is None else [int(label) for label in labels]
         name = "z" if "z" in latents else "styles"
         values = latents[name]
-        inputs = self.draw(len(values), seed, given)
+        inputs = self.draw_with_labels(len(values), seed, labels)
         own = inputs.z if name == "z" else self.with_styles(inputs.rows(slice(1))).styles
         assert own is not None
         if values.shape[1:] != own.shape[1:]:
@@ -238,7 +243,7 @@ class TrainedGenerator:
 
     def takes_latents(self) -> bool:
         """Whether its images depend on latents."""
-        fields = [name for name in self.sampling.items if name not in (IMAGE, "labels")]
+        fields = [name for name in self.sampling.specs if name != IMAGE]
         return has_own_generate(self.sampling.game) or "z" in forward_names("generator", self.module, fields)
 
     def has_styles(self) -> bool:

@@ -33,7 +33,7 @@ def save_mp4(frames: Sequence[Tensor], path: Path, frames_a_second: int) -> None
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.options = {"crf": QUALITY}
         for frame in frames:
-            colors = frame[..., :3].expand(-1, -1, 3)
+            colors = frame[..., : 3 if frame.shape[2] >= 3 else 1].expand(-1, -1, 3)  # without an alpha channel
             even = F.pad(colors, (0, 0, 0, width % 2, 0, height % 2), value=BLACK)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even.contiguous().numpy(), format="rgb24")))
         container.mux(stream.encode())

@@ -171,7 +171,10 @@ class _Search:
                 own = processes.numbers
                 others = sum(t.user_attrs.get(PROCESS) not in own for t in running_trials(self._study))
                 if others and not processes and ended + others >= trials and not waiting:
-                    warn(f"waiting for {others} trials of other processes; those that were killed fail after a minute")
+                    warn(
+                        f"waiting for {others} trials of other processes; those that were killed fail after a minute, "
+                        "or with a journal file once the search is started on their machine again"
+                    )
                     waiting = True
                 while len(processes) < jobs and ended + others + len(processes) < trials:
                     processes.start(number)

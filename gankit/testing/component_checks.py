@@ -96,7 +96,9 @@ def check_generator(
     assert largest <= MAX_ABSOLUTE, f"images have values up to {largest:.3g}; expected about [-1, 1]"
     tensors: list[Tensor] = []
     map_tensors(output, lambda tensor: tensors.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    _check_gradients(network, torch.cat([tensor.flatten() for tensor in tensors if tensor.requires_grad]))
+    trained = [tensor.flatten() for tensor in tensors if tensor.requires_grad]
+    assert trained, "no output requires gradients: it is detached, or the network has no parameters"
+    _check_gradients(network, torch.cat(trained))
     _check_meta(lambda: build_network(factory, params, image, latent_dim=latent_dim)[0])
 
 
@@ -117,8 +119,10 @@ def check_discriminator(factory: Callable[..., nn.Module], image: ImageSpec | Da
         assert head.shape[:1] == (4,), f"logits are {list(head.shape)}; the first dimension must be the batch"
         assert bool(head.isfinite().all()), "logits are not finite"
     total = torch.stack([head.sum() for head in heads]).sum()
-    (gradient,) = torch.autograd.grad(total, images, create_graph=True)
-    assert bool(gradient.detach().any()), "logits do not depend on the images"
+    assert total.requires_grad, "logits do not require gradients: they are detached"
+    (gradient,) = torch.autograd.grad(total, images, create_graph=True, allow_unused=True)
+    depends = gradient is not None and bool(gradient.detach().any())
+    assert depends, "logits do not depend on the images"
     gradient.square().sum().backward()
     network.zero_grad()
     again = heads_of(_call("discriminator", network, batch, images=images))

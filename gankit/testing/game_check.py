@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import cycle
 from types import SimpleNamespace
 from typing import Any
 
@@ -80,7 +81,7 @@ def check_game(
                 before.players[player].load_state_dict(network.state_dict())
             game = factory(**params)
             game.join(_context(state, latent_dim, [*data.fields], game, microbatch), state)
-            stream = iter(batches)
+            stream = cycle(batches)
             for step in range(STEPS):
                 with game.context.step_scope(0, step):
                     if microbatch is not None:  # numbers of torch's global generator then differ from the whole batch's

@@ -99,3 +99,19 @@ def test_a_failing_run_leaves_no_files(cli, tiny_recipe, tiny_plugin_file, tmp_p
     assert said.code == code
     assert re.fullmatch({1: "error: the disk is full.*\n", 130: "error: interrupted.*\n"}.get(code, ""), said.err)
     assert list(scratch.iterdir()) == []
+
+
+def test_segments_and_time_limits_do_not_end_the_measurement(cli, tiny_recipe, tiny_plugin_file, tmp_path, scratch):
+    train = {"steps": 100, "device": "cpu", "precision": "fp32", "max_hours": 1e-9}
+    recipe = tiny_recipe(tmp_path, train=train, segments=[{"step": 2, "set": {"loss.name": "tiny"}}])
+    said = cli("bench", recipe, "--plugin", tiny_plugin_file, "--steps", 3)
+    assert said.code == 0, said.err
+
+
+def test_a_callback_that_ends_the_run(cli, tiny_recipe, tiny_plugin_file, tmp_path, scratch):
+    plugin = tmp_path / "failing.py"
+    plugin.write_text(FAILING.format(error="RuntimeError").replace("raise RuntimeError", "run.stop('enough')"))
+    recipe = tiny_recipe(tmp_path, callbacks=[{"name": "failing"}])
+    said = cli("bench", recipe, "--plugin", tiny_plugin_file, "--plugin", plugin)
+    assert said.code == 1
+    assert "the run ended at step 2, before the measurement was complete (enough); measure fewer steps" in said.err

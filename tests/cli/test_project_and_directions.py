@@ -140,6 +140,16 @@ class TestDirections:
             "error: run/directions.safetensors: contains the named directions wide; choose another file with --out\n"
         )
 
+    def test_a_checkpoint_is_given_from_inside_its_run(self, cli, run, monkeypatch):
+        found = Path("run/directions.safetensors").resolve()
+        plugin = Path(str(run[2])).resolve()
+        monkeypatch.chdir(next(Path("run/checkpoints").iterdir()))
+        for path in ("../" + Path.cwd().name, "."):
+            said = cli("directions", path, "--plugin", plugin, "--count", 2)
+            assert said.code == 0, said.err
+            assert found.exists()
+            found.unlink()
+
     def test_directions_of_other_weights(self, cli, run):
         assert cli("directions", *run, "--count", 2).code == 0
         assert cli("sample", *run, "direction.0=1").err == ""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import gankit
+
 
 class TestRun:
     def test_run_resume_and_sample(self, cli, tiny):
@@ -106,3 +108,17 @@ def test_a_fault_before_there_is_a_directory_is_shown_itself(cli, tiny, monkeypa
     monkeypatch.setattr("gankit.training.run_recorder.create_run_directory", fail)
     with pytest.raises(RuntimeError, match="the clock is wrong"):
         cli("run", *tiny)
+
+
+def test_results_is_a_link_to_a_missing_folder(cli, tiny_recipe, tiny_plugin_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("results").symlink_to("unplugged")
+    recipe = tiny_recipe(tmp_path)
+    for words in ([], ["--out", "results/mine"]):
+        said = cli("run", recipe, "--plugin", tiny_plugin_file, *words)
+        assert said.code == 2
+        assert "cannot be created: results is a link to unplugged, which does not exist" in said.err
+    runtime = gankit.Runtime([str(tiny_plugin_file)], discover=False)
+    trainer = runtime.assemble(runtime.load(recipe))
+    with pytest.raises(gankit.GankitError, match="results is a link to unplugged"):
+        trainer.fit()

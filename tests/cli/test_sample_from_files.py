@@ -119,6 +119,9 @@ def test_refusals(cli, run, photos, tmp_path):
     assert error("--input", photos, *out, "--count", 3) == "--input: each image gives one image; remove --count"
     assert "the generated images would replace the inputs" in error("--input", photos, "--out", photos)
     assert "the generated images would replace the inputs" in error("--input", photos / "a.png", "--out", photos)
+    for other in (photos / ".." / "photos", tmp_path / "link"):
+        (tmp_path / "link").is_symlink() or (tmp_path / "link").symlink_to(photos)
+        assert "the generated images would replace the inputs" in error("--input", photos, "--out", other)
     assert error("--input", tmp_path / "nothing", *out) == f"--input {tmp_path / 'nothing'}: does not exist"
     (tmp_path / "empty").mkdir()
     assert error("--input", tmp_path / "empty", *out) == f"--input {tmp_path / 'empty'}: contains no images"

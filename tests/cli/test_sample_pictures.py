@@ -165,3 +165,11 @@ def test_refused(cli, run, generator, words, message):
     said = cli("sample", *run, *words)
     assert said.code == 2
     assert message.replace("8]", f"{dim}]") in said.err
+
+
+def test_a_picture_that_is_too_large_for_its_format(cli, run):
+    said = cli("sample", *run, "--grid", "300x1", "--out", "wide.webp")
+    assert (said.code, said.out) == (2, "")
+    assert "wide.webp: 19,802 x 68 pixels cannot be written as WebP" in said.err
+    assert said.err.endswith("write a PNG, or fewer images\n")
+    assert not Path("wide.webp").exists()

@@ -162,6 +162,13 @@ def test_images_are_cached_at_the_smaller_size(side, cached):
     assert made.at(0, 2).images.shape == (2, 3, 8, 8)
 
 
+def test_an_automatic_cache_counts_the_bytes_that_it_takes(monkeypatch):
+    monkeypatch.setattr("gankit.data.image_cache.CACHE_LIMIT_BYTES", 9 * 3 * 16 * 16 - 1)
+    for side, in_memory in ((16, False), (15, True)):
+        made = Loader(RandomImages(9, 4), gankit.ImageSpec(side, side, 3), Settings(batch_size=2), 0, torch.device("cpu"))
+        assert hasattr(made.source, "tensors") == in_memory
+
+
 def test_items_of_another_dtype_are_refused():
     class Floats(RandomImages):
         def __getitem__(self, index):

@@ -6,10 +6,12 @@ import json
 import sys
 
 import pytest
+import torch
 
 import gankit
 from gankit.distributed.join import join_processes
 from gankit.distributed.processes import Processes
+from gankit.distributed.rank_failures import LostProcessError, detect_lost_ranks
 from gankit.training.loop import TIME_LIMIT
 
 TORCHRUN = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
@@ -129,3 +131,10 @@ def test_bench_measures_one_process(cli, monkeypatch, tiny_recipe, tiny_plugin_f
     said = cli("bench", tiny_recipe(tmp_path), "--plugin", tiny_plugin_file)
     assert said.code == 2
     assert "gankit bench measures a single process; start it without torchrun" in said.err
+
+
+def test_a_rank_that_runs_out_of_memory_reports_itself() -> None:
+    with pytest.raises(torch.OutOfMemoryError), detect_lost_ranks():
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(LostProcessError, match="died or cannot be reached"), detect_lost_ranks():
+        raise RuntimeError("Connection closed by peer")

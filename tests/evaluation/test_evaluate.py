@@ -76,3 +76,33 @@ def test_global_state_does_not_change(trained_run, runtime):
 def test_requests_with_numbers_out_of_range(options, message):
     with pytest.raises(gankit.GankitError, match=message):
         Request(metrics=["gap"], features="colours", **options)
+
+
+class Wrong:
+    """A metric that computes something that a record cannot hold."""
+
+    uses = "features"
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def update(self, features, real): ...
+
+    def compute(self):
+        return self.scores
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        ({"x": torch.ones(3)}, r"metric 'wrong': `compute` returns .* for 'x'; expected a number"),
+        ({"x": None}, r"metric 'wrong': `compute` returns None .*for 'x'; expected a number"),
+        ({str(i): 0.0 for i in range(65)}, "the metrics compute 65 scores; a record holds at most 64"),
+        ({"x" * 300: 0.0}, "the name of score xxx.* has more than 200 characters"),
+    ],
+)
+def test_scores_that_a_record_cannot_hold(trained_run, runtime, add_components, scores, message):
+    trained_run()
+    add_components(runtime, metrics={"wrong": lambda: Wrong(scores)})
+    with pytest.raises(gankit.GankitError, match=message):
+        evaluate("run", Request(metrics=["wrong"], features="colours", samples=20), runtime)

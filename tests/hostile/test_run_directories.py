@@ -179,7 +179,7 @@ def test_invalid_lines_of_logs(run, name, content, fault):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("metrics.jsonl", 2**30), ("events.jsonl", 2**27), ("evaluations.jsonl", 2**24)]
+    ("name", "size"), [("metrics.jsonl", 2**30), ("events.jsonl", 2**27), ("evaluations.jsonl", 2**28)]
 )
 def test_logs_above_the_size_limit(run, name, size):
     os.truncate(run / name, size + 1)

@@ -49,7 +49,15 @@ class Discriminator(nn.Module):
         return self.layers(images)
 
 
+class ManyBatches(gankit.Adversarial):
+    def step(self):
+        for _ in range(6):
+            scalars = self.update("discriminator", self.next_batch())
+        return scalars | self.update("generator", self.next_batch())
+
+
 def test_the_plugins_pass():
+    check_game(ManyBatches, IMAGE, Generator, Discriminator)
     check_game(gankit.Adversarial, IMAGE, Generator, Discriminator)
     check_game(gankit.Adversarial, gankit.ImageSpec(8, 8, 1, classes=3), Generator, Discriminator, latent_dim=3)
     flow, cycle, vq, dmd = map(plugin, ("flow_matching", "unpaired", "codebook", "distillation"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 
@@ -45,3 +46,20 @@ def test_long_curves_are_thinned_and_keep_their_last_point():
     assert steps == values
     assert steps == sorted(steps)
     assert steps[-1] == 3 * MAX_POINTS - 1
+
+
+def test_very_long_curves_keep_their_beginning_and_are_even():
+    history = ScalarHistory()
+    for step in range(20 * MAX_POINTS + 3):
+        history.add_point(step, "loss", float(step))
+    steps, _ = history.curves["loss"]
+    gaps = {after - before for before, after in pairwise(steps[:-1])}
+    assert (steps[0], steps[-1], len(gaps)) == (0, 20 * MAX_POINTS + 2, 1)
+    assert MAX_POINTS / 2 <= len(steps) <= MAX_POINTS
+    history.return_to(10 * MAX_POINTS)
+    for step in range(10 * MAX_POINTS + 1, 30 * MAX_POINTS):
+        history.add_point(step, "loss", float(step))
+    steps, values = history.curves["loss"]
+    assert steps == values == sorted(steps)
+    assert (steps[0], steps[-1]) == (0, 30 * MAX_POINTS - 1)
+    assert max(after - before for before, after in pairwise(steps)) <= 2 * gaps.pop()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...interfaces import ImageSpec, Report
 from ...interfaces.data_spec import IMAGE
-from ..image_cache import CACHE_LIMIT_BYTES, CachedSource, Indices
+from ..image_cache import CACHE_LIMIT_BYTES, CachedSource, Indices, to_device
 from ..items import Item
 from ..order import Flips
 from ..pixel_cache import load_or_compute
@@ -42,10 +42,10 @@ class Encodings(NamedTuple):
 
     def read(self, indices: Indices, flips: Flips) -> Tensor:
         """As `EncodingSource.read`."""
-        rows = torch.from_numpy(indices).to(self.plain.device)
+        rows = to_device(torch.from_numpy(indices), self.plain.device)
         if self.mirrored is None:
             return self.plain[rows]
-        mirror = torch.from_numpy(flips).to(self.plain.device)[:, None, None, None]
+        mirror = to_device(torch.from_numpy(flips), self.plain.device)[:, None, None, None]
         return torch.where(mirror, self.mirrored[rows], self.plain[rows])
 
 

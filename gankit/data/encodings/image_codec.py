@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ...calls import described
 from ...interfaces import ImageSpec
 from ...networks.frozen import Frozen
+from ..image_cache import to_device
 
 BATCH = 64
 MAX_MEASURED = 1024  # images from which the mean and the standard deviation of encodings are computed
@@ -103,7 +104,7 @@ class ImageCodec:
 
     def standardize(self, batches: Iterable[Tensor]) -> None:
         """Take mean and standard deviation from these encodings [n k y x]."""
-        encodings = torch.cat([batch.double().cpu() for batch in batches])
+        encodings = torch.cat([batch.cpu().double() for batch in batches])
         self.mean, self.std = encodings.mean((0, 2, 3)), encodings.std((0, 2, 3), correction=0).clamp(min=1e-6)
 
     def record(self) -> dict[str, Any]:
@@ -121,7 +122,7 @@ class ImageCodec:
         self.mean, self.std = mean, std
 
     def _of_channels(self, values: Tensor) -> Tensor:
-        return values.to(self.device, self.dtype)[:, None, None]
+        return to_device(values.to(self.dtype), self.device)[:, None, None]
 
 
 def encoded_spec(codec: Any, image: ImageSpec) -> ImageSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from typing import IO, NamedTuple
 
 import numpy as np
@@ -142,6 +143,9 @@ def _decoded(data: bytes, mode: str, least: int, draft: int = 1) -> Image.Image:
             divisor = max(draft, 2)
             image.draft(None, (max(1, size[0] // divisor), max(1, size[1] // divisor)))
             halve = halve and image.size == size
+        if image.format in ("JPEG", "WEBP"):  # whose EXIF data is read without the pixels
+            with suppress(SyntaxError):  # it is damaged, and the image need not be; the next call finds no EXIF data
+                image.getexif()
         ImageOps.exif_transpose(image, in_place=True)
         image.load()
         return _convert_in_bands(image, mode, halve, levels)

@@ -22,6 +22,7 @@ from ...errors import DataError
 from ...files import output_file
 from ...interfaces import Report, no_report
 from ..datasets import classes_of, describe_dataset, labels_of, spec_of
+from ..files.safe_zip import MAX_ENTRIES
 from ..resize import Fit, resize
 from ..threads import map_in_threads
 from .class_folder_names import class_folder_names
@@ -115,6 +116,11 @@ def pack(dataset: NamedImages, path: Path, packing: Packing, report: Report = no
         GankitError: the zip cannot be written.
     """
     names, classes, labels = dataset.names, classes_of(dataset), labels_of(dataset)
+    if len(names) >= MAX_ENTRIES:  # with the description
+        raise DataError(
+            f"{len(names):,} images do not fit into a zip, of which gankit reads at most {MAX_ENTRIES:,} entries; "
+            "pack a part of them"
+        )
     numbers = [0] * len(names) if labels is None else labels.tolist()
     folders = [f"{folder}/" for folder in class_folder_names(classes)] if classes else [""]
     order = sorted(range(len(names)), key=lambda index: (folders[numbers[index]], index))

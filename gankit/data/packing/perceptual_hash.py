@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 SIDE = 32  # pixels of the reduced image
 LOW = 8  # frequencies of each direction that are compared
-BITS = LOW * LOW
 LUMA = (0.299, 0.587, 0.114)
 
 

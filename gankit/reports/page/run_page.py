@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import GankitError
 from ...evaluation.record import Evaluation
-from ...files import open_regular
+from ...files import open_regular, read_failure
 from ...messages import format_duration, truncate
 from ...runs.checkpoint import read_manifest
 from ...runs.file_names import RECIPE, REPORT_PICTURES, checkpoints
@@ -188,9 +188,12 @@ def _layers(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _recipe_text(directory: Path) -> str:
-    with open_regular(directory / RECIPE) as file:
-        text = file.read(MAX_RECIPE_BYTES).decode("utf-8", errors="replace")
-        return f"{text}\n... (shortened)" if file.read(1) else text
+    try:
+        with open_regular(directory / RECIPE) as file:
+            text = file.read(MAX_RECIPE_BYTES).decode("utf-8", errors="replace")
+            return f"{text}\n... (shortened)" if file.read(1) else text
+    except OSError as error:
+        return read_failure(directory / RECIPE, error)
 
 
 def _reproduction(directory: Path, record: Mapping[str, Any]) -> Rows:
@@ -226,6 +229,17 @@ def _commands(directory: Path, evaluations: Sequence[Evaluation]) -> list[str]:
         if evaluation.features is not None:
             words += ["--features", evaluation.features.name]
         words += ["--samples", str(evaluation.samples), "--seed", str(evaluation.seed)]
+        if not any(metric.pairs for metric in evaluation.metrics.values()):  # these take all real images
+            words += ["--real-samples", str(evaluation.real.count)]
+        if evaluation.image.height == evaluation.image.width:
+            words += ["--size", str(evaluation.image.height)]
+        for name, value in evaluation.options.items():
+            words += ["--option", f"{name}={json.dumps(value)}"]
+        parts = {name: metric.params for name, metric in evaluation.metrics.items()}
+        if evaluation.features is not None:
+            parts[evaluation.features.name] = evaluation.features.params
+        for name, params in parts.items():
+            words += [f"{name}.{key}={json.dumps(value)}" for key, value in params.items()]
         if evaluation.evaluated.ema is False:
             words.append("--no-ema")
         protocols[shlex.join(words)] = None

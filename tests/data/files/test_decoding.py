@@ -153,6 +153,13 @@ def test_exif_orientation(orientation, form):
     assert np.abs(image.astype(int) - upright).max() <= 3
 
 
+@pytest.mark.parametrize("form", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("options", [{}, {"dpi": (72, 72)}], ids=["", "with dpi"])
+def test_damaged_exif_data_does_not_make_an_image_damaged(form, options):
+    data = encode(Image.fromarray(RGB), form, exif=b"Exif\0\0garbage!", **options)
+    assert np.array_equal(pixels(data, 3), pixels(encode(Image.fromarray(RGB), form), 3))
+
+
 def test_exif_orientation_of_16_bits():
     wide = np.arange(6, dtype=np.uint16).reshape(2, 3) * 257
     exif = Image.Exif()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 import torchvision
@@ -75,6 +77,21 @@ def test_labels_that_are_vectors(assemble, runtime, tmp_path):
     assert generator.sampling.draw(3, 0).labels.shape == (3, 3)
     with pytest.raises(ValueError, match="takes no labels"):
         generator.sample(1, labels=[0])
+    drawn = generator.sampling.draw(70, 0)
+    again = generator.draw_from({"z": drawn.z, "labels": drawn.labels})
+    assert torch.equal(generator.images(drawn), generator.images(again))
+
+
+def test_latents_of_files_with_vectors_as_labels(assemble, cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sections = {"generator": "from_vector", "discriminator": "flat", "regularizers": [], "conditional": True}
+    assemble(dataset={"name": "pairs", "labels": "vectors"}, **sections).fit()
+    plugin = ("--plugin", Path(__file__).parents[2] / "paired_plugin.py")
+    for words in (["--out", "files"], ["--out", "one.png"], ["--latents", "files/latents-000000.safetensors", "--out", "two.png"]):
+        count = [] if "--latents" in words else ["--count", 5]
+        said = cli("sample", "run", *plugin, *words, *count)
+        assert said.code == 0, said.err
+    assert Path("one.png").read_bytes() == Path("two.png").read_bytes()
 
 
 @pytest.mark.parametrize("conditional", [False, True])
