@@ -103,7 +103,13 @@ class ProcessGroup(Processes):
     def convert_batchnorm(self, network: nn.Module) -> nn.Module:
         if self.device is None or self.device.type != "cuda":
             return network
-        return nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-any-return]
+        for module in network.modules():
+            if isinstance(module, _BatchNorm) and not isinstance(module, nn.SyncBatchNorm):
+                # torch's conversion would drop the methods of subclasses, such as a forward with labels
+                kind = type(module)
+                module.__class__ = type(f"Synchronized{kind.__name__}", (kind, nn.SyncBatchNorm), {})
+                module.process_group = None  # type: ignore[assignment]  # all processes
+        return network
 
     def max_over_ranks(self, *numbers: int) -> list[int]:
         while True:

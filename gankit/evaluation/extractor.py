@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..calls import require_call
+from ..device.cuda_settings import cuda_settings
 from ..errors import GankitError
 from ..interfaces import Features
 from .record import ExtractorInfo
@@ -19,9 +20,12 @@ T = TypeVar("T")
 BATCH = 64  # images; constant, since the last bits of features may depend on it
 
 
-def deterministic_fp32() -> AbstractContextManager[None]:
+@contextmanager
+def deterministic_fp32() -> Iterator[None]:
     """Compute in full fp32 with deterministic algorithms. With TF32, scores would depend on the type of GPU."""
-    return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    flags = torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False)
+    with cuda_settings(tf32=False, benchmark=False), flags:
+        yield
 
 
 def call_component(name: str, function: Callable[..., T], *args: Any) -> T:

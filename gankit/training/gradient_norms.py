@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..interfaces import State
+from .scalars_to_floats import scalars_to_floats
 
 
 class GradientNorms:
@@ -82,5 +83,5 @@ class GradientNorms:
 
 
 def _to_floats(norms: Sequence[Tensor]) -> list[float]:
-    """The norms of one player, in a single transfer from the device."""
-    return [float(norm) for norm in torch.stack([norm.float() for norm in norms]).tolist()]
+    """The norms of one player, with one transfer per device: those of a checkpoint are on the CPU."""
+    return [*scalars_to_floats({str(index): norm for index, norm in enumerate(norms)}).values()]

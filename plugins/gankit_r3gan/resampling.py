@@ -47,7 +47,7 @@ class _Upsample(_Resampling):
             features = features.contiguous(memory_format=torch.channels_last)
         with gankit.full_precision(features):  # autocast computes interpolation in fp32
             nearest = F.interpolate(features, scale_factor=2.0, mode="nearest")
-            return nearest if resampling == "box" else _filter(nearest, [1, 2, 1], stride=1)
+            return nearest if resampling == "box" else _filter(nearest, order=2, stride=1)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -58,16 +58,18 @@ class _Downsample(_Resampling):
     @staticmethod
     def forward(features: Tensor, resampling: Resampling) -> Tensor:
         with gankit.full_precision(features):
-            return F.avg_pool2d(features, 2) if resampling == "box" else _filter(features, [1, 3, 3, 1], stride=2)
+            return F.avg_pool2d(features, 2) if resampling == "box" else _filter(features, order=3, stride=2)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return upsample(gradient, ctx.resampling) / 4, None
 
 
-def _filter(features: Tensor, taps: list[int], stride: int) -> Tensor:
-    """Convolve each channel with the taps, normalized to a sum of 1, along both axes."""
-    line = torch.tensor(taps, dtype=features.dtype, device=features.device) / sum(taps)
+def _filter(features: Tensor, order: int, stride: int) -> Tensor:
+    """Convolve each channel with [1, 1] / 2 along both axes, ``order`` times: [1, 2, 1] / 4 or [1, 3, 3, 1] / 8."""
+    line = features.new_ones(1)  # computed on the device, which a copy from the CPU would wait for
+    for _ in range(order):
+        line = (F.pad(line, (1, 0)) + F.pad(line, (0, 1))) / 2
     channels = features.shape[1]
     kernel = torch.outer(line, line).expand(channels, 1, -1, -1)
     return F.conv2d(features, kernel, stride=stride, padding=1, groups=channels)

@@ -17,7 +17,7 @@ class CycleGAN(gankit.Game):
 
     A step is one update of both generators on a batch, then one of both discriminators on the same batch. The loss of
     the recipe is applied in both directions (section 3.1). The regularizers ``cycle`` and ``identity`` tie the
-    directions to each other (section 3.2 and 5.2).
+    directions to each other (section 3.2 and 5.2). Regularizers of D, such as ``r1``, apply to ``of_images`` only.
 
     G is ``two_translators`` or another network with the attributes ``to_image`` and ``to_source``, which returns both
     translations as ``images`` and ``sources``. D has ``of_images`` and ``of_sources``.

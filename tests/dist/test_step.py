@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gankit.distributed.process_group import ProcessGroup
+from gankit_resnet.layers import BatchNorm as ClassBatchNorm
 
 pytestmark = pytest.mark.dist
 
@@ -98,7 +99,7 @@ def test_processes_augment_in_their_own_way(together, play):
     assert float(alone["figures"][0]["real_logits"]) != float(several["figures"][0]["real_logits"])
 
 
-def test_batch_norm_is_synchronised_on_cuda():
+def test_batch_norm_is_synchronised_on_cuda(monkeypatch):
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     together = object.__new__(ProcessGroup)
     together.device = torch.device("cuda", 1)
@@ -106,6 +107,17 @@ def test_batch_norm_is_synchronised_on_cuda():
     converted = together.convert_batchnorm(network)
     assert isinstance(converted[1], nn.SyncBatchNorm)
     assert converted[1].weight is weight
+    layer = ClassBatchNorm(4, classes=3).eval()
+    images, labels = torch.randn(5, 4, 2, 2), torch.tensor([0, 1, 2, 1, 0])
+    layer.running_mean.normal_()
+    expected = layer(images, labels)
+    assert together.convert_batchnorm(layer) is layer
+    assert isinstance(layer, nn.SyncBatchNorm)
+    assert torch.equal(layer(images, labels), expected)
+    seen = []
+    monkeypatch.setattr(nn.SyncBatchNorm, "forward", lambda self, input: seen.append(len(input)) or input)
+    layer(images, labels)
+    assert seen == [5]
     together.device = torch.device("cpu")
     plain = nn.Sequential(nn.BatchNorm2d(4))
     assert type(together.convert_batchnorm(plain)[0]) is nn.BatchNorm2d
