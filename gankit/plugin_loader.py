@@ -117,18 +117,11 @@ class PluginLoader:
             module = load()
             if any(module is plugin.module for plugin in self.loaded):
                 return
-            self._require_own_name(name, source)
             hooks = _hooks_of(module)
             hooks.register(registries=staged)
             self.registries.merge(staged)
         components = {registry.kind: [entry.name for entry in registry] for registry in staged if len(registry)}
         self.loaded.append(Plugin(name, source, module, hooks, components))
-
-    def _require_own_name(self, name: str, source: str) -> None:
-        """Raises: PluginError: a run could not record the hashes of both files, as it identifies them by name."""
-        others = {plugin.source for plugin in self.loaded if plugin.name == name} - {source}
-        if source.endswith(".py") and (same := [other for other in others if other.endswith(".py")]):
-            raise PluginError(f"has the same name as {same[0]}; rename one of the two files")
 
 
 def _hooks_of(module: object) -> pluggy.HookRelay:

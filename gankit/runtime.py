@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -306,9 +307,19 @@ class Runtime:
     def _about_plugins(self, names: Iterable[str]) -> dict[str, Any]:
         """Versions, and the plugins of these names."""
         used = {*names}
-        plugins = {p.name: {"source": p.source, "sha256": p.sha256()} for p in self.plugins if p.name in used}
+        plugins: dict[str, dict[str, str]] = {}
+        for plugin in self.plugins:
+            if plugin.name in used:
+                about = {"source": plugin.source, "sha256": plugin.sha256()}
+                plugins[plugin.name] = _joined(plugins[plugin.name], about) if plugin.name in plugins else about
         versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
         return {"versions": versions, "plugins": plugins}
+
+
+def _joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """What a run records about two plugins of the same name."""
+    sha256 = hashlib.sha256((one["sha256"] + other["sha256"]).encode()).hexdigest()
+    return {"source": f"{one['source']} and {other['source']}", "sha256": sha256}
 
 
 def _is_installed(source: str) -> bool:

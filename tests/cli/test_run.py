@@ -119,6 +119,5 @@ def test_results_is_a_link_to_a_missing_folder(cli, tiny_recipe, tiny_plugin_fil
         assert said.code == 2
         assert "cannot be created: results is a link to unplugged, which does not exist" in said.err
     runtime = gankit.Runtime([str(tiny_plugin_file)], discover=False)
-    trainer = runtime.assemble(runtime.load(recipe))
     with pytest.raises(gankit.GankitError, match="results is a link to unplugged"):
-        trainer.fit()
+        runtime.assemble(runtime.load(recipe))

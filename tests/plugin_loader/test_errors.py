@@ -89,14 +89,6 @@ class TestBroken:
         with pytest.raises(PluginError, match="plugin 'Mine' .*is a class; pass an instance"):
             runtime_with(Mine)
 
-    def test_two_files_of_one_name(self, loss_plugin, write_plugin, tmp_path):
-        (tmp_path / "other").mkdir()
-        first, second = write_plugin(loss_plugin("one")), write_plugin(loss_plugin("two"), "other/mine.py")
-        runtime = runtime_with(first)
-        with pytest.raises(PluginError, match=r"plugin 'mine' .*has the same name as .*mine\.py; rename one of the two"):
-            runtime.load_plugin(second)
-        assert [loaded.name for loaded in runtime.plugins] == ["mine"]
-
     def test_failed_registration_registers_nothing(self, loss_plugin, write_plugin, tiny_plugin):
         half = write_plugin(loss_plugin("half") + "    raise ValueError('failed later')\n")
         runtime = runtime_with(tiny_plugin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -130,3 +131,17 @@ def test_imports_do_not_change_global_state():
     recipe = Path(__file__).parents[2] / "recipes" / "dcgan_cifar10.yaml"
     done = subprocess.run([sys.executable, "-c", dedent(script), recipe], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_of_two_files_with_the_same_name_both_are_recorded(tiny_plugin_file, tiny_recipe, loss_plugin, write_plugin, tmp_path):
+    (tmp_path / "other").mkdir()
+    loss = write_plugin(loss_plugin("mine"), f"other/{tiny_plugin_file.name}")
+    runtime = Runtime(plugins=[tiny_plugin_file, loss], discover=False)
+    trainer = runtime.assemble(runtime.load(tiny_recipe(tmp_path)), run_dir=tmp_path / "run")
+    trainer.fit()
+    before = json.loads((tmp_path / "run/run.json").read_text())["plugins"]
+    assert str(loss) in before["tiny_plugin"]["source"]
+    loss.write_text(loss.read_text() + "# changed\n")
+    runtime = Runtime(plugins=[tiny_plugin_file, loss], discover=False)
+    with pytest.raises(gankit.GankitError, match="tiny_plugin"):
+        runtime.resume(tmp_path / "run", ["train.steps=5"])

@@ -82,7 +82,8 @@ def finished_runs(
         _colorize(folder, run, block)
         _translate(folder, run, block, sh_lines("docs/translation.md"))
     shutil.copytree(folder / "results/dcgan_cifar10", folder / "results/dcgan_cifar10-2")
-    shutil.copytree(folder / "results/quickstart", folder / "results/wide")
+    for name in ("wide", "width48"):
+        shutil.copytree(folder / "results/quickstart", folder / "results" / name)
     return folder
 
 
