@@ -31,9 +31,14 @@ def go_on(cli, tiny_plugin_file, *words):
 
 class TestSignals:
     @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP"])
-    def test_each_saves_and_says_how_to_go_on(self, cli, tiny, tiny_plugin_file, name, require_whole, events):
+    def test_each_saves_and_says_how_to_go_on(
+        self, cli, tiny, tiny_plugin_file, name, require_whole, events, request
+    ):
         """Whether or not the recipe has a callback that saves."""
         number = getattr(signal, name)
+        if signal.getsignal(number) == signal.SIG_IGN:  # the tests run under nohup
+            request.addfinalizer(lambda: signal.signal(number, signal.SIG_IGN))
+            signal.signal(number, signal.SIG_DFL)
         before = signal.getsignal(number)
         said = cli("run", *tiny(f"os.kill(os.getpid(), signal.{name})", callbacks=None))
         assert signal.getsignal(number) is before
