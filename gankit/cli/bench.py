@@ -37,7 +37,11 @@ def bench(
     if world_size() > 1:
         raise GankitError("gankit bench measures a single process; start it without torchrun")
     runtime = make_runtime(plugin)
-    own = ["segments=[]", "train.max_hours=null", *([f"train.device={device}"] if device else ())]  # none ends the run
+    own = [
+        "segments=[]",
+        "train.max_hours=null",
+        *([f"train.device={device}"] if device else ()),
+    ]  # neither is to end the measurement
     checked = runtime.load_checked(recipe, [*(overrides or ()), *own])
     try:
         with temporary_folder("gankit-bench-") as folder:

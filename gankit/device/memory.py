@@ -13,7 +13,7 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage would include the peak of a parent process that forked this one
+    if status.exists():
         lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
         if "VmHWM" in lines:  # some sandboxes omit it
             return int(lines["VmHWM"].split()[0]) * 1024

@@ -96,9 +96,9 @@ def check_generator(
     assert largest <= MAX_ABSOLUTE, f"images have values up to {largest:.3g}; expected about [-1, 1]"
     tensors: list[Tensor] = []
     map_tensors(output, lambda tensor: tensors.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    trained = [tensor.flatten() for tensor in tensors if tensor.requires_grad]
-    assert trained, "no output requires gradients: it is detached, or the network has no parameters"
-    _check_gradients(network, torch.cat(trained))
+    differentiable = [tensor.flatten() for tensor in tensors if tensor.requires_grad]
+    assert differentiable, "no output requires gradients: it is detached, or the network has no parameters"
+    _check_gradients(network, torch.cat(differentiable))
     _check_meta(lambda: build_network(factory, params, image, latent_dim=latent_dim)[0])
 
 
