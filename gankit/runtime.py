@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from . import __version__
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
 from .assembly.continuation import continue_recipe
@@ -35,11 +29,11 @@ from .events import Event
 from .game.game import Adversarial
 from .interfaces import Report, no_report
 from .plugin_loader import PluginLoader
+from .plugin_records import plugin_record, plugins_not_loaded
 from .recipe.checked_recipe import CheckedRecipe
 from .recipe.inheritance import read_named_document
 from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
-from .runs.changes import recorded_plugins
 from .runs.checkpoint import Checkpoint, find_checkpoint
 from .runs.file_names import RECIPE
 from .runs.resolve_source import resolve_source
@@ -212,7 +206,7 @@ class Runtime:
         try:
             return build_trained_generator(checkpoint, self.registries, found, ema)
         except UnknownComponentError as error:
-            missing = ", ".join(self.missing_plugins(checkpoint.manifest))
+            missing = ", ".join(plugins_not_loaded(checkpoint.manifest, self.plugins))
             hint = f"; it was trained with plugin {missing}" if missing else ""
             raise CheckpointError(f"{error}{hint}") from None
 
@@ -241,20 +235,9 @@ class Runtime:
         if folder.exists():
             raise GankitError(f"{folder}: exists; give a new folder for the checkpoint")
         imported = import_weights([*map(GivenFile.parse, files)], self.registries, format_name, classes)
-        imported.save(folder, self._about_plugins(part.entry.plugin for part in imported.components.values()))
+        used = (part.entry.plugin for part in imported.components.values())
+        imported.save(folder, plugin_record(self.plugins, used))
         return imported
-
-    def missing_plugins(self, recorded: Mapping[str, Any]) -> list[str]:
-        """The plugins that a run's record or a manifest names and this runtime lacks, with their source and what to do.
-
-        A file and an installed package may have the same name, but are different plugins.
-        """
-        loaded = {(plugin.name, _is_installed(plugin.source)) for plugin in self.plugins}
-        return [
-            f"'{name}' ({source}): {'install it' if _is_installed(source) else 'pass it with --plugin'}"
-            for name, about in recorded_plugins(recorded).items()
-            if (name, _is_installed(source := str(about.get("source")))) not in loaded
-        ]
 
     def _read(self, path: str | Path, overrides: Sequence[str]) -> Recipe:
         return self._recipe_from(read_named_document(path, overrides))
@@ -272,7 +255,7 @@ class Runtime:
         try:
             yield
         except RecipeError as error:
-            missing = self.missing_plugins(read_record(directory))
+            missing = plugins_not_loaded(read_record(directory), self.plugins)
             hints = [Problem("", "", f"the run used plugin {plugin}") for plugin in missing]
             raise RecipeError([*error.problems, *hints]) from None
 
@@ -302,29 +285,7 @@ class Runtime:
     def _about(self, checked: CheckedRecipe) -> dict[str, Any]:
         """Versions, and the plugins whose components the run uses."""
         parts = (part for whole in checked.components.values() for _, part in whole.with_nested())
-        return self._about_plugins(part.entry.plugin for part in parts)
-
-    def _about_plugins(self, names: Iterable[str]) -> dict[str, Any]:
-        """Versions, and the plugins of these names."""
-        used = {*names}
-        plugins: dict[str, dict[str, str]] = {}
-        for plugin in self.plugins:
-            if plugin.name in used:
-                about = {"source": plugin.source, "sha256": plugin.sha256()}
-                plugins[plugin.name] = _joined(plugins[plugin.name], about) if plugin.name in plugins else about
-        versions = {"gankit": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
-        return {"versions": versions, "plugins": plugins}
-
-
-def _joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """What a run records about two plugins of the same name."""
-    sha256 = hashlib.sha256((one["sha256"] + other["sha256"]).encode()).hexdigest()
-    return {"source": f"{one['source']} and {other['source']}", "sha256": sha256}
-
-
-def _is_installed(source: str) -> bool:
-    """Whether the source of a plugin is a distribution and its version, and not a file."""
-    return re.fullmatch(r"\S+ \d\S*", source) is not None
+        return plugin_record(self.plugins, (part.entry.plugin for part in parts))
 
 
 def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str = "cpu") -> TrainedGenerator:

@@ -32,7 +32,7 @@ LAYERS = (
     ("training",),
     ("assembly",),
     ("conversion",),
-    ("hookspecs", "plugin_loader", "runtime"),
+    ("hookspecs", "plugin_loader", "plugin_records", "runtime"),
     ("evaluation",),
     ("reports", "profiling", "export", "io", "testing", "hub", "explorer"),
     ("search",),

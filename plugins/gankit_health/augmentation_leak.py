@@ -26,14 +26,10 @@ NEARER = 0.3  # distance to augmented reals over distance to reals; healthy runs
 
 
 class LeakDetector:
-    """Compares generated images with reals and with augmented reals.
+    """Compares generated images with the run's reals, and with reals after the augmentations of now."""
 
-    Args:
-        reals: of the run.
-        augmented: their images with odd indices after the run's augmentations, [n/2 c h w].
-    """
-
-    def __init__(self, reals: RealImages, augmented: Tensor) -> None:
+    def __init__(self, reals: RealImages) -> None:
+        augmented = reals.augmented()
         self._filled = flat_cells(augmented)
         self._plain = flat_cells(reals.small)
         excess = self._filled - self._plain

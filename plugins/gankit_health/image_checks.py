@@ -37,7 +37,6 @@ class ImageChecks:
         self._largest_spread = 0.0
         self._reals: RealImages | None = None
         self._coverage: ModeCoverage | None = None
-        self._leak: LeakDetector | None = None
 
     def check(self, run: gankit.Run) -> tuple[list[str], list[Finding]]:
         """Generate images with the current weights and check them.
@@ -61,9 +60,9 @@ class ImageChecks:
         found, spread = diversity.collapse(fakes, reals, self._largest_spread, step)
         self._largest_spread = max(self._largest_spread, spread)
         kinds.append(diversity.COLLAPSE)
-        if not found and self._leak is not None:
+        if not found and reals.can_augment:
             kinds.append(augmentation_leak.KIND)
-            found = self._leak.check(fakes)
+            found = LeakDetector(reals).check(fakes)
         if not found and self._coverage is not None:
             kinds.append(missing_modes.KIND)
             found = self._coverage.check(quantized(fakes))
@@ -80,6 +79,4 @@ class ImageChecks:
             self._reals = RealImages(run, count)
             if self._reals.enough and self._reals.groups is not None:
                 self._coverage = ModeCoverage(self._reals.groups)
-            if self._reals.augmented is not None:
-                self._leak = LeakDetector(self._reals, self._reals.augmented)
         return self._reals

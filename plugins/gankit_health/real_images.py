@@ -40,7 +40,7 @@ class RealImages:
     Attributes:
         small: [n c h w] in [-1, 1], at most 64 px a side.
         values: where their values lie.
-        augmented: ``small[1::2]`` after the run's augmentations; None if the run has none.
+        can_augment: whether the run has augmentations, and there are enough images to see their effect.
         total: number of images in the dataset.
     """
 
@@ -48,16 +48,21 @@ class RealImages:
         self._run = run
         self.total = len(run.dataset)
         self.count = min(count, self.total)
-        images = _to_float(run.real(self.count))
+        read = run.real(self.count)
+        images = _to_float(read)
         self.values = values_of(images)
         self.small = reduced(images)
-        augments = bool(run.recipe.augmentations) and self.enough
-        self.augmented = reduced(run.augment(images[1::2])) if augments else None
+        self.can_augment = bool(run.recipe.augmentations) and self.enough
+        self._odd = read[1::2] if self.can_augment else read[:0]
 
     @property
     def enough(self) -> bool:
         """Whether there are enough images to compare distributions."""
         return self.count >= MIN_REALS
+
+    def augmented(self) -> Tensor:
+        """``small[1::2]`` after the run's augmentations, whose strength may change during the run."""
+        return reduced(self._run.augment(_to_float(self._odd)))
 
     @cached_property
     def features(self) -> Tensor:

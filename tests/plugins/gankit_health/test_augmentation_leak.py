@@ -22,8 +22,7 @@ POLICIES = {
 def leak(request, image_run):
     torch.manual_seed(0)
     augment = POLICIES[request.param]
-    reals = RealImages(image_run(augment=augment), 1024)
-    return LeakDetector(reals, reals.augmented), augment
+    return LeakDetector(RealImages(image_run(augment=augment), 1024)), augment
 
 
 class TestLeak:
@@ -48,9 +47,20 @@ class TestLeak:
     def test_cutout_is_found_in_poor_images(self, shapes, image_run):
         torch.manual_seed(1)
         reals = RealImages(image_run(augment=cutout), 1024)
-        (finding,) = LeakDetector(reals, reals.augmented).check(cutout(avg_pool2d(shapes[0][:256], 5, 1, 2)))
+        (finding,) = LeakDetector(reals).check(cutout(avg_pool2d(shapes[0][:256], 5, 1, 2)))
         assert finding.figures["value"] == 0
         assert finding.figures["filled"] == pytest.approx(finding.figures["filled_in_augmented"], rel=0.15)
+
+    def test_augmentations_that_become_stronger(self, shapes, image_run):
+        """As ADA's, whose probability is zero at the first check."""
+        run = image_run(augment=lambda images: images)
+        reals = RealImages(run, 1024)
+        torch.manual_seed(1)
+        fakes = cutout(shapes[0][:256])
+        assert LeakDetector(reals).check(fakes) == []
+        run.augment = cutout
+        (finding,) = LeakDetector(reals).check(fakes)
+        assert finding.kind == "augmentation_leak"
 
     def test_flat_cells_by_hand(self):
         images = torch.rand(2, 3, 16, 16) * 0.5 + 0.4
