@@ -8,7 +8,8 @@ import shutil
 import pytest
 import torch
 
-from gankit.runs.checkpoint import Checkpoint, save_checkpoint
+from gankit.runs.checkpoint import Checkpoint
+from gankit.runs.save_checkpoint import save_checkpoint
 
 
 @pytest.fixture

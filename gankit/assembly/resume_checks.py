@@ -14,8 +14,9 @@ from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from ..runs.changes import class_difference, find_changes
-from ..runs.checkpoint import Checkpoint, DamagedCheckpointError
+from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import CHECKPOINTS, RECIPE, checkpoints
+from ..runs.manifest import DamagedCheckpointError
 from ..runs.run_directory import completed_steps
 from ..training.setup import TrainingSetup
 

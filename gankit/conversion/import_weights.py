@@ -20,7 +20,7 @@ from ..messages import one_line
 from ..recipe.weight_selection import NETWORKS
 from ..registered_component import Entry, Selected
 from ..registry import Registries
-from ..runs.checkpoint import save_networks
+from ..runs.save_checkpoint import save_networks
 from .convert import convert
 from .recognition import GivenFile, recognize
 from .weight_files import read_networks

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ..assembly.frozen_networks import RECORD as FROZEN_NETWORKS
 from ..errors import CheckpointError, GankitError
-from ..runs.checkpoint import write_manifest
 from ..runs.file_names import FROZEN, INPUTS, RECIPE, STATE
+from ..runs.manifest import write_manifest
 from ..runtime import Runtime
 from ..sampling.image_grid import save_grid
 from ..sources import HubFolder, require_repository_name

@@ -1,4 +1,4 @@
-"""Writes checkpoints atomically and opens them with their hashes verified. Loading one never executes code.
+"""Opens checkpoints with their hashes verified. Loading one never executes code.
 
 A checkpoint is a folder such as ``step-00007800/``. It holds the networks as safetensors, ``state.pt`` (plain data and
 tensors) and ``manifest.json``, which lists the SHA-256 of each file and describes the generator for sampling.
@@ -6,130 +6,28 @@ tensors) and ``manifest.json``, which lists the SHA-256 of each file and describ
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ..data.workers import worker_death
-from ..device.out_of_memory import is_out_of_memory
 from ..errors import CheckpointError
-from ..files import flush_to_disk, open_regular, read_failure
-from ..messages import one_line
+from ..files import read_failure
 from .file_names import (
     CHECKPOINTS,
     MANIFEST,
     RECIPE,
     STATE,
     UNFINISHED_CHECKPOINTS,
-    WEIGHTS_SUFFIX,
-    checkpoint_name,
     checkpoints,
     is_checkpoint_name,
     weights_name,
 )
-from .json_lines import read_object
-from .plain_data import load_plain_data, require_plain_data
-from .weights import MisfitError, load_weights, read_weights, save_weights
-
-FORMAT = 1
-MAX_MANIFEST_BYTES = 10_000_000
-
-
-def save_checkpoint(
-    directory: Path, step: int, networks: Mapping[str, nn.Module], state: Mapping[str, Any], about: Mapping[str, Any]
-) -> Path:
-    """Write a checkpoint under a temporary name, flush it to the disk, and rename it.
-
-    Args:
-        directory: of the run.
-        step: which names the checkpoint; one of the same step is replaced.
-        networks: whose weights are saved, by name.
-        state: everything else that resuming needs: plain data and tensors.
-        about: further entries of the manifest.
-
-    Returns:
-        The folder of the checkpoint.
-
-    Raises:
-        CheckpointError: it cannot be written, or ``state`` holds more than plain data and tensors.
-    """
-    require_plain_data(state, "state")
-    folder = directory / CHECKPOINTS
-    final = folder / checkpoint_name(step)
-    temporary, removed = folder / f".{final.name}.{os.getpid()}", folder / f".{final.name}.removed"
-    try:
-        for leftover in folder.glob(UNFINISHED_CHECKPOINTS):
-            shutil.rmtree(leftover, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        torch.save(dict(state), temporary / STATE)
-        _write(temporary, networks, {"step": step, **about})
-        if final.exists():  # from before the run was resumed at an earlier step
-            final.rename(removed)  # not deleted here: a kill during the deletion would leave a damaged checkpoint
-        temporary.rename(final)
-        flush_to_disk(folder)
-    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors raise their own for a full disk
-        if worker_death(error) or is_out_of_memory(error):
-            raise
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise CheckpointError(f"{final}: cannot be written: {reason}; earlier checkpoints are complete") from None
-    finally:
-        for leftover in (temporary, removed):
-            shutil.rmtree(leftover, ignore_errors=True)
-    return final
-
-
-def write_manifest(folder: Path, about: Mapping[str, Any]) -> None:
-    """Write the manifest of the files in a folder, with further entries. Raises: OSError: it cannot be written."""
-    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
-    manifest = {"format": FORMAT, "files": files, **about}
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def save_networks(path: Path, networks: Mapping[str, nn.Module], about: Mapping[str, Any]) -> None:
-    """Write a checkpoint of networks alone, of step 0. It can be sampled from, but not resumed.
-
-    Args:
-        path: its folder, which must not exist.
-        networks: whose weights are saved, by name.
-        about: further entries of the manifest.
-
-    Raises:
-        CheckpointError: it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.mkdir(parents=True)
-        _write(temporary, networks, {"step": 0, **about})
-        temporary.rename(path)
-        flush_to_disk(path.parent)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or one_line(error)
-        raise CheckpointError(f"{path}: cannot be written: {reason}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write(folder: Path, networks: Mapping[str, nn.Module], about: Mapping[str, Any]) -> None:
-    """Write the networks and the manifest of a checkpoint, and flush all files of its folder to the disk."""
-    for name, network in networks.items():
-        save_weights(network, folder / weights_name(name))
-    write_manifest(folder, about)
-    for path in folder.iterdir():
-        flush_to_disk(path)
-    flush_to_disk(folder)
-
-
-class DamagedCheckpointError(CheckpointError):
-    """A checkpoint whose content is known to be damaged or altered. Other errors say nothing about its content."""
+from .manifest import DamagedCheckpointError, read_manifest, sha256_of_file
+from .plain_data import load_plain_data
+from .weights import MisfitError, load_weights, read_weights
 
 
 @dataclass(frozen=True)
@@ -155,7 +53,7 @@ class Checkpoint:
         manifest = read_manifest(path / MANIFEST)
         for name, expected in manifest["files"].items():
             try:
-                digest = _sha256(path / name)
+                digest = sha256_of_file(path / name)
             except (FileNotFoundError, ValueError):  # ValueError: no file can have this name
                 raise DamagedCheckpointError(
                     f"{path / name}: is missing; the checkpoint is damaged, use an earlier one"
@@ -258,42 +156,3 @@ def holds_only_run(folder: Path, run: Any) -> bool:
         return isinstance(run, str) and bool(inside) and all(fits)
     except CheckpointError:
         return False
-
-
-def read_manifest(path: Path) -> dict[str, Any]:
-    """The content of ``manifest.json``, in which ``files`` has the SHA-256 of each file of the checkpoint by name.
-
-    The file may be a link to any file. Error messages contain nothing of the text of a file of another format.
-
-    Raises:
-        DamagedCheckpointError: the checkpoint is damaged or altered.
-        CheckpointError: it cannot be read now, has another format, or lists other files than those of a checkpoint.
-    """
-    try:
-        manifest = read_object(path, MAX_MANIFEST_BYTES)
-    except FileNotFoundError:
-        raise DamagedCheckpointError(f"{path}: is missing; the checkpoint is damaged, use an earlier one") from None
-    except OSError as error:
-        raise CheckpointError(read_failure(path, error)) from None
-    except ValueError as error:
-        raise DamagedCheckpointError(f"{path}: cannot be read ({error}); the checkpoint is damaged") from None
-    if (given := manifest.get("format")) != FORMAT:
-        newer = isinstance(given, int) and given > FORMAT
-        remedy = "; a newer version wrote the checkpoint: update gankit" if newer else ""
-        found = f"format {given!r:.80}" if isinstance(given, int) else "lists no format of checkpoints"
-        raise CheckpointError(f"{path}: {found}; this version of gankit reads format {FORMAT}{remedy}")
-    files = manifest.get("files")
-    if not isinstance(files, dict) or not files:
-        raise DamagedCheckpointError(f"{path}: lists no files; the checkpoint is damaged")
-    for name in files:
-        if name != STATE and (Path(name).name != name or not name.endswith(WEIGHTS_SUFFIX)):
-            raise CheckpointError(f"{path}: {name!r} is not a file of a checkpoint; do not trust this checkpoint")
-    return manifest
-
-
-def _sha256(path: Path) -> str:
-    """The SHA-256 of a file, which may be a link. Raises: OSError: it cannot be read, or is a pipe or device."""
-    with open_regular(path) as file:
-        if not os.fstat(file.fileno()).st_size:  # as of the files in /proc, some of which have no end
-            return hashlib.sha256().hexdigest()
-        return hashlib.file_digest(file, "sha256").hexdigest()

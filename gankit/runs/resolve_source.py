@@ -8,8 +8,8 @@ from pathlib import Path
 from ..errors import CheckpointError
 from ..hub_client import HubError, download
 from ..sources import BuiltinModel, HubFolder, parse_source
-from .checkpoint import read_manifest
 from .file_names import MANIFEST, RECIPE
+from .manifest import read_manifest
 
 
 @dataclass(frozen=True)

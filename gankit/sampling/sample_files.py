@@ -14,6 +14,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from .. import __version__
+from ..data.files.safe_zip import MAX_ENTRIES
 from ..data.packing.class_folder_names import class_folder_names
 from ..data.threads import map_in_threads
 from ..errors import GankitError
@@ -67,7 +68,7 @@ class SampleFiles:
             report: called with the progress.
 
         Raises:
-            GankitError: ``out`` contains something else, or cannot be written.
+            GankitError: ``out`` contains something else, cannot be written, or is a zip of too many images.
             ValueError, CheckpointError: as in `TrainedGenerator.sample`.
         """
         self.generator.require_options(self.options or {})
@@ -77,6 +78,11 @@ class SampleFiles:
                 return
             if out.exists():
                 raise GankitError(f"{out}: exists; choose another name, or delete it")
+            if self.count + -(-self.count // LATENTS_PER_FILE) >= MAX_ENTRIES:  # with the description
+                raise GankitError(
+                    f"{out}: {self.count:,} images do not fit into a zip, of which gankit reads at most "
+                    f"{MAX_ENTRIES:,} entries; write them into a folder"
+                )
             folder = out.with_name(f"{out.name}.partial")
             self._write_folder(folder, report)
             _pack(folder, out, report)

@@ -10,12 +10,13 @@ from ..anomaly.detect import not_finite_in
 from ..errors import CheckpointError, GankitError
 from ..events import Event, Notice, NotSaved, Resumed, Started
 from ..recipe.model import Recipe
-from ..runs.checkpoint import Checkpoint, save_checkpoint
+from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import checkpoints
 from ..runs.frozen_weights import save_frozen
 from ..runs.run_directory import RunRecords, create_run_directory, write_skipped_files
 from ..runs.run_lock import RunLock
 from ..runs.sampling_items import save_items
+from ..runs.save_checkpoint import save_checkpoint
 from .checkpoint_state import InitialState, collect_state, missing_states, restore_callbacks, restore_state
 from .setup import TrainingSetup
 

@@ -145,6 +145,7 @@ def test_classes_and_formats(cli, run, generator):
         (["--out", "run"], "run: is not empty, and has no samples.json of samples; choose another folder"),
         (["--out", "file/samples"], "cannot be written: Not a directory; correct this and repeat the command"),
         (["--out", "file.zip"], "file.zip: exists; choose another name, or delete it"),
+        (["--out", "new.zip", "--count", 499_998], "new.zip: 499,998 images do not fit into a zip"),
         (["--out", "grid.png", "--format", "png"], "--format applies to single images"),
         (["--latents", "run/recipe.yaml"], "run/recipe.yaml: is not a readable safetensors file"),
         (["--latents", "none.safetensors"], "none.safetensors: does not exist"),

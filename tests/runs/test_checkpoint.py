@@ -17,9 +17,10 @@ from torch import nn
 
 import gankit
 from gankit import CheckpointError
-from gankit.runs.checkpoint import Checkpoint, find_checkpoint, save_checkpoint
+from gankit.runs.checkpoint import Checkpoint, find_checkpoint
 from gankit.runs.file_names import checkpoints
 from gankit.runs.json_lines import read_log
+from gankit.runs.save_checkpoint import save_checkpoint
 
 Pair = namedtuple("Pair", "a b")
 

@@ -14,9 +14,9 @@ from ...errors import GankitError
 from ...evaluation.record import Evaluation
 from ...files import open_regular, read_failure
 from ...messages import format_duration, truncate
-from ...runs.checkpoint import read_manifest
 from ...runs.file_names import RECIPE, REPORT_PICTURES, checkpoints
 from ...runs.json_lines import read_object
+from ...runs.manifest import read_manifest
 from ...runs.run_directory import read_record
 from ..comparison import Column, score_columns
 from ..diagnosis import Diagnosis, diagnose
