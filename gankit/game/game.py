@@ -239,6 +239,11 @@ class Adversarial(Game):
         for turn in range(self.discriminator_steps):
             batch = self.next_batch()
             is_last = turn == self.discriminator_steps - 1
+            shown = self.shown_to_discriminator(batch)
             fakes = self.draw_fakes(batch) if is_last and self.shares_fakes else None
-            scalars |= self.update("discriminator", batch, fakes=fakes)
+            scalars |= self.update("discriminator", shown, fakes=fakes)
         return scalars | self.update("generator", batch, fakes=fakes)
+
+    def shown_to_discriminator(self, batch: Batch) -> Batch:
+        """The batch of D's turn, which a subclass may change. By default, it is the batch itself."""
+        return batch

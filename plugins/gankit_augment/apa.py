@@ -14,8 +14,9 @@ class APA(AdaptiveProbability, gankit.Adversarial):
     """Adaptive pseudo augmentation (arXiv 2111.06849): the adversarial game with some reals replaced by fakes.
 
     In D's turns, each real is replaced, with probability p, by a new fake with the same label. p is adapted as in ADA,
-    from D's logits on the images presented as real, and reported as ``apa_p``. It is meant for small datasets, with or
-    without augmentations. It costs one forward pass of G per turn of D.
+    from D's logits on the images presented as real, and reported as ``apa_p``. G's turn is not changed: losses such as
+    ``reconstruction`` compare with real images only. APA is meant for small datasets, with or without augmentations. It
+    costs one forward pass of G per turn of D.
 
     Args:
         p: initial probability; with ``target: null``, the probability.
@@ -31,9 +32,8 @@ class APA(AdaptiveProbability, gankit.Adversarial):
     ) -> None:
         super().__init__(p, target, speed, interval)
 
-    def next_batch(self) -> gankit.Batch:
-        """The next batch, with some reals replaced by fakes."""
-        batch = super().next_batch()
+    def shown_to_discriminator(self, batch: gankit.Batch) -> gankit.Batch:
+        """The batch with some reals replaced by fakes."""
         fakes = self.draw_fakes(batch, graph=False).images
         replaced = torch.rand(len(fakes), 1, 1, 1, dtype=fakes.dtype, device=fakes.device) < self.probability()
         return batch.replace(images=torch.where(replaced, fakes, batch.images))

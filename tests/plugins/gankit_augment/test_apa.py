@@ -29,7 +29,7 @@ def recipe(**game: Any) -> gankit.Recipe:
     return gankit.Recipe.parse(RECIPE | {"train": train | {"game": {"name": "apa", **game}}})
 
 
-def test_fakes_take_the_place_of_reals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fakes_take_the_place_of_reals() -> None:
     batch = gankit.Batch(torch.ones(2000, 1, 2, 2), torch.arange(2000) % 3)
     asked: list[Any] = []
 
@@ -38,15 +38,38 @@ def test_fakes_take_the_place_of_reals(monkeypatch: pytest.MonkeyPatch) -> None:
             asked.append((batch, graph))
             return type("Fakes", (), {"images": -torch.ones_like(batch.images)})
 
-    monkeypatch.setattr(gankit.Game, "next_batch", lambda self: batch)
     torch.manual_seed(0)
-    mixed = Negative(p=0.3, target=None).next_batch()
+    mixed = Negative(p=0.3, target=None).shown_to_discriminator(batch)
     assert asked == [(batch, False)]
     assert mixed.labels is batch.labels
     assert torch.equal(mixed.images, mixed.images[:, :1, :1, :1].expand_as(mixed.images))
     assert (mixed.images[:, 0, 0, 0] == -1).double().mean().item() == pytest.approx(0.3, abs=0.04)
     for p in (0.0, 1.0):
-        assert bool((Negative(p=p, target=None).next_batch().images == 1 - 2 * p).all())
+        assert bool((Negative(p=p, target=None).shown_to_discriminator(batch).images == 1 - 2 * p).all())
+
+
+def test_only_d_sees_fakes_as_reals() -> None:
+    """A loss that compares images with reals, such as ``reconstruction``, must not compare with fakes."""
+    seen: dict[str, list[torch.Tensor]] = {"generator": [], "discriminator": []}
+
+    class Watch(gankit.Regularizer):
+        def discriminator(self, turn: gankit.Turn) -> torch.Tensor:
+            seen["discriminator"].append(turn.real)
+            return 0 * turn.fake_logits.mean()
+
+        def generator(self, turn: gankit.Turn) -> torch.Tensor:
+            seen["generator"].append(turn.real)
+            return 0 * turn.fake_logits.mean()
+
+    runtime = gankit.Runtime()
+    runtime.registries.regularizers.add("watch", Watch)
+    chosen = recipe(p=1.0, target=None).document.data | {"regularizers": [{"name": "watch"}]}
+    trainer = runtime.assemble(gankit.Recipe.parse(chosen))
+    trainer.step()
+    reals, shown = seen["generator"][-1], seen["discriminator"][-1]
+    second = trainer.real(16)[8:]  # D's two turns have a batch of 8 each, and G's the second one
+    assert torch.equal(reals, second.float().div(127.5).sub(1))
+    assert not torch.isclose(shown, reals).flatten(1).all(dim=1).any()
 
 
 def test_at_zero_it_is_the_usual_game() -> None:
