@@ -106,7 +106,7 @@ def evaluate(
 
       gankit eval generated_images --real '{name: cifar10, split: test}' --size 32 --out scores.jsonl
     """
-    from ..evaluation.evaluation_log import append_evaluation
+    from ..evaluation.evaluation_log import append_evaluation, require_log
     from ..evaluation.generated_images import locate
     from ..evaluation.request import Request
     from ..recipe.overrides import read_options
@@ -127,6 +127,8 @@ def evaluate(
         ema=not no_ema,
         options=read_options(options or ()),
     )
+    if path:
+        require_log(path)
     evaluation = _evaluate(source, request, make_runtime(plugin))
     console = output_console()
     scores = [(name, f"{value:.6g}") for name, value in evaluation.scores.items()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,9 +120,17 @@ def import_weights(
         data=data,
         classes=_class_names(classes, generator.image.classes),
         latent_dim=generator.latent_dim,
-        files={file.path.name: _sha256(file.path) for file in files},
+        files=_hashes(file.path for file in files),
         ignored=found.ignored,
     )
+
+
+def _hashes(paths: Iterable[Path]) -> dict[str, str]:
+    """The SHA-256 of files by their names, which include folders if they would be equal otherwise."""
+    files, depth = dict.fromkeys(path.absolute() for path in paths), 1
+    while len(named := {"/".join(path.parts[-depth:]): path for path in files}) < len(files):
+        depth += 1
+    return {name: _sha256(path) for name, path in named.items()}
 
 
 def _build(entry: Entry) -> WeightFormat:

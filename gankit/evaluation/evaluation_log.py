@@ -8,29 +8,63 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import GankitError
-from ..files import open_regular
+from ..files import open_regular, read_failure
 from ..messages import truncate
-from ..runs.json_lines import JsonLines, read_log
+from ..runs.json_lines import MAX_LINE, JsonLines, parse_object, read_log
 from .record import Evaluation
 
 MAX_LOG_BYTES = 2**28
 
 
 def append_evaluation(path: Path, evaluation: Evaluation) -> None:
-    """Append one line. Raises: GankitError: the file cannot be written."""
+    """Append one line. Raises: GankitError: the file cannot be written, or is not a log of evaluations."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        complete = None
-        if path.exists():
-            with open_regular(path) as file:  # reading a pipe would block
-                content = file.read()
-            if content and not content.endswith(b"\n"):  # a crash may leave a partial line
-                complete = content.rfind(b"\n") + 1
-        with closing(JsonLines(path, keep_bytes=complete)) as log:
+        with closing(JsonLines(path, keep_bytes=_end_of_last_line(path))) as log:
             log.append(evaluation.model_dump(mode="json"))
             log.sync()
     except OSError as error:
         raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def require_log(path: Path) -> None:
+    """Raises: GankitError: the file exists, and its first line is not an evaluation."""
+    try:
+        if path.exists():
+            with open_regular(path) as file:
+                first = file.readline(MAX_LINE)
+            if first.strip():
+                Evaluation.model_validate(parse_object(first))
+    except OSError as error:
+        raise GankitError(read_failure(path, error)) from None
+    except ValueError:  # also pydantic's
+        raise GankitError(f"{path}: is not a log of evaluations; choose another file") from None
+
+
+def _end_of_last_line(path: Path) -> int | None:
+    """The length to which a log is truncated, without a partial line that a crash has left; None if it has none.
+
+    Raises:
+        OSError, GankitError: as `append_evaluation`.
+    """
+    if not path.exists():
+        return None
+    with open_regular(path) as file:  # reading a pipe would block
+        content = file.read()
+    if not content or content.endswith(b"\n"):
+        return None
+    start = content.rfind(b"\n") + 1
+    try:
+        Evaluation.model_validate(parse_object(content[start:]))
+    except ValueError:
+        if start:
+            require_log(path)
+        elif not content.startswith(b'{"'):  # as every record
+            raise GankitError(f"{path}: is not a log of evaluations; choose another file") from None
+        return start
+    with path.open("ab") as file:  # an editor may leave out the last line break
+        file.write(b"\n")
+    return None
 
 
 def read_evaluations(path: Path) -> list[Evaluation]:

@@ -17,7 +17,9 @@ from ..interfaces import Report, no_report
 from ..recipe.validation import validate
 from ..runs.checkpoint import Checkpoint, find_checkpoint
 from ..runs.file_names import CHECKPOINTS, MANIFEST, RECIPE
+from ..runs.manifest import read_manifest
 from ..runs.resolve_source import ResolvedSource
+from ..runs.run_directory import read_record
 from ..runtime import Runtime
 from ..sampling.sample_inputs import BLOCK, block_seed
 from ..sampling.trained_generator import TrainedGenerator
@@ -161,12 +163,23 @@ def locate(source: Path) -> tuple[Path | None, Path | None]:
     """
     is_checkpoint = (source / MANIFEST).is_file()
     if is_checkpoint or (source / RECIPE).is_file() or (source / CHECKPOINTS).is_dir():
-        folders = [source, source.absolute().parent.parent] if is_checkpoint else [source]
-        return find_checkpoint(source), next((run for run in folders if (run / RECIPE).is_file()), None)
+        if (source / RECIPE).is_file():  # a published checkpoint has one too
+            return find_checkpoint(source), source
+        above = source.absolute().parent.parent
+        in_run = is_checkpoint and (above / RECIPE).is_file() and _belongs_to(source, above)
+        return find_checkpoint(source), above if in_run else None
     if source.is_dir():
         return None, None
     fault = "is a file" if source.exists() else "no such folder"
     raise CheckpointError(f"{source}: {fault}; pass a run directory, a checkpoint or a folder of images")
+
+
+def _belongs_to(checkpoint: Path, run: Path) -> bool:
+    """Whether the run has written this checkpoint in one of its folders."""
+    started = read_manifest(checkpoint / MANIFEST).get("run")
+    if started is None:  # written by 0.1.0, or imported
+        return checkpoint.absolute().parent.name == CHECKPOINTS
+    return bool(started == read_record(run).get("started_at"))
 
 
 def _non_default_options(generator: TrainedGenerator, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ from ..runs.file_names import EVALUATIONS, RECIPE
 from ..runs.resolve_source import resolve_source
 from ..runtime import Runtime
 from ..sampling.trained_generator import TrainedGenerator
+
+HUB_DATASET = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+OWN_FILES = {"path", "image", "source"}  # parameters of datasets of files, or of other datasets
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,14 @@ class SharedModel:
         data: Any = None if self.recipe is None else self.recipe.dataset.model_dump()
         while isinstance(data, Mapping) and (inner := data.get("dataset")):
             data = inner
-        if isinstance(data, Mapping):
-            data = None if "path" in data else data.get("name")
-        return None if data is None else str(data)
+        if not isinstance(data, Mapping):
+            return None if data is None else str(data)
+        if data["name"] == "huggingface":
+            path = str(data["path"])
+            return path if HUB_DATASET.fullmatch(path) and not Path(path).exists() else None
+        if OWN_FILES & data.keys():
+            return None
+        return str(data.get("set") or data["name"])  # of torchvision
 
 
 def open_shared_model(source: str | Path, license: str | None, runtime: Runtime) -> SharedModel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import optuna
@@ -13,6 +13,7 @@ from ..errors import GankitError
 from ..files import output_file
 from ..messages import quote, warn
 from ..recipe.checked_recipe import CheckedRecipe
+from ..recipe.inheritance import parse
 from ..runs.file_names import RESULTS
 from ..runtime import Runtime
 from .check_space import check_space
@@ -102,7 +103,9 @@ def run_search(
         warn(f"{broken.reason}; continuing without this plugin")
     checked = runtime.load_checked(recipe, overrides)
     text = read_space_text(space)
-    check_space(parse_space(text, str(space)), checked.recipe.document, runtime.registries)
+    data = parse(checked.recipe.to_yaml(), BASE).data  # with all defaults, as trials change it
+    complete = replace(checked.recipe.document, data=data)
+    check_space(parse_space(text, str(space)), complete, runtime.registries)
     found = find_objective(checked, runtime.registries, objective, better)
     name = study or checked.recipe.name
     if directory is None and Path(name).name != name:

@@ -10,9 +10,10 @@ import optuna
 
 from ..errors import GankitError
 from ..files import output_file
+from ..recipe.inheritance import read_text
 from ..reports.page.overview_page import find_runs, render_overview
 from ..runs.file_names import REPORT
-from .file_names import BEST, DATABASE
+from .file_names import BASE, BEST, DATABASE, SPACE
 from .objective import Objective
 from .outcomes import TrialOutcome, best_of, read_outcomes
 from .plan import DESCRIPTION
@@ -66,11 +67,13 @@ def rewrite_page(directory: Path) -> Path:
     """
     if not (directory / DATABASE).is_file():
         raise GankitError(f"{directory}: the study of this search is in another storage; gankit search writes its page")
+    searched = {key: read_text(directory / name) for key, name in (("recipe", BASE), ("space", SPACE))}
     with quiet_optuna():
         storage = open_storage(f"sqlite:///{directory / DATABASE}")
-        for name in optuna.get_all_study_names(storage):
+        for name in optuna.get_all_study_names(storage):  # an earlier one may have failed before its first trial
             study = optuna.load_study(study_name=name, storage=storage)
-            if (about := study.user_attrs.get(DESCRIPTION)) is not None:
+            about = study.user_attrs.get(DESCRIPTION) or {}
+            if all(about.get(key) == text for key, text in searched.items()):
                 objective = Objective(*about["objective"])
                 return write_page(directory, study, objective, read_outcomes(study, directory))
-    raise GankitError(f"{directory / DATABASE}: has no search of gankit")
+    raise GankitError(f"{directory / DATABASE}: has no search of {BASE} and {SPACE}")

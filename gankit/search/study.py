@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Literal, get_args
 
 import optuna
@@ -30,7 +31,7 @@ GRACE_SECONDS = 60  # without a heartbeat, after which a trial counts as killed
 LOCK_SECONDS = 60.0  # that a process waits while another one writes to the same SQLite file
 
 # user attributes of a trial
-PROCESS = "process"  # [host, process id] of the process that runs it
+PROCESS = "process"  # [host, process id] of the process that runs it, see `host_name`
 OVERRIDES = "overrides"
 ERROR = "error"  # why it failed; missing for a trial that was stopped or killed
 
@@ -86,9 +87,11 @@ def make_pruner(name: str, interval: int, steps: int | None) -> BasePruner:
     raise GankitError(f"unknown pruner '{name}'{did_you_mean(name, get_args(PrunerName))}")
 
 
-def process_id() -> list[str | int]:
-    """The host and the number of this process, as `PROCESS`."""
-    return [socket.gethostname(), os.getpid()]
+def host_name() -> str:
+    """The host, and on Linux the namespace of its process ids, as each container has its own."""
+    with suppress(OSError):
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    return socket.gethostname()
 
 
 def counts(trial: FrozenTrial) -> bool:
@@ -109,7 +112,7 @@ def fail_killed_trials(study: optuna.Study) -> None:
     On this machine, the process must be missing; on others, its heartbeats, which journal files do not have.
     """
     optuna.storages.fail_stale_trials(study)
-    host = socket.gethostname()
+    host = host_name()
     for trial in running_trials(study):
         owner = trial.user_attrs.get(PROCESS)
         if isinstance(owner, list) and owner[0] == host and not _is_alive(int(owner[1])):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,7 @@ from .file_names import BASE, SPACE, trial_directory
 from .objective import Objective
 from .plan import Plan
 from .space_file import read_space
-from .study import ERROR, OVERRIDES, PROCESS, process_id, quiet_optuna
+from .study import ERROR, OVERRIDES, PROCESS, host_name, quiet_optuna
 
 PRUNED = "pruned: worse than other trials at this step"
 STOPPED = "the search was stopped"
@@ -93,7 +94,7 @@ def run_trial(plan: Plan, runtime: Runtime, is_stopped: IsStopped = lambda: Fals
     space = read_space(plan.file(SPACE))
 
     def objective(trial: optuna.Trial) -> float:
-        trial.set_user_attr(PROCESS, process_id())
+        trial.set_user_attr(PROCESS, [host_name(), os.getpid()])
         overrides = space.draw(trial)
         trial.set_user_attr(OVERRIDES, overrides)
         try:

@@ -8,7 +8,7 @@ of one process cannot.
 from __future__ import annotations
 
 import json
-import socket
+import os
 import subprocess
 import sys
 from contextlib import suppress
@@ -18,6 +18,7 @@ from ..errors import GankitError
 from ..messages import truncate
 from .file_names import process_log
 from .plan import Plan
+from .study import host_name
 
 MAX_FAILURES = 3  # in a row: then the next process would hardly be luckier
 MAX_TAIL = 4096  # bytes of a process's output
@@ -44,7 +45,8 @@ class TrialProcesses:
     @property
     def numbers(self) -> list[list[str | int]]:
         """Host and number of each process, as trials record them."""
-        return [[socket.gethostname(), process.pid] for process in self.running.values()]
+        host = host_name()
+        return [[host, process.pid] for process in self.running.values()]
 
     def start(self, number: int) -> None:
         """Start a process. ``number`` makes the draws of its sampler differ from those of the others."""
@@ -52,7 +54,8 @@ class TrialProcesses:
         log = next(path for path in paths if path not in self.running)
         with log.open("w") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gankit.search.trial_process"],
+                [sys.executable, "-P", "-m", "gankit.search.trial_process"],
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path or str(Path.cwd()) for path in sys.path)},
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,

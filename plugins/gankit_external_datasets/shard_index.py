@@ -70,7 +70,8 @@ def index_shards(
     Raises:
         gankit.DataError: a shard is damaged, or a sample lacks its image or label.
     """
-    key = hashlib.sha256(f"{FORMAT} {identity} {keys}".encode()).hexdigest()
+    changed = [shard.stat().st_mtime_ns for shard in shards]  # other labels may leave the size and both ends the same
+    key = hashlib.sha256(f"{FORMAT} {identity} {changed} {keys}".encode()).hexdigest()
     path = gankit.data_root() / FOLDER / f"{key}.npz"
     # missing or damaged: numpy raises many types
     with suppress(Exception), np.load(path, allow_pickle=False) as stored:
@@ -162,14 +163,14 @@ def _label(members: dict[str, tarfile.TarInfo], file: tarfile.TarFile, keys: Sam
             f"{where}: '{keys.label}' is {text!r:.60}, but labels are numbers{field}; write class numbers"
         ) from None
     if keys.label_size is None:
-        if isinstance(value, int):
+        if isinstance(value, int) and abs(value) < 2**63:
             return value
         what = "a class number; set `label_field` to a field of the json, or `label_size` if labels are vectors"
     else:
         if (
             isinstance(value, list)
             and len(value) == keys.label_size
-            and all(isinstance(number, (int, float)) for number in value)
+            and all(isinstance(number, float) or (isinstance(number, int) and abs(number) < 2**63) for number in value)
         ):
             return value
         what = f"{keys.label_size} numbers, as set by label_size"

@@ -15,6 +15,9 @@ LISTED = 5
 ROWS = 256
 """Images whose distances to all real images are computed at a time: 100 MB for 50,000 real images."""
 
+SAME = 1e-5
+"""Distance of features that count as equal, relative to their length: rounding differs between batches."""
+
 
 class Memorization(CollectsFeatures):
     """The share of generated images that repeat a real image, which should be an image of the training data.
@@ -64,8 +67,12 @@ class Memorization(CollectsFeatures):
 def nearest(features: Tensor, real: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Distances fp64 and indices [n count] of the nearest real features [m f] of each of the features [n f]."""
     real = real.double()  # products of fp32 matrices lose half of the digits of a small distance
-    found = [torch.cdist(some.double(), real).topk(count, largest=False) for some in features.split(ROWS)]
-    return torch.cat([values for values, _ in found]), torch.cat([indices for _, indices in found])
+    distances, indices = [], []
+    for some in features.double().split(ROWS):
+        values, found = torch.cdist(some, real).topk(count, largest=False)
+        distances.append(values.where(values > SAME * some.norm(dim=1, keepdim=True), 0))
+        indices.append(found)
+    return torch.cat(distances), torch.cat(indices)
 
 
 def _closest(ratios: Tensor, originals: Tensor) -> list[str]:

@@ -155,6 +155,17 @@ def test_two_searches_share_a_storage(start, storage):
     assert Path("machine0/best.yaml").read_text() == Path("machine1/best.yaml").read_text()
 
 
+def test_trials_import_nothing_from_the_working_folder(searched, plugins):
+    """As the command: a file there may have the name of a library."""
+    files = searched(LR)
+    Path("optuna.py").write_text("raise SystemExit('imported')\n")
+    words = [*files, *OPTIONS, "--trials", "1", *(word for plugin in plugins for word in ("--plugin", plugin))]
+    command = [Path(sys.executable).with_name("gankit"), "search", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert states() == [STATES.COMPLETE]
+
+
 def test_processes_that_cannot_start(searched, plugins, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(gankit.GankitError, match="3 processes in a row ended without a result; the last one failed with exit code 1"):

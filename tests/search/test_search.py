@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ pytest.importorskip("optuna")
 
 from gankit.search import run_search
 from gankit.search.outcomes import best_of
+from gankit.search.search_page import rewrite_page
+from gankit.search.study import fail_killed_trials, host_name
 
 LR = "optimizers.generator.lr: {log: [1.0e-4, 1]}"
 DISTANCE = {"objective": "distance", "better": "lower", "jobs": 0, "seed": 1}
@@ -144,6 +148,36 @@ def test_another_search_in_the_same_place_is_refused(search):
     ):
         with pytest.raises(gankit.GankitError, match=message):
             search(**settings)
+
+
+def test_the_space_may_name_what_the_recipe_leaves_to_defaults(search):
+    optimizers = {"generator": {"name": "adam", "lr": 1e-3}, "discriminator": {"name": "adam", "lr": 1e-3}}
+    space = "optimizers.discriminator.betas.0: {uniform: [0.1, 0.9]}"
+    result = search(space, trials=1, sections={"optimizers": optimizers})
+    betas = gankit.Recipe.load(result.trials[0].directory / "recipe.yaml").optimizers.discriminator.params["betas"]
+    assert betas[0] == pytest.approx(result.trials[0].params["optimizers.discriminator.betas.0"])
+    assert betas[1] == 0.999
+
+
+def test_a_trial_whose_process_cannot_be_seen_is_not_failed(search):
+    """Containers have process ids of their own, and may have the name of the host."""
+    study = search(trials=1).study
+    for host, state in ((socket.gethostname(), "RUNNING"), (host_name(), "FAIL")):
+        trial = study.ask()
+        trial.set_user_attr("process", [host, 2**22 + 1])  # above all process ids of Linux
+        fail_killed_trials(study)
+        assert study.trials[-1].state.name == state
+
+
+def test_the_page_is_that_of_the_study_in_the_directory(search):
+    """Also if another one in the same storage failed before its first run."""
+    failed = search(trials=1, study="a", directory="d", sections={"seed": 5})
+    shutil.rmtree(failed.trials[0].directory)
+    result = search(trials=2, study="b", directory="d")
+    Path("d/report.html").unlink()
+    rewrite_page(Path("d"))
+    page = Path("d/report.html").read_text()
+    assert all(f"trial-000{trial.number}" in page for trial in result.trials)
 
 
 @pytest.mark.parametrize(("sampler", "pruner"), [("random", "hyperband"), ("cmaes", "none")])
