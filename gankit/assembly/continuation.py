@@ -11,7 +11,7 @@ from ..events import Overridden
 from ..recipe.located_document import Document, KeyPath, differing_paths, dotted, item_at
 from ..recipe.model import Recipe
 from ..recipe.overrides import apply_overrides
-from ..recipe.segments import LENGTH_KEYS, with_overrides
+from ..recipe.segments import LENGTH_KEYS, SEGMENTS, with_overrides, with_segment
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,11 @@ def continue_recipe(
     changed = differing_paths(old, new)
     new_segment = any(dotted(path) not in LENGTH_KEYS for path in changed)
     extended = Recipe.from_document(with_overrides(saved.document, overrides, step, new_segment))
+    if step and new_segment and extended.at(step).model_dump(mode="json") != new:  # overrides of one key are merged
+        base = extended.at(step - 1).model_dump(mode="json")
+        paths = [path for path in differing_paths(base, new) if path != (SEGMENTS,)]
+        values = {".".join(map(str, path)): reduce(item_at, path, new) for path in paths}
+        extended = Recipe.from_document(with_segment(extended.document, values, step))
     if not changed:
         return Continuation(recipe, changed, None, saved)
     settings = {dotted(path): reduce(item_at, path, new) for path in changed}

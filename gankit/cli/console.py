@@ -86,6 +86,11 @@ def output_console() -> Console:
     return console
 
 
+def is_terminal(console: Console) -> bool:
+    """Whether a console writes to a terminal. With FORCE_COLOR, rich takes a pipe for one."""
+    return console.is_terminal and console.file.isatty()
+
+
 def print_message(message: str, title: str = "error") -> None:
     """Print a message to standard error, with control characters escaped except for line breaks.
 

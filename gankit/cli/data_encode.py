@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -60,5 +61,5 @@ def encode(
     shape = " x ".join(map(str, index.shape))
     output_console().print(
         f"{out}: the encodings ({shape}) of {counted(index.count, 'image')} in {counted(len(index.shards), 'file')}\n"
-        f"to use them:  gankit run {recipe} loader.encodings={out}"
+        f"to use them:  gankit run {shlex.quote(str(recipe))} loader.encodings={shlex.quote(str(out))}"
     )

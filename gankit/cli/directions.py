@@ -98,7 +98,7 @@ def directions(
         else:
             find = principal_directions if method == "pca" else closed_form_directions
             found = find(generator, count or DEFAULT_COUNT, parse_layers("--layers", layers))
-        chosen = read_sample_options(options or [], None, generator)
+        chosen = read_sample_options(options or [], None, generator, taken={"count": "--count", "seed": "--seed"})
         if chosen.sweep is not None or chosen.amounts:
             raise GankitError("give each sampling option one value, and no directions")
         if latents is None:

@@ -6,7 +6,7 @@ from ..interfaces import Run, Scalars
 from ..messages import format_duration
 from ..progress.meter import Meter
 from ..reports.loss_names import OUTPUTS, loss_names, loss_title
-from .console import output_console
+from .console import is_terminal, output_console
 from .progress_panel import ProgressPanel
 
 LINE_SECONDS = 10.0
@@ -42,8 +42,7 @@ class ProgressLines:
 def make_progress() -> ProgressPanel | ProgressLines:
     """A callback that shows the progress of training: a panel on a terminal, otherwise a line every ten seconds."""
     console = output_console()
-    # some environments (FORCE_COLOR) have rich treat a pipe as a terminal
-    return ProgressPanel(console) if console.is_interactive and console.file.isatty() else ProgressLines()
+    return ProgressPanel(console) if console.is_interactive and is_terminal(console) else ProgressLines()
 
 
 def _losses(scalars: Scalars) -> str:

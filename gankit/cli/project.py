@@ -88,7 +88,7 @@ def project(
     if space not in (None, "z"):
         require_styles(generator, f"--space {space}")
     targets = {file: _read(file, generator) for file in files}
-    chosen = read_sample_options(words, None, generator)
+    chosen = read_sample_options(words, None, generator, taken={"seed": "--seed", "steps": "--steps"})
     if chosen.sweep is not None or chosen.labels is not None or chosen.amounts:
         raise GankitError("give each sampling option one value, the class with --class, and no directions")
     label = None if class_name is None else parse_class(class_name, generator)

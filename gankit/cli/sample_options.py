@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 DIRECTION = "direction."
 DIRECTIONS = "directions.safetensors"
+MAX_AMOUNT = 1e30  # along a direction; infinite latents give black images
+TAKEN = {"count": "--count", "seed": "--seed", "steps": "--interpolate"}
 LAYERS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 
 
@@ -97,7 +100,11 @@ class SampleOptions:
 
 
 def read_sample_options(
-    words: list[str], classes: list[str] | None, generator: TrainedGenerator, interpolates: bool = False
+    words: list[str],
+    classes: list[str] | None,
+    generator: TrainedGenerator,
+    interpolates: bool = False,
+    taken: Mapping[str, str] = TAKEN,
 ) -> SampleOptions:
     """Read ``OPTION=VALUE`` words and ``--classes``.
 
@@ -108,6 +115,7 @@ def read_sample_options(
         classes: values of ``--classes``.
         generator: has the options and classes.
         interpolates: whether the images are those of an interpolation, which has ``steps`` of its own.
+        taken: the options of the command by names that users may expect to be sampling options.
 
     Raises:
         GankitError: a word is not a sampling option, or a class is unknown.
@@ -119,9 +127,8 @@ def read_sample_options(
         raise GankitError(f"command line: {twice}: is given {keys.count(twice)} times; give it once")
     options = read_options(words)
     own_steps = "steps" in generator.options.model_fields and not interpolates
-    if taken := sorted({"count", "seed", *(() if own_steps else ("steps",))} & set(options)):
-        instead = "--interpolate" if taken[0] == "steps" else f"--{taken[0]}"
-        raise GankitError(f"command line: {taken[0]}: is not a sampling option; use {instead}")
+    if found := sorted(name for name in taken if name in options and not (name == "steps" and own_steps)):
+        raise GankitError(f"command line: {found[0]}: is not a sampling option; use {taken[found[0]]}")
     has_labels = "labels" in options
     labels = options.pop("labels", None)
     if has_labels and not (isinstance(labels, list) and all(type(label) is int for label in labels)):
@@ -145,10 +152,10 @@ def read_sample_options(
 
 
 def _require_numbers(name: str, values: list[Any]) -> None:
-    """Raises: GankitError: one of the values is not a number."""
+    """Raises: GankitError: one of the values is not a number, or too large for one."""
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise GankitError(f"command line: {name}: should be a number; got {quote(value)}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= MAX_AMOUNT:
+            raise GankitError(f"command line: {name}: should be a number up to {MAX_AMOUNT:g}; got {quote(value)}")
 
 
 def parse_layers(option: str, text: str | None) -> range | None:

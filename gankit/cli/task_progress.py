@@ -7,7 +7,7 @@ import time
 from rich.progress import Progress, TaskID
 
 from ..messages import format_duration
-from .console import output_console
+from .console import is_terminal, output_console
 
 LINE_SECONDS = 10.0
 
@@ -22,7 +22,7 @@ class TaskProgress:
     def __init__(self, quiet_seconds: float = 2.0) -> None:
         self._quiet_seconds = quiet_seconds
         self._console = output_console()
-        self._bars = Progress(console=self._console, transient=True, disable=not self._console.is_terminal)
+        self._bars = Progress(console=self._console, transient=True, disable=not is_terminal(self._console))
         self._tasks: dict[str, TaskID] = {}
         self._started = self._next_line = 0.0
 
@@ -41,7 +41,7 @@ class TaskProgress:
             self._tasks[task] = self._bars.add_task(task, total=total)
             self._started, self._next_line = now, now + self._quiet_seconds
         self._bars.update(self._tasks[task], completed=done)
-        if not self._console.is_terminal and now >= self._next_line and done < total:
+        if self._bars.disable and now >= self._next_line and done < total:
             self._next_line = now + LINE_SECONDS
             left = (now - self._started) / done * (total - done) if done else 0.0
             self._console.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,12 +143,12 @@ def differing_paths(before: Any, after: Any, path: KeyPath = ()) -> list[KeyPath
 
 
 def changes_between(before: Any, after: Any) -> dict[str, tuple[Any, Any]]:
-    """The values that differ, before and after, by dotted key."""
+    """Copies of the values that differ, before and after, by dotted key."""
 
     def value_at(data: Any, path: KeyPath) -> Any:
         for key in path:
             data = item_at(data, key)
-        return data
+        return deepcopy(data)
 
     return {dotted(path): (value_at(before, path), value_at(after, path)) for path in differing_paths(before, after)}
 

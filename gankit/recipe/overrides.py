@@ -85,7 +85,10 @@ def _parse_value(text: str, place: str) -> Any:
 
 
 def read_options(words: Iterable[str]) -> dict[str, Any]:
-    """``KEY=VALUE`` arguments with YAML values, as a mapping. Raises: RecipeError."""
+    """``NAME=VALUE`` arguments with YAML values, as a mapping. Raises: RecipeError."""
+    words = [*words]
+    if other := next((word for word in words if not word.partition("=")[1]), None):
+        raise RecipeError([Problem(override_place(other), "", "an option is NAME=VALUE")])
     options: dict[str, Any] = {}
     document = Document(options)
     apply_overrides(document, words)

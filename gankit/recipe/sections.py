@@ -258,9 +258,10 @@ class Segment(Section):
 
     @model_validator(mode="after")
     def _require_settings(self) -> Segment:
-        for key in self.set:
+        for key, value in self.set.items():
             if not all(key.split(".")) or key.partition(".")[0] in (SEGMENTS, "extends"):
                 raise ValueError(f"a segment cannot set {quote(key)}")
-            if key in LENGTH_KEYS:
-                raise ValueError(f"a segment cannot set {key}; the length belongs to the recipe's `train`")
+            inner = [f"{key}.{name}" for name in value] if isinstance(value, dict) else []
+            if lengths := [name for name in (key, *inner) if name in LENGTH_KEYS]:
+                raise ValueError(f"a segment cannot set {lengths[0]}; the length belongs to the recipe's `train`")
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import Problem, RecipeError
@@ -19,7 +19,7 @@ def document_at(document: Document, step: float) -> Document:
     """The settings after ``step`` steps of a valid recipe: the segments up to it are applied, the later ones stay."""
     result = copy.deepcopy(document)
     segments = result.data.get(SEGMENTS) or []
-    due = sum(int(segment["step"]) <= step for segment in segments)  # the first ones, since they are in order
+    due = sum(_step_of(segment) <= step for segment in segments)  # the first ones, since they are in order
     for number, segment in enumerate(segments[:due]):
         for key, value in segment["set"].items():
             set_value(result, key, value, document.place((SEGMENTS, number, "set", key)))
@@ -59,13 +59,23 @@ def with_overrides(document: Document, words: Sequence[str], step: int, new_segm
             else:
                 settings[key] = value
     if settings and new_segment:
-        segments = list(result.data.get(SEGMENTS) or ())
-        here = [segment for segment in segments if int(segment["step"]) == step]
-        others = [segment for segment in segments if int(segment["step"]) != step]
+        here = [segment for segment in result.data.get(SEGMENTS) or () if _step_of(segment) == step]
         merged = {key: value for segment in here for key, value in segment["set"].items() if key not in settings}
-        added = {"step": step, "set": {**merged, **settings}}
-        result.data[SEGMENTS] = sorted([*others, added], key=lambda segment: int(segment["step"]))
+        return with_segment(result, {**merged, **settings}, step)
     return result
+
+
+def with_segment(document: Document, settings: dict[str, Any], step: int) -> Document:
+    """The recipe with a segment of these settings in place of the one at this step."""
+    result = copy.deepcopy(document)
+    others = [segment for segment in result.data.get(SEGMENTS) or () if _step_of(segment) != step]
+    added = {"step": step, "set": settings}
+    result.data[SEGMENTS] = sorted([*others, added], key=_step_of)
+    return result
+
+
+def _step_of(segment: Mapping[str, Any]) -> int:
+    return int(float(segment["step"]))  # validation takes a text of a whole number for the number
 
 
 def _split(word: str) -> Iterator[tuple[str, Any]]:

@@ -78,12 +78,16 @@ def explain_columns(columns: Sequence[Column]) -> list[str]:
     return sentences
 
 
-def recipe_differences(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """The dotted keys whose values differ, with the value in each recipe; None if it lacks the key."""
+def recipe_settings(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """All dotted keys, with the value in each recipe; None if it lacks the key."""
     flat = [_settings(recipe) for recipe in recipes]
     keys = dict.fromkeys(key for values in flat for key in values)
-    rows = {key: [values.get(key) for values in flat] for key in keys}
-    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+    return {key: [values.get(key) for values in flat] for key in keys}
+
+
+def recipe_differences(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Those of `recipe_settings` whose values differ."""
+    return {key: row for key, row in recipe_settings(recipes).items() if any(value != row[0] for value in row)}
 
 
 def _settings(recipe: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -149,9 +150,11 @@ def _advice(problems: Sequence[TrainingProblem], directory: Path) -> str | None:
     if first is None:
         return "resume: the run returns to its last checkpoint, whose weights are finite"
     before = [path for path in checkpoints(directory) if checkpoint_step(path) < first]
-    start = f"from its last healthy weights, with initialize={before[-1]}" if before else "from the beginning"
+    start, recipe = "from the beginning", shlex.quote(str(directory / RECIPE))
+    if before:
+        start = f"from its last healthy weights, with initialize={shlex.quote(str(before[-1]))}"
     return (
-        f"restart with the settings changed as advised above, {start}: gankit run {directory / RECIPE} KEY=VALUE; "
+        f"restart with the settings changed as advised above, {start}: gankit run {recipe} KEY=VALUE; "
         "resuming keeps the weights and the settings that the problems come from"
     )
 
@@ -225,8 +228,8 @@ def _format_age(seconds: float) -> str:
 def _next_step(summary: RunSummary, directory: Path) -> str | None:
     if summary.ending == "done" or summary.lock.holder is not None:
         return None
-    found = checkpoints(directory)
+    found, quoted = checkpoints(directory), shlex.quote(str(directory))
     if found:
-        return f"gankit resume {directory}    continues from {found[-1].name}"
+        return f"gankit resume {quoted}    continues from {found[-1].name}"
     restart = " --restart" if summary.steps else ""
-    return f"gankit resume {directory}{restart}    starts again, because the run has no checkpoint"
+    return f"gankit resume {quoted}{restart}    starts again, because the run has no checkpoint"

@@ -80,6 +80,6 @@ def load_latents(path: Path) -> dict[str, Tensor]:
     if values.dim() != (2 if name == "z" else 3) or not values.numel() or not values.isfinite().all():
         form = "[n d]" if name == "z" else "[n l s]"
         raise GankitError(f"{path}: '{name}' is {list(values.shape)}; expected finite numbers {form}")
-    if labels is not None and len(labels) != len(values):
-        raise GankitError(f"{path}: has {len(values)} latents, but {len(labels)} labels")
+    if labels is not None and labels.shape[:1] != values.shape[:1]:
+        raise GankitError(f"{path}: has {len(values)} latents, but 'labels' is {list(labels.shape)}")
     return {**tensors, name: values}

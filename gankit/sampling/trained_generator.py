@@ -131,6 +131,9 @@ class TrainedGenerator:
             raise ValueError(f"the latents lack 'labels', the class of each image, from 0 to {self.image.classes - 1}")
         name = "z" if "z" in latents else "styles"
         values = latents[name]
+        drawn = self.draw(len(values), seed).labels
+        if labels is not None and drawn is not None and not _are_alike(labels, drawn):
+            raise ValueError(f"'labels' is {_described(labels)}; this generator takes {_described(drawn)}")
         inputs = self.draw_with_labels(len(values), seed, labels)
         own = inputs.z if name == "z" else self.with_styles(inputs.rows(slice(1))).styles
         assert own is not None
@@ -236,6 +239,7 @@ class TrainedGenerator:
             raise ValueError(
                 f"an interpolation needs at least 2 latents and 1 step; got {len(inputs)} latents, {steps!r} steps"
             )
+        self._require_in_range(len(inputs), steps, inputs.seed, None)
         if not self.takes_latents():
             raise ValueError("this generator takes no latents, so that there is nothing to interpolate between")
         images = self.images(inputs.interpolated(self.sampling.latent, steps), **options)
@@ -307,3 +311,12 @@ class TrainedGenerator:
         if params is None:
             raise ValueError("; ".join(f"sampling option '{problem.path}': {problem.message}" for problem in problems))
         return params.at(0)
+
+
+def _are_alike(labels: Tensor, others: Tensor) -> bool:
+    """Whether both are classes, or both vectors of one length."""
+    return labels.shape == others.shape and labels.is_floating_point() == others.is_floating_point()
+
+
+def _described(labels: Tensor) -> str:
+    return f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"

@@ -85,6 +85,7 @@ class TestProject:
             (["own.png", "--class", "a,b"], "--class: unknown class 'a,b'"),
             (["own.png", "--out", "."], "--out .: the result own.png would replace a picture; choose another folder"),
             (["c=d.png"], "c=d.png: does not exist"),
+            (["own.png", "steps=5"], "steps: is not a sampling option; use --steps"),
             (["own.png", "truncaton=1"], "sampling option 'truncaton': unknown key; did you mean 'truncation'?"),
         ],
     )
@@ -161,7 +162,9 @@ class TestDirections:
         ("words", "message"),
         [
             (["sample", "direction.7=1"], "no direction is called '7'; known: 0, 1"),
-            (["sample", "direction.1=far"], "direction.1: should be a number; got 'far'"),
+            (["sample", "direction.1=far"], "direction.1: should be a number up to 1e+30; got 'far'"),
+            (["sample", "direction.1=.nan"], "direction.1: should be a number up to 1e+30; got nan"),
+            (["sample", "direction.1=" + "9" * 40], "direction.1: should be a number up to 1e+30; got 9999"),
             (["sample", "direction=3"], "name the direction, such as direction.3=-2"),
             (["sample", "direction.1=1", "--directions", "none"], "none: does not exist; find directions with gankit directions"),
             (["directions", "--layers", "0-3"], "this generator has no styles, and so no layers to choose from"),

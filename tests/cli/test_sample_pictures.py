@@ -150,6 +150,7 @@ class TestStyleMixing:
         (["--latents", "wide.safetensors"], "wide.safetensors: 'z' is [2, 9]; this generator takes [n 8]"),
         (["--latents", "empty.safetensors"], "empty.safetensors: contains other; expected latents 'z' or 'styles'"),
         (["--latents", "nan.safetensors"], "nan.safetensors: 'z' is [2, 8]; expected finite numbers [n d]"),
+        (["--latents", "labels.safetensors"], "labels.safetensors: has 2 latents, but 'labels' is []"),
         (["--latents", "styles.safetensors"], "TinyGenerator has no styles"),
     ],
 )  # fmt: skip
@@ -159,12 +160,33 @@ def test_refused(cli, run, generator, words, message):
     dim = generator.draw(1).z.shape[1]
     for name, tensors in {
         "wide": {"z": torch.zeros(2, 9)}, "empty": {"other": torch.zeros(2)}, "nan": {"z": torch.full((2, dim), torch.nan)},
-        "styles": {"styles": torch.zeros(2, 3, 4)},
+        "styles": {"styles": torch.zeros(2, 3, 4)}, "labels": {"z": torch.zeros(2, dim), "labels": torch.tensor(1)},
     }.items():  # fmt: skip
         save_file(tensors, f"{name}.safetensors")
     said = cli("sample", *run, *words)
     assert said.code == 2
     assert message.replace("8]", f"{dim}]") in said.err
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(2), torch.zeros(2, 3), torch.zeros(2, 2, dtype=torch.int64)])
+def test_labels_of_latents_that_are_no_classes(cli, tiny_recipe, tiny_plugin_file, tmp_path, labels):
+    from safetensors.torch import save_file
+
+    data = {"name": "tiny", "count": 20, "labelled": True}
+    tiny_recipe(tmp_path, conditional=True, dataset=data)
+    assert cli("run", "tiny.yaml", "--plugin", tiny_plugin_file, "--out", "run").code == 0
+    dim = gankit.load_generator("run", plugins=[str(tiny_plugin_file)]).draw(1).z.shape[1]
+    save_file({"z": torch.zeros(2, dim), "labels": labels}, "z.safetensors")
+    said = cli("sample", "run", "--plugin", tiny_plugin_file, "--latents", "z.safetensors")
+    assert said.code == 2
+    shape = " ".join(map(str, labels.shape)).replace(" ", ", ")
+    assert f"'labels' is {str(labels.dtype)[6:]} [{shape}]; this generator takes int64 [2]" in said.err
+
+
+def test_an_interpolation_of_too_many_images(generator, monkeypatch):
+    monkeypatch.setattr("gankit.sampling.trained_generator.MAX_ELEMENTS", 20 * 16 * 16 * 3)
+    with pytest.raises(ValueError, match="32 images have .* values, above the limit"):
+        generator.interpolate_between(generator.draw(4), 8)
 
 
 def test_a_picture_that_is_too_large_for_its_format(cli, run):

@@ -27,6 +27,13 @@ def test_lines_appear_only_for_tasks_that_take_long(clock, capsys):
     assert capsys.readouterr().out.splitlines() == ["slow: 6/2,000  16:37 left", "slow: 27/2,000  16:26 left"]
 
 
+def test_forced_colors_do_not_make_a_pipe_a_terminal(clock, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    with TaskProgress(quiet_seconds=0.0) as progress:
+        progress.report("reading", 0, 100)
+    assert capsys.readouterr().out == "reading: 100 ...\n"
+
+
 def test_every_task_is_announced_where_its_command_asks_for_it(clock, capsys):
     with TaskProgress(quiet_seconds=0.0) as progress:
         for task in ("reading", "features"):

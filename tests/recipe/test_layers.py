@@ -37,6 +37,17 @@ def test_each_layer_lists_what_it_changes(tmp_path, monkeypatch):
     ]
 
 
+def test_a_layer_keeps_its_values_when_later_ones_change_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("base.yaml").write_text(BASE)
+    Path("middle.yaml").write_text("extends: base.yaml\nema: {half_life_images: 10}\nregularizers: [{name: r1, gamma: 1}]\n")
+    Path("last.yaml").write_text("extends: middle.yaml\nema: {half_life_images: 5}\n")
+    _, middle, last, words = gankit.Recipe.load("last.yaml", ["regularizers.r1.gamma=2"]).document.layers
+    assert middle.changes == {"ema": (None, {"half_life_images": 10}), "regularizers": (None, [{"name": "r1", "gamma": 1}])}
+    assert last.changes == {"ema.half_life_images": (10, 5)}
+    assert words.changes == {"regularizers": ([{"name": "r1", "gamma": 1}], [{"name": "r1", "gamma": 2}])}
+
+
 def test_a_recipe_that_is_no_file_has_no_layers():
     data = {"name": "a", "image": {"size": 32}, "dataset": "shapes", "generator": "dcgan", "train": {"steps": 1}}
     assert gankit.Recipe.parse(data).document.layers == []

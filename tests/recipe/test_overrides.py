@@ -148,5 +148,5 @@ def test_long_override_is_truncated_in_its_place(write):
 
 def test_read_options():
     assert read_options(["truncation=0.7", "labels=[1, 2]"]) == {"truncation": 0.7, "labels": [1, 2]}
-    with pytest.raises(RecipeError, match="KEY=VALUE"):
+    with pytest.raises(RecipeError, match="command line: truncation: an option is NAME=VALUE"):
         read_options(["truncation"])

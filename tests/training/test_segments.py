@@ -138,6 +138,22 @@ def test_another_try_at_the_same_step_replaces_the_settings(run, runtime):
     assert saved(killed)["segments"][-1] == {"step": 9, "set": {LR: 0.04, "callbacks.checkpoint.every": 50}}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["optimizers={generator: {lr: 0.03}}", "optimizers={discriminator: {lr: 0.04}}"],
+        [f"{LR}=0.03", "optimizers.generator={lr: 0.05}", f"{LR}=0.06"],
+        ["optimizers={generator: {lr: 0.03}}", f"{LR}=0.05", "optimizers={discriminator: {lr: 0.04}}"],
+    ],
+)
+def test_overrides_of_one_setting_are_saved_as_they_were_trained_with(run, runtime, words):
+    trainer = runtime.resume(run, ["train.steps=11", *words])
+    used = trainer.recipe.optimizers
+    trainer.fit()
+    assert gankit.Recipe.load(run / "recipe.yaml").at(9).optimizers == used
+    assert runtime.resume(run, ["train.steps=12"]).recipe.optimizers == used
+
+
 def killed_after_a_step(trainer, directory):
     """A copy of the run's directory as it is during its first step after a start."""
     for _ in trainer:
@@ -158,10 +174,17 @@ def test_segments_are_checked_with_their_places(runtime, recipe, tmp_path):
         [{"step": 2, "set": {"generator.widht": 8}}], r"recipe\.yaml:\d+:\d+: generator\.widht: .*did you mean 'width'"
     )
     refused([{"step": 2, "set": {"train.steps": 8}}], r"a segment cannot set train\.steps; the length belongs")
+    refused([{"step": 2, "set": {"train": {"steps": 8}}}], r"a segment cannot set train\.steps; the length belongs")
     refused([{"step": 2, "set": {"segments": []}}], "a segment cannot set 'segments'")
     refused([{"step": 0, "set": {LR: 1}}], r"segments\.0\.step: should be greater than 0")
     refused([{"step": 2, "set": {LR: 1}}, {"step": 2, "set": {LR: 2}}], r"in the order of their steps.*\[2, 2\]")
     refused([{"step": 2, "set": {LR: 0.1}}, {"step": 3, "set": {LR: "x"}}], r"optimizers\.generator\.lr: .*'x'")
+
+
+def test_a_text_of_a_whole_number_is_a_step(recipe):
+    data = {**recipe(**EVERYTHING).document.data, "segments": [{"step": "2.0", "set": {LR: 0.3}}]}
+    rates = [gankit.Recipe.parse(data).at(step).optimizers.generator.params["lr"] for step in (1, 2)]
+    assert rates == [gankit.Recipe.parse(data).optimizers.generator.params["lr"], 0.3]
 
 
 def test_segments_do_not_change_on_resume(run, runtime):

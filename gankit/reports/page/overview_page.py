@@ -16,7 +16,7 @@ from ...files import read_failure
 from ...messages import format_duration, truncate
 from ...runs.file_names import RECIPE, REPORT
 from ...runs.run_directory import read_record
-from ..comparison import Column, explain_columns, recipe_differences, score_columns
+from ..comparison import Column, explain_columns, recipe_settings, score_columns
 from ..diagnosis import Diagnosis, diagnose
 from ..run_summary import read_metrics
 from .curves import Curves
@@ -97,7 +97,7 @@ def render_overview(folder: Path, directories: Sequence[Path], template: str = "
         except GankitError as error:
             damaged.append(str(error))
     columns = score_columns([row.diagnosis.summary.evaluations for row in rows])
-    settings = recipe_differences([row.settings for row in rows]) if rows else {}
+    settings = recipe_settings([row.settings for row in rows])
     cells = [_cells(row, columns, index) for index, row in enumerate(rows)]
     headings = [cell.heading for cell in cells[0]] if cells else []
     return render(
@@ -114,10 +114,15 @@ def render_overview(folder: Path, directories: Sequence[Path], template: str = "
                 {"name": row.name, "chart": row.chart, "values": [cell.value for cell in found]}
                 for row, found in zip(rows, cells, strict=True)
             ],
-            "settings": {key: [_text(value) for value in values] for key, values in settings.items()},
+            "settings": {key: [_text(value) for value in row] for key, row in settings.items() if _differ(row)},
+            "common": {key: _text(row[0]) for key, row in settings.items() if not _differ(row)},
         },
         **content,
     )
+
+
+def _differ(values: Sequence[Any]) -> bool:
+    return any(value != values[0] for value in values)
 
 
 def _read(folder: Path, directory: Path) -> RunRow:

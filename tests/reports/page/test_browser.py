@@ -211,7 +211,7 @@ class TestOverview:
         [
             ("", "abcde"), ("seed=3", "c"), ("seed>=3", "cde"), ("generator.width<17 seed!=1", "b"), ("steps>30", "de"),
             ("nothing", ""), ('"seed"="2"', "b"), ("seed=none", ""), ("status=killed", ""), ("A", "a"), ("b", "b"),
-            ("running", "abcde"), ("constructor=1", ""),
+            ("running", "abcde"), ("constructor=1", ""), ("generator.name=dcgan", "abcde"), ("generator.name!=dcgan", ""),
         ],
     )  # fmt: skip
     def test_filter(self, page, text, shown):

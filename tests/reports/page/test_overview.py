@@ -45,6 +45,7 @@ def test_table(three_runs, overview_of):
 
 def test_settings_that_differ(three_runs, overview_of):
     assert overview_of(three_runs).data["settings"] == {"seed": ["1", "2", "3"], "generator.width": ["8", "16", "24"]}
+    assert overview_of(three_runs).data["common"]["generator.name"] == "dcgan"
 
 
 def test_links_and_thumbnails(three_runs, overview_of):

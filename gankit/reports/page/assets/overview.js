@@ -4,11 +4,13 @@ const rows = table ? [...table.rows] : [];
 const filter = document.getElementById("filter");
 
 const settings = new Map(Object.entries(data.settings)); // a list for each recipe key that differs
+const common = new Map(Object.entries(data.common)); // the value of each recipe key that does not differ
 const columns = new Map(data.headings.map((heading, column) => [heading, column]));
 
 /* The value of a recipe key or a column of a run; undefined if there is no such key. */
 function valueOf(index, key) {
-  return columns.has(key) ? data.runs[index].values[columns.get(key)] : settings.get(key)?.[index];
+  if (columns.has(key)) return data.runs[index].values[columns.get(key)];
+  return settings.has(key) ? settings.get(key)[index] : common.get(key);
 }
 
 const withoutQuotes = (text) => text.replaceAll('"', "");
@@ -18,7 +20,7 @@ function conditionsOf(text) {
   const words = text.match(/(?:[^\s"]|"[^"]*"?)+/g) ?? [];
   return words.map(withoutQuotes).map((word) => {
     const found = word.match(/^([^=!<>]+)(!=|<=|>=|=|<|>)(.*)$/);
-    if (!found || !(columns.has(found[1]) || settings.has(found[1]))) {
+    if (!found || ![columns, settings, common].some((known) => known.has(found[1]))) {
       const wanted = word.toLowerCase();
       return (index) => `${data.runs[index].name} ${valueOf(index, "status")}`.toLowerCase().includes(wanted);
     }
