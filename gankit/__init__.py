@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .data.files.decoding import DecodeError as DecodeError
     from .data.files.decoding import decode_image as decode_image
     from .data.files.decoding import open_image as open_image
+    from .data.files.decoding import upright_size as upright_size
     from .data.files.image_files import ImageFiles as ImageFiles
     from .data.files.image_files import open_image_files as open_image_files
     from .data.files.image_formats import IMAGE_SUFFIXES as IMAGE_SUFFIXES
@@ -127,7 +128,7 @@ __version__ = "0.1.0"
 _NAMES_BY_MODULE = {
     "cli.progress": "make_progress",
     "data.datasets": "classes_of describe_dataset labels_of prepare_dataset spec_of",
-    "data.files.decoding": "DecodeError decode_image open_image",
+    "data.files.decoding": "DecodeError decode_image open_image upright_size",
     "data.files.image_files": "ImageFiles open_image_files",
     "data.files.image_formats": "IMAGE_SUFFIXES",
     "data.files.image_scan": "ImageScan is_nearly_black scan_images",

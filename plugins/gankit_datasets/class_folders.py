@@ -15,6 +15,7 @@ LABEL_FILE = "dataset.json"  # of StyleGAN's dataset_tool.py, which puts images 
 MAX_LABEL_BYTES = 2**28
 SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"})
 MAX_NAMED = 3
+MAX_DIGITS = 19  # of a label that is a number
 
 
 class Classes(NamedTuple):
@@ -97,8 +98,11 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
     The file may also have the names of all ``classes``, as `gankit data pack` writes it.
     """
     place = files.path / name
-    with files.open(name) as file:
-        content = file.read(MAX_LABEL_BYTES)
+    try:
+        with files.open(name) as file:
+            content = file.read(MAX_LABEL_BYTES)
+    except Exception as error:  # zipfile raises many types for damaged files
+        raise gankit.DataError(f"{place}: the labels cannot be read: {error}; write the file again") from error
     try:
         document: Any = json.loads(content)
     except (ValueError, RecursionError):
@@ -120,7 +124,7 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
             raise gankit.DataError(f"{place}: the label of {image!r} is {number!r:.80}; expected a class number from 0")
     count = 1 + max(number_of[image] for image in images)
     names = document.get("classes") or [*map(str, range(count))]
-    if not (isinstance(names, list) and all(isinstance(name, str) for name in names) and len({*names}) == len(names)):
+    if not (isinstance(names, list) and all(map(_is_name, names)) and len({*names}) == len(names)):
         raise gankit.DataError(f"{place}: `classes` should be a list of different names")
     if len(names) < count:
         raise gankit.DataError(f"{place}: has {len(names):,} classes, but a label is {count - 1:,}")
@@ -139,7 +143,7 @@ def _from_csv(files: gankit.ImageFiles, labels: Path, images: list[str], others:
         with files.open(inside) if is_inside else labels.open("rb") as file:
             content = file.read(MAX_LABEL_BYTES)
         rows = [row for row in csv.reader(content.decode("utf-8-sig").splitlines()) if row]
-    except (OSError, UnicodeError, csv.Error) as error:
+    except Exception as error:  # zipfile raises many types for damaged files
         raise gankit.DataError(f"{place}: the labels cannot be read: {error}") from None
     folder = f"{labels.parent.as_posix()}/" if is_inside and labels.parent != Path() else ""
     known = set(images)
@@ -150,15 +154,23 @@ def _from_csv(files: gankit.ImageFiles, labels: Path, images: list[str], others:
             continue
         if len(row) != 2 or not row[1].strip():
             raise gankit.DataError(f"{place}:{number}: expected an image and its label, as in 'cat/1.png,cat'")
-        label_of[name] = row[1].strip()
+        if label_of.setdefault(name, label := row[1].strip()) != label:
+            raise gankit.DataError(
+                f"{place}:{number}: {name!r} is {label!r:.80}, but {label_of[name]!r:.80} in an earlier line"
+            )
     missing = [image for image in images if image not in label_of]
     if missing:
         advice = "; its lines should be 'image,label', with names relative to it" if not label_of else ""
         raise gankit.DataError(f"{place}: has no label for {_listed(missing)}{advice}")
     names = set(label_of.values())
-    numbers = all(name.isdecimal() and name.isascii() for name in names)
-    classes = tuple(sorted(names, key=int) if numbers else sorted(names))
+    numbers = all(name.isdecimal() and name.isascii() and len(name) < MAX_DIGITS for name in names)
+    classes = tuple(sorted(names, key=lambda name: (int(name), name)) if numbers else sorted(names))
     return Classes(classes, label_of, file=inside if is_inside else "")
+
+
+def _is_name(name: object) -> bool:
+    """Whether this is a text that can be written to a file."""
+    return isinstance(name, str) and not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _listed(names: list[str]) -> str:

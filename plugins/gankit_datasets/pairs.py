@@ -8,7 +8,6 @@ from typing import NamedTuple
 import gankit
 
 REPORT_INTERVAL = 16  # pairs
-TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange height and width
 TASK = "checking pairs"
 
 
@@ -73,10 +72,5 @@ def _fault_of_two(files: Sequence[str], sizes: Sequence[tuple[int, int]], scale:
 
 def _upright_size(files: gankit.ImageFiles, name: str) -> tuple[int, int]:
     """Height and width from the header, rotated by the EXIF orientation."""
-    from PIL import ExifTags, Image
-
     with files.open(name) as file:
-        image = gankit.open_image(file)
-        # not image.getexif(): for PNG it may decode the whole image
-        turned = Image.Image.getexif(image).get(ExifTags.Base.Orientation) in TURNED
-        return (image.width, image.height) if turned else (image.height, image.width)
+        return gankit.upright_size(gankit.open_image(file), header_only=True)

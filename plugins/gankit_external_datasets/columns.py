@@ -63,6 +63,8 @@ def find_columns(schema: Any, wanted: Columns, where: str) -> Columns:
     Raises:
         gankit.DataError: a column is missing or has other content, or several could be meant.
     """
+    if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
+        raise gankit.DataError(f"{where}: several columns are called {_listed(twice[:3])}; rename all but one")
     for name in wanted.names():
         if name not in schema.names:
             raise gankit.DataError(f"{where}: there is no column {name!r}{gankit.did_you_mean(name, schema.names)}")
@@ -77,7 +79,7 @@ def find_columns(schema: Any, wanted: Columns, where: str) -> Columns:
         label = next((name for name in LABEL_NAMES if name in schema.names and _is_number(schema, name)), None)
     found = wanted._replace(image=image, label=label)
     for name in (image, *wanted.images.values()):
-        if not (_is_image(schema, name) or _is_text(schema.field(name).type)):
+        if not (_is_image(schema, name) or is_text(schema.field(name).type)):
             raise gankit.DataError(f"{where}: column {_described(schema.field(name))} has no images")
     sizes = [(name, f"vectors.{name}") for name in wanted.vectors]
     for name, key in [*sizes, *([] if label is None else [(label, "label")])]:
@@ -109,7 +111,7 @@ def _require_numbers(schema: Any, name: str, key: str, as_vector: bool, where: s
     column = f"{where}: {key}: column {_described(field)}"
     is_list = types.is_list(field.type) or types.is_large_list(field.type) or types.is_fixed_size_list(field.type)
     inner = field.type.value_type if is_list else field.type
-    if _is_text(inner):
+    if is_text(inner):
         raise gankit.DataError(f"{column} is text, but {ADVICE_ON_TEXT}")
     if is_list and not as_vector and (types.is_floating(inner) or types.is_integer(inner)):
         raise gankit.DataError(f"{column} has vectors; set `label_size` to their length")
@@ -148,7 +150,8 @@ def _is_number(schema: Any, name: str) -> bool:
     return bool(types.is_integer(schema.field(name).type) or types.is_boolean(schema.field(name).type))
 
 
-def _is_text(kind: Any) -> bool:
+def is_text(kind: Any) -> bool:
+    """Whether a type of Arrow is that of texts."""
     from pyarrow import types
 
     return bool(types.is_string(kind) or types.is_large_string(kind))

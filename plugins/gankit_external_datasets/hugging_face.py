@@ -15,13 +15,12 @@ import gankit
 
 from .columns import Columns
 from .row_groups import RowGroups
-from .table_dataset import Channels, Table, TableDataset
+from .table_dataset import Channels, Table, TableDataset, path_of, sampled_rows
 
 FILE_BUILDERS = {".parquet": "parquet", ".arrow": "arrow", ".json": "json", ".jsonl": "json", ".csv": "csv"}
 LIBRARY = ("datasets", "datasets", "dataset 'huggingface'", "huggingface")  # arguments of `import_optional`
 DEFAULT_SPLIT = "train"
 SAVED = ("state.json", "dataset_dict.json")  # files of a folder written by save_to_disk
-SAMPLED_ROWS = 256  # whose whole content is part of a fingerprint
 
 
 class HuggingFace(TableDataset):
@@ -111,6 +110,12 @@ class HuggingFace(TableDataset):
                 return self._stream(files or {}, report)
             return ArrowTable(library.load_dataset(name=self.config, split=self.split, **options))
 
+    def has_paths(self, column: str) -> bool:
+        """Whether a column of images has the paths of their files. Streamed files have their bytes."""
+        if super().has_paths(column):
+            return True
+        return not self.streaming and len(self) > 0 and path_of(self._opened.row(0, [column])[column]) is not None
+
     def _saved(self, library: Any, folder: Path) -> Any:
         """The split of a folder that ``save_to_disk`` has written. Raises: gankit.DataError: it has no such split."""
         if self.streaming:
@@ -180,12 +185,29 @@ class ArrowTable:
         return self._dataset.select_columns(name)[:].column(name)
 
     def fingerprint(self, columns: Sequence[str]) -> str:
-        """A hash of the number of rows and of the content of some of them. Paths count by the names of their files."""
+        """A hash of the number of rows, of the lengths of all files in them, and of the whole content of some rows.
+
+        Paths count by the names of their files.
+        """
         digest = hashlib.sha256(f"{len(self)} rows".encode())
-        for index in np.linspace(0, len(self) - 1, min(SAMPLED_ROWS, len(self))).astype(int).tolist():
+        for index in sampled_rows(len(self)):
             for name, value in self.row(index, columns).items():
                 content = value
                 if isinstance(value, Mapping):
                     content = value.get("bytes") or Path(value.get("path") or "").name
                 digest.update(f"{name} {content!r}".encode())
+        for name in columns:
+            digest.update(self._lengths(name).tobytes())
         return digest.hexdigest()
+
+    def _lengths(self, name: str) -> Any:
+        """The numbers of bytes of the files in a column, without reading them; empty if it has none."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = self.column(name)
+        if pa.types.is_struct(column.type) and column.type.get_field_index("bytes") >= 0:
+            column = pc.struct_field(column, "bytes")
+        if not (pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type)):
+            return np.empty(0, np.int64)
+        return pc.fill_null(pc.binary_length(column), -1).to_numpy().astype(np.int64)

@@ -12,6 +12,8 @@ import numpy as np
 
 import gankit
 
+from .columns import class_names
+
 KEPT_BYTES = 2**28  # of row groups in memory, in each process
 MAX_GROUP_BYTES = 2**30
 SAMPLED_BYTES = 2**14  # of the start and the end of a file, which fingerprints contain
@@ -54,9 +56,15 @@ class RowGroups:
             schema = metadata.schema.to_arrow_schema()
             if number == 0:
                 self.schema = schema
+                self._classes = {column: class_names(schema, column) for column in schema.names}
             elif not schema.equals(self.schema):
                 raise gankit.DataError(
                     f"{name} has other columns than {names[0]}: {schema.names} with other types or names"
+                )
+            elif other := [column for column in schema.names if class_names(schema, column) != self._classes[column]]:
+                raise gankit.DataError(
+                    f"{name} names other classes in column {other[0]!r} than {names[0]}; encode the labels of all "
+                    "files together"
                 )
             self._metadata.append(metadata)
             self._groups += [_Group(number, group) for group in range(metadata.num_row_groups)]

@@ -14,11 +14,12 @@ from torch import Tensor
 
 import gankit
 
-from .columns import Columns, class_names, find_columns, unused_label
+from .columns import Columns, class_names, find_columns, is_text, unused_label
 from .encoded_image import decode_bytes
 from .labels import class_labels, summarize
 
 Channels = Literal[1, 2, 3, 4]
+SAMPLED_ROWS = 256  # whose whole content is part of a fingerprint
 
 
 class Table(Protocol):
@@ -104,7 +105,30 @@ class TableDataset(ABC):
         digest = hashlib.sha256(f"{self.channels} {self._columns} {self.classes} {content}".encode())
         if self.labels is not None:
             digest.update(self.labels.numpy().tobytes())
+        paths = [name for name in self._image_columns() if self.has_paths(name)]
+        if paths:
+            digest.update(self._identities(paths).encode())
         return digest.hexdigest()
+
+    def has_paths(self, column: str) -> bool:
+        """Whether a column of images has the paths of their files."""
+        return is_text(self._opened.schema.field(column).type)
+
+    def _image_columns(self) -> list[str]:
+        return [name for name in (self._columns.image, *self._columns.images.values()) if name is not None]
+
+    def _identities(self, columns: Sequence[str]) -> str:
+        """The sizes and the ends of the files that some rows name."""
+        found: list[tuple[int, str] | None] = []
+        for index in sampled_rows(len(self)):
+            for value in self._opened.row(index, columns).values():
+                if (path := path_of(value)) is not None:
+                    file = self.folder / path
+                    try:
+                        found.append(gankit.open_image_files(file.parent).identity(file.name))
+                    except (OSError, gankit.DataError):  # reading the item reports it
+                        found.append(None)
+        return str(found)
 
     def __len__(self) -> int:
         return len(self._opened)
@@ -142,14 +166,15 @@ class TableDataset(ABC):
 
     def _decode(self, value: Any, where: str) -> Tensor:
         """The image of a cell: the bytes of a file, its path, or Hugging Face's mapping of both."""
-        if isinstance(value, Mapping):
-            value = value.get("path") if value.get("bytes") is None else value["bytes"]
-        if isinstance(value, str):
+        if (path := path_of(value)) is not None:
+            file = self.folder / path
             try:
-                with gankit.open_image_files(self.folder).open(value) as file:
-                    return gankit.decode_image(file, self.channels)
+                with gankit.open_image_files(file.parent).open(file.name) as opened:
+                    return gankit.decode_image(opened, self.channels)
             except (OSError, ValueError, gankit.DataError, gankit.DecodeError) as error:
-                raise gankit.DataError(f"{where}: {value!r:.200} cannot be used: {error}") from error
+                raise gankit.DataError(f"{where}: {path!r:.200} cannot be used: {error}") from error
+        if isinstance(value, Mapping):
+            value = value.get("bytes")
         if not isinstance(value, bytes):
             raise gankit.DataError(f"{where}: there is no image; remove the item")
         return decode_bytes(value, self.channels, where)
@@ -159,3 +184,16 @@ class TableDataset(ABC):
         if self._table is None:
             raise RuntimeError("the dataset is empty; call prepare() first")
         return self._table
+
+
+def sampled_rows(count: int) -> list[int]:
+    """The rows of a table whose whole content is part of a fingerprint, at equal distances."""
+    rows: list[int] = np.linspace(0, count - 1, min(SAMPLED_ROWS, count)).astype(int).tolist()
+    return rows
+
+
+def path_of(value: Any) -> str | None:
+    """The path in a cell of a column of images; None if it has the bytes of the file, or nothing."""
+    if isinstance(value, Mapping):
+        value = value.get("path") if value.get("bytes") is None else None
+    return value if isinstance(value, str) and value else None

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -81,7 +85,11 @@ class TorchvisionSet:
 
     def describe(self) -> gankit.DataDescription:
         """How many images and classes there are."""
-        return summarize(len(self), self.labels, self.classes)
+        description = summarize(len(self), self.labels, self.classes)
+        if self.classes is None and self.label_size is None and isinstance(_label_of(self._set, 0), int):
+            unused = "not used: the labels, of which the set has no list"
+            return replace(description, summary=f"{description.summary}; {unused}")
+        return description
 
     def __len__(self) -> int:
         if self._set is None:
@@ -106,16 +114,43 @@ class TorchvisionSet:
 
     def _find_labels(self, created: Any) -> tuple[Tensor | None, tuple[str, ...] | None]:
         """All labels, if the set keeps them, and the names of the classes, if it has classes."""
-        names = getattr(created, "classes", None)
+        names = getattr(created, "classes", getattr(created, "categories", None))
         if names is not None:
             names = [", ".join(name) if isinstance(name, tuple) else str(name) for name in names]
-        for attribute in ("targets", "labels", "_labels"):
-            values = np.asarray(getattr(created, attribute, ()))
-            if values.shape == (len(created),) and values.dtype.kind in "iub":
+        for values in _label_arrays(created):
+            if _agrees(created, values):
                 return class_labels(values, names, f"torchvision's {self.name}")
+            names = None  # of other labels than those of the items
         if names is None and isinstance(count := getattr(created, "num_classes", None), int):
             names = [str(number) for number in range(count)]
         return None, None if names is None else tuple(names)
+
+
+def _label_arrays(created: Any) -> Iterator[NDArray[Any]]:
+    """What may be the class numbers of all items."""
+    lists = [getattr(created, name, ()) for name in ("targets", "labels", "_labels", "y")]
+    pairs = [getattr(created, name, ()) for name in ("samples", "_samples")]
+    lists += [[item[1] for item in found] for found in pairs if all(isinstance(item, tuple) for item in found)]
+    for found in lists:
+        with suppress(ValueError):  # of different shapes
+            values = np.asarray(found)
+            if values.shape == (len(created),) and values.dtype.kind in "iub":
+                yield values
+
+
+def _agrees(created: Any, values: NDArray[Any]) -> bool:
+    """Whether these are the labels of the items, of which the first, the middle and the last one are compared."""
+    indices = {0, len(values) // 2, len(values) - 1} if len(values) else set()
+    return all(_label_of(created, index) in (None, int(values[index])) for index in indices)
+
+
+def _label_of(created: Any, index: int) -> Any:
+    """The label of an item; None if it cannot be read, which its use reports."""
+    try:
+        label = created[index][1]
+        return int(label) if np.ndim(label) == 0 and np.asarray(label).dtype.kind in "iub" else label
+    except Exception:
+        return None
 
 
 def _find_class(name: str) -> Any:
@@ -137,7 +172,7 @@ def _is_dataset(value: Any) -> bool:
 
 def _arguments(kind: Any, split: str | None, root: Path, download: bool, params: dict[str, Any]) -> dict[str, Any]:
     """The arguments for the constructor of a class. Raises: ValueError: it has no such parameter, or needs another."""
-    parameters = inspect.signature(kind).parameters
+    parameters = _parameters(kind)
     arguments: dict[str, Any] = {"root": str(root)} if "root" in parameters else {}
     if "download" in parameters:
         arguments["download"] = download
@@ -152,7 +187,7 @@ def _arguments(kind: Any, split: str | None, root: Path, download: bool, params:
     for name in params:
         if name in REFUSED:
             raise ValueError(f"params.{name} cannot be set: {REFUSED[name]}")
-        if name in OWN:
+        if name in OWN and not (name == "train" and "split" in parameters):  # EMNIST has both
             raise ValueError(f"params.{name}: use the parameters `root`, `split` and `download` of the dataset instead")
         if name not in parameters:
             known = [other for other in parameters if other not in (*OWN, *REFUSED)]
@@ -165,3 +200,14 @@ def _arguments(kind: Any, split: str | None, root: Path, download: bool, params:
         key = "`split`" if missing[0] in ("split", "train") else f"`params: {{{missing[0]}: ...}}`"
         raise ValueError(f"torchvision's {kind.__name__} needs {missing[0]!r}; set {key}")
     return arguments
+
+
+def _parameters(kind: Any) -> dict[str, inspect.Parameter]:
+    """The parameters of a class, with those of its base class if it passes ``**kwargs`` on."""
+    found: dict[str, inspect.Parameter] = {}
+    for owner in (one for one in kind.__mro__ if "__init__" in vars(one)):
+        parameters = [*inspect.signature(owner.__init__).parameters.values()][1:]
+        found = {one.name: one for one in parameters if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)} | found
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+            break
+    return found

@@ -9,6 +9,7 @@ from typing import IO, NamedTuple
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 from torch import Tensor
 
 from .image_formats import FORMATS, PREFIX_BYTES, recognize
@@ -57,9 +58,17 @@ def open_image(file: IO[bytes]) -> Image.Image:
     return image
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width of an image from `open_image` after it is rotated by its EXIF orientation."""
-    rotated = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+def upright_size(image: Image.Image, header_only: bool = False) -> tuple[int, int]:
+    """Height and width of an image from `open_image` after it is rotated by its EXIF orientation.
+
+    Args:
+        image: not decoded yet.
+        header_only: ignore EXIF data after the pixels of a PNG, which is found by decoding them.
+    """
+    exif = Image.Image.getexif(image) if header_only else image.getexif()
+    rotated = exif.get(ExifTags.Base.Orientation, 1) >= 5
+    if isinstance(image, TiffImageFile):  # recent versions of Pillow give the rotated size
+        rotated = rotated and image.width == image.tag_v2.get(ExifTags.Base.ImageWidth)
     return (image.width, image.height) if rotated else (image.height, image.width)
 
 

@@ -37,6 +37,17 @@ def test_numbers_are_in_their_order(labelled, prepared):
     assert prepared(labelled("x/0.png,10\nx/1.png,9\n2.png,10\n"), labels=Path("labels.csv")).classes == ("9", "10")
 
 
+def test_equal_numbers_are_in_the_order_of_their_text(labelled, prepared):
+    """Not in that of a set, which differs between processes."""
+    dataset = prepared(labelled("x/0.png,1\nx/1.png,001\n2.png,01\n"), labels=Path("labels.csv"))
+    assert dataset.classes == ("001", "01", "1")
+
+
+def test_a_number_that_is_too_long_is_a_name(labelled, prepared):
+    text = "x/0.png,{0}\nx/1.png,3\n2.png,{0}\n".format("9" * 5000)
+    assert prepared(labelled(text), labels=Path("labels.csv")).classes == ("3", "9" * 5000)
+
+
 def test_names_may_be_relative_to_it(put, prepared, png):
     path = put({"set/a.png": png(0), "set/b.png": png(1), "set/l.csv": b"a.png,ant\nb.png,bee\n"})
     assert prepared(path, labels=Path("set/l.csv")).classes == ("ant", "bee")
@@ -54,6 +65,7 @@ def test_it_may_be_elsewhere(labelled, prepared, tmp_path):
         ("x/0.png,a\nx/1.png,b\n", r"labels.csv: has no label for '2.png'$"),
         ("file,label\nsomething,a\n", "has no label for '2.png', 'x/0.png', 'x/1.png'; its lines should be 'image,label'"),
         ("x/0.png,a\nx/1.png\n2.png,c\n", r"labels.csv:2: expected an image and its label"),
+        ("x/0.png,a\nx/1.png,b\n2.png,c\nx/0.png,b\n", r"labels.csv:4: 'x/0.png' is 'b', but 'a' in an earlier line"),
         ("x/0.png,a,3\nx/1.png,b,4\n2.png,c,5\n", r"labels.csv:1: expected an image and its label"),
     ],
 )

@@ -102,6 +102,31 @@ def test_files_that_list_images(tmp_path, encoded, pixels, suffix):
     assert torch.equal(dataset[5]["image"], pixels[5])
 
 
+def test_classes_in_another_order(table, tmp_path):
+    """As of files whose labels were encoded apart."""
+    names = datasets.Features({**FEATURES, "animal": datasets.ClassLabel(names=["bee", "ant"])})
+    table.to_parquet(tmp_path / "a.parquet")
+    datasets.Dataset.from_dict(table.cast_column("picture", datasets.Image(decode=False)).to_dict(), names).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(gankit.DataError, match=r"b\.parquet names other classes in column 'animal' than .*a\.parquet"):
+        Parquet(path=tmp_path).prepare()
+
+
+def test_images_in_the_cache_of_the_library(tmp_path, encoded, pixels, monkeypatch):
+    """A repository of image files has rows with absolute paths."""
+    for index, data in enumerate(encoded):
+        (tmp_path / f"{index}.png").write_bytes(data)
+    cells = [{"bytes": None, "path": str(tmp_path / f"{index}.png")} for index in range(12)]
+    rows = datasets.Dataset.from_dict({"picture": cells}, datasets.Features({"picture": datasets.Image()}))
+    monkeypatch.setattr(datasets, "load_dataset", lambda **given: rows)
+    monkeypatch.chdir(tmp_path)
+    dataset = prepared(path="user/photos")
+    assert torch.equal(dataset[5]["image"], pixels[5])
+    first = dataset.fingerprint()
+    assert prepared(path="user/photos").fingerprint() == first
+    (tmp_path / "5.png").write_bytes(encoded[8])
+    assert prepared(path="user/photos").fingerprint() != first
+
+
 def test_folder_of_images(tmp_path, encoded, pixels):
     for index, data in enumerate(encoded[:4]):
         place = tmp_path / f"photos/{'ab'[index % 2]}/{index}.png"

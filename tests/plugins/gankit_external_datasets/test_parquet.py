@@ -57,6 +57,26 @@ def test_images_by_path(write_parquet, encoded, pixels, require_images, tmp_path
         prepared(path=path, image="image")[5]
 
 
+def test_files_behind_paths_are_part_of_the_fingerprint(write_parquet, encoded, tmp_path):
+    for index, data in enumerate(encoded):
+        (tmp_path / f"{index}.png").write_bytes(data)
+    path = write_parquet({}, image=[f"{index}.png" for index in range(12)])
+    first = prepared(path=path, image="image").fingerprint()
+    assert prepared(path=path, image="image").fingerprint() == first
+    (tmp_path / "5.png").write_bytes(encoded[8])  # of the same size in pixels
+    assert prepared(path=path, image="image").fingerprint() != first
+
+
+def test_columns_of_one_name(tmp_path, encoded):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.Table.from_arrays([pa.array(encoded), pa.array([0] * 12), pa.array([1] * 12)], names=["image", "label", "label"])
+    pq.write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(gankit.DataError, match="several columns are called 'label'; rename all but one"):
+        prepared(path=tmp_path / "x.parquet")
+
+
 def test_fields_and_vector_labels(write_parquet, encoded, pixels):
     path = write_parquet(
         {

@@ -47,6 +47,49 @@ def test_mnist(mnist):
     check_dataset(dataset)
 
 
+def test_parameters_of_the_base_class(mnist):
+    """EMNIST passes ``train`` and ``download`` on to MNIST."""
+    root, pixels = mnist
+    (root / "MNIST").rename(root / "EMNIST")
+    for file in (root / "EMNIST/raw").iterdir():
+        part, _, kind = file.name.replace("t10k", "test").partition("-")
+        file.rename(file.with_name(f"emnist-digits-{part}-{kind}"))
+    dataset = prepared(set="EMNIST", split="digits", root=root, channels=1, params={"train": False})
+    assert dataset.labels.tolist() == [*range(10)]
+    assert torch.equal(gankit.read_item(dataset, 3, gankit.spec_of(dataset), True)["image"][0], pixels[3])
+    with pytest.raises(ValueError, match="torchvision's EMNIST needs 'split'; set `split`"):
+        TorchvisionSet(set="EMNIST", root=root)
+
+
+@pytest.mark.parametrize("kind", ["category", "binary-category"])
+def test_labels_that_differ_from_those_of_the_items(tmp_path, kind):
+    """OxfordIIITPet lists breeds also if the labels are those of cats and dogs."""
+    names = [("Abyssinian_1", 1, 1), ("beagle_1", 2, 2), ("boxer_1", 3, 2)]
+    for folder in ("images", "annotations"):
+        (tmp_path / "oxford-iiit-pet" / folder).mkdir(parents=True)
+    for name, _, _ in names:
+        Image.new("RGB", (8, 8)).save(tmp_path / f"oxford-iiit-pet/images/{name}.jpg")
+    lines = [f"{name} {breed} {species} 1" for name, breed, species in names]
+    (tmp_path / "oxford-iiit-pet/annotations/trainval.txt").write_text("\n".join(lines))
+    dataset = prepared(set="OxfordIIITPet", root=tmp_path, download=False, params={"target_types": kind})
+    if kind == "category":
+        assert dataset.labels.tolist() == [0, 1, 2]
+        assert dataset.classes == ("Abyssinian", "Beagle", "Boxer")
+    else:
+        assert dataset.labels is dataset.classes is None
+        assert dataset.describe().summary == "3 images; not used: the labels, of which the set has no list"
+
+
+def test_names_and_labels_of_caltech256(tmp_path):
+    for number, name in enumerate(["001.bear", "002.cup"]):
+        folder = tmp_path / "caltech256/256_ObjectCategories" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(folder / f"00{number + 1}_0001.jpg")
+    dataset = prepared(set="Caltech256", root=tmp_path, download=False)
+    assert dataset.classes == ("001.bear", "002.cup")
+    assert dataset.labels.tolist() == [0, 1]
+
+
 def test_fake_data_is_that_of_torchvision():
     params = {"size": 20, "image_size": [3, 10, 12], "num_classes": 4}
     dataset, other = prepared(set="FakeData", params=params), torchvision.datasets.FakeData(20, (3, 10, 12), 4)

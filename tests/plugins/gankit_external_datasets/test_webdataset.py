@@ -27,7 +27,7 @@ def shards(tmp_path, encoded):
     for shard in range(3):
         with library.TarWriter(str(tmp_path / f"{shard:03}.tar")) as writer:
             for index in range(4 * shard, 4 * shard + 4):
-                meta = {"kind": index % 2, "vector": [index, 0.5], "name": "x"}
+                meta = {"kind": index % 2, "vector": [index, 0.5], "name": "x", "large": 10**30}
                 writer.write({"__key__": f"a/{index:04}", "png": encoded[index], "cls": index % 3, "json": meta, "txt": "a cat"})
     return tmp_path
 
@@ -84,6 +84,21 @@ def test_the_index_is_kept(shards, monkeypatch, pixels, require_images):
     assert prepared(path=str(shards)).fingerprint() == first  # read again
 
 
+def test_labels_that_were_corrected(write_tar, encoded):
+    """Also in a shard whose size, first 16 KiB and last 16 KiB stay the same."""
+
+    def prepared_with(labels):
+        padding = encoded[0] + b"x" * 20_000  # behind the end of the image
+        members = [("0.png", padding), ("0.cls", b"0"), ("3.png", padding), ("3.cls", b"0")]
+        inner = [(f"{key}.{suffix}", content) for key, label in zip("12", labels, strict=True) for suffix, content in (("png", encoded[1]), ("cls", label))]
+        return prepared(path=str(write_tar("x.tar", [*members[:2], *inner, *members[2:]])))
+
+    before, after = prepared_with([b"0", b"1"]), prepared_with([b"1", b"0"])
+    assert (before.labels.tolist(), after.labels.tolist()) == ([0, 0, 1, 0], [0, 1, 0, 0])
+    assert before._identity == after._identity
+    assert before.fingerprint() != after.fingerprint()
+
+
 def test_fingerprint(shards, encoded, write_tar):
     first = prepared(path=str(shards)).fingerprint()
     members = [(f"{index}.png", encoded[index]) for index in range(4)]
@@ -101,6 +116,7 @@ def test_fingerprint(shards, encoded, write_tar):
         ({"label": "json", "label_field": "vector", "label_size": 3}, "expected 3 numbers, as set by label_size"),
         ({"label": "json", "label_field": "vector"}, "expected a class number.*`label_size` if labels are vectors"),
         ({"label_size": 3, "label": "npy"}, "no sample has 'npy'; set `label`"),
+        ({"label": "json", "label_field": "large"}, "the label is .*; expected a class number"),
         ({"image": "jpg"}, r"has no image \(jpg\): it has 'cls', 'json', 'png', 'txt'; set `image`"),
         ({"classes": ["a", "b"]}, "item 2 has the label 2; expected 0 to 1"),
     ],
