@@ -23,6 +23,8 @@ from ..errors import GankitError
 from ..messages import one_line, quote, truncate
 
 MAX_OPERATIONS = 5_000_000
+MAX_ARGUMENTS = 16  # of an object
+MAX_COPIED = 1_000_000  # items of all sets and mappings that are made from other ones
 MAX_TUPLES = 50_000  # the hash of a tuple in 100,000 others would overflow the stack
 SCALAR_KINDS = "biuf"
 
@@ -39,6 +41,8 @@ class PickledObject:
     state: Any
 
     def __new__(cls, *arguments: Any, **keywords: Any) -> Any:
+        if len(arguments) > MAX_ARGUMENTS:  # many objects may share one long tuple
+            raise ValueError(f"an object has {len(arguments):,} arguments")
         made = super().__new__(cls)
         made.arguments, made.state = arguments, None
         return made
@@ -133,11 +137,17 @@ class PickledScalar(PickledObject):
         return kind.read(content)
 
 
+class EasyDict(dict[Any, Any]):
+    """A mapping of StyleGAN2-ADA. It is pickled without arguments."""
+
+    def __init__(self, *arguments: Any) -> None:
+        if arguments:
+            raise ValueError("an EasyDict has arguments")
+        super().__init__()
+
+
 HARMLESS: Mapping[str, type[Any]] = {
-    "builtins.set": set,
-    "builtins.dict": dict,
-    "collections.OrderedDict": OrderedDict,
-    "dnnlib.util.EasyDict": dict,
+    "dnnlib.util.EasyDict": EasyDict,
     "numpy.dtype": PickledScalarType,
     "numpy.core.multiarray.scalar": PickledScalar,
     "numpy._core.multiarray.scalar": PickledScalar,
@@ -152,6 +162,13 @@ HARMLESS: Mapping[str, type[Any]] = {
     "torch_utils.persistence._reconstruct_persistent_obj": PersistentModule,
 }
 """What a pickle may name, and the data that it becomes."""
+
+CONTAINERS: Mapping[str, type[Any]] = {
+    "builtins.set": set,
+    "builtins.dict": dict,
+    "collections.OrderedDict": OrderedDict,
+}
+"""What a pickle may name to copy another container."""
 
 MODULES = ("torch.nn.modules.*",)
 TENSORFLOW = ("dnnlib.tflib.*", "tensorflow.*", "tfutil.*")
@@ -169,11 +186,14 @@ class InertUnpickler(pickle.Unpickler):
     def __init__(self, content: bytes, classes: tuple[str, ...]) -> None:
         super().__init__(io.BytesIO(content), encoding="latin1")
         self._classes = (*MODULES, *classes)
+        self.copied = 0
 
     def find_class(self, module: str, name: str) -> Any:
         full = f"{module}.{name}".replace("__builtin__.", "builtins.")
         if full in HARMLESS:
             return HARMLESS[full]
+        if full in CONTAINERS:
+            return Copier(self, CONTAINERS[full])
         if full in TYPES:
             return TYPES[full]
         if any(fnmatchcase(full, pattern) for pattern in TENSORFLOW):
@@ -186,6 +206,21 @@ class InertUnpickler(pickle.Unpickler):
             f"names {quote(full)}, which is not part of any known kind of weight file, and was not executed; do not "
             "trust this file, or load the plugin that knows it (--plugin)"
         )
+
+
+class Copier:
+    """Makes containers of a type, as long as those of a pickle have few items in all."""
+
+    __slots__ = ("_kind", "_unpickler")
+
+    def __init__(self, unpickler: InertUnpickler, kind: type[Any]) -> None:
+        self._unpickler, self._kind = unpickler, kind
+
+    def __call__(self, *arguments: Any) -> Any:
+        self._unpickler.copied += sum(map(len, arguments))
+        if self._unpickler.copied > MAX_COPIED:
+            raise ValueError(f"its sets and mappings copy more than {MAX_COPIED:,} items")
+        return self._kind(*arguments)
 
 
 def unpickle(content: bytes, classes: tuple[str, ...]) -> Any:

@@ -14,6 +14,7 @@ from .nvidia_format import inputs_first, linear
 SMALLEST = 4  # height and width of the smallest feature map
 LEARNING_RATE = 0.01  # of the mapping network; the files do not record it
 SAMPLES = 4096  # of the average style, where a file lacks it
+MAX_VALUES = 2**26  # of all latents
 GROUP_SIZE = 4
 
 
@@ -45,7 +46,10 @@ class RosinalityStyleGAN2(gankit.WeightFormat):
             weights |= styled(f"synthesis.blocks.{level}.conv", f"convs.{2 * level + 1}", 2 * level + 2)
             weights |= to_image(f"synthesis.to_image.{level + 1}", f"to_rgbs.{level}")
         average = network.attributes.get("latent_avg")
-        weights["average"] = average.flatten() if isinstance(average, Tensor) else average_style(network, layers)
+        if isinstance(average, Tensor):
+            weights["average"] = average.flatten()
+        else:  # computed only for networks of an acceptable size
+            weights["average"] = gankit.Converted("style.1.bias", lambda _: average_style(network, layers))
         params = {
             "width": channels[-1],
             "max_width": max(channels),
@@ -122,12 +126,14 @@ def average_style(network: gankit.ForeignNetwork, layers: int) -> Tensor:
     """The mean [s] of the styles of random latents."""
     style_dim, latent_dim = network.shape("style.1.weight")
     weights = {
-        f"layers.{layer}.{part}": network.tensors[f"style.{layer + 1}.{part}"]
+        f"layers.{layer}.{part}": network.tensors[name]
         for layer in range(layers)
         for part in ("weight", "bias")
+        if (name := f"style.{layer + 1}.{part}") in network.tensors
     }
     with torch.device("meta"):
         mapping = Mapping(latent_dim, 0, style_dim, layers, LEARNING_RATE)
     mapping.load_state_dict(weights, assign=True)
-    latents = torch.randn(SAMPLES, latent_dim, generator=torch.Generator().manual_seed(0))
+    samples = max(1, min(SAMPLES, MAX_VALUES // latent_dim))
+    latents = torch.randn(samples, latent_dim, generator=torch.Generator().manual_seed(0))
     return mapping(latents).mean(dim=0)  # type: ignore[no-any-return]

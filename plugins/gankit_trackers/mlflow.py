@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MAX_BATCH = 100  # parameters in one request
 MAX_NAME = 240  # characters
 MAX_VALUE = 5000  # characters of a parameter or tag
+ACTIVE = "active"  # the stage of what is not deleted
 NO_URL = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 
 
@@ -137,23 +138,29 @@ class MLflowLog:
         self._client.set_tag(self._id, valid(name), value[:MAX_VALUE], synchronous=True)
 
     def _known_run(self, client: Any) -> Any:
-        """The run with the known id; None if there is none."""
+        """The run with the known id; None if there is none, or if it was deleted."""
         if self._run_id.value is None:
             return None
         try:
-            return client.get_run(self._run_id.value)
+            run = client.get_run(self._run_id.value)
+            return run if run.info.lifecycle_stage == ACTIVE else None
         except self._mlflow.MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             return None
 
     def _experiment_id(self, client: Any) -> str:
+        """Raises: gankit.GankitError: the experiment was deleted."""
         if (found := client.get_experiment_by_name(self._experiment)) is None:
             try:
                 return str(client.create_experiment(self._experiment))
             except self._mlflow.MlflowException:  # another run may have created it just now
                 if (found := client.get_experiment_by_name(self._experiment)) is None:
                     raise
+        if found.lifecycle_stage != ACTIVE:
+            raise gankit.GankitError(
+                f"the experiment {self._experiment!r} was deleted; restore it, or set `experiment` to another one"
+            )
         return str(found.experiment_id)
 
     def _log_settings(self, known: Mapping[str, str]) -> None:

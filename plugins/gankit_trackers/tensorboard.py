@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FOLDER = "tensorboard"
+MAX_FOLDERS = 10_000
 
 
 class TensorBoard(Tracker):
@@ -33,8 +36,8 @@ class TensorBoard(Tracker):
     Args:
         every: steps between scalars, which are also logged at the first step and at the last.
         images_every: steps between grids of samples, which are also drawn at the first step and at the last.
-        folder: of the event files of all runs, each in a subfolder with the name of its run directory; null is the
-            folder ``tensorboard`` in the run directory.
+        folder: of the event files of all runs, each in a subfolder with the name of its run directory, and a number if
+            another run has that one; null is the folder ``tensorboard`` in the run directory.
     """
 
     name = "tensorboard"
@@ -46,28 +49,36 @@ class TensorBoard(Tracker):
 
     def _open(self, run: gankit.Run) -> TensorBoardLog:
         self._import_client()
-        folder = run.directory / FOLDER if self.folder is None else self.folder / run.directory.resolve().name
-        return TensorBoardLog(folder, recipe_settings(run.recipe))
+        return TensorBoardLog(partial(self._find_folder, run.directory), recipe_settings(run.recipe))
+
+    def _find_folder(self, directory: Path, step: int) -> Path:
+        """The folder of the event files of a run that begins after ``step`` steps."""
+        if self.folder is None:
+            return directory / FOLDER
+        name = directory.resolve().name
+        if self._run_id.value is None:
+            self._run_id.save(name if step else _new_folder(self.folder, name))  # runs of 0.1.0 have no id
+        return self.folder / str(self._run_id.value)
 
 
 class TensorBoardLog:
     """The event files of a run.
 
     Args:
-        folder: of the files.
+        find_folder: the folder of the files of a run that begins after so many steps.
         settings: of the recipe.
     """
 
-    def __init__(self, folder: Path, settings: Mapping[str, Setting]) -> None:
+    def __init__(self, find_folder: Callable[[int], Path], settings: Mapping[str, Setting]) -> None:
         from torch.utils.tensorboard import summary
 
-        self._folder, self._settings, self._summary = folder, dict(settings), summary
+        self._find_folder, self._settings, self._summary = find_folder, dict(settings), summary
         self._file: EventFile | None = None
 
     def start(self, step: int) -> None:
         if self._file is not None:
             self._file.close()
-        self._file = EventFile(self._folder, purge_step=step + 1)
+        self._file = EventFile(self._find_folder(step), purge_step=step + 1)
         experiment, session, _ = self._summary.hparams(self._settings, {})
         self._add(experiment, step)
         self._add(session, step)
@@ -96,6 +107,15 @@ class TensorBoardLog:
     def _add(self, summary: Any, step: int) -> None:
         assert self._file is not None  # between start and finish
         self._file.add(summary, step)
+
+
+def _new_folder(folder: Path, name: str) -> str:
+    """Make a subfolder of this name, or with a number if it exists. Returns: its name."""
+    for found in (name, *(f"{name}-{number}" for number in range(2, MAX_FOLDERS))):
+        with suppress(FileExistsError):
+            (folder / found).mkdir(parents=True)
+            return found
+    raise gankit.GankitError(f"{folder}: has the logs of {MAX_FOLDERS:,} runs called {name!r}; set another folder")
 
 
 def with_status(end: Any, status: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import gankit
@@ -77,7 +78,7 @@ class Tracker:
     def on_checkpoint(self, run: gankit.Run) -> None:
         if self.checkpoints and self._outbox is not None and run.checkpoint is not None:
             assert self._log is not None
-            self._outbox.put(partial(self._log.checkpoint, run.state.step, run.checkpoint))
+            self._outbox.put(partial(_upload, self._log, run.state.step, run.checkpoint), large=True)
         if run.ending is not None:
             self._close(run)
 
@@ -131,6 +132,14 @@ class Tracker:
             self._has_reported = True
             message = f"callback '{self.name}': {gankit.truncate(problem, MAX_REASON)}; training is not affected"
             run.log(gankit.Notice("tracker_problem", message))
+
+
+def _upload(log: Log, step: int, checkpoint: Path) -> None:
+    """Upload a checkpoint. Raises: FileNotFoundError: the run has deleted it, since newer ones are kept."""
+    if checkpoint.is_dir():
+        log.checkpoint(step, checkpoint)
+    if not checkpoint.is_dir():
+        raise FileNotFoundError(f"{checkpoint.name} was deleted before its upload ended; keep more checkpoints")
 
 
 def _picture(images: Any, columns: int) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def test_what_is_printed_and_recorded(cli, files):
     assert manifest["imported"]["licence"] in said.out
     assert [*manifest["plugins"]] == ["gankit_dcgan", "gankit_optimizers"]
     assert [path.name for path in Path("models").iterdir()] == ["dcgan"]
+
+
+def test_files_of_one_name_are_both_recorded(cli, files):
+    for folder, file in zip("GD", files, strict=True):
+        Path(folder).mkdir()
+        Path(file).rename(f"{folder}/model.pth")
+    assert cli("import", "generator=G/model.pth", "discriminator=D/model.pth", "--out", "imported").code == 0
+    recorded = json.loads(Path("imported/manifest.json").read_text())["imported"]["files"]
+    assert recorded == {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in ("G/model.pth", "D/model.pth")}
 
 
 def test_it_is_sampled_from_and_starts_a_run_but_cannot_be_resumed(cli, files):

@@ -63,6 +63,9 @@ def test_a_storage_in_this_form_is_read(import_files):
         import_files(file=nested_storage(storage_that_claims(2)))
 
 
+MANY = b"\x80\x02(" + b"K\x01" * 2000 + b"t"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -74,6 +77,9 @@ def test_a_storage_in_this_form_is_read(import_files):
         (b"\x80\x02cnumpy.core.multiarray\nscalar\n}V__new__\nNsb.", "damaged pickle"),
         (b"\x80\x02cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(VO8\nI00\nI01\ntRC\x01xtR.", "the numpy type 'O8' is not that of a number"),
         (b"\x80\x02Pid\n.", "damaged pickle"),
+        (b"\x80\x02ctorch.nn.modules.linear\nLinear\n(" + b"K\x01" * 17 + b"tR.", "an object has 17 arguments"),
+        (MANY + b"q\x00" + b"c__builtin__\nset\nh\x00\x85R0" * 600 + b".", "its sets and mappings copy more than 1,000,000 items"),
+        (b"\x80\x02cdnnlib.util\nEasyDict\n}\x85R.", "an EasyDict has arguments"),
         (b"\x80\x02N", "damaged pickle: pickle exhausted before seeing STOP"),
         (b"\x80\x02K\x01r\xff\xff\xff\xff.", "it stores an object as number 4,294,967,295"),
         (b"\x80\x02" + b")" + b"\x85" * 200_000 + b".", "more than 5,000,000 operations or 50,000 tuples"),

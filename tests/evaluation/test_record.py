@@ -55,6 +55,26 @@ def test_log_round_trip_after_a_partial_line(tmp_path):
     assert json.loads(path.read_text().splitlines()[0])["protocol"] == ones[0].protocol
 
 
+def test_a_log_without_its_last_line_break_loses_nothing(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    for one in (record(), record(seed=5)):
+        append_evaluation(path, one)
+    path.write_text(path.read_text().removesuffix("\n"))  # as some editors save it
+    append_evaluation(path, record(seed=6))
+    assert read_evaluations(path) == [record(), record(seed=5), record(seed=6)]
+
+
+@pytest.mark.parametrize("text", ["notes on one line", "notes\non two lines", '{"a": 1}\nmore', "[1,\n2]"])
+def test_another_file_is_not_changed(tmp_path, text, cli):
+    path = tmp_path / "notes.txt"
+    path.write_text(text)
+    with pytest.raises(gankit.GankitError, match="is not a log of evaluations; choose another file"):
+        append_evaluation(path, record())
+    said = cli("eval", "builtin:cifar10", "--out", path)  # refused before anything is computed
+    assert (said.code, "notes.txt: is not a log of evaluations" in said.err) == (2, True)
+    assert path.read_text() == text
+
+
 def test_a_missing_log_is_empty(tmp_path):
     assert read_evaluations(tmp_path / "none.jsonl") == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from PIL import Image
 import gankit
 from gankit.evaluation import Request, evaluate
 from gankit.evaluation.evaluation_log import append_evaluation
+from gankit.evaluation.generated_images import locate
 from gankit.hub import write_repository
 from gankit.hub.markdown import code, literal, table
+from gankit.hub.shared_model import open_shared_model
 from gankit.runs.file_names import checkpoints
 
 EVIL = "</code><script>alert(1)</script> [x](http://evil.example) `a` **b** | c\n---\nlicense: evil\n# title ![i](http://e/i.png)"
@@ -69,6 +72,35 @@ def test_what_it_says(run, tiny_plugin, scorers_plugin_file):
     assert gankit.Recipe.load(run / "recipe.yaml").to_yaml() in text
     with Image.open("card/samples.png") as picture:
         assert picture.size == (8 * 66 + 2, 8 * 66 + 2)
+
+
+def test_a_checkpoint_elsewhere_has_no_recipe(run, tiny_runtime):
+    """Also if a recipe of something else lies two folders above it, as in a folder of imported models."""
+    Path("imported").mkdir()
+    checkpoints(run)[-1].rename("imported/model")
+    Path("recipe.yaml").write_text((run / "recipe.yaml").read_text())
+    write_repository("imported/model", "card", "me/tiny", runtime=tiny_runtime)
+    assert not Path("card/recipe.yaml").exists()
+    assert "Dataset: tiny" not in Path("card/README.md").read_text()
+    assert locate(Path("imported/model"))[1] is None
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [
+        ({"name": "huggingface", "path": "uoft-cs/cifar10"}, "uoft-cs/cifar10"),
+        ({"name": "huggingface", "path": "photos"}, None),  # a folder
+        ({"name": "torchvision", "set": "Flowers102"}, "Flowers102"),
+        ({"name": "unpaired", "image": {"name": "image_folder", "path": "a"}, "source": "cifar10"}, None),
+        ({"name": "derived", "source": "gray", "dataset": {"name": "image_folder", "path": "a"}}, None),
+        ({"name": "derived", "source": "gray", "dataset": "cifar10"}, "cifar10"),
+    ],
+)
+def test_the_name_of_the_dataset(run, tiny_runtime, dataset, name):
+    Path("photos").mkdir()
+    model = open_shared_model(run, None, tiny_runtime)
+    recipe = gankit.Recipe.parse(gankit.Recipe.load(run / "recipe.yaml").document.data | {"dataset": dataset})
+    assert replace(model, recipe=recipe).dataset == name
 
 
 def test_its_program_runs_and_its_folder_is_a_checkpoint(run, tiny_runtime):

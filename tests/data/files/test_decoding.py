@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gankit.data.files.decoding import DecodeError, decode, open_image
+from gankit.data.files.decoding import DecodeError, decode, open_image, upright_size
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
@@ -148,7 +148,10 @@ def test_exif_orientation(orientation, form):
     }[orientation]
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = pixels(encode(Image.fromarray(np.ascontiguousarray(as_stored)), form, exif=exif), 3)
+    data = encode(Image.fromarray(np.ascontiguousarray(as_stored)), form, exif=exif)
+    for header_only in (False, True):
+        assert upright_size(open_image(io.BytesIO(data)), header_only) == (16, 32)
+    image = pixels(data, 3)
     assert image.shape == upright.shape
     assert np.abs(image.astype(int) - upright).max() <= 3
 

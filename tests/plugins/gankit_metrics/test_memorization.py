@@ -94,6 +94,16 @@ def test_an_image_that_the_data_repeats():
     assert metric.details()[0].startswith("generated image 0: calibrated distance 0 to real image")
 
 
+@pytest.mark.parametrize(("copies", "params"), [(61, {}), (2, {"k": 1})])
+def test_copies_of_images_that_the_data_repeats(copies, params):
+    """With as many images as distances are computed with matrix products, whose rounding is no distance."""
+    repeated = 3 + points(50, 1, 1280)
+    real = repeated.repeat_interleave(copies, 0)
+    fake = repeated.repeat(2, 1) * (1 + 1e-7)  # rounding of features that were computed in other batches
+    assert score(real, fake, **params) == 1
+    assert score(real, repeated + 0.05 * points(50, 2, 1280), **params) == 0
+
+
 def test_too_few_real_images():
     with pytest.raises(ValueError, match="at least 51 real images are needed, but 50 were given: give more, or lower `k`"):
         score(points(50, 1), points(3, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 from itertools import pairwise
@@ -134,6 +135,16 @@ def test_a_log_that_never_answers_does_not_hold_up_the_run(logging_to, tracked, 
         "callback 'recording': it did not take the last records within 0 seconds, and these are lost; "
         "training is not affected"
     ]
+
+
+def test_a_checkpoint_that_is_deleted_during_its_upload(logging_to, tracked, notices, monkeypatch):
+    """As a run does that keeps only newer ones."""
+    log = Recording()
+    monkeypatch.setattr(log, "checkpoint", lambda step, folder: shutil.rmtree(folder) if step == 4 else None)
+    trainer = tracked("run", logging_to(log))
+    trainer.fit()
+    (notice,) = notices(trainer)
+    assert "step-00000004 was deleted before its upload ended; keep more checkpoints" in notice
 
 
 def test_records_do_not_pile_up(monkeypatch):

@@ -115,6 +115,24 @@ def test_a_run_that_fails_or_is_interrupted_is_marked(database, tracked):
         assert (run.info.status, run.data.tags["ending"]) == (status, ending)
 
 
+def test_a_run_that_was_deleted_is_started_anew(database, tracked, runtime, stop_at, notices):
+    stop_at(tracked("run", tracker(database)), 4)
+    client, before = opened(database)
+    client.delete_run(before.info.run_id)
+    resumed = runtime.resume("run")
+    resumed.fit()
+    _, run = opened(database)
+    assert run.info.run_id != before.info.run_id
+    assert [step for step, _ in history(client, run, "train/epoch")] == [5, 6, 7, 8]
+    (notice,) = notices(resumed)
+    assert f"lacks the run {before.info.run_id}, so that a new one was started there" in notice
+    client.delete_experiment(run.info.experiment_id)
+    other = tracked("other", tracker(database))
+    other.fit()
+    (notice,) = notices(other)
+    assert "the experiment 'tests' was deleted; restore it, or set `experiment` to another one" in notice
+
+
 @pytest.mark.slow
 def test_a_run_that_the_database_lacks_is_started_anew(database, tracked, runtime, stop_at, notices):
     stop_at(tracked("run", tracker(database)), 4)

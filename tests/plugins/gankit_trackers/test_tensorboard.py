@@ -119,3 +119,16 @@ def test_a_common_folder_has_a_subfolder_for_each_run(tracked, tmp_path):
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["one", "two"]
     assert rows(opened(tmp_path / "all/two"))["train/generator_loss"] == list(range(1, 9))
     assert not (tmp_path / "one/tensorboard").exists()
+
+
+def test_runs_of_one_name_in_a_common_folder(tracked, tmp_path, runtime, stop_at, expected, without_clocks):
+    """As the trials of two searches: neither hides the other, and a resumed run finds its own."""
+    setting = {**TRACKER, "folder": str(tmp_path / "all")}
+    first = tracked("a/run", setting)
+    first.fit()
+    stop_at(tracked("b/run", setting), 4)
+    resumed = runtime.resume("b/run")
+    resumed.fit()
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["run", "run-2"]
+    for folder, trainer in (("run", first), ("run-2", resumed)):
+        assert without_clocks(scalars(opened(tmp_path / "all" / folder))) == in_32_bits(expected(trainer.directory))
