@@ -12,6 +12,7 @@ from ..device.loss_scaler import MAX_SKIPPED
 from ..interfaces import NotFinite, Scalars, State
 
 WEIGHTS = "weights"
+OVERFLOWS = "the gradients"  # the beginning of the names of what loss scalers report
 NEVER = torch.iinfo(torch.int64).max
 
 
@@ -49,9 +50,7 @@ class NonFiniteDetector:
     def check_scalers(self, step: int) -> None:
         """Check the loss scalers after step number ``step``."""
         if self._scalers:
-            names = tuple(
-                f"the gradients of {MAX_SKIPPED} updates of the {player} in a row" for player in self._scalers
-            )
+            names = tuple(f"{OVERFLOWS} of {MAX_SKIPPED} updates of the {player} in a row" for player in self._scalers)
             skipped = torch.stack([scaler.skipped_in_a_row for scaler in self._scalers.values()])
             self._record("scalers", names, skipped >= MAX_SKIPPED, step)
 

@@ -25,7 +25,7 @@ class NonFiniteValue:
         network: ``generator``, ``discriminator``, or the name of a trained loss or regularizer; empty for a scalar of
             the step.
         layer: the layer's dotted name and its class, or the name of a parameter or scalar.
-        what: ``output``, ``gradient of the output``, ``gradient``, ``weight`` or ``figure``.
+        what: ``output``, ``gradient of the output``, ``gradient``, ``weight`` or ``scalar``.
         bad: the number of values that are NaN or infinite.
         count: the number of all values.
     """
@@ -50,10 +50,17 @@ class NonFiniteFoundError(Exception):
 
 
 @contextmanager
-def checking_every_layer(context: StepContext, state: State) -> Iterator[Callable[[Scalars], None]]:
+def checking_every_layer(
+    context: StepContext, state: State, overflows: bool = False
+) -> Iterator[Callable[[Scalars], None]]:
     """Check every layer inside the block, which is slow. All turns run eagerly in the meantime.
 
     With several processes, all of them stop at the next point that every process reaches.
+
+    Args:
+        context: of the run.
+        state: of the run.
+        overflows: whether infinite gradients count in fp16, where they only make the loss scaler skip an update.
 
     Yields:
         A function that checks the scalars of a step.
@@ -61,7 +68,8 @@ def checking_every_layer(context: StepContext, state: State) -> Iterator[Callabl
     Raises:
         NonFiniteFoundError: from the step, at the first value that is NaN or infinite.
     """
-    check = LayerCheck(context.processes)
+    scales = any(scaler.enabled for scaler in state.scalers.values())
+    check = LayerCheck(context.processes, gradients=overflows or not scales)
     with ExitStack() as stack:
         stack.enter_context(context.eager())
         for player, modules in state.trained.items():
@@ -82,10 +90,14 @@ class LayerCheck:
     A single process raises at once. Several processes continue to the next point that all of them reach, because the
     others would wait for a process that leaves in the middle of a step. They raise for the value that was found after
     the fewest checks.
+
+    Args:
+        processes: that check together.
+        gradients: whether the gradients of outputs are checked.
     """
 
-    def __init__(self, processes: Processes) -> None:
-        self._processes = processes
+    def __init__(self, processes: Processes, gradients: bool = True) -> None:
+        self._processes, self._gradients = processes, gradients
         self._checks = 0
         self._found: tuple[int, NonFiniteValue] | None = None
 
@@ -104,7 +116,7 @@ class LayerCheck:
         """Check the output of a layer now, and the gradient of the output in the backward: a forward hook."""
         for tensor in _float_tensors(output):
             self.tensor(tensor, network, layer, "output")
-            if tensor.requires_grad:
+            if tensor.requires_grad and self._gradients:
                 tensor.register_hook(lambda gradient: self.tensor(gradient, network, layer, "gradient of the output"))
 
     def gradients(self, network: str, module: nn.Module, *hook_arguments: Any) -> None:
@@ -124,7 +136,7 @@ class LayerCheck:
     def scalars(self, scalars: Scalars) -> None:
         """Check the scalars of a step; every process must call it."""
         for name, value in scalars.items():
-            self.tensor(value, "", name, "figure")
+            self.tensor(value, "", name, "scalar")
         self._raise_if_found()
 
     def _raise_if_found(self) -> None:

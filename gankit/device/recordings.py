@@ -132,7 +132,7 @@ class Recordings:
         recording = self._recordings.setdefault((key, shapes), _Recording())
         if self._paused or (recording.replay is not None and recording.uses is not uses):
             return function(inputs, False), False
-        if recording.warm_ups < WARM_UPS or not (uses is None or self._is_result(uses)):
+        if recording.warm_ups < WARM_UPS or not (uses is None or self.is_result(uses)):
             recording.warm_ups += 1
             return self._recorder.warm_up(lambda: function(inputs, False)), False
         if recording.replay is None:
@@ -164,5 +164,6 @@ class Recordings:
         finally:
             self._paused = before
 
-    def _is_result(self, value: object) -> bool:
+    def is_result(self, value: object) -> bool:
+        """Whether a value is the result of a recording, which the next replay overwrites."""
         return any(own.replay is not None and own.result is value for own in self._recordings.values())

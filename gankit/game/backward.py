@@ -66,6 +66,10 @@ def backward(
                 penalties=penalties,
             )
             values = require_scalars(terms(turn), "the terms of a turn", context.engine.device)
+        if not values:
+            raise GankitError(
+                f"{type(context.game).__name__}: a turn of the {player} has no terms; return at least one"
+            )
         total = torch.stack([*values.values()]).sum()
         require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before
@@ -78,7 +82,9 @@ def backward(
 
 
 def backward_recorded(
+    context: StepContext,
     recordings: Recordings,
+    player: Player,
     key: Hashable,
     compute: Callable[..., Gradients],
     batch: Batch,
@@ -89,7 +95,9 @@ def backward_recorded(
     """The same as ``compute(batch, fakes)``, which is run a few times, then recorded and replayed."""
 
     def function(inputs: Mapping[str, Tensor], recording: bool) -> tuple[Gradients, list[Tensor | None]]:
-        result = compute(batch_of(inputs), fakes, keep_graph=True, recording=recording)
+        own = batch_of(inputs)
+        used = fakes if recording else with_own_graph(context, player, own, fakes)
+        result = compute(own, used, keep_graph=True, recording=recording)
         if recording:
             for turn in result[1]:
                 turn.detach()
@@ -101,6 +109,22 @@ def backward_recorded(
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
     return {name: value.clone() for name, value in sums.items()}, [turn.replayed(state.images) for turn in turns]
+
+
+def with_own_graph(context: StepContext, player: Player, batch: Batch, fakes: Fakes | None) -> Fakes | None:
+    """Fakes that an update which is not recorded can differentiate.
+
+    Those of a recording have the autograd graph of the step that was recorded. For G's turn, they are generated again,
+    without a second update of statistics such as BatchNorm's.
+    """
+    recordings = context.recordings
+    if player != "generator" or fakes is None or recordings is None or not recordings.is_result(fakes):
+        return fakes
+    buffers = [(buffer, buffer.clone()) for buffer in context.generator.buffers()]
+    again = context.draw_fakes(batch, True, fakes.latents)
+    for buffer, before in buffers:
+        buffer.data.copy_(before)  # the graph does not need its value
+    return again
 
 
 def mean_logits(turn: PlayerTurn) -> Scalars:

@@ -140,6 +140,9 @@ class Game:
             The value of each term and D's mean logits, as means over all processes.
         """
         context, state = self.context, self.state
+        if player not in state.optimizers:
+            known = " and ".join(repr(name) for name in state.optimizers)
+            raise GankitError(f"{type(self).__name__}: update of {player!r}; the players of this run are {known}")
         joint, lazy = due_regularizers(context.regularizers, player, state.turns[player])
         own = terms or self.terms
         if isinstance(fakes, Tensor):

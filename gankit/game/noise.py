@@ -32,6 +32,12 @@ class BatchNoise:
         part._rows = rows
         return part
 
+    def copied(self) -> BatchNoise:
+        """The same numbers. What is drawn from it further does not change this one."""
+        other = copy(self)
+        other._drawn = {**self._drawn}
+        return other
+
     def latents(self) -> Tensor:
         """Latents [n d], the same in every call."""
         return self._once("latents", lambda: self._context.draw_latents(self._count, self._labels))

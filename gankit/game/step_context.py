@@ -31,11 +31,15 @@ PhaseHook = Callable[[str], None]
 
 
 class Fakes(NamedTuple):
-    """Generated images [n c h w] in [-1, 1], the latents [n d] they were generated from, and all that G returned."""
+    """Generated images [n c h w] in [-1, 1], the latents [n d] they were generated from, and all that G returned.
+
+    ``number`` tells apart those of several draws in one step, from 1 on; 0 for others.
+    """
 
     images: Tensor
     latents: Tensor
     generated: GeneratorOutput
+    number: int = 0
 
 
 def tensors_of(batch: Batch) -> dict[str, Tensor]:
@@ -160,8 +164,12 @@ class StepContext(Players):
         if self.recordings is None:
             return self.draw_fakes(batch, graph)
         self._draws += 1  # several fakes of one step have recordings of their own
-        key = "fakes", self._draws, graph
-        return self.recordings.run(key, tensors_of(batch), lambda own, _: self.draw_fakes(batch_of(own), graph))[0]
+        number = self._draws
+
+        def draw(inputs: Mapping[str, Tensor], recording: bool) -> Fakes:
+            return self.draw_fakes(batch_of(inputs), graph)._replace(number=number)
+
+        return self.recordings.run(("fakes", number, graph), tensors_of(batch), draw)[0]
 
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
         """G's output for the labels and fields of a batch, in fp32 at least."""

@@ -201,6 +201,7 @@ class PlayerTurn:
         turn = copy(self)
         turn._images_seen = images_seen
         turn._generated, turn._augmented = {**self._generated}, {**self._augmented}
+        turn._noise = self._noise.copied()
         turn._discriminator = copy(self._discriminator)
         turn._discriminator.outputs = {**self._discriminator.outputs}
         return turn

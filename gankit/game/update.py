@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import GankitError
 from ..interfaces import Batch, Loss, Player, Scalars, State, Turn
-from .backward import Terms, backward, backward_recorded
+from .backward import Terms, backward, backward_recorded, with_own_graph
 from .lazy_regularization import due_regularizers, reported_name
 from .returned_values import require_scalars, require_term
 from .step_context import Fakes, StepContext
@@ -53,16 +53,18 @@ def update(
         GankitError: the batch is split into microbatches, and there is not one fake for each image.
     """
     optimizer, scaler = state.optimizers[player], state.scalers[player]
-    parameters = [p for module in state.trained[player].values() for p in module.parameters() if p.requires_grad]
+    owned = {p for group in optimizer.param_groups for p in group["params"]}  # `parameter_groups` may leave some out
+    modules = state.trained[player].values()
+    parameters = [p for module in modules for p in module.parameters() if p.requires_grad and p in owned]
     optimizer.zero_grad(set_to_none=True)
     is_main = lazy_scale is None
     compute = partial(backward, context, state, player, terms, parameters, penalties=penalties, lazy_scale=lazy_scale)
     recordings = context.recordings
     if recordings is None or name is None:
-        sums, turns = compute(batch, fakes)
+        sums, turns = compute(batch, with_own_graph(context, player, batch, fakes))
     else:
-        key = player, name, is_main, penalties, fakes is None
-        sums, turns = backward_recorded(recordings, key, compute, batch, fakes, parameters, state)
+        key = player, name, is_main, penalties, fakes and fakes.number
+        sums, turns = backward_recorded(context, recordings, player, key, compute, batch, fakes, parameters, state)
     context.processes.average_gradients(parameters)
     scaler.unscale(optimizer)  # after averaging, so that all ranks skip the same updates
     if context.clip_gradient is not None:

@@ -80,11 +80,13 @@ class TrainingLoop:
                 yield self.scalars
                 self._between_steps = False
         except GeneratorExit:
-            self._end(run, "left early")
+            with interrupts.deferred():
+                self._end(run, "left early")
             raise
         except BaseException as error:
             self._fail(run, error)
-        self._end(run, DONE if self._progress.finished else self.requests.stop_reason or SEGMENT_END)
+        with interrupts.deferred():
+            self._end(run, DONE if self._progress.finished else self.requests.stop_reason or SEGMENT_END)
         if interrupts.received:
             raise KeyboardInterrupt
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..anomaly.detect import NonFiniteDetector
+from ..anomaly.detect import OVERFLOWS, NonFiniteDetector
 from ..anomaly.locate_layer import NonFiniteFoundError, checking_every_layer
 from ..anomaly.report import AnomalyReport, with_batch
 from ..distributed.rank_failures import OtherProcessError
@@ -31,7 +31,7 @@ class Recovery:
         self._failed_step, self._count = 0, 0  # recoveries since a checkpoint beyond that step
 
     def checkpoint_saved(self) -> None:
-        """Count recoveries anew once a checkpoint is beyond the step that failed."""
+        """Count recoveries from zero once a checkpoint is beyond the step that failed."""
         if self._state.step > self._failed_step:
             self._count = 0
 
@@ -87,7 +87,8 @@ class Recovery:
         while state.step < noticed.step - 2:  # a weight may have become NaN in the step before it was noticed
             step()
         try:
-            with checking_every_layer(self._setup.context, state) as check_scalars:
+            overflows = any(name.startswith(OVERFLOWS) for name in noticed.names)
+            with checking_every_layer(self._setup.context, state, overflows) as check_scalars:
                 while state.step < noticed.step:
                     check_scalars(step())
         except NonFiniteFoundError as found:

@@ -67,8 +67,36 @@ class Watching:
         return {f"{turn.player}_watched": logits + turn.fake.mean() + turn.latents.mean() + turn.images_seen}
 
 
+class Rounds(gankit.Game):
+    """Two rounds in a step, each with fakes of its own, the second with terms that differ from call to call."""
+
+    def step(self):
+        scalars = {}
+        for _ in range(2):
+            batch = self.next_batch()
+            fakes = self.draw_fakes(batch)
+            scalars |= self.update("discriminator", batch, fakes=fakes)
+            scalars |= self.update("generator", batch, fakes=fakes)
+        batch = self.next_batch()
+        return scalars | self.update("generator", batch, lambda turn: {"size": turn.fake.square().mean()}, self.draw_fakes(batch))
+
+
+class AfterOnly(gankit.Game):
+    """Its `after` is the first to use the latents."""
+
+    def step(self):
+        return self.update("generator", self.next_batch())
+
+    def terms(self, turn):
+        return {"size": turn.run(self.generator, turn.normal(8)).square().mean()}
+
+    def after(self, turn):
+        return {"latents": turn.latents.mean(), "noise": turn.uniform(1).mean()} if turn.player == "generator" else {}
+
+
 @pytest.fixture
 def assemble(runtime, recipe, add_components):
+    add_components(runtime, games={"rounds": Rounds, "after_only": AfterOnly})
     add_components(runtime, regularizers={"counting": Counting, "drawing": Drawing, "waiting": Waiting, "watching": Watching})
 
     def make(**changes):
@@ -101,8 +129,10 @@ def tensors(trainer):
         ({"train": {"microbatch": 3}}, 2),
         (BIGGAN, 3),
         (STYLEGAN2, 5),
+        ({"train": {"game": "rounds"}}, 7),
+        ({"train": {"game": "after_only"}}, 1),
     ],
-    ids=["dcgan", "augmentation", "bf16, after", "fresh fakes", "two turns of D", "microbatches", "biggan", "stylegan2"],
+    ids=["dcgan", "augmentation", "bf16, after", "fresh fakes", "two turns of D", "microbatches", "biggan", "stylegan2", "two rounds", "after"],
 )
 def test_replayed_steps_are_those_of_python(assemble, changes, parts):
     (trainer, recorder), plain = recorded(assemble(**changes)), assemble(**changes)

@@ -66,6 +66,13 @@ class TestStepsByHand:
         assert trainer.state.step == 4
 
 
+class InterruptsAtTheEnd:
+    """A Ctrl-C while callbacks do their last work."""
+
+    def on_run_end(self, run):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 class TestInterrupt:
     @pytest.fixture
     def trainer(self, runtime, recipe, tmp_path):
@@ -91,6 +98,13 @@ class TestInterrupt:
         whole = runtime.assemble(recipe(), tmp_path / "whole")
         whole.fit()
         assert same(weights(whole), weights(resumed))
+
+    def test_one_at_the_end_does_not_lose_the_last_checkpoint(self, runtime, recipe, tmp_path, names):
+        trainer = runtime.assemble(recipe(callbacks=["watcher"], report=False), tmp_path / "run")
+        trainer.callbacks.add("interrupting", InterruptsAtTheEnd())
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit()
+        assert (names(trainer), trainer.ending) == (["step-00000004"], "done")
 
     def test_a_second_one_is_raised_at_once(self, trainer, names):
         trainer.state.discriminator.register_forward_hook(
