@@ -75,8 +75,9 @@ def set_initial_weights(
     processes.broadcast_parameters(state.modules().values())
     if recipe.ema is not None:
         state.ema = GeneratorEMA(state.generator, build, frozen_names(recipe, "generator", state.generator))
-        if weights is not None and weights.load({EMA: state.ema.module}):
-            state.ema.n_averaged.fill_(1)  # the first update of an average copies the weights of G
+        loaded = 0 if weights is None else weights.load({EMA: state.ema.module})
+        state.ema.updates = min(loaded, 1)  # the first update of an average copies the weights of G
+        state.ema.is_loaded = loaded == len(state.ema.module.state_dict())
     return None if weights is None else replace(weights.event(), classes=difference)
 
 

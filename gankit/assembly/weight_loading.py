@@ -83,15 +83,15 @@ class InitialWeights:
         if problems:
             raise RecipeError(problems)
 
-    def load(self, networks: Mapping[str, nn.Module]) -> bool:
-        """Load the selected weights into those of these networks that get any. Returns: whether there were any.
+    def load(self, networks: Mapping[str, nn.Module]) -> int:
+        """Load the selected weights into those of these networks that get any. Returns: the number of tensors.
 
         Raises:
             RecipeError: the weights do not fit.
         """
         chosen = [name for name in networks if any(is_inside(target, name) for target in self._sources)]
         with self.locating_errors():
-            return sum(self._fill(name, networks[name]) for name in chosen) > 0
+            return sum(self._fill(name, networks[name]) for name in chosen)
 
     def event(self) -> Initialized:
         """What has been loaded."""

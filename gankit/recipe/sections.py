@@ -238,7 +238,8 @@ class EMA(Section):
 
     Attributes:
         half_life_images: the half-life of the average, in real images that D sees.
-        ramp_up: limits the half-life to this fraction of the images seen so far; None for no limit.
+        ramp_up: limits the half-life to this fraction of the images seen so far; None for no limit. An average that
+            ``initialize`` loads has no limit.
     """
 
     half_life_images: Annotated[Scheduled, Field(ge=0)]

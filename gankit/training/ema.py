@@ -7,15 +7,15 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from .network_copies import BuildNetwork, copy_network
 
 TensorPairs = list[tuple[Tensor, Tensor]]
 
 
-class GeneratorEMA(AveragedModel):
-    """An average that starts as a copy of ``generator``; its ``module`` is a generator in eval mode.
+class GeneratorEMA:
+    """An average that starts as a copy of ``generator``.
 
     Parameters and BatchNorm's statistics are averaged. All other buffers are copied, and so are frozen parameters.
 
@@ -25,27 +25,28 @@ class GeneratorEMA(AveragedModel):
         frozen: the names of the parameters that are not trained.
 
     Attributes:
+        module: the average, in eval mode.
         decay: the share of the old average that the next update keeps; the trainer sets it before each update.
+        updates: the number of updates.
+        is_loaded: whether all of it was loaded from another run; the ramp-up would discard it.
     """
 
     def __init__(self, generator: nn.Module, build: BuildNetwork | None = None, frozen: Collection[str] = ()) -> None:
-        super().__init__(nn.Module(), use_buffers=True)
-        self.module = copy_network(generator, build)
-        self.decay, self._frozen = 0.0, frozenset(frozen)
-        self.requires_grad_(False)
-        self.eval()
+        self.module = copy_network(generator, build).eval().requires_grad_(False)
+        self.decay, self.updates, self.is_loaded = 0.0, 0, False
+        self._frozen = frozenset(frozen)
 
     @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
-        """Update the average; the first update copies. Unlike torch's method, it does not wait for the device."""
-        averaged, copied = _tensor_pairs(self.module, model, self._frozen)
-        if self.n_averaged == 0:  # a tensor that stays on the CPU
+    def update(self, generator: nn.Module) -> None:
+        """Update the average; the first update copies."""
+        averaged, copied = _tensor_pairs(self.module, generator, self._frozen)
+        if not self.updates:
             copied, averaged = copied + averaged, []
         for own, current in copied:
             own.copy_(current)
         if averaged:
             get_ema_multi_avg_fn(self.decay)([own for own, _ in averaged], [current for _, current in averaged], 0)
-        self.n_averaged += 1
+        self.updates += 1
 
 
 def ema_decay(batch_images: int, images: int, half_life: float, ramp_up: float | None) -> float:

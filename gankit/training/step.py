@@ -103,7 +103,8 @@ class StepRunner:
         """Update the EMA after a step of ``images`` real images."""
         state, settings = self._setup.state, self._setup.recipe.ema
         if state.ema is not None and settings is not None:
+            ramp_up = None if state.ema.is_loaded else settings.ramp_up
             half_life = at_images(settings.half_life_images, state.images)
-            state.ema.decay = ema_decay(images, state.images, half_life, settings.ramp_up)
-            state.ema.update_parameters(state.generator)
+            state.ema.decay = ema_decay(images, state.images, half_life, ramp_up)
+            state.ema.update(state.generator)
             self._setup.context.end_phase(EMA)

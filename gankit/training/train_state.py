@@ -95,7 +95,8 @@ class TrainState(Players):
             "optimizer_parameters": self._parameter_names(),
             "optimizer_classes": {player: type(optimizer).__name__ for player, optimizer in self.optimizers.items()},
             "loss_scalers": {player: scaler.state_dict() for player, scaler in self.scalers.items() if scaler.enabled},
-            "ema_updates": None if self.ema is None else int(self.ema.n_averaged),
+            "ema_updates": None if self.ema is None else self.ema.updates,
+            "ema_is_loaded": self.ema is not None and self.ema.is_loaded,
         }
 
     def load_counters(self, saved: Mapping[str, Any]) -> None:
@@ -114,7 +115,8 @@ class TrainState(Players):
             self.position = _count(saved.get("position", saved["images"]))
             self.skipped = [(_count(start), _count(count)) for start, count in saved.get("skipped", ())]
             if self.ema is not None:
-                self.ema.n_averaged.fill_(_count(saved["ema_updates"] or 0))
+                self.ema.updates = _count(saved["ema_updates"] or 0)
+                self.ema.is_loaded = bool(saved.get("ema_is_loaded"))
         except Exception as error:  # the state may come from an untrusted file
             raise CheckpointError(
                 f"the checkpoint's state does not fit these networks and optimizers: {one_line(error)[:400]}"

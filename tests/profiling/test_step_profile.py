@@ -15,7 +15,7 @@ def test_each_phase_contains_the_time_of_its_own_work(trainer, clock):
     clock.slow_down(t.context.loss, "generator", 300)
     for optimizer in t.state.optimizers.values():
         optimizer.register_step_pre_hook(lambda *_: clock.advance(4000))
-    clock.slow_down(t.state.ema, "update_parameters", 50_000)
+    clock.slow_down(t.state.ema, "update", 50_000)
     for callback in t.callbacks.named.values():
         clock.slow_down(callback, "on_step_end", 600_000)
     clock.slow_down(t.setup.context.game, "step", 7_000_000)

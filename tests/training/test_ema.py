@@ -29,7 +29,7 @@ def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied()
             for value in network.state_dict().values():
                 value.add_(torch.randn(value.shape).mul(5).to(value.dtype))
         average.decay = 0.75
-        average.update_parameters(network)
+        average.update(network)
         for name, value in network.state_dict().items():
             if name in ("scale", "count") or not value.is_floating_point() or update == 0:
                 expected[name] = value.clone()
@@ -37,18 +37,18 @@ def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied()
                 expected[name] = 0.75 * expected[name] + 0.25 * value
     for name, value in average.module.state_dict().items():
         assert torch.allclose(value, expected[name], atol=1e-6), name
-    assert not any(p.requires_grad for p in average.parameters())
+    assert not any(p.requires_grad for p in average.module.parameters())
 
 
 def test_frozen_parameters_are_copied():
     network = Small()
     average = GeneratorEMA(network, frozen=["linear.bias", "norm.weight"])
     average.decay = 0.75
-    average.update_parameters(network)  # the first one copies all
+    average.update(network)  # the first one copies all
     with torch.no_grad():
         for value in network.parameters():
             value.add_(1)
-    average.update_parameters(network)
+    average.update(network)
     copied = {
         name
         for name, value in average.module.named_parameters()

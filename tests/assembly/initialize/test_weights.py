@@ -145,3 +145,16 @@ def test_nothing_else_is_drawn_from_the_random_generators(tiny, first, weights, 
         one.step()
         other.step()
     assert different(weights(one), weights(other)) == set()
+
+
+def test_a_loaded_average_is_not_forgotten_by_the_ramp_up(tiny, first, tiny_runtime):
+    """Whose half-life would be a fraction of the few images of the new run."""
+    ema = {"half_life_images": 1e9, "ramp_up": 0.05}
+    for initialize, kept in (("first", True), ({"from": "first", "skip": ["generator_ema.linear.bias"]}, False)):
+        trainer = tiny("second" if kept else "third", initialize=initialize, ema=ema)
+        before = {name: value.clone() for name, value in trainer.state.ema.module.state_dict().items()}
+        next(iter(trainer))
+        after = trainer.state.ema.module.state_dict()
+        assert all(torch.allclose(after[name], value, rtol=0, atol=1e-6) for name, value in before.items()) is kept
+        resumed = tiny_runtime.resume(trainer.directory)
+        assert (resumed.state.ema.is_loaded, resumed.state.ema.updates) == (kept, 2)

@@ -193,7 +193,7 @@ def test_the_average_of_a_generator() -> None:
     torch.manual_seed(0)
     generator = BigGANGenerator(TINY, 8, width=4)
     average = GeneratorEMA(generator)
-    average.update_parameters(generator)
+    average.update(generator)
     before = copy.deepcopy(generator.state_dict())
     generator(torch.randn(8, 8), torch.arange(8) % 3)
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_the_average_of_a_generator() -> None:
             parameter.add_(torch.randn_like(parameter))
     generator(torch.randn(8, 8), torch.arange(8) % 3)
     average.decay = 0.75
-    average.update_parameters(generator)
+    average.update(generator)
     for name, value in average.module.state_dict().items():
         now = generator.state_dict()[name]
         copied = name.endswith(("_u", "_v", "num_batches_tracked"))
