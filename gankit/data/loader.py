@@ -98,7 +98,7 @@ class Loader:
 
     def at(self, position: int, length: int) -> Batch:
         """The ``length`` images from ``position`` on, as floats [n c h w] in [-1, 1]."""
-        return self._to_batch(self._reader.read(position, length))
+        return self._encoded(self._read(position, length))
 
     def stream(self, position: int) -> Iterator[Batch]:
         """This process's part of each batch from ``position`` on, without end.
@@ -115,9 +115,10 @@ class Loader:
         if decodes and num_workers > 0:
             batches = self._batches_from_workers(starts, num_workers)
         else:
-            batches = (self.at(start, self._local_batch_size) for start in starts)
-        on_host = self.source.device.type == "cpu"
-        return prefetch(batches) if on_host and self.device.type != "cpu" else batches
+            batches = (self._read(start, self._local_batch_size) for start in starts)
+        if self.source.device.type == "cpu" and self.device.type != "cpu":
+            batches = prefetch(batches)
+        return map(self._encoded, batches)  # in the thread of the step, whose settings, such as TF32, the codec follows
 
     def first_images(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first images of the order, uint8 [n c h w].
@@ -158,6 +159,15 @@ class Loader:
     def _images(self, indices: Indices) -> Tensor:
         return self.source.read(indices, [IMAGE])[IMAGE]
 
+    def _read(self, position: int, length: int) -> Batch:
+        return self._to_batch(self._reader.read(position, length))
+
+    def _encoded(self, batch: Batch) -> Batch:
+        """The batch with the encodings of its images, unless it has stored ones or there is no codec."""
+        if self.codec is None or self._encodings is not None:
+            return batch
+        return batch.replace(images=self.codec.encode(batch.images))
+
     def _to_batch(self, raw: RawBatch) -> Batch:
         encodings = None
         if self._encodings is not None:
@@ -173,8 +183,6 @@ class Loader:
         }
         if self.codec is not None and encodings is not None:
             fields[IMAGE] = self.codec.standardized(to_device(encodings, self.device).to(self.dtype))
-        elif self.codec is not None:
-            fields[IMAGE] = self.codec.encode(fields[IMAGE])
         labels = raw[LABEL] if self.data.image.classes else fields.pop(LABEL, None)
         return Batch(fields.pop(IMAGE), labels, fields)
 

@@ -230,7 +230,9 @@ class Run(Protocol):
         """The first NaN or infinity of this run, or None. Waits for the device."""
 
     def recover(self, go_on: bool) -> None:
-        """Request a return to the last checkpoint. The steps since then are replayed, and the cause of a NaN is logged.
+        """Request a return to the last checkpoint, if `not_finite` has found something; otherwise nothing happens.
+
+        The steps since then are replayed, and the cause of the NaN or infinity is logged.
 
         Args:
             go_on: continue from that checkpoint without the batch that caused the NaN; otherwise, the run ends.

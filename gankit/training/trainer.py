@@ -191,7 +191,9 @@ class Trainer:
         self._loop.save(self)
 
     def recover(self, go_on: bool) -> None:
-        """Once every callback has seen this step: return to the last checkpoint, replay, and log the cause of a NaN.
+        """Once every callback has seen this step: return to the last checkpoint, if `not_finite` has found something.
+
+        The steps since then are replayed, and the cause of the NaN or infinity is logged.
 
         Args:
             go_on: continue from that checkpoint without the batch that led to the NaN; otherwise the run ends.

@@ -22,7 +22,9 @@ class Orthogonal:
     Pushes the filters of each layer towards orthogonality and leaves their norms free. For each weight W with one
     filter per column, it adds beta times the squared Frobenius norm of the off-diagonal part of W^T W. For a layer with
     spectral norm or another parametrization, W is the trained parameter. Embeddings and normalization layers are not
-    regularized.
+    regularized, and neither are linear layers of other classes, such as those of StyleGAN2. Do not use it for networks
+    that scale their weights in each forward pass, such as StyleGAN2 and R3GAN: their trained parameters are large, and
+    the penalty would outweigh the loss.
 
     Args:
         beta: weight of the penalty.

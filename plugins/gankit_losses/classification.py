@@ -140,7 +140,7 @@ class DataToData(_EmbeddingLoss):
         generator_weight: lambda for G.
         temperature: tau in the paper.
         positive_margin: m_p in the paper.
-        negative_margin: m_n in the paper.
+        negative_margin: m_n in the paper, which is 1 - m_p in the authors' code.
         interval: turns of a player between applications.
     """
 
@@ -153,7 +153,7 @@ class DataToData(_EmbeddingLoss):
         generator_weight: Weight = 1.0,
         temperature: PositiveFloat = 0.5,
         positive_margin: Cosine = 0.98,
-        negative_margin: Cosine = -0.02,
+        negative_margin: Cosine = 0.02,
         interval: PositiveInt = 1,
     ) -> None:
         super().__init__(weight, generator_weight, interval)

@@ -5,7 +5,7 @@ Shapes: ``n`` images, ``c`` channels, ``h`` height, ``w`` width.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -21,7 +21,8 @@ class Consistency:
 
     T flips an image at random and shifts it by whole pixels, with reflected borders (arXiv 1910.12027, eq. 3;
     balanced: arXiv 2002.04724, alg. 1, with 10 for both weights). If the run has augmentations, D sees x and T(x)
-    through independent draws of them, so the loss enforces consistency under them as well.
+    through independent draws of them, so the loss enforces consistency under them as well. Of a map of logits, which T
+    moves with the image, the means are compared. T does not move the fields of the data that D may also receive.
 
     Args:
         weight: on reals.
@@ -48,12 +49,16 @@ class Consistency:
             return 0 * turn.real_logits.mean()  # a lazy turn needs a gradient
         total = turn.real.new_zeros(())
         if self.weight:
-            moved = gankit.all_logits(turn.discriminate(self.move(turn, turn.real.detach())))
-            total = total + self.weight * (turn.real_logits - moved).square().mean()
+            total = total + self.weight * self._difference(turn, "real")
         if self.fake_weight:
-            moved = gankit.all_logits(turn.discriminate(self.move(turn, turn.fake.detach())))
-            total = total + self.fake_weight * (turn.fake_logits - moved).square().mean()
+            total = total + self.fake_weight * self._difference(turn, "fake")
         return total
+
+    def _difference(self, turn: gankit.Turn, side: Literal["real", "fake"]) -> Tensor:
+        """The mean squared difference of the mean logits of each head on the turn's images and on T of them."""
+        images: Tensor = getattr(turn, side)
+        moved = turn.discriminate(self.move(turn, images.detach()))
+        return (_mean_logits(getattr(turn, f"{side}_output")) - _mean_logits(moved)).square().mean()
 
     def move(self, turn: gankit.Turn, images: Tensor) -> Tensor:
         """T(images), [n c h w], with random numbers of the turn."""
@@ -70,3 +75,8 @@ class Consistency:
         shifts = (turn.uniform(1) * (2 * max_shift + 1)).long() - max_shift
         position = (torch.arange(side, device=shifts.device) + shifts).abs()
         return torch.minimum(position, 2 * (side - 1) - position)
+
+
+def _mean_logits(output: Any) -> Tensor:
+    """The mean logit of each image and head, [n heads]."""
+    return torch.stack([head.reshape(len(head), -1).mean(dim=1) for head in gankit.heads_of(output)], dim=1)

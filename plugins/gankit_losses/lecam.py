@@ -19,7 +19,7 @@ class LeCam(nn.Module):
     fakes; as in the authors' code, only where D(x) is above a_F and D(G(z)) below a_R. For small datasets.
 
     The averages are over all heads and all processes, and are stored in checkpoints. They start with the means of the
-    first turn, which has no penalty.
+    first turn, which has no penalty unless ``interval`` is larger than 1.
 
     Args:
         weight: lambda in the paper.

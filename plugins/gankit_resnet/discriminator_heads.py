@@ -72,7 +72,8 @@ class AuxiliaryClassifier(Head):
 
     def forward(self, features: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         """Features [n f] to ``logits`` [n] and ``class_logits`` [n k]."""
-        return {"logits": self.logits(features), "class_logits": self.classifier(features)}
+        with gankit.full_precision(features):
+            return {"logits": self.logits(features), "class_logits": self.classifier(features)}
 
 
 class Contrastive(Head):
@@ -90,8 +91,9 @@ class Contrastive(Head):
             ValueError: ``labels`` is None.
         """
         labels = gankit.require_labels(labels, "resnet", self.embedding.num_embeddings)
-        return {
-            "logits": self.logits(features),
-            "embedding": self.projection(features),
-            "label_embedding": self.embedding(labels),
-        }
+        with gankit.full_precision(features):
+            return {
+                "logits": self.logits(features),
+                "embedding": self.projection(features),
+                "label_embedding": self.embedding(labels),
+            }

@@ -30,7 +30,9 @@ def random_kernel(random: ItemRandom, sigma: tuple[float, float]) -> Tensor:
     first = random.uniform(*sigma)
     isotropic = random.chance(ISOTROPIC_CHANCE[shape])
     second, angle = (first, 0.0) if isotropic else (random.uniform(*sigma), random.uniform(-math.pi, math.pi))
-    return bell_kernel(side, first, second, angle, random.uniform(*BETA[shape]), plateau=shape == "plateau")
+    low, high = BETA[shape]  # as often below 1 as above, as in the authors' code
+    beta = random.uniform(low, 1.0) if random.chance(0.5) else random.uniform(1.0, high)
+    return bell_kernel(side, first, second, angle, beta, plateau=shape == "plateau")
 
 
 def random_sinc_kernel(random: ItemRandom) -> Tensor:

@@ -17,7 +17,7 @@ from .degradation import degrade
 from .image_size import Fit, checked_size, with_size
 from .item_random import ItemRandom
 
-VERSION = 1  # of the degradation, for the fingerprint
+VERSION = 2  # of the degradation, for the fingerprint
 
 
 class Degraded:

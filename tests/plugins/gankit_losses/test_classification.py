@@ -195,7 +195,7 @@ def test_the_published_settings_are_the_defaults() -> None:
         "generator_weight": 1,
         "temperature": 0.5,  # of arXiv 2111.01118 for CIFAR-10, as the margins are
         "positive_margin": 0.98,
-        "negative_margin": -0.02,
+        "negative_margin": 0.02,
         "interval": 1,
     }
     assert vars(Contrastive()) == {"weight": 1, "generator_weight": 1, "temperature": 1, "interval": 1}

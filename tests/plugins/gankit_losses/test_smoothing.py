@@ -88,6 +88,7 @@ def test_consistency_may_begin_later(interval: int) -> None:
 
 @pytest.mark.parametrize("mapping", [False, True])
 def test_consistency_of_many_heads(mapping: bool) -> None:
+    """Of a head that is a map of logits, which T moves with the image, the means are compared."""
     def discriminator(images: Tensor) -> Any:
         heads = [images[:, :, 0].sum((1, 2)), images[:, 0]]  # a logit, and one a pixel
         return {"logits": heads} if mapping else heads
@@ -99,7 +100,7 @@ def test_consistency_of_many_heads(mapping: bool) -> None:
     again.context.random.manual_seed(4)
     moved = regularizer.move(again, REAL)
     squares = [(REAL[:, :, 0] - moved[:, :, 0]).sum((1, 2)).square()[:, None]]
-    squares.append((REAL[:, 0] - moved[:, 0]).square().flatten(1))
+    squares.append((REAL[:, 0] - moved[:, 0]).mean((1, 2)).square()[:, None])
     assert value == pytest.approx(torch.cat(squares, 1).mean().item(), rel=1e-9)
 
 

@@ -252,6 +252,16 @@ def test_bf16_is_finite_and_logits_are_fp32():
     assert (plain - logits).abs().max() < 0.05 * plain.abs().max()
 
 
+@pytest.mark.parametrize("head", ["auxiliary_classifier", "contrastive"])
+def test_what_class_heads_return_is_fp32_in_bf16(head):
+    discriminator = ResNetDiscriminator(TINY, width=16, head=head)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = discriminator(torch.randn(4, *TINY.shape), torch.arange(4) % 3)
+    for name, values in output.items():
+        assert values.dtype == torch.float32, name
+        assert not torch.equal(values, values.bfloat16().float()), name
+
+
 def test_both_run_on_the_meta_device_and_in_fp64():
     with meta_device():
         labels = torch.zeros(2, dtype=torch.int64)

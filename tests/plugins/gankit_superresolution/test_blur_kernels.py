@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gankit_superresolution import blur_kernels
 from gankit_superresolution.blur_kernels import bell_kernel, random_kernel, random_sinc_kernel, sinc_kernel
 from gankit_superresolution.item_random import ItemRandom
 
@@ -95,3 +96,21 @@ def test_how_often_kernels_are_sinc_and_isotropic() -> None:
     others = [kernel for kernel in kernels if kernel.min() >= 0]
     isotropic = [kernel for kernel in others if torch.allclose(kernel, kernel.rot90(), rtol=1e-9, atol=0)]
     assert len(isotropic) / len(others) == pytest.approx(0.69, abs=0.04)
+
+
+def test_shape_parameters_are_as_often_below_one_as_above(monkeypatch) -> None:
+    drawn: dict[bool, list[float]] = {False: [], True: []}
+
+    def bell_kernel(side, first, second, angle, beta, plateau):
+        drawn[plateau].append(beta)
+
+    monkeypatch.setattr(blur_kernels, "bell_kernel", bell_kernel)
+    random = ItemRandom(2)
+    for _ in range(6000):
+        random_kernel(random, (1.0, 3.0))
+    plateaus, generalized = drawn[True], [beta for beta in drawn[False] if beta != 1]
+    assert np.mean([beta == 1 for beta in plateaus]) == pytest.approx(0.5, abs=0.06)
+    assert max(plateaus) <= 2
+    assert np.mean([beta < 1 for beta in generalized]) == pytest.approx(0.5, abs=0.06)
+    assert 0.5 <= min(generalized) < 0.52
+    assert 3.9 < max(generalized) <= 4
