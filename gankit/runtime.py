@@ -99,7 +99,7 @@ class Runtime:
         return checked
 
     def _check(self, recipe: Recipe) -> CheckedRecipe:
-        components, problems = self._select(recipe, recipe.document)
+        components, problems = self._select(recipe.model_dump(), recipe.document)
         if problems:
             raise RecipeError(problems)
         checked = with_defaults(recipe, components)
@@ -246,7 +246,7 @@ class Runtime:
         """Raises: RecipeError: with every problem of its structure and components."""
         recipe, problems = Recipe.attempt(document)
         if recipe is None or problems:
-            raise RecipeError(in_order(problems + self._select(None, document)[1]))
+            raise RecipeError(in_order(problems + self._select(document.data, document)[1]))
         return recipe
 
     @contextmanager
@@ -259,8 +259,7 @@ class Runtime:
             hints = [Problem("", "", f"the run used plugin {plugin}") for plugin in missing]
             raise RecipeError([*error.problems, *hints]) from None
 
-    def _select(self, recipe: Recipe | None, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
-        data = document.data if recipe is None else recipe.model_dump()
+    def _select(self, data: Any, document: Document) -> tuple[dict[Any, Any], list[Problem]]:
         components, problems = select_all(data, document, self.registries)
         if self.broken and any("is called" in problem.message for problem in problems):
             names = ", ".join(f"'{plugin.name}'" for plugin in self.broken)

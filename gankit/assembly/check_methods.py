@@ -10,8 +10,8 @@ import torch
 from ..calls import described, require_call, require_methods, require_no_misspelling
 from ..device.seeding import preserved_random_state
 from ..game.lazy_regularization import interval_of
+from ..game.optimizer_step import has_after
 from ..game.returned_values import require_latents
-from ..game.update import has_after
 from ..interfaces import PLAYERS, DataSpec, Player
 from ..training.callbacks import STATE_METHODS
 from .components import require_trained

@@ -82,11 +82,11 @@ class NetworkTrials:
         """
         recipe = self._checked.recipe
         try:
-            start = known.slower_than(ComputeMode.declared_by(network))
+            start = known.merged_with(ComputeMode.declared_by(network))
         except ValueError as fault:
             raise RecipeError([recipe.document.problem((player,), str(fault))]) from None
         first: Exception | None = None
-        for mode in start.from_fastest(self._engine.precision):
+        for mode in start.fallbacks(self._engine.precision):
             error = self._error_of(player, network, build, mode)
             if not any(self._processes.all_gather_object(error is not None)):
                 break

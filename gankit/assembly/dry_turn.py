@@ -17,10 +17,10 @@ from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..errors import GankitError, MissingFieldError, Problem
 from ..game.game import Adversarial, Game
+from ..game.optimizer_step import loss_over_heads
 from ..game.returned_values import require_term
 from ..game.step_context import StepContext
 from ..game.turn import PlayerTurn
-from ..game.update import loss_over_heads
 from ..interfaces import Batch, DataSpec, DiscriminatorOutput, GeneratorOutput, Player
 from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
@@ -123,7 +123,7 @@ class _DryContext(StepContext):
             return super().run_generator(latents, batch)
         return self.outputs["generator"]
 
-    def run_discriminator(self, images: Tensor, batch: Batch, mode: ComputeMode | None = None) -> DiscriminatorOutput:
+    def run_discriminator(self, images: Tensor, batch: Batch, mode: ComputeMode) -> DiscriminatorOutput:
         return self.outputs["discriminator"]
 
 

@@ -57,18 +57,18 @@ class ComputeMode:
         """The mode as JSON data; empty for the fastest."""
         return {f.name: value for f in fields(self) if (value := getattr(self, f.name)) is not None}
 
-    def slower_than(self, other: ComputeMode) -> ComputeMode:
-        """What at least one of the two departs in."""
+    def merged_with(self, other: ComputeMode) -> ComputeMode:
+        """The mode with the restrictions of both."""
         return ComputeMode(self.memory_format or other.memory_format, self.precision or other.precision)
 
-    def from_fastest(self, precision: str) -> Iterator[ComputeMode]:
-        """This mode and all slower ones, in a run of this precision."""
+    def fallbacks(self, precision: str) -> Iterator[ComputeMode]:
+        """This mode, then slower ones, the fastest first, in a run of this precision."""
         precisions = [None, "fp32"] if self.precision is None and precision in ("bf16", "fp16") else [self.precision]
         formats = [None, "contiguous"] if self.memory_format is None else [self.memory_format]
         return (ComputeMode(layout, kind) for kind, layout in product(precisions, formats))  # type: ignore[arg-type]
 
     def in_layout(self, value: Any) -> Any:
-        """A tensor in the layout that the network takes: any, or torch's standard one. Other values as they are."""
+        """A tensor, made contiguous if the network requires that. Other values as they are."""
         return value if self.memory_format is None or not isinstance(value, Tensor) else value.contiguous()
 
 

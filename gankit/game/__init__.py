@@ -1,1 +1,1 @@
-"""The adversarial game: the networks, what losses see in a turn, and one training step."""
+"""Games: the base class of training algorithms, what losses see in a turn, and the adversarial game."""

@@ -35,7 +35,7 @@ def backward(
     fakes: Fakes | None,
     *,
     penalties: bool,
-    lazy_scale: float | None,
+    interval: int,
     keep_graph: bool = False,
     recording: bool = False,
 ) -> Gradients:
@@ -45,7 +45,7 @@ def backward(
         keep_graph: whether ``fakes`` keep their autograd graph.
         recording: whether this is recorded.
     """
-    is_main, scale = lazy_scale is None, 1.0 if lazy_scale is None else lazy_scale
+    is_main = interval == 1
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
     noise = BatchNoise(context, len(batch.images), batch.labels)
@@ -74,7 +74,7 @@ def backward(
         require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before
         retain = fakes is not None and (keep_graph or rows is not all_rows[-1])
-        state.scalers[player].scale(total * (scale * share)).backward(inputs=parameters, retain_graph=retain)
+        state.scalers[player].scale(total * (interval * share)).backward(inputs=parameters, retain_graph=retain)
         for name, value in (values | (mean_logits(turn) if is_main else {})).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)

@@ -12,8 +12,8 @@ from ..interfaces import GAME_KEYS, Batch, GeneratorOutput, Inputs, Player, Scal
 from .backward import Terms
 from .freezing import frozen
 from .lazy_regularization import due_regularizers, interval_of
+from .optimizer_step import optimizer_step, regularizer_terms, turn_loss, turn_terms
 from .step_context import Fakes, StepContext
-from .update import regularizer_terms, turn_loss, turn_terms, update
 
 
 class Game:
@@ -151,10 +151,10 @@ class Game:
         opponent = state.trained.get("discriminator", {}) if player == "generator" else {}
         with frozen(nn.ModuleList(opponent.values())):
             name = "terms" if terms is None else None
-            scalars = update(context, state, player, batch, own, fakes=fakes, penalties=penalties, name=name)
+            scalars = optimizer_step(context, state, player, batch, own, fakes=fakes, penalties=penalties, name=name)
             reusable = fakes if player == "discriminator" else None  # G's first update has freed the graph of its fakes
             for name, regularizer in lazy.items():
-                scalars |= update(
+                scalars |= optimizer_step(
                     context,
                     state,
                     player,
@@ -162,7 +162,7 @@ class Game:
                     regularizer_terms(name, regularizer),
                     fakes=reusable,
                     penalties=True,
-                    lazy_scale=interval_of(regularizer),
+                    interval=interval_of(regularizer),
                     name=name,
                 )
         state.turns[player] += 1

@@ -179,12 +179,8 @@ class StepContext(Players):
             output = (self.compiled or self).generator(*values)
         return in_full_precision(output, self.engine.dtype)
 
-    def run_discriminator(self, images: Tensor, batch: Batch, mode: ComputeMode | None = None) -> DiscriminatorOutput:
-        """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly.
-
-        ``mode`` is how D computes; None for its own.
-        """
-        mode = mode or self.mode("discriminator")
+    def run_discriminator(self, images: Tensor, batch: Batch, mode: ComputeMode) -> DiscriminatorOutput:
+        """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly, in a mode."""
         with self.engine.autocast(mode):
             values = self.conditions("discriminator", batch, images=images)
             return self.discriminator(*(mode.in_layout(value) for value in values))

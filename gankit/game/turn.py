@@ -29,7 +29,7 @@ class PlayerTurn:
         context: the networks, augmentations and latents.
         player: whose turn it is.
         batch: real images [n c h w] in [-1, 1] and their labels [n] or None.
-        images_seen: real images shown to D before this step; None in a recording, which has no constant value of it.
+        images_seen: real images used for training before this step; None in a recording, where it is not constant.
         fakes: images that G has generated for this turn; None generates them on first use.
         noise: random numbers of the batch; None draws new ones.
         loss: whether the turn computes the player's loss.
@@ -208,7 +208,10 @@ class PlayerTurn:
 
     @classmethod
     def joined(cls, parts: list[PlayerTurn]) -> PlayerTurn:
-        """The turn of a whole batch from its microbatches, with everything they have computed, detached."""
+        """The turn of the whole batch, for ``after``.
+
+        The results of several microbatches are concatenated and detached. A single one is returned as it is.
+        """
         first = parts[0]
         if len(parts) == 1:
             first._over = True
@@ -268,7 +271,7 @@ class PlayerTurn:
         return self._generated[name]  # type: ignore[no-any-return]
 
     def _with_graph(self) -> AbstractContextManager[None]:
-        """For what a turn keeps: its first use may be under ``no_grad``, and a later one in a term."""
+        """Enables gradients for a value that the turn keeps: a term may need them later."""
         return nullcontext() if self._over else torch.enable_grad()
 
     def _logits(self, output: DiscriminatorOutput) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 
 from ..device.memory import peak_memory
 from ..errors import GankitError
-from ..game.update import OPTIMIZER, PHASES
+from ..game.optimizer_step import OPTIMIZER, PHASES
 from ..training.callbacks import CALLBACKS
 from ..training.step import DATA, EMA, OTHER
 from ..training.trainer import Trainer
@@ -33,7 +33,7 @@ class StepProfile:
     """The measurements of ``steps`` steps after the warm-up.
 
     Attributes:
-        images: real images shown to D.
+        images: real images that the steps used.
         seconds: of all steps, synchronized with the device only before and after them.
         parts: seconds in each of `PARTS`, synchronized with the device after each phase.
         callbacks: seconds of each callback by name, and of writing checkpoints, included in ``parts["callbacks"]``.

@@ -156,7 +156,7 @@ class Train(Section):
     Attributes:
         epochs: passes over the data.
         steps: training steps.
-        images: real images that D sees, or that a game without D uses.
+        images: real images that training uses.
         discriminator_steps: updates of D per step.
         precision: ``auto`` is bf16 where the hardware supports it, otherwise fp32. ``fp16`` is for CUDA devices without
             bf16; it scales the losses, and skips updates whose gradients overflow.
@@ -237,7 +237,7 @@ class EMA(Section):
     """An exponential moving average of G's weights (arXiv 1710.10196), which samples are generated with.
 
     Attributes:
-        half_life_images: the half-life of the average, in real images that D sees.
+        half_life_images: the half-life of the average, in real images that training uses.
         ramp_up: limits the half-life to this fraction of the images seen so far; None for no limit. An average that
             ``initialize`` loads has no limit.
     """

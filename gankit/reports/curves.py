@@ -1,4 +1,4 @@
-"""Plot losses and scores of several runs against the number of real images shown to D."""
+"""Plot losses and scores of several runs against the number of real images used for training."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Seque
     legend = rows[0].legend(rows[0].lines, names, frameon=False, fontsize="small", **place)
     for text in legend.get_texts():
         text.set_parse_math(False)
-    rows[-1].set_xlabel("real images shown to D")
+    rows[-1].set_xlabel("real images used for training")
     rows[-1].xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     with output_file(path) as temporary:
         figure.savefig(temporary, format=form.lower())

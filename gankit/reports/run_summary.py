@@ -32,7 +32,7 @@ class RunSummary:
     Attributes:
         directory: of the run.
         steps: updates of G so far.
-        images: real images shown to D so far.
+        images: real images used for training so far.
         seconds: of training so far.
         ending: why it ended; None if it is running or was killed.
         lock: whether a process trains it.

@@ -18,7 +18,7 @@ class Callbacks:
 
     Attributes:
         named: the callbacks by name.
-        end_phase: called with the callback's name after each call, for profiling.
+        end_phase: called with the name of each phase that ends: before the callbacks and after each one, for profiling.
     """
 
     def __init__(self, named: Iterable[tuple[str, Any]] = ()) -> None:
@@ -48,8 +48,8 @@ class Callbacks:
         number = 1 + sum(known.partition("#")[0] == name for known in self.named)
         self.named[name if number == 1 else f"{name}#{number}"] = callback
 
-    def call(self, method: str, run: Run) -> None:
-        """Call ``method`` of each callback that has it. An error gets a note that names the callback.
+    def call(self, method: str, run: Run) -> list[Exception]:
+        """Call ``method`` of each callback that has it. Returns: the errors, each with a note that names the callback.
 
         After an error the others are still called, so that all have seen the step if it is saved. Only a run that
         cannot start calls no further callback.
@@ -57,15 +57,16 @@ class Callbacks:
         self.end_phase(CHECKPOINTS if method == "on_checkpoint" else CALLBACKS)
         errors: list[Exception] = []
         for name, callback in self.named.items():
-            errors += errors_of(_call, name, callback, method, run)
+            try:
+                if hasattr(callback, method):
+                    getattr(callback, method)(run)
+            except Exception as error:
+                error.add_note(f"callback '{name}', {method}")
+                errors.append(error)
             self.end_phase(name)
             if errors and method == "on_run_start":
                 break
-        raise_first(errors)
-
-    def call_all(self, method: str, run: Run) -> list[Exception]:
-        """Call ``method`` of every callback, even after errors. Returns the errors."""
-        return [error for name, part in self.named.items() for error in errors_of(_call, name, part, method, run)]
+        return errors
 
 
 def errors_of(function: Callable[..., None], *args: Any) -> list[Exception]:
@@ -83,16 +84,6 @@ def raise_first(errors: Sequence[Exception]) -> None:
         for another in errors[1:]:
             errors[0].add_note(f"then {type(another).__name__}: {another}")
         raise errors[0]
-
-
-def _call(name: str, callback: Any, method: str, run: Run) -> None:
-    if not hasattr(callback, method):
-        return
-    try:
-        getattr(callback, method)(run)
-    except Exception as error:
-        error.add_note(f"callback '{name}', {method}")
-        raise
 
 
 def require_state_dict_pair(component: Any, name: str) -> None:

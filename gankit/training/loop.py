@@ -117,9 +117,9 @@ class TrainingLoop:
         try:
             if self._processes.rank == 0:
                 with self._processes.while_other_ranks_wait():
-                    errors = errors_of(self._callbacks.call, "on_step_end", run)
+                    errors = self._callbacks.call("on_step_end", run)
                     if self._progress.epoch_ended:
-                        errors += errors_of(self._callbacks.call, "on_epoch_end", run)
+                        errors += self._callbacks.call("on_epoch_end", run)
                     raise_first(errors)
         except Exception:
             self.requests.synchronize(failed=True)
@@ -145,7 +145,7 @@ class TrainingLoop:
 
     def _call(self, method: str, run: Run) -> None:
         """Call a method of all callbacks on rank 0; the other ranks wait."""
-        self._processes.on_rank_zero(lambda: self._callbacks.call(method, run))
+        self._processes.on_rank_zero(lambda: raise_first(self._callbacks.call(method, run)))
 
     def _end(self, run: Run, reason: str) -> None:
         self.ending, self._between_steps = reason, False
@@ -177,7 +177,7 @@ class TrainingLoop:
         if self._processes.rank == 0:
             if not isinstance(error, KeyboardInterrupt):  # the user asks not to wait
                 further += errors_of(self._save_whole_state, run)
-            further += self._callbacks.call_all("on_exception", run)
+            further += self._callbacks.call("on_exception", run)
         self._steps.drop_prefetched()
         further += errors_of(self._recorder.end, self.ending)
         for another in further:  # with a full disk, recording the error fails as well
@@ -193,4 +193,4 @@ class TrainingLoop:
         if not (wanted and self._steps.state_is_whole and self.detector.first() is None):
             return
         if self._recorder.save(all_ranks=False):
-            raise_first(self._callbacks.call_all("on_checkpoint", run))
+            raise_first(self._callbacks.call("on_checkpoint", run))

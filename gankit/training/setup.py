@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ..data.loader import Loader
@@ -55,12 +55,12 @@ class TrainingSetup:
     schedules: Sequence[ComponentSchedule | OptimizerSchedule]
     components: Mapping[str, Any]
     callbacks: Callbacks
-    about: Mapping[str, Any] = field(default_factory=dict)
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-    registries: Registries = field(default_factory=Registries)
-    notices: Sequence[Event] = ()
-    kept: Mapping[str, Frozen] = field(default_factory=dict)
-    data: DataDescription | None = None
+    about: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    registries: Registries
+    notices: Sequence[Event]
+    kept: Mapping[str, Frozen]
+    data: DataDescription | None
 
     @property
     def recipe(self) -> Recipe:

@@ -82,7 +82,7 @@ class Trainer:
 
     @property
     def images(self) -> int:
-        """Real images shown to D so far."""
+        """Real images used for training so far."""
         return self.state.images
 
     @property

@@ -21,7 +21,7 @@ PHASES: dict[Player, str] = {"discriminator": "D's turn", "generator": "G's turn
 OPTIMIZER = "optimizer"
 
 
-def update(
+def optimizer_step(
     context: StepContext,
     state: State,
     player: Player,
@@ -31,7 +31,7 @@ def update(
     fakes: Fakes | None,
     penalties: bool,
     name: str | None,
-    lazy_scale: float | None = None,
+    interval: int = 1,
 ) -> Scalars:
     """One optimizer step of ``player``.
 
@@ -41,8 +41,8 @@ def update(
         fakes: images already generated for this batch, one for each real image; None generates them when they are
             needed.
         penalties: whether terms differentiate with respect to images. In D's turn, these then require gradients.
-        lazy_scale: the factor of the gradient for the update of a lazy regularizer, which is its interval. Such an
-            update reports no logits, and no ``after`` follows it.
+        interval: of a lazy regularizer, by which its gradient is multiplied; 1 for the loss. The step of a lazy
+            regularizer reports no logits, and no ``after`` follows it.
         name: identifies ``terms`` among those of the player; None if they differ from call to call. With
             ``train.cuda_graphs``, only turns whose terms have a name are recorded.
 
@@ -57,8 +57,8 @@ def update(
     modules = state.trained[player].values()
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad and p in owned]
     optimizer.zero_grad(set_to_none=True)
-    is_main = lazy_scale is None
-    compute = partial(backward, context, state, player, terms, parameters, penalties=penalties, lazy_scale=lazy_scale)
+    is_main = interval == 1
+    compute = partial(backward, context, state, player, terms, parameters, penalties=penalties, interval=interval)
     recordings = context.recordings
     if recordings is None or name is None:
         sums, turns = compute(batch, with_own_graph(context, player, batch, fakes))
