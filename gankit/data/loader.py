@@ -118,7 +118,8 @@ class Loader:
             batches = (self._read(start, self._local_batch_size) for start in starts)
         if self.source.device.type == "cpu" and self.device.type != "cpu":
             batches = prefetch(batches)
-        return map(self._encoded, batches)  # in the thread of the step, whose settings, such as TF32, the codec follows
+        # in the thread of the step, whose settings, such as TF32, the codec follows
+        return (self._encoded(batch) for batch in batches)
 
     def first_images(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
         """The first images of the order, uint8 [n c h w].

@@ -169,7 +169,7 @@ class TestCheckpoints:
         [
             (["truncatoin=0.5"], "sampling option 'truncatoin': unknown key; did you mean 'truncation'?"),
             (["truncation=true"], "sampling option 'truncation': should be a number; got true"),
-            (["truncation"], "command line: truncation: an override is KEY=VALUE"),
+            (["truncation"], "command line: truncation: an option is NAME=VALUE"),
             (["labels=[0, 1]"], "labels must be 64 integers from 0 to 1, one per image; got [0, 1]"),
             (["labels=3"], "labels must be a list of integers, one per image; got 3"),
             (["labels=[x]", "--count", 1], "labels must be a list of integers, one per image; got ['x']"),

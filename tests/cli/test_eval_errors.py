@@ -53,7 +53,7 @@ class TestErrors:
                 ["--option", "truncation=x", "--option", "labels=[1]"],
                 r"run/\S+: sampling option 'truncation': should be a number; got 'x'; sampling option 'labels': unknown key; .*",
             ),
-            (["--option", "truncation"], r"command line: truncation: an override is KEY=VALUE.*"),
+            (["--option", "truncation"], r"command line: truncation: an option is NAME=VALUE.*"),
             (
                 ["--metrics", "unsaid"],
                 r"metric 'unsaid': 'better' should map names of scores to lower or higher; got .*'more'.*",
@@ -148,8 +148,8 @@ class TestErrors:
         trained_run()
         os.mkfifo("scores.jsonl")
         said = score("run", *GAP, "--out", "scores.jsonl")
-        assert said.code == 1
-        assert "scores.jsonl: cannot be written: is not a regular file" in said.err
+        assert said.code == 2  # before anything is computed
+        assert "scores.jsonl: cannot be read: is not a regular file" in said.err
 
 
 def test_a_missing_plugin_is_named(trained_run, cli, scorers_plugin_file):

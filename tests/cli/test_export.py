@@ -61,7 +61,7 @@ def test_weights(cli, run, plugin):
         ([*RUN[:4], "taken.pt2"], "taken.pt2: cannot be written: Is a directory"),
         ([*RUN, "truncatoin=1"], "sampling option 'truncatoin': unknown key; did you mean 'truncation'?"),
         ([*RUN, "truncation=[1]"], "sampling option 'truncation': should be a number; got [1]"),
-        ([*RUN, "truncation"], "command line: truncation: an override is KEY=VALUE"),
+        ([*RUN, "truncation"], "command line: truncation: an option is NAME=VALUE"),
         ([*RUN, "--tolerance", "0"], "--tolerance 0: must be above 0"),
         (["run", "--format", "safetensors", "truncation=1"], "stores weights, which have no sampling options; remove truncation"),
         (["nowhere", *RUN[1:]], "nowhere: no such run or checkpoint"),
