@@ -39,7 +39,7 @@ def data_of_networks(checked: CheckedRecipe, data: DataSpec) -> DataSpec:
     try:
         with meta_device():
             return data.with_image(encoded_spec(frozen_codec(checked, data), data.image))
-    except Exception:  # many codecs read weights, which the meta device does not have; an error of its own occurs again
+    except Exception:  # many codecs read weights, which fails on the meta device; other errors occur again
         with preserved_random_state():
             return data.with_image(encoded_spec(frozen_codec(checked, data), data.image))
 

@@ -108,7 +108,7 @@ def build_network(registries: Registries, manifest: Mapping[str, Any], data: Dat
 def _codec(
     registries: Registries, manifest: Mapping[str, Any], data: DataSpec, device: torch.device, has_weights: bool
 ) -> ImageCodec | None:
-    """The codec of a checkpoint; None if it has none. ``has_weights`` tells whether the run directory keeps those."""
+    """The codec of a checkpoint; None if it has none. ``has_weights``: the run directory has its weights."""
     if RECORD not in manifest:
         return None
     described = manifest[RECORD]

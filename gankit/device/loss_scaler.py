@@ -68,7 +68,7 @@ class LossScaler:
         return {"scaler": self._scaler.state_dict(), **counts}
 
     def load_state_dict(self, state: Mapping[str, Any] | None) -> None:
-        """Restore the result of `state_dict`, also after a step that failed midway; None begins anew."""
+        """Restore the result of `state_dict`, also after a step that failed midway; None resets it."""
         if not self.enabled:
             return
         self._scaler = self._new_scaler()

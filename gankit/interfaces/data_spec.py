@@ -82,7 +82,7 @@ class DataSpec(Mapping[str, FieldSpec]):
         for name in fields:
             if name in RESERVED:
                 raise ValueError(
-                    f"a field of the data cannot be called {name!r}: networks receive something else as it"
+                    f"a field of the data cannot be called {name!r}: networks have another argument of this name"
                 )
         if LABEL in fields and not isinstance(fields[LABEL], VectorSpec):
             raise ValueError("the field 'label' should be a VectorSpec; without it, labels are classes")

@@ -25,7 +25,7 @@ class DamagedCheckpointError(CheckpointError):
 def read_manifest(path: Path) -> dict[str, Any]:
     """The content of ``manifest.json``, in which ``files`` has the SHA-256 of each file of the checkpoint by name.
 
-    The file may be a link to any file. Error messages contain nothing of the text of a file of another format.
+    The file may be a link to any file. Error messages do not quote the content of files that are not manifests.
 
     Raises:
         DamagedCheckpointError: the checkpoint is damaged or altered.

@@ -202,7 +202,7 @@ def write_skipped_files(directory: Path, skipped: Mapping[str, str]) -> None:
         if skipped:
             _write(path, "".join(json.dumps({"file": name, "reason": why}) + "\n" for name, why in skipped.items()))
         else:
-            path.unlink(missing_ok=True)  # the data were mended since an earlier start
+            path.unlink(missing_ok=True)  # the data has been repaired since an earlier start
     except OSError as error:
         raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from error
 

@@ -17,7 +17,7 @@ from .file_names import LOCK
 from .json_lines import parse_object
 
 MAX_BYTES = 4096
-ATTEMPTS, PAUSE = 20, 0.05  # seconds between attempts: a look at the lock holds it for a moment
+ATTEMPTS, PAUSE = 20, 0.05  # seconds between attempts: `lock_state` also holds the lock for a moment
 
 if sys.platform == "win32":
     import msvcrt

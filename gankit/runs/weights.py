@@ -62,7 +62,7 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def load_weights(network: nn.Module, file: Path) -> None:
-    """Copy the weights in a file into the network, which takes them over if it is on the meta device.
+    """Copy the weights in a file into the network. On the meta device, the loaded tensors replace the network's.
 
     Raises:
         CheckpointError: the file cannot be read or does not fit.

@@ -79,7 +79,7 @@ def restore_callbacks(setup: TrainingSetup, saved: Mapping[str, Any], path: Path
 
 
 def missing_states(setup: TrainingSetup, saved: Mapping[str, Any]) -> Iterator[str]:
-    """The names of components and callbacks that have no saved state and start anew."""
+    """The names of components and callbacks that have no saved state and start from their initial one."""
     for kind, parts in (("components", setup.components), ("callbacks", setup.callbacks.named)):
         yield from (name for name in _stateful(parts) if name not in saved.get(kind, {}))
 

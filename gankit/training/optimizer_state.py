@@ -1,4 +1,4 @@
-"""Fits the saved state of an optimizer to its parameters, which are others if ``train.freeze`` has changed."""
+"""Adapts an optimizer's saved state to another set of parameters, after ``train.freeze`` has changed."""
 
 from __future__ import annotations
 

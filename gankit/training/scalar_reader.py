@@ -19,14 +19,14 @@ class ScalarReader:
     """Reads the scalars of training at the first step, every ``every`` steps, and at the last. Between, it does not
     wait for the device.
 
-    A reading holds ``step``, ``epoch``, ``images`` (reals shown to D so far), ``seconds`` (of training so far,
+    A reading holds ``step``, ``epoch``, ``images`` (reals used so far), ``seconds`` (of training so far,
     including those before a resume), ``images_per_second`` (since the previous reading), ``peak_memory_mib``
     (allocated on a CUDA device, otherwise of the process) and the step's scalars. Scalars that only some steps report,
     such as a lazy penalty, have their last value since the previous reading. ``generator_gradient`` and
     ``discriminator_gradient`` are the norms of the players' gradients in the step.
 
-    A callback calls `start` in ``on_run_start``, `read` in ``on_step_end``, and `stop` when the run ends. Its state
-    belongs into the state of the callback.
+    A callback calls `start` in ``on_run_start``, `read` in ``on_step_end``, and `stop` when the run ends. It saves
+    the state of the reader in its own.
 
     Args:
         every: steps between readings.

@@ -34,7 +34,7 @@ class StepRunner:
         self._batches_per_step = setup.recipe.train.discriminator_steps
 
     def step(self) -> Scalars:
-        """Run one step. A step whose updates fail leaves the counters unchanged; `state_is_whole` tells about the rest.
+        """Run one step. A step whose updates fail leaves the counters unchanged, and `state_is_whole` false.
 
         Steps of several trainers in threads of one process take turns.
         """
