@@ -17,7 +17,7 @@ pytest.importorskip("optuna")
 from gankit.search import run_search
 from gankit.search.outcomes import best_of
 from gankit.search.search_page import rewrite_page
-from gankit.search.study import fail_killed_trials, host_name
+from gankit.search.study import fail_killed_trials, host_name, quiet_optuna
 
 LR = "optimizers.generator.lr: {log: [1.0e-4, 1]}"
 DISTANCE = {"objective": "distance", "better": "lower", "jobs": 0, "seed": 1}
@@ -165,7 +165,8 @@ def test_a_trial_whose_process_cannot_be_seen_is_not_failed(search):
     for host, state in ((socket.gethostname(), "RUNNING"), (host_name(), "FAIL")):
         trial = study.ask()
         trial.set_user_attr("process", [host, 2**22 + 1])  # above all process ids of Linux
-        fail_killed_trials(study)
+        with quiet_optuna():
+            fail_killed_trials(study)
         assert study.trials[-1].state.name == state
 
 
