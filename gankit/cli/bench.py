@@ -37,11 +37,8 @@ def bench(
     if world_size() > 1:
         raise GankitError("gankit bench measures a single process; start it without torchrun")
     runtime = make_runtime(plugin)
-    own = [
-        "segments=[]",
-        "train.max_hours=null",
-        *([f"train.device={device}"] if device else ()),
-    ]  # neither is to end the measurement
+    # neither segments nor a time limit are to end the measurement
+    own = ["segments=[]", "train.max_hours=null", *([f"train.device={device}"] if device else ())]
     checked = runtime.load_checked(recipe, [*(overrides or ()), *own])
     try:
         with temporary_folder("gankit-bench-") as folder:

@@ -130,7 +130,8 @@ def _label_arrays(created: Any) -> Iterator[NDArray[Any]]:
     """What may be the class numbers of all items."""
     lists = [getattr(created, name, ()) for name in ("targets", "labels", "_labels", "y")]
     pairs = [getattr(created, name, ()) for name in ("samples", "_samples")]
-    lists += [[item[1] for item in found] for found in pairs if all(isinstance(item, tuple) for item in found)]
+    pairs = [found for found in pairs if isinstance(found, list) and all(isinstance(item, tuple) for item in found)]
+    lists += [[item[1] for item in found] for found in pairs]
     for found in lists:
         with suppress(ValueError):  # of different shapes
             values = np.asarray(found)
