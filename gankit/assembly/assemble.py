@@ -6,13 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from ..data.datasets import classes_of, describe_dataset, prepare_dataset
-from ..data.fingerprint import data_fingerprint
-from ..data.loader import Loader
 from ..device.compute_mode import FASTEST
 from ..device.engine import Engine
 from ..device.find_device import find_device
@@ -20,8 +16,9 @@ from ..device.loss_scaler import LossScaler
 from ..device.recordings import CudaGraphs, Recordings
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
-from ..errors import DataError, RecipeError
+from ..errors import RecipeError
 from ..game.compiled_networks import CompiledNetworks
+from ..game.game import Game
 from ..game.step_context import StepContext
 from ..injection import network_context
 from ..interfaces import Player, Report, no_report
@@ -38,7 +35,7 @@ from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
 from .checkpointed_modules import checkpoint_modules
-from .codec import build_codec, describe_codec
+from .codec import describe_codec
 from .components import (
     Components,
     build_components,
@@ -48,12 +45,13 @@ from .components import (
     trainable_components,
 )
 from .compute_modes import Modes, NetworkTrials, recorded_modes
-from .data_description import data_of_run, items_for_sampling
+from .data_description import items_for_sampling
 from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen_networks
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
-from .run_description import data_record, imported_record, initialized_record, network_description, recipe_record
+from .run_data import RunData, open_data
+from .run_description import imported_record, network_description, run_record
 
 
 def assemble_setup(
@@ -81,76 +79,54 @@ def assemble_setup(
         DataError: the dataset is missing, damaged or too small.
         GankitError: this machine lacks the device.
     """
-    recipe, train = checked.recipe, checked.recipe.train
-    processes = join_processes(train.device)
-    rank, world_size = processes.rank, processes.world_size
-    _require_equal_shares(recipe, world_size)
-    _require_one_process(recipe, world_size)
-    device = processes.device or find_device(train.device)
-    engine = Engine(device, train.precision, tf32=train.tf32, deterministic=train.deterministic, rank=rank)
-    dataset = checked.build("dataset")
-    processes.rank_zero_first(lambda: prepare_dataset(dataset, report))
-    description = describe_dataset(dataset)
-    spec = data_of_run(recipe, dataset, description)
-    with engine.build_scope(recipe.seed):
-        codec = build_codec(checked, spec, engine.device, engine.dtype, resumed)
-    image, seen = spec.image, spec if codec is None else spec.with_image(codec.encoded)
-    constructor_values = network_context(seen, recipe.latent.dim)
-    settings = recipe.loader, recipe.seed, engine.device, engine.dtype
-    loader = Loader(dataset, spec, *settings, rank, world_size, codec, report)
-    data = {"images": len(dataset), "fingerprint": processes.on_rank_zero(lambda: data_fingerprint(dataset))}
+    recipe = checked.recipe
+    processes = join_processes(recipe.train.device)
+    _require_equal_shares(recipe, processes.world_size)
+    _require_one_process(recipe, processes.world_size)
+    engine = _engine(recipe, processes)
+    data = open_data(checked, engine, processes, resumed, report)
+
+    constructor_values = network_context(data.seen, recipe.latent.dim)
+    build: dict[Player, BuildNetwork] = {
+        player: partial(checked.build, player, **constructor_values) for player in checked.players
+    }
     with engine.build_scope(recipe.seed):
         built = build_networks(checked, constructor_values, resumed)
         components = build_components(checked, constructor_values)
     game = components["train", "game"]
-    trials, known = NetworkTrials(checked, seen, engine, game, processes), recorded_modes(resumed)
-    players = checked.players
-    build: dict[Player, BuildNetwork] = {
-        player: partial(checked.build, player, **constructor_values) for player in players
-    }
+    trials, known = NetworkTrials(checked, data.seen, engine, game, processes), recorded_modes(resumed)
     networks: dict[Player, nn.Module] = {}
-    for player in reversed(players):
+    for player in reversed(checked.players):
         network = built[player].to(engine.device, engine.dtype).train()
         trials.choose(player, network, build[player], known.get(player, FASTEST))
         networks[player] = processes.convert_batchnorm(network)
     for part in components.values():
         if isinstance(part, nn.Module):
             part.to(engine.device, engine.dtype)
+
     require_checkpointed_and_trained(components, checked)
     named = named_components(components, checked)
     trainable = trainable_components(named, processes)
-    frozen = freeze_parameters(recipe, networks)
+    frozen_parameters = freeze_parameters(recipe, networks)
     checkpoint_modules(recipe, networks)
     optimizers, optimizer_schedules = build_optimizers(checked, networks, trainable.values())
-    state = TrainState(networks, optimizers, {player: LossScaler(engine) for player in players}, components=trainable)
-    classes = (classes_of(dataset) or ()) if image.classes else None
-    initialized = set_initial_weights(state, recipe, classes, processes, build["generator"], fresh=resumed is None)
+    scalers = {player: LossScaler(engine) for player in checked.players}
+    state = TrainState(networks, optimizers, scalers, components=trainable)
+    initialized = set_initial_weights(state, recipe, data.classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
-    frequencies = _class_frequencies(loader, image.classes) if image.classes else None
-    context = _step_context(recipe, networks, trials.modes, named, engine, processes, [*spec.fields])
+    context = _step_context(recipe, networks, trials.modes, named, engine, processes, [*data.spec.fields])
     game.join(context, state)
-    items = items_for_sampling(networks["generator"], seen, loader, game)
+
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
-    frozen_parts = frozen_networks(parts if codec is None else parts | {"codec": codec.part})
-    require_same_frozen_networks(frozen_parts, resumed)
-    described = {"precision": engine.precision, **trials.record(), **network_description(checked, spec)}
+    frozen = frozen_networks(parts if data.codec is None else parts | {"codec": data.codec.part})
+    require_same_frozen_networks(frozen, resumed)
     return TrainingSetup(
         checked=checked,
         constructor_values=constructor_values,
-        image=image,
-        classes=classes,
-        sampling=Sampling(
-            components["latent",],
-            image,
-            frequencies,
-            items.fields,
-            specs=items.specs,
-            targets=items.targets,
-            game=game,
-            codec=codec,
-            data=spec,
-        ),
-        loader=loader,
+        image=data.spec.image,
+        classes=data.classes,
+        sampling=_sampling(data, networks["generator"], components["latent",], game),
+        loader=data.loader,
         engine=engine,
         processes=processes,
         context=context,
@@ -158,33 +134,30 @@ def assemble_setup(
         schedules=[*_component_schedules(checked, components, state), *optimizer_schedules],
         components=named,
         callbacks=Callbacks([*extra_callbacks, *callbacks]),
-        about={
-            **about,
-            "device": str(engine.device),
-            "precision": engine.precision,
-            "seed": recipe.seed,
-            "world_size": world_size,
-            **trials.record(),
-            "threads": torch.get_num_threads(),
-            **data_record(description),
-            **recipe_record(recipe),
-            **initialized_record(initialized),
-        },
+        about=run_record(recipe, engine, processes, about, trials.record(), data.description, initialized),
         manifest={
             **about,
-            **described,
-            **describe_codec(checked, codec),
-            **describe_frozen_networks(frozen_parts),
+            "precision": engine.precision,
+            **trials.record(),
+            **network_description(checked, data.spec),
+            **describe_codec(checked, data.codec),
+            **describe_frozen_networks(frozen),
             **imported_record(initialized, resumed),
-            "data": data,
-            "classes": classes,
-            "frequencies": frequencies,
+            "data": data.record,
+            "classes": data.classes,
+            "frequencies": data.frequencies,
         },
         registries=registries,
-        notices=[*trials.notices, *(event for event in (initialized, frozen) if event is not None)],
-        kept={name: frozen for name, frozen in frozen_parts.items() if name.startswith(KEPT)},
-        data=description,
+        notices=[*trials.notices, *(event for event in (initialized, frozen_parameters) if event is not None)],
+        kept={name: network for name, network in frozen.items() if name.startswith(KEPT)},
+        data=data.description,
     )
+
+
+def _engine(recipe: Recipe, processes: Processes) -> Engine:
+    train = recipe.train
+    device = processes.device or find_device(train.device)
+    return Engine(device, train.precision, tf32=train.tf32, deterministic=train.deterministic, rank=processes.rank)
 
 
 def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
@@ -242,6 +215,21 @@ def _step_context(
     )
 
 
+def _sampling(data: RunData, generator: nn.Module, latent: Any, game: Game) -> Sampling:
+    items = items_for_sampling(generator, data.seen, data.loader, game)
+    return Sampling(
+        latent,
+        data.spec.image,
+        data.frequencies,
+        items.fields,
+        specs=items.specs,
+        targets=items.targets,
+        game=game,
+        codec=data.codec,
+        data=data.spec,
+    )
+
+
 def _component_schedules(
     checked: CheckedRecipe, components: Components, state: TrainState
 ) -> Iterator[ComponentSchedule]:
@@ -251,11 +239,3 @@ def _component_schedules(
     parts: list[tuple[KeyPath, Any]] = [*components.items(), *networks, *averages]
     for path, part in parts:
         yield ComponentSchedule(part, checked[path].params)
-
-
-def _class_frequencies(loader: Loader, classes: int) -> list[float]:
-    """The share of each class in the data."""
-    labels = loader.labels()
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(f"the dataset has labels from {labels.min()} to {labels.max()}, but names {classes} classes")
-    return [float(share) for share in np.bincount(labels, minlength=classes) / len(labels)]

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
+from ..device.engine import Engine
+from ..distributed.processes import Processes
 from ..events import Initialized
 from ..game.game import has_own_generate
 from ..interfaces import DataDescription, DataSpec
@@ -15,24 +19,40 @@ from ..runs.checkpoint import Checkpoint
 from .data_description import describe_data
 
 
-def data_record(description: DataDescription | None) -> dict[str, Any]:
-    """The entry of ``run.json`` about the data."""
-    return {"data": {"summary": description.summary, "warnings": [*description.warnings]}} if description else {}
+def run_record(
+    recipe: Recipe,
+    engine: Engine,
+    processes: Processes,
+    about: Mapping[str, Any],
+    modes: Mapping[str, Any],
+    data: DataDescription | None,
+    initialized: Initialized | None,
+) -> dict[str, Any]:
+    """The entries of ``run.json``.
 
-
-def recipe_record(recipe: Recipe) -> dict[str, Any]:
-    """The entry of ``run.json`` about the files and overrides that the recipe comes from, lowest first."""
+    Args:
+        about: versions and plugins.
+        modes: how the networks compute, of `NetworkTrials.record`.
+        data: what the dataset found, if it describes itself.
+        initialized: the weights that the run began with; None if it began with random ones.
+    """
     layers = [
         {"source": layer.source, "changes": {key: list(pair) for key, pair in layer.changes.items()}}
-        for layer in recipe.document.layers
+        for layer in recipe.document.layers  # files and overrides, lowest first
     ]
-    return {"recipe": layers} if layers else {}
-
-
-def initialized_record(initialized: Initialized | None) -> dict[str, Any]:
-    """The entry of ``run.json`` about the weights that the run began with."""
-    record = {} if initialized is None else initialized.record()
-    return {str(record.pop("event")): record} if record else {}
+    weights = {} if initialized is None else initialized.record()
+    return {
+        **about,
+        "device": str(engine.device),
+        "precision": engine.precision,
+        "seed": recipe.seed,
+        "world_size": processes.world_size,
+        **modes,
+        "threads": torch.get_num_threads(),
+        **({"data": {"summary": data.summary, "warnings": [*data.warnings]}} if data else {}),
+        **({"recipe": layers} if layers else {}),
+        **({str(weights.pop("event")): weights} if weights else {}),
+    }
 
 
 def imported_record(initialized: Initialized | None, resumed: Checkpoint | None) -> dict[str, Any]:
