@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,6 @@ from torch import nn
 from ..calls import require_methods
 from ..data.encodings.image_codec import ImageCodec, encoded_spec
 from ..device.seeding import preserved_random_state
-from ..errors import RecipeError
 from ..interfaces import DataSpec
 from ..messages import one_line
 from ..recipe.checked_recipe import CheckedRecipe
@@ -59,16 +59,19 @@ def build_codec(
     try:
         prepare_codec(codec)
     except Exception as error:  # a plugin's method may raise anything
-        problem = checked.recipe.document.problem(PATH, f"prepare() fails: {type(error).__name__}: {one_line(error)}")
-        raise RecipeError([problem]) from error
-    built = ImageCodec(codec, encoded_spec(codec, data.image), device, dtype)
+        message = f"prepare() fails: {type(error).__name__}: {one_line(error)}"
+        raise checked.recipe.document.error(PATH, message) from error
+    selected = checked[PATH]
+    paths = [name for name in type(selected.params).model_fields if isinstance(getattr(selected.params, name), Path)]
+    params = {name: value for name, value in selected.plain_params().items() if name not in paths}
+    built = ImageCodec(codec, encoded_spec(codec, data.image), device, dtype, params)
     if resumed is not None:
         if RECORD not in resumed.manifest:
             raise MisfitError(f"{resumed.path}: was trained without a codec")
         try:
             built.read_standardization(resumed.manifest[RECORD])
         except (KeyError, TypeError, ValueError) as error:
-            raise MisfitError(f"{resumed.path}: its codec is another one: {one_line(error)}") from None
+            raise MisfitError(f"{resumed.path}: was trained with another codec: {one_line(error)}") from None
     return built
 
 

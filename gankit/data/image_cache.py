@@ -17,7 +17,7 @@ from .datasets import classes_of, spec_of
 from .items import Item, read_item, read_tensors
 from .pixel_cache import load_or_compute
 from .resize import Fit, Window, resize_together
-from .threads import map_in_threads
+from .threads import map_items
 
 CACHE_LIMIT_BYTES = 4 * 2**30  # ``cache: auto`` caches datasets up to this size ...
 DEVICE_LIMIT_BYTES = 2**30  # ... and keeps them on the device up to this size
@@ -199,7 +199,7 @@ def _bytes_of_item(spec: DataSpec) -> int:
 def _decode_all(source: StreamedSource, count: int, report: Report) -> Item:
     """All items, stacked."""
     stacked: Item = {}
-    for index, item in enumerate(map_in_threads(source.item, range(count))):
+    for index, item in enumerate(map_items(source.dataset, source.item, range(count))):
         if index % REPORT_INTERVAL == 0:
             report(TASK, index, count)
         for name, tensor in item.items():

@@ -146,6 +146,9 @@ class Loader:
         if known is None:
             spec = spec_of(self.dataset)
             known = np.array([int(read_item(self.dataset, i, spec, True)[LABEL]) for i in range(self.count)], np.int64)
+        if len(known) != self.count:
+            kind = type(self.dataset).__name__
+            raise DataError(f"{kind} has {self.count:,} items, but {len(known):,} `labels` or `targets`")
         return known
 
     def _first_encodings(self, codec: ImageCodec) -> Iterator[Tensor]:

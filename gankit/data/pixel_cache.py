@@ -10,7 +10,6 @@ from typing import Any
 
 import PIL
 import torch
-from safetensors import SafetensorError
 
 from .items import Item
 from .tensor_cache import IMAGES, cache_file, load_tensors, save_tensors
@@ -51,7 +50,7 @@ def load_or_compute(
     started = time.monotonic()
     tensors = compute()
     if time.monotonic() - started > MIN_SECONDS and sum(tensor.nbytes for tensor in tensors.values()) <= MAX_BYTES:
-        with suppress(OSError, SafetensorError):  # a disk that is full or read-only only costs the time of decoding
+        with suppress(OSError):  # a disk that is full or read-only only costs the time of decoding
             save_tensors(path, tensors)
             by_age = sorted(path.parent.glob(f"{prefix}-*.safetensors"), key=lambda file: file.stat().st_mtime)
             for old in by_age[:-MAX_DATASETS]:

@@ -17,7 +17,7 @@ from .files.decoding import MODES, open_image, upright_size
 from .files.image_index import NOT_DECODED
 from .files.image_scan import ImageScan, is_nearly_black
 from .items import read_item
-from .threads import map_in_threads
+from .threads import map_in_threads, map_items
 
 MIN_SHARE_OF_MEDIAN = 1 / 4  # a shorter short side is extreme
 MAX_ASPECT = 4  # longer to shorter side; more is extreme
@@ -100,7 +100,7 @@ def survey(dataset: Any, report: Report = no_report) -> Survey:
         facts = map_in_threads(lambda i: _of_file(scan, names[i], known[i], names[i] in shared), range(count))
     else:
         read = partial(read_item, dataset, spec=spec_of(dataset), has_classes=classes_of(dataset) is not None)
-        facts = map_in_threads(partial(_of_item, read), range(count))
+        facts = map_items(dataset, partial(_of_item, read), range(count))
     images: list[ImageFacts] = []
     for facts_of_image in facts:
         report(TASK, len(images), count)
@@ -134,7 +134,7 @@ def _of_file(scan: ImageScan, name: str, label: int, is_shared: bool) -> ImageFa
 def _of_item(read: Callable[[int], dict[str, Any]], index: int) -> ImageFacts:
     item = read(index)
     image, label = item[IMAGE], item.get(LABEL)
-    content = hashlib.blake2b(image.numpy().tobytes(), digest_size=16).hexdigest()
+    content = hashlib.blake2b(f"{[*image.shape]}".encode() + image.numpy().tobytes(), digest_size=16).hexdigest()
     number = int(label) if label is not None and label.ndim == 0 else 0
     height, width = image.shape[-2:]
     return ImageFacts(f"item {index}", number, height, width, MODES[len(image)], "", int(image.max()), content)

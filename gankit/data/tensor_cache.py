@@ -36,7 +36,7 @@ def load_tensors(path: Path, names: Collection[str], rows: int) -> dict[str, Ten
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors to a file with their checksum. Raises: OSError or SafetensorError: it cannot be written."""
+    """Write tensors to a file with their checksum. Raises: OSError: it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
         save_safetensors(tensors, temporary, metadata={"sha256": _sha256(tensors)})

@@ -8,13 +8,18 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 THREADS = 4  # each may hold an image of 64 megapixels in memory
 AHEAD = 256  # items whose results may wait to be used
+
+
+def map_items(dataset: Any, read: Callable[[int], R], indices: Sequence[int]) -> Iterator[R]:
+    """The results of a function that reads items of a dataset: in threads if the dataset is ``thread_safe``."""
+    return map_in_threads(read, indices) if getattr(dataset, "thread_safe", False) else map(read, indices)
 
 
 def map_in_threads(function: Callable[[T], R], items: Sequence[T], together: int = 1) -> Iterator[R]:

@@ -16,7 +16,7 @@ from ..data.image_cache import CachedSource, Source, StreamedSource
 from ..data.items import Item, read_tensors
 from ..data.order import Order
 from ..data.resize import resize
-from ..data.threads import map_in_threads
+from ..data.threads import map_items
 from ..errors import DataError
 from ..interfaces import DataSpec, ImageSpec, Report, no_report
 from ..interfaces.data_spec import IMAGE, LABEL
@@ -110,7 +110,7 @@ class RealImages:
         if isinstance(self._source, CachedSource):
             items = self._source.read(indices, names)
         else:
-            read = list(map_in_threads(self._source.item, indices.tolist()))
+            read = list(map_items(self._source.dataset, self._source.item, indices.tolist()))
             items = {name: torch.stack([item[name] for item in read]) for name in names}
         item_bytes = sum(values[0].numel() * values.itemsize for values in items.values())
         if self.count * item_bytes <= MAX_CACHED_BYTES:

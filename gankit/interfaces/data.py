@@ -106,6 +106,8 @@ class Dataset(Protocol):
     - ``fingerprint()`` returns a short string that identifies the content, such as a SHA-256 of names and bytes. It
       must be cheap, and must not depend on the path or on times. A resumed run compares it, and the cache of decoded
       images uses it as its key. Without it, gankit hashes ``tensors()``, or the labels and a few items.
+    - ``thread_safe`` is True if items can be read in several threads at once. gankit then decodes images for its cache
+      and for evaluations in threads. Without it, they are read one after the other.
     - ``blocks`` is a `Blocks`, or None: items that are cheap to read together, such as those of a compressed part of a
       file. An epoch then shuffles the blocks, and the items of every few of them, instead of all items.
     - ``held_out()`` returns a prepared dataset with the same fields. If a generator takes fields of the data, its

@@ -56,7 +56,7 @@ def find_classes(
         return _from_csv(files, labels, images, set(others))
     for name in sorted(others, key=len):
         folder, _, file = name.rpartition("/")
-        if file == LABEL_FILE and all(image.startswith(folder) for image in images):
+        if file == LABEL_FILE and all(image.startswith(f"{folder}/" if folder else "") for image in images):
             if (found := _from_label_file(files, name, images)) is not None:
                 return found
             break
@@ -105,15 +105,19 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
         raise gankit.DataError(f"{place}: the labels cannot be read: {error}; write the file again") from error
     try:
         document: Any = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+    except (ValueError, RecursionError) as error:
+        fault = f"is larger than {MAX_LABEL_BYTES // 2**20} MiB" if len(content) == MAX_LABEL_BYTES else str(error)
+        raise gankit.DataError(f"{place}: is not valid JSON ({fault}); correct it, or delete it") from None
     if not isinstance(document, dict) or "labels" not in document:
         return None
     labels, folder = document["labels"], name.removesuffix(LABEL_FILE)
     if labels is None:
         return Classes((), {}, f"as {LABEL_FILE} has no labels", file=name)
+    number_of: dict[str, Any] = {}
     try:
-        number_of = {f"{folder}{image}": number for image, number in labels}
+        for image, number in labels:
+            if number_of.setdefault(f"{folder}{image}", number) != number:
+                raise gankit.DataError(f"{place}: has two labels for {image!r:.80}; remove one")
     except (TypeError, ValueError):
         raise gankit.DataError(f"{place}: `labels` should be a list of [image, class number], or null") from None
     for image in images:
@@ -125,7 +129,7 @@ def _from_label_file(files: gankit.ImageFiles, name: str, images: list[str]) -> 
     count = 1 + max(number_of[image] for image in images)
     names = document.get("classes") or [*map(str, range(count))]
     if not (isinstance(names, list) and all(map(_is_name, names)) and len({*names}) == len(names)):
-        raise gankit.DataError(f"{place}: `classes` should be a list of different names")
+        raise gankit.DataError(f"{place}: `classes` should be a list of different names in valid UTF-8")
     if len(names) < count:
         raise gankit.DataError(f"{place}: has {len(names):,} classes, but a label is {count - 1:,}")
     return Classes(tuple(names), {image: names[number_of[image]] for image in images}, file=name)

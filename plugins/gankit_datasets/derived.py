@@ -100,6 +100,11 @@ class Derived:
         return gankit.labels_of(self.dataset)
 
     @property
+    def thread_safe(self) -> bool:
+        """Whether the wrapped dataset is."""
+        return bool(getattr(self.dataset, "thread_safe", False))
+
+    @property
     def split(self) -> str:
         """That of the wrapped dataset."""
         return str(getattr(self.dataset, "split", ""))

@@ -61,6 +61,8 @@ class ImageFolder:
         ValueError: ``split: test`` without a ``test_fraction``.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         *,

@@ -60,6 +60,8 @@ class PairedFolder:
         ValueError: the parameters contradict each other.
     """
 
+    thread_safe = True
+
     classes = None
 
     def __init__(

@@ -57,6 +57,7 @@ class Shapes:
         seed: of all images.
     """
 
+    thread_safe = True
     classes = SHAPES
 
     def __init__(

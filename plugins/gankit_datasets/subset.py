@@ -92,6 +92,11 @@ class Subset:
         return self._labels
 
     @property
+    def thread_safe(self) -> bool:
+        """Whether the wrapped dataset is."""
+        return bool(getattr(self.dataset, "thread_safe", False))
+
+    @property
     def split(self) -> str:
         """That of the dataset."""
         return str(getattr(self.dataset, "split", ""))

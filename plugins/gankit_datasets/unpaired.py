@@ -82,6 +82,11 @@ class Unpaired:
         return None if known is None else torch.from_numpy(known)[self._rows(self.image)]
 
     @property
+    def thread_safe(self) -> bool:
+        """Whether both datasets are."""
+        return all(getattr(dataset, "thread_safe", False) for dataset in (self.image, self.source))
+
+    @property
     def split(self) -> str:
         """That of the images."""
         return str(getattr(self.image, "split", ""))

@@ -118,7 +118,10 @@ def _require_numbers(schema: Any, name: str, key: str, as_vector: bool, where: s
     if is_list != as_vector or not (types.is_floating(inner) or types.is_integer(inner) or types.is_boolean(inner)):
         raise gankit.DataError(f"{column} has no {'vectors of numbers' if as_vector else 'class numbers'}")
     if not as_vector and types.is_floating(inner):
-        raise gankit.DataError(f"{column} has fractions, not class numbers; save it as a list of one number each")
+        raise gankit.DataError(
+            f"{column} has fractions or empty cells, not class numbers; fill in empty cells, or save fractions as "
+            "lists of one number each"
+        )
 
 
 def _only(schema: Any, fits: Callable[[str], bool], key: str, what: str, where: str) -> str | None:

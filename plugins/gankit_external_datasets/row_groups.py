@@ -140,19 +140,20 @@ class RowGroups:
             raise _unreadable(name, error) from error
 
     def _read_group(self, number: int, columns: Sequence[str]) -> Any:
-        """A row group, from memory if it was used before."""
+        """Columns of a row group, from memory if they were read before."""
+        key = number, tuple(columns)
         with self._lock:
-            if number in self._kept:
-                self._kept.move_to_end(number)
-                return self._kept[number]
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
             table = self._read(self._groups[number], columns)
-            self._kept[number] = table
+            self._kept[key] = table
             while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > KEPT_BYTES:
                 self._kept.popitem(last=False)
             return table
 
     def _forget(self) -> None:
-        self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, tuple[str, ...]], Any] = OrderedDict()
         self._lock = Lock()
 
     def __getstate__(self) -> dict[str, Any]:

@@ -43,6 +43,8 @@ class Table(Protocol):
 class TableDataset(ABC):
     """What the datasets of tables share: items from columns, labels, a description and a fingerprint."""
 
+    thread_safe = True
+
     def __init__(self, columns: Columns, channels: int) -> None:
         self.channels, self._columns = channels, columns
         self.spec = columns.spec(channels)
@@ -118,16 +120,16 @@ class TableDataset(ABC):
         return [name for name in (self._columns.image, *self._columns.images.values()) if name is not None]
 
     def _identities(self, columns: Sequence[str]) -> str:
-        """The sizes and the ends of the files that some rows name."""
-        found: list[tuple[int, str] | None] = []
-        for index in sampled_rows(len(self)):
-            for value in self._opened.row(index, columns).values():
-                if (path := path_of(value)) is not None:
-                    file = self.folder / path
-                    try:
-                        found.append(gankit.open_image_files(file.parent).identity(file.name))
-                    except (OSError, gankit.DataError):  # reading the item reports it
-                        found.append(None)
+        """The names and sizes of all files that the columns name, and the ends of some of them."""
+        found: list[Any] = []
+        for column in columns:
+            files = [self.folder / path for path in paths_in(self._opened.column(column))]
+            found += [(file.name, file.stat().st_size if file.is_file() else None) for file in files]
+            for row in sampled_rows(len(files)):
+                try:
+                    found.append(gankit.open_image_files(files[row].parent).identity(files[row].name))
+                except (OSError, gankit.DataError):  # reading the item reports it
+                    found.append(None)
         return str(found)
 
     def __len__(self) -> int:
@@ -197,3 +199,12 @@ def path_of(value: Any) -> str | None:
     if isinstance(value, Mapping):
         value = value.get("path") if value.get("bytes") is None else None
     return value if isinstance(value, str) and value else None
+
+
+def paths_in(column: Any) -> list[str]:
+    """The paths in a column of images (a ``pyarrow.ChunkedArray``): of text, or of Hugging Face's mappings."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pc.struct_field(column, "path") if pa.types.is_struct(column.type) else column
+    return [path for path in texts.to_pylist() if path]

@@ -73,7 +73,7 @@ class TorchvisionSet:
         try:
             created = self._class(**self._arguments)
         except Exception as error:  # of many types: values, files, the network
-            reason = gankit.truncate(" ".join(str(error).split()) or type(error).__name__, 300)
+            reason = gankit.truncate(gankit.one_line(error), 300)
             offline = ""
             if isinstance(error, URLError) and "root" in self._arguments:
                 folder = self._arguments["root"]

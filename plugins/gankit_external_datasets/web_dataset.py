@@ -41,6 +41,8 @@ class WebDataset:
         channels: 1 grayscale, 2 grayscale and alpha, 3 RGB, 4 RGB and alpha.
     """
 
+    thread_safe = True
+
     def __init__(
         self,
         *,
@@ -124,8 +126,11 @@ def _find_shards(library: Any, path: str) -> list[Path]:
     found: list[Path] = []
     for name in library.shardlists.expand_urls(str(Path(path).expanduser())):
         folder = Path(name)
-        shards = folder.glob("*.tar") if folder.is_dir() else map(Path, glob.glob(name))  # noqa: PTH207  # absolute too
-        files = sorted(shard for shard in shards if shard.is_file())
+        if folder.is_file():  # also if its name has brackets, as patterns do
+            files = [folder]
+        else:
+            shards = folder.glob("*.tar") if folder.is_dir() else map(Path, glob.glob(name))  # noqa: PTH207  # absolute too
+            files = sorted(shard for shard in shards if shard.is_file())
         if not files:
             what = "has no files *.tar" if folder.is_dir() else "does not exist"
             raise gankit.DataError(f"{name} {what}; set `path` to the shards, such as 'data/{{000..099}}.tar'")

@@ -8,12 +8,22 @@ import time
 
 import pytest
 
-from gankit.data.threads import map_in_threads
+from gankit.data.threads import map_in_threads, map_items
 
 
 @pytest.mark.parametrize("together", [1, 7])
 def test_results_are_in_order(together):
     assert [*map_in_threads(str, range(1000), together)] == [*map(str, range(1000))]
+
+
+@pytest.mark.parametrize("declared", [None, False, True])
+def test_items_are_read_in_threads_only_if_the_dataset_allows_it(declared):
+    class Items:
+        if declared is not None:
+            thread_safe = declared
+
+    readers = {*map_items(Items(), lambda index: threading.get_ident(), range(100))}
+    assert (readers == {threading.get_ident()}) is not bool(declared)
 
 
 def test_an_error_drops_the_items_that_have_not_begun():

@@ -8,9 +8,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ class ImageCodec:
         encoded: the shape and classes of the encodings.
         device: where it computes.
         dtype: in which it computes.
+        params: its parameters in the recipe, except for paths.
         mean: of each channel [k]; None until `standardize`.
         std: of each channel [k].
     """
@@ -42,6 +44,7 @@ class ImageCodec:
     encoded: ImageSpec
     device: torch.device
     dtype: torch.dtype
+    params: Mapping[str, Any] = field(default_factory=dict)
     mean: Tensor | None = None
     std: Tensor | None = None
 
@@ -53,7 +56,7 @@ class ImageCodec:
 
     @property
     def fingerprint(self) -> str | None:
-        """Identifies what the codec computes, as far as its class and weights do; None if it is not a module.
+        """Identifies what the codec computes: its class, parameters and weights; None if it is not a module.
 
         It does not depend on where the class and the weights are stored.
         """
@@ -64,13 +67,14 @@ class ImageCodec:
             source = inspect.getsource(kind)
         except (OSError, TypeError):  # its source code is not available
             source = ""
-        return f"{kind.__qualname__} {hashlib.sha256(source.encode()).hexdigest()} {self.part.fingerprint}"
+        content = f"{source}{json.dumps(dict(self.params), sort_keys=True)}"
+        return f"{kind.__qualname__} {hashlib.sha256(content.encode()).hexdigest()} {self.part.fingerprint}"
 
     def on(self, device: torch.device) -> ImageCodec:
         """The codec on a device; a copy if it is another one."""
         if device == self.device:
             return self
-        return ImageCodec(copy.deepcopy(self.codec), self.encoded, device, self.dtype, self.mean, self.std)
+        return replace(self, codec=copy.deepcopy(self.codec), device=device)
 
     @property
     def bytes_of_encoding(self) -> int:

@@ -13,18 +13,17 @@ from itertools import islice
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ... import __version__
 from ...errors import DataError, GankitError
-from ...files import whole_file
+from ...files import whole_file, write_failure
 from ...interfaces import Report, no_report
 from ...interfaces.data_spec import IMAGE, LABEL
 from ..image_cache import StreamedSource
 from ..items import Item
 from ..tensor_cache import load_tensors, save_tensors
-from ..threads import map_in_threads
+from ..threads import map_items
 from .encoding_index import FORMAT, INDEX, EncodingIndex, made_from, require_same_index
 from .encodings import TASK, encode_images, names_of
 from .image_codec import BATCH, ImageCodec
@@ -82,9 +81,8 @@ def _writing(folder: Path) -> Iterator[None]:
     """A block that writes to the folder. Raises: GankitError: it cannot."""
     try:
         yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise GankitError(f"{folder}: cannot be written: {reason}; repeat the command to continue") from None
+    except OSError as error:
+        raise GankitError(f"{write_failure(folder, error)}; repeat the command to continue") from None
 
 
 def _encode_shard(source: StreamedSource, codec: ImageCodec, names: Iterable[str], rows: range, report: Report) -> Item:
@@ -92,7 +90,7 @@ def _encode_shard(source: StreamedSource, codec: ImageCodec, names: Iterable[str
     labels: list[Tensor] = []
 
     def batches() -> Iterator[Tensor]:
-        items = map_in_threads(source.item, rows)
+        items = map_items(source.dataset, source.item, rows)
         while batch := list(islice(items, BATCH)):
             report(TASK, rows.start + len(labels), len(source.dataset))
             labels.extend(item[LABEL] for item in batch)

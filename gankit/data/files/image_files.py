@@ -15,11 +15,12 @@ from ...files import open_regular
 from .decoding import DecodeError, open_image
 from .folder_walk import walk_folder
 from .ignored_files import ignored_file, ignored_folder, is_run_directory
-from .image_formats import PREFIX_BYTES, has_image_suffix, may_be_image
+from .image_formats import PREFIX_BYTES, has_image_suffix, may_be_image, recognize
 from .safe_zip import entry_names, open_zip
 
 SAMPLE_BYTES = 2**14  # read at the start and at the end of a file to recognize its content
-UNCOMPRESSED = (".bmp", ".tif", ".tiff")
+BLOCK_BYTES = 2**20
+UNCOMPRESSED = ("BMP", "TIFF")
 MAX_NAME_LENGTH = 1_000  # characters
 
 
@@ -125,9 +126,12 @@ class Folder:
             with self.open(name) as opened:
                 return self.identity(name, opened)
         size = os.fstat(file.fileno()).st_size
-        if name.lower().endswith(UNCOMPRESSED):
-            return size, hashlib.file_digest(file, _hash).hexdigest()  # type: ignore[arg-type]
-        digest = _hash(file.read(SAMPLE_BYTES))
+        start = file.read(SAMPLE_BYTES)
+        digest = _hash(start)
+        if recognize(start[:PREFIX_BYTES]) in UNCOMPRESSED:
+            while block := file.read(BLOCK_BYTES):
+                digest.update(block)
+            return size, digest.hexdigest()
         if size > SAMPLE_BYTES:
             file.seek(max(SAMPLE_BYTES, size - SAMPLE_BYTES))
             digest.update(file.read(SAMPLE_BYTES))

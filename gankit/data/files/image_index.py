@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import PIL
+
 from ...files import data_root, whole_file
 from ..tensor_cache import IMAGES
 from .image_formats import FORMATS
@@ -43,7 +45,7 @@ class ImageIndex:
     def __init__(self, path: Path) -> None:
         key = hashlib.sha256(str(path).encode(errors="surrogateescape")).hexdigest()[:32]
         self._file = data_root() / IMAGES / f"index-{key}.json"
-        self._identity = {"format": FORMAT, "path": str(path), "formats": list(FORMATS)}
+        self._identity = {"format": FORMAT, "path": str(path), "formats": list(FORMATS), "pillow": PIL.__version__}
         self._entries = self._read()
 
     def get(self, name: str, size: int, digest: str) -> CheckedFile | None:

@@ -121,6 +121,9 @@ def pack(dataset: NamedImages, path: Path, packing: Packing, report: Report = no
             f"{len(names):,} images do not fit into a zip, of which gankit reads at most {MAX_ENTRIES:,} entries; "
             "pack a part of them"
         )
+    for name in classes or ():
+        if any("\ud800" <= character <= "\udfff" for character in name):  # bytes that are not UTF-8
+            raise DataError(f"the name of the class {name!r} is not valid UTF-8, which {MANIFEST} needs; rename it")
     numbers = [0] * len(names) if labels is None else labels.tolist()
     folders = [f"{folder}/" for folder in class_folder_names(classes)] if classes else [""]
     order = sorted(range(len(names)), key=lambda index: (folders[numbers[index]], index))

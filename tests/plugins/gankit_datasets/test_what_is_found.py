@@ -153,6 +153,16 @@ class TestDatasetJson:
         with pytest.raises(gankit.DataError, match=rf"dataset.json: .*{message}"):
             with_json({"labels": [[name, 2] for name in self.NAMES], "classes": classes})
 
+    def test_a_damaged_file_is_no_other_file(self, put, prepared):
+        files = {name: encoded("PNG", seed) for seed, name in enumerate(self.NAMES)}
+        with pytest.raises(gankit.DataError, match=r"dataset.json: is not valid JSON \(.*\); correct it, or delete it"):
+            prepared(put(files | {"dataset.json": b'{"labels": [["00000/img00000000.png", 1],]}'}))
+
+    def test_a_file_in_another_folder_does_not_count(self, put, prepared):
+        files = {"cat/0.png": encoded("PNG", 0), "cat2/0.png": encoded("PNG", 1)}
+        dataset = prepared(put(files | {"cat/dataset.json": json.dumps({"labels": [["0.png", 0]]}).encode()}))
+        assert dataset.classes == ("cat", "cat2")
+
     def test_without_labels_there_are_no_classes(self, with_json):
         dataset = with_json({"labels": None})
         assert dataset.classes is None
@@ -169,6 +179,7 @@ class TestDatasetJson:
             ([["00000/img00000000.png", 1]], "has no label for '00000/img00000001.png'"),
             ([[name, [0.0, 1.0]] for name in NAMES], r"the label of '00000/img00000000.png' is \[0.0, 1.0\]"),
             ("birds", "should be a list of"),
+            ([[NAMES[0], 1], *([name, 0] for name in NAMES)], "has two labels for '00000/img00000000.png'"),
         ],
     )
     def test_labels_that_do_not_fit_are_refused(self, with_json, labels, message):

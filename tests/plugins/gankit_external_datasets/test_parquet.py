@@ -57,6 +57,27 @@ def test_images_by_path(write_parquet, encoded, pixels, require_images, tmp_path
         prepared(path=path, image="image")[5]
 
 
+def test_images_by_path_with_labels_and_a_second_image(write_parquet, encoded, pixels, require_images, tmp_path):
+    for index, data in enumerate(encoded):
+        (tmp_path / f"{index}.png").write_bytes(data)
+    names = [f"{index}.png" for index in range(12)]
+    path = write_parquet({"label": [*range(12)], "other": names[::-1]}, image=names)
+    dataset = prepared(path=path, image="image", images={"source": "other"}, label="label")
+    dataset.fingerprint()  # reads the columns of paths alone
+    require_images(dataset, pixels)
+    assert [int(dataset[index]["label"]) for index in range(12)] == [*range(12)]
+    assert all(torch.equal(dataset[index]["source"], pixels[11 - index]) for index in range(12))
+
+
+def test_every_path_is_part_of_the_fingerprint(write_parquet, encoded, tmp_path):
+    for index, data in enumerate(encoded):
+        (tmp_path / f"{index}.png").write_bytes(data)
+    names = ["0.png"] * 600
+    first = prepared(path=write_parquet({}, image=names), image="image").fingerprint()
+    names[1] = "1.png"  # between the rows whose files are read
+    assert prepared(path=write_parquet({}, image=names), image="image").fingerprint() != first
+
+
 def test_files_behind_paths_are_part_of_the_fingerprint(write_parquet, encoded, tmp_path):
     for index, data in enumerate(encoded):
         (tmp_path / f"{index}.png").write_bytes(data)
@@ -113,7 +134,7 @@ def test_grayscale(labelled):
     [
         ({"text": ["a cat"] * 12}, {"vectors": {"text": 8}}, r"vectors.text: column 'text' \(string\) is text, but networks receive numbers: "),
         ({"text": ["cat"] * 12}, {"label": "text"}, "label: column 'text' .* is text, but .*class_encode_column"),
-        ({"x": [0.5] * 12}, {"label": "x"}, "has fractions, not class numbers"),
+        ({"x": [0.5] * 12}, {"label": "x"}, "has fractions or empty cells, not class numbers"),
         ({"x": [0.5] * 12}, {"vectors": {"x": 1}}, "has no vectors of numbers"),
         ({"label": [0] * 11 + [-3]}, {}, "column 'label': item 11 has the label -3; expected 0 to "),
         ({"label": [0] * 11 + [None]}, {}, "column 'label' is empty for 1 of 12 items, first for item 11; fill in"),
