@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from .events import Notice as Notice
     from .events import Recovered as Recovered
     from .files import data_root as data_root
-    from .files import flush_to_disk as flush_to_disk
     from .files import whole_file as whole_file
+    from .files import whole_folder as whole_folder
     from .game.freezing import frozen as frozen
     from .game.game import Adversarial as Adversarial
     from .game.game import Game as Game
@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from .interfaces import Weights as Weights
     from .interfaces import no_report as no_report
     from .messages import did_you_mean as did_you_mean
+    from .messages import one_line as one_line
     from .messages import truncate as truncate
     from .messages import warn as warn
     from .networks.batch_norm_fusion import without_batch_norms as without_batch_norms
@@ -145,7 +146,7 @@ _NAMES_BY_MODULE = {
     "evaluation.record": "Evaluation",
     "evaluation.request": "Request",
     "events": "Evaluated Event Finding Notice Recovered",
-    "files": "data_root flush_to_disk whole_file",
+    "files": "data_root whole_file whole_folder",
     "game.freezing": "frozen",
     "game.game": "Adversarial Game",
     "game.outputs": "all_logits heads_of",
@@ -153,7 +154,7 @@ _NAMES_BY_MODULE = {
     "interfaces": "Augmentation Batch Callback Codec Conversion Converted DataDescription DataSpec Dataset "
     "Discriminator Features ForeignNetwork GAME_KEYS Generator ImageSpec Inputs Latent Loss Metric NotFinite "
     "Regularizer Report Run Scalars State Turn VectorSpec WeightFormat Weights no_report",
-    "messages": "did_you_mean truncate warn",
+    "messages": "did_you_mean one_line truncate warn",
     "networks.batch_norm_fusion": "without_batch_norms",
     "networks.class_labels": "require_labels",
     "networks.efficientnet_lite": "load_efficientnet_lite0",

@@ -36,7 +36,7 @@ def require_methods(component: Any, methods: Mapping[str, Sequence[str]], kind: 
 def require_no_misspelling(component: Any, methods: Iterable[str]) -> None:
     """Raises: ValueError: the component's class has a method whose name is almost one of ``methods``.
 
-    Optional methods would not be called under another name, without a word.
+    A misspelt optional method would be ignored silently.
     """
     known = {*methods}
     own = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,20 @@ from .messages import truncate
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+FREE_SPACE = "free some space there"
+MAKE_WRITABLE = "make it writable"
+REMEDIES = {
+    errno.ENOSPC: FREE_SPACE,
+    errno.EDQUOT: FREE_SPACE,
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: MAKE_WRITABLE,
+    errno.EACCES: MAKE_WRITABLE,
+    errno.EPERM: MAKE_WRITABLE,
+    errno.ENOENT: "restore it",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+}
 
 
 def expand_home(path: str | Path) -> Path:
@@ -68,14 +84,51 @@ def whole_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder to fill. On success it replaces ``path``, which is then on the disk.
+
+    After a kill, one whole folder is left: the old or the new one, in rare cases under its temporary name.
+    """
+    leftovers = temporary, removed = [path.with_name(f".{path.name}.{end}") for end in (os.getpid(), "removed")]
+    try:
+        for leftover in leftovers:  # of a killed process
+            shutil.rmtree(leftover, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        for file in (*temporary.iterdir(), temporary):
+            flush_to_disk(file)
+        if path.exists():
+            path.rename(removed)  # not deleted here: a kill during the deletion would leave a damaged folder
+        temporary.rename(path)
+        flush_to_disk(path.parent)
+    finally:
+        for leftover in leftovers:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def save_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file with the usual permissions. Those of the library (0.8) let only its owner read it."""
+    """Write a safetensors file with the usual permissions: safetensors 0.8 lets only the owner read its files."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     path.touch()
     mode = path.stat().st_mode
-    save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
+    try:
+        save_file(dict(tensors), path, metadata=None if metadata is None else dict(metadata))
+    except SafetensorError as error:  # such as "I/O error: No space left on device (os error 28)"
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(*([int(number[1]), os.strerror(int(number[1]))] if number else [str(error)])) from None
     path.chmod(mode)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """A block that writes to a file or folder. Raises: GankitError: it cannot be written, with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise GankitError(write_failure(path, error)) from error
 
 
 @contextmanager
@@ -85,12 +138,21 @@ def output_file(path: Path) -> Iterator[Path]:
     Raises:
         GankitError: the file cannot be written.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
             yield temporary
-    except OSError as error:
-        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def write_failure(path: Path | str, error: OSError) -> str:
+    """A message for a file or folder that could not be written, with the remedy."""
+    return f"{path}: cannot be written: {reason_and_remedy(error)}"
+
+
+def reason_and_remedy(error: OSError) -> str:
+    """What the system says about an error, and what to do if that is known."""
+    remedy = REMEDIES.get(error.errno or 0)
+    return f"{error.strerror or error}{f'; {remedy}' if remedy else ''}"
 
 
 def read_failure(path: Path, error: OSError) -> str:

@@ -38,15 +38,18 @@ def argument_names(
         ValueError: the function mixes known and unknown names, or needs more values.
     """
     try:
-        parameters = [*inspect.signature(function).parameters.values()]
+        parameters = parameters_of(function)
     except (TypeError, ValueError):  # of some functions that are not written in Python
         return tuple(by_position)
+    for parameter in parameters:
+        if parameter.kind is Parameter.KEYWORD_ONLY and parameter.name in known:
+            raise ValueError(f"{what}: gankit passes {parameter.name!r} by position; put it before the '*'")
     if any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
         return tuple(by_position)
     positional = [parameter for parameter in parameters if parameter.kind in POSITIONAL]
-    names = [parameter.name for parameter in positional]
+    names = own_names = [parameter.name for parameter in positional]
     if first is not None and names:
-        names[0] = first
+        names = [first, *names[1:]]
     if all(name in known for name in names) and len(set(names)) == len(names):
         return tuple(names)
     required = [parameter for parameter in positional if parameter.default is Parameter.empty]
@@ -56,12 +59,25 @@ def argument_names(
     beyond = names[len(by_position) :]
     if fits and len(required) <= len(by_position) and not any(name in known for name in beyond):
         return tuple(by_position[: len(names)])
+    own = truncate(", ".join(own_names))
+    if first in own_names[1:]:
+        raise ValueError(f"{what}({own}): gankit passes {first!r} first; put it before the other parameters")
     unknown = next((name for name in names if name not in known), names[-1])
-    own = truncate(", ".join(map(str, names)))
     raise ValueError(
         f"{what}({own}) asks for {unknown!r}{did_you_mean(unknown, known)}; gankit passes {', '.join(known)} by "
         f"name, or ({', '.join(by_position)}) by position; put other parameters after a '*'"
     )
+
+
+def parameters_of(function: Callable[..., Any]) -> list[Parameter]:
+    """The parameters of a function or class. Raises: TypeError, ValueError: its signature cannot be read.
+
+    A module that defines no ``__init__`` has none; that of `torch.nn.Module` takes any and uses none.
+    """
+    init = getattr(function, "__init__", None)
+    if inspect.isclass(function) and getattr(init, "__module__", "") == "torch.nn.modules.module":
+        return []
+    return [*inspect.signature(function).parameters.values()]
 
 
 def select_arguments(names: Sequence[str], values: Mapping[str, Any]) -> list[Any]:
@@ -69,7 +85,7 @@ def select_arguments(names: Sequence[str], values: Mapping[str, Any]) -> list[An
     return [values[name] for name in names]
 
 
-def network_context(data: Any, latent_dim: int) -> dict[str, Any]:
+def constructor_arguments(data: Any, latent_dim: int) -> dict[str, Any]:
     """The values for the constructors of networks and augmentations: ``image``, ``latent_dim`` and ``data``."""
     return {"image": data.image, "latent_dim": latent_dim, "data": data}
 

@@ -6,7 +6,7 @@ component with a name and parameters. In `Params`, it is a `Selected`, which is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -52,6 +52,8 @@ def for_recipe(annotation: Any) -> Any:
         if annotation is protocol:
             return Annotated[Any, _FromRecipe(kind)]
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Iterable:  # of which pydantic makes an iterator that can be read once only
+        return for_recipe(list[args])  # type: ignore[valid-type]
     inner = tuple(map(for_recipe, args))
     if all(mine is theirs for mine, theirs in zip(inner, args, strict=True)):
         return annotation

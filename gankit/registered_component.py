@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -65,10 +66,13 @@ class Entry:
         """The factory's own docstring, and not one that it inherits from a class of torch."""
         return inspect.cleandoc(self.factory.__doc__ or "")
 
-    def build(self, params: Params, **context: Any) -> Any:
+    def build(self, params: Params, **given: Any) -> Any:
         """Build the component from values of gankit and parameters of the recipe, with schedules at their start."""
-        values = {name: _built(value, context) for name, value in params.at(0).items()}
-        return self.factory(*select_arguments(self.arguments, context), **values)
+        values = {name: built(value, given) for name, value in params.at(0).items()}
+        component = self.factory(*select_arguments(self.arguments, given), **values)
+        if self.kind != "optimizers":  # whose settings are in its parameter groups
+            _require_attributes(component, params.scheduled)
+        return component
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,9 +85,9 @@ class Selected:
     entry: Entry
     params: Params
 
-    def build(self, **context: Any) -> Any:
-        """Build the component with those of the values ``context`` that it asks for."""
-        return self.entry.build(self.params, **context)
+    def build(self, **given: Any) -> Any:
+        """Build the component with those of the values ``given`` that it asks for."""
+        return self.entry.build(self.params, **given)
 
     def plain_params(self) -> dict[str, Any]:
         """The parameters as JSON data."""
@@ -106,8 +110,18 @@ class Selected:
         yield path, self
 
 
-def _built(value: Any, context: Mapping[str, Any]) -> Any:
-    """The value of a parameter, with each component in it built."""
+def _require_attributes(component: Any, names: Iterable[str]) -> None:
+    """Raises: ValueError: the component does not keep a scheduled parameter in an attribute that can be set."""
+    for name in names:
+        if not hasattr(component, name) or name in getattr(component, "_buffers", ()):
+            raise ValueError(
+                f"{type(component).__name__} keeps {name!r} in no attribute of that name (self.{name} = {name}), so a "
+                "schedule would have no effect; give it a number"
+            )
+
+
+def built(value: Any, given: Mapping[str, Any]) -> Any:
+    """The value of a parameter, with each component in it built; a copy, which the component may change."""
     if isinstance(value, (list, tuple)) and any(isinstance(item, Selected) for item in value):
-        return type(value)(_built(item, context) for item in value)
-    return value.build(**context) if isinstance(value, Selected) else value
+        return type(value)(built(item, given) for item in value)
+    return value.build(**given) if isinstance(value, Selected) else copy.deepcopy(value)

@@ -10,13 +10,14 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import MISSING
 from types import SimpleNamespace
 from typing import Any, get_type_hints
 
-from pydantic import ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 
 from .errors import RegistrationError
-from .injection import argument_names
+from .injection import argument_names, parameters_of
 from .messages import did_you_mean, quote
 from .nested_components import for_recipe
 from .registered_component import Entry, Params
@@ -87,13 +88,16 @@ class Registry:
         return len(self._entries)
 
 
-def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], where: str) -> type[Params]:
+def signature_schema(
+    factory: Callable[..., Any], context: tuple[str, ...], where: str, ignore_variable: bool = False
+) -> type[Params]:
     """The pydantic model of a factory's keyword-only parameters.
 
     Args:
         factory: a class, function or other callable.
         context: names of the positional parameters that gankit passes.
         where: the start of error messages.
+        ignore_variable: accept and ignore ``*args`` and ``**kwargs``.
 
     Raises:
         RegistrationError: it has positional parameters but no ``context``, or a keyword-only parameter has a reserved
@@ -101,13 +105,15 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
     """
     if not callable(factory):
         raise RegistrationError(f"{where}: {factory!r} is not callable; register a class or a function")
+    if not inspect.isclass(factory) and hasattr(factory, "forward"):
+        raise RegistrationError(f"{where}: a {type(factory).__name__} is a built module; register its class")
     try:
-        parameters = list(inspect.signature(factory).parameters.values())
+        parameters = parameters_of(factory)
     except (TypeError, ValueError) as error:
         raise RegistrationError(f"{where}: its signature cannot be read: {error}") from None
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     keywords = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-    if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+    if not ignore_variable and any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
         raise RegistrationError(f"{where}: *args and **kwargs are not supported; list each parameter after a '*'")
     if positional and not context:
         raise RegistrationError(
@@ -120,7 +126,7 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
         name = parameter.name
         if name in RESERVED or name.startswith("_") or (name.startswith("model_") and hasattr(Params, name)):
             raise RegistrationError(f"{where}: the parameter name '{name}' is reserved")
-        types[name] = (for_recipe(hints[name]), ... if parameter.default is parameter.empty else parameter.default)
+        types[name] = for_recipe(hints[name]), _default(factory, parameter)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a parameter such as 'copy' hides a method of BaseModel
@@ -130,6 +136,16 @@ def signature_schema(factory: Callable[..., Any], context: tuple[str, ...], wher
         raise RegistrationError(f"{where}: unsupported annotation or default: {str(error).splitlines()[0]}") from None
     _check_defaults(schema, where)
     return schema
+
+
+def _default(factory: Callable[..., Any], parameter: inspect.Parameter) -> Any:
+    """The default of a parameter for pydantic."""
+    if parameter.default is parameter.empty:
+        return ...
+    field = getattr(factory, "__dataclass_fields__", {}).get(parameter.name)
+    if field is not None and field.default_factory is not MISSING:  # its signature has a placeholder
+        return Field(default_factory=field.default_factory)
+    return parameter.default
 
 
 def _check_defaults(schema: type[Params], where: str) -> None:

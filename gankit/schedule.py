@@ -68,15 +68,24 @@ gankit sets to the current value before each step.
 
 def has_schedule(value: Any) -> bool:
     """Whether a validated parameter is or contains a `Schedule`."""
-    if isinstance(value, (tuple, list)):
-        return any(has_schedule(item) for item in value)
-    return isinstance(value, Schedule)
+    if isinstance(value, Schedule):
+        return True
+    if isinstance(value, BaseModel):
+        return any(has_schedule(getattr(value, name)) for name in type(value).model_fields)
+    if isinstance(value, Mapping):
+        return any(map(has_schedule, value.values()))
+    return isinstance(value, (tuple, list)) and any(map(has_schedule, value))
 
 
 def at_images(value: Any, images: int) -> Any:
     """The parameter with each `Schedule` in it replaced by its value after ``images`` real images."""
     if isinstance(value, Schedule):
         return value.at(images)
-    if isinstance(value, (tuple, list)) and has_schedule(value):
-        return type(value)(at_images(item, images) for item in value)
-    return value
+    if not has_schedule(value):
+        return value
+    if isinstance(value, BaseModel):
+        changed = {name: at_images(getattr(value, name), images) for name in type(value).model_fields}
+        return value.model_copy(update=changed)
+    if isinstance(value, Mapping):
+        return {key: at_images(item, images) for key, item in value.items()}
+    return type(value)(at_images(item, images) for item in value)

@@ -179,7 +179,7 @@ def test_make_turn_draws_latents_for_the_generator():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"player": "critic"}, "player is 'critic'; expected 'discriminator' or 'generator'"),
+        ({"player": "critic"}, "player is 'critic'; expected 'generator' or 'discriminator'"),
         ({"discriminator": DCGANDiscriminator}, "discriminator is the class .*; expected an instance"),
         ({"real": torch.zeros(2, 12)}, r"real is \[2, 12\]; expected floating-point images \[n c h w\]"),
         ({"real": torch.zeros(2, 1, 2, 2, dtype=torch.uint8)}, "expected floating-point images"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..distributed.processes import Processes
 from ..game.step_context import StepContext
 from ..interfaces import Scalars, State
+from ..networks.nested_tensors import tensors_in
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ class LayerCheck:
 
     Args:
         processes: that check together.
-        gradients: whether the gradients of outputs are checked.
+        gradients: whether gradients are checked.
     """
 
     def __init__(self, processes: Processes, gradients: bool = True) -> None:
@@ -114,15 +115,15 @@ class LayerCheck:
 
     def output(self, network: str, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
         """Check the output of a layer now, and the gradient of the output in the backward: a forward hook."""
-        for tensor in _float_tensors(output):
+        for tensor in filter(torch.is_floating_point, tensors_in(output)):
             self.tensor(tensor, network, layer, "output")
             if tensor.requires_grad and self._gradients:
                 tensor.register_hook(lambda gradient: self.tensor(gradient, network, layer, "gradient of the output"))
 
     def gradients(self, network: str, module: nn.Module, *hook_arguments: Any) -> None:
-        """Check all gradients of a module; every process must call it."""
+        """Check the gradients of a module's parameters; every process must call it."""
         self._raise_if_found()  # a value found on one rank before gradients were averaged is closer to the cause
-        for name, parameter in module.named_parameters():
+        for name, parameter in module.named_parameters() if self._gradients else ():
             if parameter.grad is not None:
                 self.tensor(parameter.grad, network, name, "gradient")
         self._raise_if_found()
@@ -144,16 +145,3 @@ class LayerCheck:
         found = [own for own in self._processes.all_gather_object(self._found) if own is not None]
         if found:
             raise NonFiniteFoundError(min(found, key=itemgetter(0))[1])
-
-
-def _float_tensors(output: Any) -> Iterator[Tensor]:
-    """The floating-point tensors in an output of any structure."""
-    if isinstance(output, Tensor):
-        if torch.is_floating_point(output):
-            yield output
-    elif isinstance(output, Mapping):
-        for value in output.values():
-            yield from _float_tensors(value)
-    elif isinstance(output, (list, tuple)):
-        for value in output:
-            yield from _float_tensors(value)

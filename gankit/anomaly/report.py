@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from ..data.loader import Loader
 from ..data.resize import to_uint8
@@ -107,6 +106,6 @@ def with_batch(report: AnomalyReport, loader: Loader, batch: tuple[int, int], di
             save_safetensors(tensors, temporary)
         pictures = images if loader.codec is None else loader.codec.decode(images)
         save_grid(to_uint8(pictures.cpu()), directory / grid)
-    except (SafetensorError, GankitError):  # a full disk must not hide the finding
+    except GankitError:  # a full disk must not hide the finding
         return report
     return replace(report, files=(grid, file))

@@ -16,11 +16,10 @@ from ..device.loss_scaler import LossScaler
 from ..device.recordings import CudaGraphs, Recordings
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
-from ..errors import RecipeError
 from ..game.compiled_networks import CompiledNetworks
 from ..game.game import Game
 from ..game.step_context import StepContext
-from ..injection import network_context
+from ..injection import constructor_arguments
 from ..interfaces import Player, Report, no_report
 from ..networks.frozen import frozen_networks
 from ..recipe.checked_recipe import CheckedRecipe
@@ -43,6 +42,7 @@ from .components import (
     of_section,
     require_checkpointed_and_trained,
     trainable_components,
+    untrained_parameters_of,
 )
 from .compute_modes import Modes, NetworkTrials, recorded_modes
 from .data_description import items_for_sampling
@@ -86,7 +86,7 @@ def assemble_setup(
     engine = _engine(recipe, processes)
     data = open_data(checked, engine, processes, resumed, report)
 
-    constructor_values = network_context(data.seen, recipe.latent.dim)
+    constructor_values = constructor_arguments(data.seen, recipe.latent.dim)
     build: dict[Player, BuildNetwork] = {
         player: partial(checked.build, player, **constructor_values) for player in checked.players
     }
@@ -96,7 +96,7 @@ def assemble_setup(
     game = components["train", "game"]
     trials, known = NetworkTrials(checked, data.seen, engine, game, processes), recorded_modes(resumed)
     networks: dict[Player, nn.Module] = {}
-    for player in reversed(checked.players):
+    for player in checked.players:
         network = built[player].to(engine.device, engine.dtype).train()
         trials.choose(player, network, build[player], known.get(player, FASTEST))
         networks[player] = processes.convert_batchnorm(network)
@@ -115,7 +115,9 @@ def assemble_setup(
     initialized = set_initial_weights(state, recipe, data.classes, processes, build["generator"], fresh=resumed is None)
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     context = _step_context(recipe, networks, trials.modes, named, engine, processes, [*data.spec.fields])
-    game.join(context, state)
+    with engine.build_scope(recipe.seed):
+        game.join(context, state)
+    untrained = untrained_parameters_of(game, optimizers.values())
 
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named
     frozen = frozen_networks(parts if data.codec is None else parts | {"codec": data.codec.part})
@@ -148,7 +150,10 @@ def assemble_setup(
             "frequencies": data.frequencies,
         },
         registries=registries,
-        notices=[*trials.notices, *(event for event in (initialized, frozen_parameters) if event is not None)],
+        notices=[
+            *trials.notices,
+            *(event for event in (initialized, frozen_parameters, untrained) if event is not None),
+        ],
         kept={name: network for name, network in frozen.items() if name.startswith(KEPT)},
         data=data.description,
     )
@@ -169,14 +174,14 @@ def _require_equal_shares(recipe: Recipe, world_size: int) -> None:
             f"{size} images cannot be divided equally among {world_size} processes; use "
             f"{f'{lower} or ' if lower else ''}{lower + world_size} (it counts the images of all processes together)"
         )
-        raise RecipeError([recipe.document.problem(("loader", "batch_size"), message)])
+        raise recipe.document.error(("loader", "batch_size"), message)
 
 
 def _require_one_process(recipe: Recipe, world_size: int) -> None:
     """Raises: RecipeError: turns are to be recorded, and several processes share them."""
     if recipe.train.cuda_graphs and world_size > 1:
         message = f"needs a single process, and this run has {world_size}, which exchange labels in a turn; remove it"
-        raise RecipeError([recipe.document.problem(("train", "cuda_graphs"), message)])
+        raise recipe.document.error(("train", "cuda_graphs"), message)
 
 
 def _step_context(

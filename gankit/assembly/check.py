@@ -9,8 +9,9 @@ from typing import Any
 from ..calls import described, require_attributes
 from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..errors import GankitError, Problem, RecipeError
-from ..injection import argument_names, network_context, select_arguments
-from ..interfaces import DataSpec, ImageSpec
+from ..game.game import Game
+from ..injection import argument_names, constructor_arguments, select_arguments
+from ..interfaces import DataSpec, ImageSpec, Player
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
@@ -23,7 +24,7 @@ from .check_game import checked_game, problems_of_keys, problems_of_players
 from .check_methods import check_loss, checked_regularizer, try_latent
 from .checkpointed_modules import check_checkpointed_modules
 from .codec import data_of_networks
-from .data_description import conditions_of
+from .data_description import sampling_fields
 from .dry_run import (
     NotTriedError,
     try_augmentation,
@@ -48,66 +49,108 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     Returns:
         All problems, and for each component that the meta device cannot run, the reason.
     """
-    recipe = checked.recipe
-    problems = [*problems_of_players(checked), *_problems_of_encodings(recipe)]
-    not_tried: dict[KeyPath, str] = {}
+    attempts = _Attempts(checked)
+    attempts.problems += [*problems_of_players(checked), *_problems_of_encodings(checked.recipe)]
+    if ("loss",) in checked.components:
+        attempts.run(("loss",), lambda: check_loss(checked.build("loss"), checked.players))
+    game = attempts.run(("train", "game"), lambda: checked_game(checked))
+    attempts.problems += [] if game is None else problems_of_keys(checked, game)
+    regularizers = attempts.run_each(
+        "regularizers", lambda selected: checked_regularizer(selected.build(), checked.players)
+    )
+    images, exact = _count_of_dataset(checked)
+    known: dict[str, Any] = {"registries": registries, "images": images, "data": None, "fields": None}
+    data = _try_data(checked, attempts)
+    if data is not None:
+        networks, output = _try_networks(checked, attempts, data, game)
+        generator = networks["generator"]
+        if generator is not None and game is not None:
+            known |= {"data": data, "fields": tuple(sampling_fields(generator, data, game))}
+        if all(networks[player] is not None for player in checked.players):
+            _try_terms(checked, attempts, regularizers, networks, output, data, game)
+        attempts.problems += check_frozen_parameters(checked, networks)
+        attempts.problems += check_checkpointed_modules(checked, networks)
+    attempts.run_each("callbacks", lambda selected: _check_callback(selected, known, exact))
+    return in_order(attempts.problems), attempts.not_tried
 
-    def attempt(path: KeyPath, build: Callable[[], Any]) -> Any:
+
+class _Attempts:
+    """Runs the parts of a check, and collects their problems.
+
+    Attributes:
+        problems: of all parts.
+        not_tried: for each component that the meta device cannot run, the reason.
+    """
+
+    def __init__(self, checked: CheckedRecipe) -> None:
+        self._checked, self._document = checked, checked.recipe.document
+        self.problems: list[Problem] = []
+        self.not_tried: dict[KeyPath, str] = {}
+
+    def run(self, path: KeyPath, build: Callable[[], Any]) -> Any:
+        """What ``build`` returns; None if it raises, which is a problem of the component at ``path``."""
         try:
             return build()
         except NotTriedError as reason:
-            not_tried[path] = "; ".join((str(reason), *getattr(reason, "__notes__", ())))
+            self.not_tried[path] = "; ".join((str(reason), *getattr(reason, "__notes__", ())))
         except RecipeError as error:
-            problems.extend(recipe.document.problem(path, str(problem)) for problem in error.problems)
+            self.problems += [self._document.problem(path, str(problem)) for problem in error.problems]
         except Exception as error:  # a plugin's constructor may raise anything
-            problems.append(recipe.document.problem(path, _sentence(error)))
+            self.problems.append(self._document.problem(path, _sentence(error)))
         return None
 
-    def attempt_each(section: str, build: Callable[[Selected], Any]) -> dict[KeyPath, Any]:
-        return {path: attempt(path, partial(build, selected)) for path, selected in checked.of_section(section).items()}
+    def run_each(self, section: str, build: Callable[[Selected], Any]) -> dict[KeyPath, Any]:
+        """The same for each component of a section."""
+        components = self._checked.of_section(section).items()
+        return {path: self.run(path, partial(build, selected)) for path, selected in components}
 
-    dim = recipe.latent.dim
-    if ("loss",) in checked.components:
-        attempt(("loss",), lambda: check_loss(checked.build("loss"), checked.players))
-    game = attempt(("train", "game"), lambda: checked_game(checked))
-    problems += [] if game is None else problems_of_keys(checked, game)
-    players = checked.players
-    regularizers = attempt_each("regularizers", lambda selected: checked_regularizer(selected.build(), players))
+
+def _try_data(checked: CheckedRecipe, attempts: _Attempts) -> DataSpec | None:
+    """The data as the networks see it; None if the dataset or the codec cannot be built."""
     datasets = checked["dataset"].with_nested(("dataset",))  # the innermost first: problems get their own places
-    images, exact = _count_of_dataset(checked)
-    known: dict[str, Any] = {"registries": registries, "images": images, "data": None, "fields": None}
-    built = all(attempt(path, partial(_built_dataset, selected)) is not None for path, selected in datasets)
-    data = attempt(("dataset",), lambda: _data_of_run(checked, problems)) if built else None
-    data = None if data is None else attempt(("codec",), partial(data_of_networks, checked, data))
-    if data is not None:
-        image, context = data.image, network_context(data, dim)
-        attempt(("latent",), lambda: try_latent(checked.build("latent", dim=dim), dim, data))
-        attempt_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(**context), image))
-        generator = attempt(
-            ("generator",),
-            lambda: try_generator(lambda: checked.build("generator", **context), data, dim, game),
-        )
-        discriminator = output = None
-        if ("discriminator",) in checked.components:
-            discriminator, output = attempt(
-                ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **context), data)
-            ) or (None, None)
-        if generator is not None and game is not None:
-            known |= {"data": data, "fields": tuple(conditions_of(generator, data, game))}
-        networks = {"generator": generator, "discriminator": discriminator}
-        if all(networks[player] is not None for player in players):
-            for path, regularizer in regularizers.items():
-                if hasattr(regularizer, "fits"):
-                    attempt(path, lambda regularizer=regularizer: regularizer.fits(generator, output, image))  # type: ignore[misc]
-            if game is not None:
-                faulty = {problem.path for problem in problems}
-                tried = [path for path in (("loss",), *regularizers) if dotted(path) not in faulty]
-                of_players = {name: networks[name] for name in players}
-                problems += problems_of_terms(checked, tried, of_players, output, data, game)
-        problems += check_frozen_parameters(checked, context, not_tried)
-        problems += check_checkpointed_modules(checked, context, not_tried)
-    attempt_each("callbacks", lambda selected: _check_callback(selected, known, exact))
-    return in_order(problems), not_tried
+    if not all(attempts.run(path, partial(_built_dataset, selected)) is not None for path, selected in datasets):
+        return None
+    data = attempts.run(("dataset",), lambda: _data_of_run(checked, attempts.problems))
+    return None if data is None else attempts.run(("codec",), partial(data_of_networks, checked, data))
+
+
+def _try_networks(
+    checked: CheckedRecipe, attempts: _Attempts, data: DataSpec, game: Game | None
+) -> tuple[dict[Player, Any], Any]:
+    """Run the latent, augmentations and networks. Returns: the networks, None for one that fails; D's output."""
+    dim = checked.recipe.latent.dim
+    values = constructor_arguments(data, dim)
+    attempts.run(("latent",), lambda: try_latent(checked.build("latent", dim=dim), dim, data))
+    attempts.run_each("augmentations", lambda selected: try_augmentation(lambda: selected.build(**values), data.image))
+    generator = attempts.run(
+        ("generator",), lambda: try_generator(lambda: checked.build("generator", **values), data, dim, game)
+    )
+    discriminator = output = None
+    if ("discriminator",) in checked.components:
+        discriminator, output = attempts.run(
+            ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **values), data)
+        ) or (None, None)
+    return {"generator": generator, "discriminator": discriminator}, output
+
+
+def _try_terms(
+    checked: CheckedRecipe,
+    attempts: _Attempts,
+    regularizers: Mapping[KeyPath, Any],
+    networks: Mapping[Player, Any],
+    output: Any,
+    data: DataSpec,
+    game: Game | None,
+) -> None:
+    """Check that regularizers fit the networks, and compute the terms of a turn."""
+    for path, regularizer in regularizers.items():
+        if hasattr(regularizer, "fits"):
+            attempts.run(path, partial(regularizer.fits, networks["generator"], output, data.image))
+    if game is not None:
+        faulty = {problem.path for problem in attempts.problems}
+        tried = [path for path in (("loss",), *regularizers) if dotted(path) not in faulty]
+        of_players = {player: networks[player] for player in checked.players}
+        attempts.problems += problems_of_terms(checked, tried, of_players, output, data, game)
 
 
 def _problems_of_encodings(recipe: Recipe) -> Iterator[Problem]:

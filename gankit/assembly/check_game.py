@@ -12,27 +12,22 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import item_at
 from ..registry import signature_schema
 from .check_methods import TURN, require_known_methods
-from .selection import MICROBATCH, OF_DISCRIMINATOR, absent_paths, honoured_keys
-
-
-def _no_effect(checked: CheckedRecipe, why: str) -> str:
-    game = checked.recipe.train.game.name
-    return f"has no effect, because the game '{game}' {why}; remove it or use another game"
+from .selection import MICROBATCH, OF_DISCRIMINATOR, absent_paths, honoured_keys, no_effect
 
 
 def _hint(checked: CheckedRecipe, key: str) -> str:
-    game = type(checked.build(("train", "game"))).__name__
+    game = type(checked.game).__name__
     return f". If the code of {game} does use it, add {key!r} to its attribute `honours`"
 
 
 def problems_of_players(checked: CheckedRecipe) -> Iterator[Problem]:
-    """The components that the recipe lacks, or has although its game does not."""
+    """Problems of missing components, and of those that the game does not use."""
     recipe, document, absent = checked.recipe, checked.recipe.document, absent_paths(checked)
     for path in (*OF_DISCRIMINATOR, ("loss",)):
         if path in absent:
             if reduce(item_at, path, document.data) is not None:
                 lacks = "discriminator" not in checked.players
-                message = _no_effect(checked, "has no discriminator" if lacks else "does not use it")
+                message = no_effect(checked, "has no discriminator" if lacks else "does not use it")
                 yield document.problem(path, message if lacks else message + _hint(checked, "loss"))
         elif path not in checked.components:
             yield document.problem(path, f"is missing; the game '{recipe.train.game.name}' requires it")
@@ -46,15 +41,20 @@ def checked_game(checked: CheckedRecipe) -> Game:
             f"{type(game).__name__} is not a gankit.Game: make it a subclass with step(self), which takes batches from "
             "self.next_batch() and updates a player by self.update(player, batch)"
         )
-    require_known_methods(game, {"step": (), "terms": TURN, "generate": ("generator", "inputs")}, "game", "setup")
+    if type(game).step is Game.step:
+        raise ValueError(f"{type(game).__name__} is not a game: it lacks `step`")
+    methods = {"step": (), "setup": (), "terms": TURN, "generate": ("generator", "inputs")}
+    require_known_methods(game, methods, "game")
     if not isinstance(game.players, (tuple, list)) or {*game.players} not in ({*PLAYERS}, {"generator"}):
         raise ValueError(
             f"{type(game).__name__}.players is {game.players!r}; it should be ('generator', 'discriminator'), or "
             "('generator',) for a game without a discriminator"
         )
     if has_own_generate(game):
-        signature_schema(game.generate, ("generator", "inputs"), f"{type(game).__name__}.generate")
-    honours = getattr(game, "honours", ())
+        signature_schema(
+            game.generate, ("generator", "inputs"), f"{type(game).__name__}.generate", ignore_variable=True
+        )
+    honours = game.honours
     unknown = [key for key in honours if key not in GAME_KEYS] if isinstance(honours, (tuple, list)) else [honours]
     if unknown:
         raise ValueError(
@@ -73,7 +73,7 @@ def problems_of_keys(checked: CheckedRecipe, game: Game) -> Iterator[Problem]:
             continue
         if getattr(section, path[-1]) != type(section).model_fields[path[-1]].default:
             lacks = key in DISCRIMINATOR_KEYS and "discriminator" not in checked.players
-            message = _no_effect(checked, "has no discriminator" if lacks else "does not use it")
+            message = no_effect(checked, "has no discriminator" if lacks else "does not use it")
             if key == MICROBATCH and game.whole_batch:
                 name = recipe.train.game.name
                 message = f"cannot be used, because the game '{name}' needs the whole batch at once; remove it"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from torch import nn
 
@@ -11,7 +10,6 @@ from ..device.activation_checkpointing import checkpoint_activations
 from ..errors import Problem, RecipeError
 from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
-from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
 from .network_patterns import Key, check_patterns, patterns_of, unmatched_patterns
 from .weight_names import is_inside, matches
@@ -42,10 +40,10 @@ def checkpoint_modules(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> 
 
 
 def check_checkpointed_modules(
-    checked: CheckedRecipe, context: Mapping[str, Any], not_tried: Collection[KeyPath]
+    checked: CheckedRecipe, networks: Mapping[Player, nn.Module | None]
 ) -> Iterator[Problem]:
     """The problems of ``train.checkpoint_activations``; the arguments are those of `check_patterns`."""
-    return check_patterns(checked, context, not_tried, KEY, _problems)
+    return check_patterns(checked, networks, KEY, _problems)
 
 
 def _problems(recipe: Recipe, player: Player, network: nn.Module) -> Iterator[Problem]:

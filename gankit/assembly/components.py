@@ -1,29 +1,32 @@
-"""The components of a step besides the networks, by their path in the recipe."""
+"""The components of a step other than the networks, by their path in the recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..distributed.processes import Processes
-from ..errors import GankitError, RecipeError
+from ..errors import GankitError
+from ..events import Notice
+from ..game.game import Game
 from ..interfaces import PLAYERS, Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath, dotted
-from ..training.callbacks import require_state_dict_pair
+from ..training.callbacks import numbered, require_state_dict_pair
 
 Components = Mapping[KeyPath, Any]
 
 WITH_PLAYER = ("loss", "regularizers")  # the components that a player's optimizer can train
 
 
-def build_components(checked: CheckedRecipe, context: Mapping[str, Any]) -> Components:
+def build_components(checked: CheckedRecipe, values: Mapping[str, Any]) -> Components:
     """Latent, loss, regularizers, augmentations and the game."""
     sections = ("latent", "loss", "train", "regularizers", "augmentations")
-    values = {**context, "dim": checked.recipe.latent.dim}
+    values = {**values, "dim": checked.recipe.latent.dim}
     chosen = {path: selected for path, selected in checked.components.items() if path[0] in sections}
     return {path: selected.build(**values) for path, selected in chosen.items()}
 
@@ -33,8 +36,7 @@ def named_components(components: Components, checked: CheckedRecipe) -> dict[str
     named: dict[str, Any] = {}
     for path, part in components.items():
         name = f"{path[0]}.{checked[path].entry.name}" if isinstance(path[-1], int) else dotted(path)
-        number = 1 + sum(known.partition("#")[0] == name for known in named)
-        named[name if number == 1 else f"{name}#{number}"] = part
+        named[numbered(name, named)] = part
     return named
 
 
@@ -49,9 +51,10 @@ def require_checkpointed_and_trained(components: Components, checked: CheckedRec
     for path, part in components.items():
         try:
             require_state_dict_pair(part, type(part).__name__)
-            require_trained(part, checked.players, may_have_player=path[0] in WITH_PLAYER)
+            if not isinstance(part, Game):  # which may have an optimizer of its own
+                require_trained(part, checked.players, may_have_player=path[0] in WITH_PLAYER)
         except GankitError as error:
-            raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
+            raise checked.recipe.document.error(path, str(error)) from None
 
 
 def trainable_components(named: Mapping[str, Any], processes: Processes) -> dict[str, Any]:
@@ -75,6 +78,11 @@ def require_trained(part: Any, players: Sequence[Player], *, may_have_player: bo
     if parameter is None:
         return
     kind, player = type(part).__name__, getattr(part, "player", None)
+    if not isinstance(part, nn.Module):
+        raise GankitError(
+            f"{kind}: its parameter '{parameter}' would neither be trained nor saved: make {kind} a torch.nn.Module, "
+            "or freeze the parameter (requires_grad_(False))"
+        )
     if player is None or not may_have_player:
         own = ", name the player that trains it (player = 'generator')" if may_have_player else ""
         raise GankitError(
@@ -83,13 +91,40 @@ def require_trained(part: Any, players: Sequence[Player], *, may_have_player: bo
         )
     if player not in players:
         lacking = " alone, because this game has no discriminator" if player in PLAYERS else ""
-        known = " or ".join(map(repr, reversed(players)))
+        known = " or ".join(map(repr, players))
         raise GankitError(f"{kind}.player, which trains its parameters, is {player!r}; it can be {known}{lacking}")
     if is_lazy(part.get_parameter(parameter)):
         raise GankitError(f"{kind}: its parameter '{parameter}' has no shape yet: give its layer a size")
 
 
+def untrained_parameters_of(game: Game, optimizers: Iterable[torch.optim.Optimizer]) -> Notice | None:
+    """A notice if a game without an optimizer of its own holds parameters that no optimizer of the run trains."""
+    if any(isinstance(value, torch.optim.Optimizer) for value in vars(game).values()):
+        return None
+    trained = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    name = next((name for name, p in _parameters_of(game) if p.requires_grad and id(p) not in trained), None)
+    if name is None:
+        return None
+    kind = type(game).__name__
+    message = (
+        f"{kind} holds the parameter '{name}', which no optimizer of the run trains and no checkpoint contains: make "
+        "it a part of the generator or the discriminator, or wrap its module in gankit.Frozen"
+    )
+    return Notice("untrained_parameters", message)
+
+
 def _trainable_parameter(part: Any) -> str | None:
     """The name of the first parameter that requires gradients; None if there is none."""
-    named = part.named_parameters() if isinstance(part, nn.Module) else ()
-    return next((name for name, parameter in named if parameter.requires_grad), None)
+    return next((name for name, parameter in _parameters_of(part) if parameter.requires_grad), None)
+
+
+def _parameters_of(part: Any) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters of a module, or of the modules and parameters that are attributes of another object."""
+    if isinstance(part, nn.Module):
+        yield from part.named_parameters()
+        return
+    for name, value in getattr(part, "__dict__", {}).items():
+        if isinstance(value, nn.Parameter):
+            yield name, value
+        elif isinstance(value, nn.Module):
+            yield from ((f"{name}.{inner}", parameter) for inner, parameter in value.named_parameters())

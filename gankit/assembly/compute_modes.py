@@ -15,7 +15,7 @@ from ..device.compute_mode import FASTEST, ComputeMode
 from ..device.engine import Engine
 from ..device.out_of_memory import is_out_of_memory
 from ..distributed.processes import Processes
-from ..errors import CheckpointError, RecipeError
+from ..errors import CheckpointError
 from ..events import Notice
 from ..game.game import Game, has_own_generate
 from ..game.outputs import images_of, total_of_logits, total_of_tensors
@@ -26,7 +26,7 @@ from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.checkpoint import Checkpoint
 from ..training.network_copies import BuildNetwork, copy_network
-from .data_description import conditions_of
+from .data_description import sampling_fields
 from .dry_run import batch_of_two, inputs_of_two, require_images, require_logits
 from .networks import use_mode
 
@@ -78,13 +78,13 @@ class NetworkTrials:
             known: what the run was recorded with; no faster way is tried.
 
         Raises:
-            RecipeError: the network works in no way.
+            RecipeError: the network fails in every mode.
         """
         recipe = self._checked.recipe
         try:
             start = known.merged_with(ComputeMode.declared_by(network))
         except ValueError as fault:
-            raise RecipeError([recipe.document.problem((player,), str(fault))]) from None
+            raise recipe.document.error((player,), str(fault)) from None
         first: Exception | None = None
         for mode in start.fallbacks(self._engine.precision):
             error = self._error_of(player, network, build, mode)
@@ -93,7 +93,7 @@ class NetworkTrials:
             first = first or error
         else:
             message = f"fails on two inputs: {_describe(error)}"
-            raise RecipeError([recipe.document.problem((player,), message)]) from error
+            raise recipe.document.error((player,), message) from error
         if mode != start:
             self.notices.append(_notice(player, mode, first))
         self.modes[player] = mode
@@ -143,7 +143,7 @@ class NetworkTrials:
         hook = generator.register_forward_pre_hook(stop, with_kwargs=True)
         try:
             with torch.no_grad():
-                fields = conditions_of(generator, self._data, self._game)
+                fields = sampling_fields(generator, self._data, self._game)
                 inputs = inputs_of_two(self._data, self._latents.shape[1], fields, self._latents)
                 self._game.generate(generator, inputs)
         except _FirstCall as call:

@@ -16,7 +16,6 @@ from ..data.image_cache import StreamedSource
 from ..data.items import Item
 from ..data.loader import Loader
 from ..data.resize import to_float
-from ..errors import RecipeError
 from ..game.game import Game, has_own_generate
 from ..injection import default_values, forward_names, positional_names
 from ..interfaces import DataDescription, Dataset, DataSpec, ImageSpec, VectorSpec
@@ -34,11 +33,11 @@ def data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription |
     if recipe.conditional and not classes and spec_of(dataset).label is None:
         found = f" ({description.summary})" if description is not None else ""
         message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
-        raise RecipeError([recipe.document.problem(("conditional",), message)])
+        raise recipe.document.error(("conditional",), message)
     try:
         return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
     except ValueError as error:
-        raise RecipeError([recipe.document.problem(("image", "size"), str(error))]) from None
+        raise recipe.document.error(("image", "size"), str(error)) from None
 
 
 def describe_data(data: DataSpec) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def read_data(manifest: Mapping[str, Any]) -> DataSpec:
     return DataSpec(image=image, **specs)
 
 
-def conditions_of(generator: nn.Module, data: DataSpec, game: Game) -> dict[str, str]:
+def sampling_fields(generator: nn.Module, data: DataSpec, game: Game) -> dict[str, str]:
     """The fields of real items that a sample needs: their names in the data, by the generator's own names for them.
 
     A game that generates images in its own way may ask for any field. The real image is needed only if G's ``forward``
@@ -93,7 +92,7 @@ def items_for_sampling(generator: nn.Module, data: DataSpec, loader: Loader, gam
 
     A dataset may have a method ``held_out()``, which returns a prepared dataset of the same kind.
     """
-    wanted = conditions_of(generator, data, game)
+    wanted = sampling_fields(generator, data, game)
     specs = {name: data[name] for name in wanted if name in data}
     if not wanted:
         return SampledItems({}, {}, None)
@@ -117,7 +116,7 @@ def to_inputs(items: Item, wanted: Mapping[str, str], codec: ImageCodec | None) 
 
     Args:
         items: raw, as a source reads them.
-        wanted: of `conditions_of`.
+        wanted: of `sampling_fields`.
         codec: encodes the real image; None without a codec.
     """
     found = {name: items[field].cpu() for name, field in wanted.items()}

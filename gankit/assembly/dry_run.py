@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..calls import described, require_call
 from ..device.compute_mode import ComputeMode
 from ..device.seeding import preserved_random_state
-from ..game.game import Game, has_own_generate
+from ..game.game import Game, has_own_generate, sampling_options
 from ..game.outputs import heads_of, images_of
 from ..game.step_context import network_arguments
 from ..injection import forward_names, position_hint
@@ -21,7 +21,7 @@ from ..interfaces import Batch, DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..sampling.sample_inputs import DeviceInputs, SampleInputs
-from .data_description import conditions_of
+from .data_description import sampling_fields
 from .meta_shortcuts import MetaShortcuts
 
 MAX_PARAMETERS = 100_000_000_000
@@ -43,18 +43,21 @@ def try_generator(build: Build, data: DataSpec, latent_dim: int, game: Game | No
     """
     generator, game = build_on_meta(build), game or Game()
     ComputeMode.declared_by(generator)
-    names = () if has_own_generate(game) else forward_names("generator", generator, [*data.fields])
+    names: tuple[str, ...] = ()
+    if not has_own_generate(game):  # whose options are checked with the game
+        names = forward_names("generator", generator, [*data.fields])
+        sampling_options(game, generator)
     called_by = f"called by {type(game).__name__}.generate" if has_own_generate(game) else None
     with _hinting(generator, names, data, called_by):
         output = _run(
-            lambda: game.generate(generator, inputs_of_two(data, latent_dim, conditions_of(generator, data, game)))
+            lambda: game.generate(generator, inputs_of_two(data, latent_dim, sampling_fields(generator, data, game)))
         )
     require_images(images_of(output), data.image)
     return generator
 
 
 def inputs_of_two(data: DataSpec, latent_dim: int, fields: Collection[str], like: Tensor | None = None) -> DeviceInputs:
-    """What two samples are generated from, of zeros.
+    """Inputs of zeros for two samples.
 
     Args:
         data: as the networks see it.
@@ -80,12 +83,12 @@ def try_discriminator(build: Build, data: DataSpec) -> tuple[nn.Module, Any]:
     names = forward_names("discriminator", discriminator, [*data.fields])
     ComputeMode.declared_by(discriminator)
 
-    def judge() -> Any:
+    def discriminate() -> Any:
         batch = batch_of_two(data)
         return discriminator(*network_arguments(names, batch, images=batch.images))
 
     with _hinting(discriminator, names, data):
-        output = _run(judge)
+        output = _run(discriminate)
     require_logits(output)
     return discriminator, output
 
@@ -108,10 +111,10 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
 def require_images(images: Any, image: ImageSpec) -> None:
     """Raises: ValueError: what a generator returned for two latents are not two of the run's images."""
     expected = shape_of_two(image)
-    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected or not images.is_floating_point():
         raise ValueError(
             f"returns {described(images)} for two latents; the recipe's images are {list(expected)}: "
-            "channels come from the dataset, height and width from image.size"
+            "floating-point numbers, whose channels come from the dataset, height and width from image.size"
         )
 
 
@@ -119,7 +122,9 @@ def require_logits(output: Any) -> None:
     """Raises: ValueError: what a discriminator returned for two images holds no logits for them."""
     logits = output["logits"] if isinstance(output, Mapping) and "logits" in output else output
     heads = logits if isinstance(logits, (list, tuple)) else [logits]
-    if not heads or not all(isinstance(head, Tensor) and head.shape[:1] == (2,) for head in heads):
+    if not heads or not all(
+        isinstance(head, Tensor) and head.shape[:1] == (2,) and head.is_floating_point() for head in heads
+    ):
         given = ", ".join(described(head) for head in heads) or "an empty list"
         raise ValueError(
             f"returns {given} for two images; expected logits [2 ...], a list of logits, or a mapping with 'logits'"

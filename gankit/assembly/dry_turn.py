@@ -112,10 +112,7 @@ class _DryContext(StepContext):
     def draw_latents(self, count: int, labels: Tensor | None) -> Tensor:
         return self.latent.sample(count, labels, self.random)
 
-    def draw_uniform(self, count: int, *shape: int) -> Tensor:
-        return torch.zeros(count, *shape)
-
-    def draw_normal(self, count: int, *shape: int) -> Tensor:
+    def draw_numbers(self, draw: Any, count: int, *shape: int) -> Tensor:
         return torch.zeros(count, *shape)
 
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:

@@ -10,7 +10,6 @@ from ..data.encodings.write_encodings import write_encodings
 from ..data.image_cache import StreamedSource
 from ..device.engine import Engine
 from ..device.find_device import find_device
-from ..errors import RecipeError
 from ..interfaces import Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
 from .codec import PATH, build_codec
@@ -34,7 +33,7 @@ def encode_data(checked: CheckedRecipe, folder: Path, shard_bytes: int, report: 
     train, loader = recipe.train, recipe.loader
     if loader.crop == "random":
         message = "is random, but one fixed crop of each image is encoded; set it to center"
-        raise RecipeError([document.problem(("loader", "crop"), message)])
+        raise document.error(("loader", "crop"), message)
     engine = Engine(find_device(train.device), train.precision, tf32=train.tf32, deterministic=train.deterministic)
     dataset = checked.build("dataset")
     prepare_dataset(dataset, report)
@@ -47,7 +46,7 @@ def encode_data(checked: CheckedRecipe, folder: Path, shard_bytes: int, report: 
             message = (
                 "has no weights, by which its encodings could be recognized; use a codec that is a torch.nn.Module"
             )
-        raise RecipeError([document.problem(PATH, message)])
+        raise document.error(PATH, message)
     mirrored = any(recipe.at(step).loader.flip for step in (0, *(segment.step for segment in recipe.segments)))
     source = StreamedSource(dataset, data, loader.fit)
     return write_encodings(folder, source, codec, mirrored, shard_bytes, report)

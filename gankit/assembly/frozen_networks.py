@@ -26,7 +26,7 @@ def describe_frozen_networks(networks: Mapping[str, Frozen]) -> dict[str, Any]:
 
 
 def require_same_frozen_networks(networks: Mapping[str, Frozen], checkpoint: Checkpoint | None) -> None:
-    """Raises: CheckpointError: a frozen network is another one than that of the checkpoint."""
+    """Raises: CheckpointError: a frozen network differs from the checkpoint's."""
     recorded = {} if checkpoint is None else checkpoint.manifest.get(RECORD, {})
     for name, network in networks.items():
         known = recorded.get(name) if isinstance(recorded, Mapping) else None
@@ -46,7 +46,7 @@ def load_kept_networks(networks: Mapping[str, Frozen], stored: KeptWeights, chec
     """Give the networks those of their weights that are stored.
 
     Raises:
-        CheckpointError: they do not fit, or a network is another one than that of the checkpoint.
+        CheckpointError: they do not fit, or a network differs from the checkpoint's.
     """
     for name, network in networks.items():
         if name in stored:

@@ -6,8 +6,7 @@ as BatchNorm's running statistics are updated in frozen layers as well.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
 
@@ -15,7 +14,6 @@ from ..errors import Problem, RecipeError
 from ..events import Frozen
 from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
-from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
 from .network_patterns import Key, check_patterns, patterns_of, unmatched_patterns
 from .weight_names import matches
@@ -57,11 +55,9 @@ def frozen_names(recipe: Recipe, player: Player, network: nn.Module) -> list[str
     return [name for name, parameter in network.named_parameters() if id(parameter) in chosen]
 
 
-def check_frozen_parameters(
-    checked: CheckedRecipe, context: Mapping[str, Any], not_tried: Collection[KeyPath]
-) -> Iterator[Problem]:
+def check_frozen_parameters(checked: CheckedRecipe, networks: Mapping[Player, nn.Module | None]) -> Iterator[Problem]:
     """The problems of ``train.freeze``; the arguments are those of `check_patterns`."""
-    return check_patterns(checked, context, not_tried, KEY, _problems)
+    return check_patterns(checked, networks, KEY, _problems)
 
 
 def _problems(recipe: Recipe, player: Player, network: nn.Module) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from torch import nn
 
 from ..data.datasets import classes_of, spec_of_run
 from ..errors import CheckpointError
-from ..injection import network_context
+from ..injection import constructor_arguments
 from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.changes import class_difference
@@ -39,13 +39,13 @@ def require_initial_weights(checked: CheckedRecipe) -> None:
             require_same_classes(weights, known if recipe.conditional else None)
         classes = len(known or ()) or len(checkpoint.manifest.get("classes") or ())
         spec = spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
-        context = network_context(data_of_networks(checked, spec), recipe.latent.dim)
+        values = constructor_arguments(data_of_networks(checked, spec), recipe.latent.dim)
         tried: list[Player] = [player for player in checked.players if (player,) not in checked.not_tried]
         networks: dict[str, nn.Module] = {
-            player: build_on_meta(partial(checked.build, player, **context)) for player in tried
+            player: build_on_meta(partial(checked.build, player, **values)) for player in tried
         }
         if recipe.ema is not None and "generator" in tried:
-            networks[EMA] = build_on_meta(partial(checked.build, "generator", **context))
+            networks[EMA] = build_on_meta(partial(checked.build, "generator", **values))
         if len(tried) == len(checked.players):
             weights.require_matches({name: network.state_dict() for name, network in networks.items()})
         for name, network in networks.items():

@@ -12,7 +12,7 @@ from torch import nn
 from ..data.encodings.image_codec import ImageCodec
 from ..errors import CheckpointError
 from ..game.game import Game
-from ..injection import network_context
+from ..injection import constructor_arguments
 from ..interfaces import DataSpec, ImageSpec
 from ..messages import one_line, truncate
 from ..networks.frozen import frozen_networks
@@ -28,7 +28,7 @@ from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
 from .codec import RECORD, prepare_codec
-from .data_description import conditions_of, read_data
+from .data_description import read_data, sampling_fields
 from .frozen_networks import load_kept_networks, read_kept_networks
 from .selection import select
 
@@ -54,7 +54,9 @@ def build_trained_generator(
         latent_dim = int(manifest["latent"]["dim"])
         classes = tuple(str(name) for name in manifest["classes"]) if image.classes else None
         frequencies = _frequencies(manifest["frequencies"], image.classes) if image.classes else None
-        latent = select_described(registries, "latents", manifest["latent"]).build(dim=latent_dim)
+        selected = select_described(registries, "latents", manifest["latent"])
+        latent = selected.build(dim=latent_dim)
+        ComponentSchedule(latent, selected.params).advance(int(manifest["images"]))
         name = "generator_ema" if ema and checkpoint.bytes_of("generator_ema") else "generator"
         stored = checkpoint.bytes_of(name)
         game = _game(registries, manifest)
@@ -70,7 +72,7 @@ def build_trained_generator(
     load_kept_networks(frozen_networks(parts), kept, checkpoint)
     checkpoint.load_network(name, network)
     network.to(device).eval().requires_grad_(False)
-    wanted = conditions_of(network, seen, game)
+    wanted = sampling_fields(network, seen, game)
     shapes = {name: seen.shape_of(field) for name, field in wanted.items()}
     items, missing = {}, None
     try:
@@ -100,7 +102,9 @@ def build_network(registries: Registries, manifest: Mapping[str, Any], data: Dat
     """
     selected = select_described(registries, "generators", manifest["generator"])
     latent_dim = int(manifest["latent"]["dim"])
-    network = build_again(lambda: build_within(lambda: selected.build(**network_context(data, latent_dim)), max_bytes))
+    network = build_again(
+        lambda: build_within(lambda: selected.build(**constructor_arguments(data, latent_dim)), max_bytes)
+    )
     ComponentSchedule(network, selected.params).advance(int(manifest["images"]))
     return network
 
@@ -126,7 +130,12 @@ def _codec(
 def _game(registries: Registries, manifest: Mapping[str, Any]) -> Game:
     """The game that generates the images of a checkpoint. Most games leave that to G, as all of 0.1.0 do."""
     described = manifest.get("game", {})
-    return select_described(registries, "games", described).build() if described.get("generates") else Game()
+    if not described.get("generates"):
+        return Game()
+    selected = select_described(registries, "games", described)
+    game: Game = selected.build()
+    ComponentSchedule(game, selected.params).advance(int(manifest["images"]))
+    return game
 
 
 def _frequencies(shares: Sequence[Any], classes: int) -> list[float]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from torch import nn
 
 from ..errors import Problem
 from ..interfaces import PLAYERS, Player
 from ..recipe.checked_recipe import CheckedRecipe
-from ..recipe.located_document import KeyPath
 from ..recipe.model import Recipe
-from .dry_run import build_on_meta
+from .selection import no_effect
 from .weight_names import matches, no_match
 
 Key = Literal["freeze", "checkpoint_activations"]
@@ -45,30 +43,21 @@ def unmatched_patterns(
 
 
 def check_patterns(
-    checked: CheckedRecipe,
-    context: Mapping[str, Any],
-    not_tried: Collection[KeyPath],
-    key: Key,
-    find: ProblemsOfNetwork,
+    checked: CheckedRecipe, networks: Mapping[Player, nn.Module | None], key: Key, find: ProblemsOfNetwork
 ) -> Iterator[Problem]:
-    """The problems of the section ``train.KEY``, as far as the networks can be built on the meta device.
+    """The problems of the section ``train.KEY``.
 
     Args:
         checked: the recipe with its components.
-        context: the values for the constructors of networks.
-        not_tried: the paths of networks that the meta device cannot run.
+        networks: of the players; None for one that the meta device cannot run.
         key: of the section.
         find: the problems of its patterns for a network.
     """
     for player in PLAYERS:
-        if not patterns_of(checked.recipe, key, player) or (player,) in not_tried:
+        network = networks.get(player)
+        if not patterns_of(checked.recipe, key, player):
             continue
         if player not in checked.players:
-            message = f"has no effect, because the game '{checked.recipe.train.game.name}' has no {player}; remove it"
-            yield checked.recipe.document.problem(("train", key, player), message)
-            continue
-        try:
-            network = build_on_meta(partial(checked.build, player, **context))
-        except Exception:  # reported where the networks are tried
-            continue
-        yield from find(checked.recipe, player, network)
+            yield checked.recipe.document.problem(("train", key, player), no_effect(checked, f"has no {player}"))
+        elif network is not None:
+            yield from find(checked.recipe, player, network)

@@ -28,9 +28,9 @@ from .weight_loading import InitialWeights
 from .weight_sources import EMA
 
 
-def build_networks(checked: CheckedRecipe, context: Mapping[str, Any], resumed: Checkpoint | None) -> dict[Player, Any]:
+def build_networks(checked: CheckedRecipe, values: Mapping[str, Any], resumed: Checkpoint | None) -> dict[Player, Any]:
     """The players' networks, G first. Raises: MisfitError: one is far larger than its weights in ``resumed``."""
-    return {player: _build(checked, player, resumed, context) for player in reversed(checked.players)}
+    return {player: _build(checked, player, resumed, values) for player in checked.players}
 
 
 def use_mode(network: nn.Module, mode: ComputeMode, recipe: Recipe, engine: Engine) -> None:
@@ -81,11 +81,11 @@ def set_initial_weights(
     return None if weights is None else replace(weights.event(), classes=difference)
 
 
-def _build(checked: CheckedRecipe, name: Player, resumed: Checkpoint | None, context: Mapping[str, Any]) -> Any:
+def _build(checked: CheckedRecipe, name: Player, resumed: Checkpoint | None, values: Mapping[str, Any]) -> Any:
     """The network, within the size of its weights in the checkpoint ``resumed``."""
     if resumed is None:
-        return checked.build(name, **context)
+        return checked.build(name, **values)
     try:
-        return build_within(lambda: checked.build(name, **context), resumed.bytes_of(name))
+        return build_within(lambda: checked.build(name, **values), resumed.bytes_of(name))
     except MemoryError as error:
         raise MisfitError(f"{resumed.path}: its {name} is not the recipe's: {error}") from None

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from ..calls import described
-from ..errors import RecipeError
 from ..interfaces import Player
 from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
@@ -40,10 +39,10 @@ def build_optimizers(
             if not isinstance(optimizer, torch.optim.Optimizer):
                 raise TypeError(f"returns {described(optimizer)}, which is not a torch.optim.Optimizer")
         except (ValueError, TypeError, RuntimeError) as error:
-            raise RecipeError([checked.recipe.document.problem(path, str(error))]) from None
+            raise checked.recipe.document.error(path, str(error)) from None
         except Exception as error:  # a plugin's factory may raise anything
             message = f"{type(error).__name__}: {one_line(error)}{failing_line(error)}"
-            raise RecipeError([checked.recipe.document.problem(path, message)]) from error
+            raise checked.recipe.document.error(path, message) from error
         optimizers[player] = optimizer
         schedules.append(OptimizerSchedule(optimizer, checked[path].params, own_settings))
     return optimizers, schedules

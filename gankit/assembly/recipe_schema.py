@@ -38,7 +38,7 @@ NUMBERS_AS_TEXT = {
 SCHEDULE = Schedule.__name__
 DEFAULT_OPTIMIZER = str(ADAM["name"])
 # those that others refer to come first
-MODELS: tuple[type[BaseModel], ...] = (CheckpointActivations, Freeze, Segment, *sections().values())
+MODELS: tuple[type[BaseModel], ...] = (CheckpointActivations, Freeze, *sections().values())
 SECTIONS = {model.__name__: model for model in MODELS if model is not LatentSpec}
 # keywords that a bound of pydantic becomes, in a number and in both ends of a schedule
 BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
@@ -221,7 +221,7 @@ class _SchemaOfRecipes:
         keys = [key for key in properties if key not in (SEGMENTS, "extends")]
         settings = {key: f"#/properties/{key}" for key in keys}
         for section, model in sections().items():
-            inner = self.definitions[model.__name__]["properties"] if model is not LatentSpec else ()
+            inner = self.definitions[model.__name__]["properties"] if model not in (LatentSpec, Segment) else ()
             settings |= {f"{section}.{key}": f"#/$defs/{model.__name__}/properties/{key}" for key in inner}
         known = {key: {"$ref": pointer} for key, pointer in settings.items() if key not in LENGTH_KEYS}
         return {

@@ -64,7 +64,7 @@ def events_for_changes(checkpoint: Checkpoint, setup: TrainingSetup, accept: boo
     if difference := class_difference(checkpoint.manifest, setup.classes):
         key = "dataset" if setup.classes and checkpoint.manifest["classes"] else "conditional"
         remedy = "restore the classes and their names, or start a new run"
-        raise RecipeError([document.problem((key,), f"does not fit {checkpoint.path}: {difference}; {remedy}")])
+        raise document.error((key,), f"does not fit {checkpoint.path}: {difference}; {remedy}")
     changes = find_changes(checkpoint.manifest, setup.manifest)
     if changes.content and not accept:
         raise CheckpointError(

@@ -63,8 +63,8 @@ def imported_record(initialized: Initialized | None, resumed: Checkpoint | None)
 
 def network_description(checked: CheckedRecipe, data: DataSpec) -> dict[str, Any]:
     """Everything that the networks and the latent distribution can be built from again."""
-    selected = {name: checked[name] for name in ("latent", *reversed(checked.players))}
-    game = {**_describe(checked["train", "game"]), "generates": has_own_generate(checked.build(("train", "game")))}
+    selected = {name: checked[name] for name in ("latent", *checked.players)}
+    game = {**_describe(checked["train", "game"]), "generates": has_own_generate(checked.game)}
     return {**describe_networks(selected, checked.recipe.latent.dim, data), "game": game}
 
 

@@ -52,7 +52,7 @@ def select(
         if component is not None:
             found, faults = select(registries, kind, component.name, component.params, document, (*path, *below))
         problems.extend(faults)
-        return found or Selected(entry, Params())  # a stand-in, so that its problems are reported once
+        return found or Selected(entry, Params())  # a placeholder: its problems are already listed
 
     checked, faults = validate(entry.schema, select_nested(entry.schema, params, select_inner), document, path)
     problems += faults
@@ -103,6 +103,11 @@ def with_defaults(recipe: Recipe, components: dict[KeyPath, Selected]) -> Checke
     return CheckedRecipe(recipe.model_copy(update=update), components)
 
 
+def no_effect(checked: CheckedRecipe, why: str) -> str:
+    """The message for a key or component that the game does not use."""
+    return f"has no effect, because the game '{checked.recipe.train.game.name}' {why}; remove it or use another game"
+
+
 def absent_paths(checked: CheckedRecipe) -> tuple[KeyPath, ...]:
     """The components that the recipe's game does not have: discriminator, its optimizer, and the loss."""
     with_loss = "loss" in honoured_keys(checked)
@@ -111,11 +116,11 @@ def absent_paths(checked: CheckedRecipe) -> tuple[KeyPath, ...]:
 
 
 def honoured_keys(checked: CheckedRecipe) -> tuple[str, ...]:
-    """Those of `GAME_KEYS` that the recipe's game uses; all if the game cannot be built."""
+    """Those of `GAME_KEYS` that the recipe's game uses; all if it is not a valid game, which the check reports."""
+    game = checked.game
     try:
-        game = checked.build(("train", "game"))
         honours = [key for key in game.honours if not (key == MICROBATCH and game.whole_batch)]
-    except Exception:  # a plugin's constructor may raise anything
+    except (AttributeError, TypeError):
         honours = [*GAME_KEYS]
     without = () if "discriminator" in checked.players else DISCRIMINATOR_KEYS
     return tuple(key for key in GAME_KEYS if key in honours and key not in without)

@@ -59,7 +59,7 @@ class InitialWeights:
         try:
             yield
         except CheckpointError as error:
-            raise RecipeError([self._document.problem(path, str(error))]) from None
+            raise self._document.error(path, str(error)) from None
 
     def require_matches(self, names: Mapping[str, Collection[str]]) -> None:
         """Check that the run has every module of ``copy``, and that every pattern of ``skip`` matches some weight.

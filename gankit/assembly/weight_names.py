@@ -46,7 +46,7 @@ def modules(names: Iterable[str]) -> set[str]:
 
 
 def misfits(own: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    """What of the weights ``given`` does not fit those of a network; empty if names and shapes are the same."""
+    """How the weights ``given`` differ from those of a network; empty if names and shapes are the same."""
     both = [name for name in own if name in given]
     shapes = {name: [getattr(weights[name], "shape", None) for weights in (given, own)] for name in both}
     groups = {

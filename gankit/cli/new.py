@@ -13,6 +13,7 @@ import typer
 from typer import Argument, Option
 
 from ..errors import GankitError
+from ..files import write_failure
 from ..messages import quote
 from .console import find_registry, make_runtime, output_console, parse_path
 
@@ -70,7 +71,7 @@ def plugin(
                 with file.open("x", encoding="utf-8") as opened:
                     opened.write(_replace(text, words))
     except OSError as error:
-        raise GankitError(f"{error.filename or folder}: cannot be written: {error.strerror or error}") from None
+        raise GankitError(write_failure(error.filename or folder, error)) from None
     console = output_console()
     console.print(f"{folder}: a plugin with the {kind} '{module}'. Next:")
     console.print(f"  cd {folder}\n  pip install -e '.[dev]'\n  pytest\n  gankit run recipe.yaml")

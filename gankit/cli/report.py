@@ -36,7 +36,7 @@ def report(
     """Write report.html, a page that needs neither a server nor a network connection.
 
     The page of a run shows its samples over time, curves, scores, findings and recipe. A run also writes this page
-    itself, at each checkpoint and at the end. The page of a folder lists all its runs and compares two side by side.
+    itself, at checkpoints and at the end. The page of a folder lists its runs and compares two side by side.
 
     Examples:
 

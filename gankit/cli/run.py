@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Option
 
 from ..distributed.torchrun import restart_count
-from ..errors import DataError, GankitError, RecipeError
+from ..errors import DataError, GankitError
 from ..runs.file_names import RECIPE
 from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console, parse_path
 from .resume import resume
@@ -70,6 +70,6 @@ def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -
         with TaskProgress() as progress:
             trainer = runtime.assemble(checked, directory, report=progress.report)
     except DataError as error:
-        raise RecipeError([checked.recipe.document.problem(("dataset",), str(error))]) from None
+        raise checked.recipe.document.error(("dataset",), str(error)) from None
     print_data(trainer)
     return trainer

@@ -75,7 +75,7 @@ def sampling_option_rows(entry: Entry) -> Iterator[tuple[str, str, str]]:
     method = getattr(entry.factory, {"generators": "forward", "games": "generate"}.get(entry.kind, ""), None)
     if method is not None:
         with suppress(RegistrationError):  # it takes any options, as the base classes do
-            yield from parameter_rows(signature_schema(method, ("self",), entry.name))
+            yield from parameter_rows(signature_schema(method, ("self",), entry.name, ignore_variable=True))
 
 
 def _show_keys(section: str | None) -> None:

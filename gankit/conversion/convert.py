@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..assembly.build_limits import build_within
 from ..errors import GankitError
-from ..injection import network_context
+from ..injection import constructor_arguments
 from ..interfaces import Conversion, Converted, DataSpec, ForeignNetwork
 from ..messages import listed, one_line
 from ..registered_component import Selected
@@ -34,7 +34,7 @@ def convert(selected: Selected, conversion: Conversion, network: ForeignNetwork,
     stored = sum(storage.nbytes() for storage in storages.values())
     try:
         built = build_again(
-            lambda: build_within(lambda: selected.build(**network_context(data, conversion.latent_dim)), stored)
+            lambda: build_within(lambda: selected.build(**constructor_arguments(data, conversion.latent_dim)), stored)
         )
     except (ValueError, MemoryError, RuntimeError, TypeError) as error:
         raise GankitError(f"{where}: {selected.entry.name} cannot be built: {one_line(error)}") from None

@@ -6,7 +6,7 @@ next step begins, so that D may run on reals and on fakes before either backward
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GankitError
+from ..networks.nested_tensors import map_tensors
 from .compute_mode import FASTEST, ComputeMode
 from .engine import Engine
 
@@ -57,7 +58,7 @@ class Compiler:
                 if not name or not is_compiler_error(error):
                     raise
                 raise _compile_error(name, error) from error
-            return _copy(output) if self._uses_cuda_graphs else output
+            return map_tensors(output, torch.Tensor.clone) if self._uses_cuda_graphs else output
 
         return call
 
@@ -122,15 +123,3 @@ def _in_standard_layout(inputs: Tensor, mode: ComputeMode) -> Tensor:
         return inputs.contiguous()
     pixels = inputs.permute(0, 2, 3, 1)
     return pixels.flatten().view(pixels.shape).permute(0, 3, 1, 2)  # gives sides of 1 the usual strides as well
-
-
-def _copy(output: Any) -> Any:
-    """The output with every tensor copied, within the autograd graph."""
-    if isinstance(output, Tensor):
-        return output.clone()
-    if isinstance(output, Mapping):
-        return {key: _copy(value) for key, value in output.items()}
-    if isinstance(output, (list, tuple)):
-        copies = [_copy(value) for value in output]
-        return type(output)(*copies) if hasattr(output, "_fields") else type(output)(copies)
-    return output

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,11 +26,13 @@ def cuda_settings(tf32: bool, benchmark: bool) -> Iterator[None]:
     """
     old_benchmark, cudnn.benchmark = cudnn.benchmark, benchmark
     untyped_cudnn: Any = cudnn
-    matmul = cuda.matmul.fp32_precision
-    conv, rnn = untyped_cudnn.conv.fp32_precision, untyped_cudnn.rnn.fp32_precision
+    # the first two hold for all operations that have no precision of their own
+    holders = (torch.backends, untyped_cudnn, untyped_cudnn.conv, untyped_cudnn.rnn, cuda.matmul)
+    precisions = [holder.fp32_precision for holder in holders]
     medium = _is_medium()
-    change_matmul = (matmul == TF32) != tf32
-    change_cudnn = [conv == TF32, rnn == TF32] != [tf32, tf32]
+    _set_precisions(holders[:2], ["none", "none"])
+    change_matmul = (cuda.matmul.fp32_precision == TF32) != tf32
+    change_cudnn = [untyped_cudnn.conv.fp32_precision == TF32, untyped_cudnn.rnn.fp32_precision == TF32] != [tf32, tf32]
     if change_matmul:
         cuda.matmul.allow_tf32 = tf32
     if change_cudnn:
@@ -43,10 +45,15 @@ def cuda_settings(tf32: bool, benchmark: bool) -> Iterator[None]:
             cuda.matmul.allow_tf32 = not tf32
             if medium:
                 torch.set_float32_matmul_precision("medium")
-            cuda.matmul.fp32_precision = matmul
         if change_cudnn:
             cudnn.allow_tf32 = not tf32
-            untyped_cudnn.conv.fp32_precision, untyped_cudnn.rnn.fp32_precision = conv, rnn
+        _set_precisions(holders, precisions)
+
+
+def _set_precisions(holders: Sequence[Any], precisions: Sequence[str]) -> None:
+    for holder, precision in zip(holders, precisions, strict=True):
+        if holder.fp32_precision != precision:
+            holder.fp32_precision = precision
 
 
 def _is_medium() -> bool:

@@ -15,6 +15,7 @@ from .compute_mode import FASTEST, ComputeMode
 from .cuda_settings import cuda_settings
 from .fast_convolutions import shared_casts
 from .find_device import find_precision
+from .precision import full_precision
 from .seeding import BUILD, STEP, callers_seed, seeded
 
 LOW_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}  # those of autocast
@@ -65,17 +66,13 @@ class Engine:
             mode: of the network that runs inside the block.
         """
         if mode.precision is not None:
-            return self.full_precision()
+            return full_precision(self.device)
         return nullcontext() if self.low_dtype is None else self._low_precision(self.low_dtype)
 
     @contextmanager
     def _low_precision(self, dtype: torch.dtype) -> Iterator[None]:
         with torch.autocast(self.device.type, dtype), shared_casts():
             yield
-
-    def full_precision(self) -> AbstractContextManager[None]:
-        """Leaves low precision inside `autocast`: for augmentations, losses and penalties."""
-        return nullcontext() if self.low_dtype is None else torch.autocast(self.device.type, enabled=False)
 
     def library_settings(self) -> AbstractContextManager[None]:
         """The settings of the device's libraries during a step."""

@@ -10,8 +10,8 @@ from ..errors import GankitError
 from ..recipe.sections import DEVICE
 
 
-def find_device(name: str, option: str = "train.device") -> torch.device:
-    """The device called ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+def find_device(name: str | torch.device, option: str = "train.device") -> torch.device:
+    """The device called ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``, or one of these as a `torch.device`.
 
     Args:
         name: the name.
@@ -20,6 +20,7 @@ def find_device(name: str, option: str = "train.device") -> torch.device:
     Raises:
         GankitError: the name is invalid, or this machine has no such device.
     """
+    name = str(name)
     if not re.fullmatch(DEVICE, name):
         raise GankitError(f"{option}: should be auto, cpu, mps, cuda or cuda:N; got {name!r}")
     if name == "auto":
@@ -62,7 +63,8 @@ def slow_precision(name: str, device: str) -> str | None:
 
 def _has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        with torch.cuda.device(device):
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu" and hasattr(torch.cpu, "get_capabilities"):
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

@@ -62,16 +62,19 @@ class CudaGraphs:
     def record(self, function: Callable[[], T]) -> tuple[T, Callable[[], None]]:
         """Record a function as a graph. Raises: GankitError: the function waits for the device, which no graph can."""
         graph = torch.cuda.CUDAGraph()
-        for generator in self._generators:
-            graph.register_generator_state(generator)
+        if torch.__version__ < "2.14":  # later versions register generators at their first use
+            for generator in self._generators:
+                graph.register_generator_state(generator)
+        current = torch.cuda.current_stream(self._device)
         try:
             # thread_local: the threads that load data may allocate memory meanwhile
             capture = torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local")
             with torch.cuda.device(self._device), capture:
                 result = function()
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            torch.cuda.set_stream(current)  # a capture that fails leaves its own stream set
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
             cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
             reason = str(cause).partition("\n")[0]
             raise GankitError(

@@ -66,7 +66,7 @@ def random_state(device: torch.device) -> Tensor:
 def preserved_random_state(device: torch.device | None = None) -> Iterator[None]:
     """Restore the generators that `seeded` seeds after the block. Other threads wait, as for `seeded`.
 
-    Do not use it in a dataset, which may be read in threads that a step waits for: both would wait for ever. Draw the
+    Do not use it in a dataset, which may be read in threads that a step waits for: both would wait forever. Draw the
     random numbers of an item from a `torch.Generator` of its own.
 
     Args:

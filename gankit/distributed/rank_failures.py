@@ -27,7 +27,7 @@ def detect_lost_ranks() -> Iterator[None]:
     """Convert errors of torch.distributed inside the block. Raises: LostProcessError."""
     try:
         yield
-    except torch.OutOfMemoryError:  # of this rank
+    except (torch.OutOfMemoryError, torch.AcceleratorError):  # of this rank
         raise
     except RuntimeError as error:  # the base class of every error of torch.distributed
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

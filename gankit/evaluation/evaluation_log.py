@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..errors import GankitError
-from ..files import open_regular, read_failure
+from ..files import open_regular, read_failure, writing
 from ..messages import truncate
 from ..runs.json_lines import MAX_LINE, JsonLines, parse_object, read_log
 from .record import Evaluation
@@ -18,13 +18,11 @@ MAX_LOG_BYTES = 2**28
 
 def append_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Append one line. Raises: GankitError: the file cannot be written, or is not a log of evaluations."""
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with closing(JsonLines(path, keep_bytes=_end_of_last_line(path))) as log:
             log.append(evaluation.model_dump(mode="json"))
             log.sync()
-    except OSError as error:
-        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
 def require_log(path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from .. import messages
@@ -55,8 +54,7 @@ def real_features(
         features = torch.cat(parts)
         try:
             save_tensors(path, {"features": features})
-        except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or error
-            warn(f"{path}: features of the real images cannot be cached: {reason}")
+        except OSError as error:
+            warn(f"{path}: features of the real images cannot be cached: {error.strerror or error}")
     report(TASK, real.count, real.count)
     return features

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 
 from ..assembly.load_generator import build_network
 from ..errors import GankitError
+from ..files import writing
 from ..interfaces import DataSpec
-from ..messages import one_line
 from ..networks.frozen import frozen_networks
 from ..registry import Registries
 from ..runs.weights import load_weights, save_weights
@@ -30,10 +30,8 @@ def write_safetensors(generator: TrainedGenerator, metadata: Mapping[str, str], 
             f"{generator.checkpoint}: --format safetensors stores the weights of the generator alone, which needs its "
             "codec or frozen networks as well; use torch-export or onnx"
         )
-    try:
+    with writing(path):
         save_weights(generator.module, path, metadata)
-    except SafetensorError as error:
-        raise GankitError(f"{path}: cannot be written: {one_line(error)}") from None
 
 
 def load_safetensors(path: Path, registries: Registries, data: DataSpec) -> nn.Module:

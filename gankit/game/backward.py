@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..device.precision import full_precision
 from ..device.recordings import Recordings
 from ..errors import GankitError
 from ..interfaces import Batch, Player, Scalars, State
+from ..networks.nested_tensors import map_tensors
 from .discriminator_calls import SIDES
 from .noise import BatchNoise
-from .outputs import map_tensors
 from .returned_values import require_gradient, require_scalars
 from .step_context import Fakes, StepContext, batch_of, tensors_of
 from .turn import PlayerTurn
@@ -25,47 +27,73 @@ Gradients = tuple[Scalars, list[PlayerTurn]]
 """The scalars of a turn and the turn of each microbatch; the gradients themselves are in the parameters."""
 
 
+@dataclass(frozen=True)
+class PlayerUpdate:
+    """What one optimizer step of a player minimizes, and on what.
+
+    Attributes:
+        terms: called with each turn: scalars by name, whose sum the player minimizes.
+        batch: the real images of this rank.
+        fakes: images already generated for this batch, one for each real image; None generates them on first use.
+        penalties: whether terms differentiate with respect to images. In D's turn, these then require gradients.
+        name: identifies ``terms`` among those of the player; None if they differ from call to call. With
+            ``train.cuda_graphs``, only turns whose terms have a name are captured.
+        interval: of a lazy regularizer, by which its gradient is multiplied; 1 for the loss.
+    """
+
+    context: StepContext
+    state: State
+    player: Player
+    terms: Terms
+    batch: Batch
+    fakes: Fakes | None
+    penalties: bool
+    name: str | None
+    interval: int = 1
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether this is the separate step of a lazy regularizer, which reports no logits and calls no ``after``."""
+        return self.interval > 1
+
+
 def backward(
-    context: StepContext,
-    state: State,
-    player: Player,
-    terms: Terms,
+    update: PlayerUpdate,
     parameters: list[nn.Parameter],
     batch: Batch,
     fakes: Fakes | None,
     *,
-    penalties: bool,
-    interval: int,
     keep_graph: bool = False,
-    recording: bool = False,
+    capturing: bool = False,
 ) -> Gradients:
     """Compute the gradients of the terms, in microbatches.
 
     Args:
-        keep_graph: whether ``fakes`` keep their autograd graph.
-        recording: whether this is recorded.
+        keep_graph: keep the autograd graph of ``fakes`` for another update.
+        capturing: a CUDA graph is being captured: values of this step must not become constants of the graph.
     """
-    is_main = interval == 1
+    context, player = update.context, update.player
+    count = len(batch.images)
     sums: Scalars = {}
     turns: list[PlayerTurn] = []
-    noise = BatchNoise(context, len(batch.images), batch.labels)
-    all_rows = [*microbatches(len(batch.images), context.microbatch)]
+    noise = BatchNoise(context, count, batch.labels)
+    all_rows = [*microbatches(count, context.microbatch)]
     for rows in all_rows:
         part = batch.rows(rows)
-        share = len(part.images) / len(batch.images)
+        share = len(part.images) / count
         # one autocast context per turn shares the casts of the weights; losses and penalties leave it again
-        with context.engine.autocast(), context.engine.full_precision():
+        with context.engine.autocast(), full_precision(context.engine.device):
             turn = PlayerTurn(
                 context,
                 player,
                 part,
-                images_seen=None if recording else state.images,
-                fakes=fakes if fakes is None or len(all_rows) == 1 else _rows_of(fakes, rows, len(batch.images)),
+                images_seen=None if capturing else update.state.images,
+                fakes=fakes if fakes is None or len(all_rows) == 1 else _rows_of(fakes, rows, count),
                 noise=noise.microbatch(rows),
-                loss=is_main,
-                penalties=penalties,
+                loss=not update.is_lazy,
+                penalties=update.penalties,
             )
-            values = require_scalars(terms(turn), "the terms of a turn", context.engine.device)
+            values = require_scalars(update.terms(turn), "the terms of a turn", context.engine.device)
         if not values:
             raise GankitError(
                 f"{type(context.game).__name__}: a turn of the {player} has no terms; return at least one"
@@ -74,51 +102,44 @@ def backward(
         require_gradient(total, list(values), player)
         # all microbatches share the graph of fakes that were generated before
         retain = fakes is not None and (keep_graph or rows is not all_rows[-1])
-        state.scalers[player].scale(total * (interval * share)).backward(inputs=parameters, retain_graph=retain)
-        for name, value in (values | (mean_logits(turn) if is_main else {})).items():
+        scaled = update.state.scalers[player].scale(total * (update.interval * share))
+        scaled.backward(inputs=parameters, retain_graph=retain)
+        for name, value in (values | ({} if update.is_lazy else mean_logits(turn))).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)
     return sums, turns
 
 
-def backward_recorded(
-    context: StepContext,
-    recordings: Recordings,
-    player: Player,
-    key: Hashable,
-    compute: Callable[..., Gradients],
-    batch: Batch,
-    fakes: Fakes | None,
-    parameters: list[nn.Parameter],
-    state: State,
-) -> Gradients:
-    """The same as ``compute(batch, fakes)``, which is run a few times, then recorded and replayed."""
+def backward_captured(update: PlayerUpdate, recordings: Recordings, parameters: list[nn.Parameter]) -> Gradients:
+    """The same through a CUDA graph: run eagerly a few times, then captured, then replayed."""
 
-    def function(inputs: Mapping[str, Tensor], recording: bool) -> tuple[Gradients, list[Tensor | None]]:
-        own = batch_of(inputs)
-        used = fakes if recording else with_own_graph(context, player, own, fakes)
-        result = compute(own, used, keep_graph=True, recording=recording)
-        if recording:
+    def function(inputs: Mapping[str, Tensor], capturing: bool) -> tuple[Gradients, list[Tensor | None]]:
+        batch = batch_of(inputs)
+        fakes = update.fakes if capturing else with_own_graph(update, batch)
+        result = backward(update, parameters, batch, fakes, keep_graph=True, capturing=capturing)
+        if capturing:
             for turn in result[1]:
                 turn.detach()
         return result, [parameter.grad for parameter in parameters]
 
-    ((sums, turns), gradients), replayed = recordings.run(key, tensors_of(batch), function, uses=fakes)
+    key = update.player, update.name, update.is_lazy, update.penalties, update.fakes and update.fakes.number
+    found, replayed = recordings.run(key, tensors_of(update.batch), function, uses=update.fakes)
+    (sums, turns), gradients = found
     if not replayed:
         return sums, turns
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient
-    return {name: value.clone() for name, value in sums.items()}, [turn.replayed(state.images) for turn in turns]
+    return {name: value.clone() for name, value in sums.items()}, [t.replayed(update.state.images) for t in turns]
 
 
-def with_own_graph(context: StepContext, player: Player, batch: Batch, fakes: Fakes | None) -> Fakes | None:
-    """Fakes that an update which is not recorded can differentiate.
+def with_own_graph(update: PlayerUpdate, batch: Batch) -> Fakes | None:
+    """Fakes that an update which is not captured can differentiate.
 
-    Those of a recording have the autograd graph of the step that was recorded. For G's turn, they are generated again,
-    without a second update of statistics such as BatchNorm's.
+    Those of a captured graph have the autograd graph of the step that was captured. For G's turn, they are generated
+    again, without a second update of statistics such as BatchNorm's.
     """
-    recordings = context.recordings
-    if player != "generator" or fakes is None or recordings is None or not recordings.is_result(fakes):
+    context, fakes, recordings = update.context, update.fakes, update.context.recordings
+    if update.player != "generator" or fakes is None or recordings is None or not recordings.is_result(fakes):
         return fakes
     buffers = [(buffer, buffer.clone()) for buffer in context.generator.buffers()]
     again = context.draw_fakes(batch, True, fakes.latents)

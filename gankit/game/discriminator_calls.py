@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..device.compute_mode import ComputeMode
 from ..interfaces import Batch, DiscriminatorOutput
+from ..networks.nested_tensors import map_tensors
 from .compiled_networks import Buffers, CompiledNetworks
-from .outputs import map_tensors, total_of_logits
+from .outputs import total_of_logits
 from .step_context import StepContext, concatenated
 
 Side = Literal["real", "fake"]
@@ -27,7 +28,7 @@ SIDES: tuple[Side, ...] = ("real", "fake")
 def discriminator_of_turn(
     context: StepContext, batch: Batch, *, loss: bool, penalties: bool
 ) -> EagerDiscriminator | CompiledDiscriminator:
-    """D as a turn on this batch runs it; ``loss`` and ``penalties`` say what the turn computes."""
+    """Choose how a turn on this batch runs D, eagerly or compiled, by whether it computes a loss and penalties."""
     if context.compiled is None:
         return EagerDiscriminator(context, batch)
     return CompiledDiscriminator(context, batch, context.compiled, loss, penalties)
@@ -47,7 +48,7 @@ class EagerDiscriminator:
         self._context, self._batch = context, batch
         self._modes: dict[Side, ComputeMode] = {}  # in which the outputs were computed
 
-    def judge(
+    def discriminate(
         self,
         images: Tensor,
         batch: Batch | None = None,
@@ -70,7 +71,7 @@ class EagerDiscriminator:
             self.outputs[side], self._modes[side] = output, mode
         return output
 
-    def judge_together(self, parts: list[tuple[Tensor, Batch]]) -> list[DiscriminatorOutput]:
+    def discriminate_jointly(self, parts: list[tuple[Tensor, Batch]]) -> list[DiscriminatorOutput]:
         """D's output for each part, in one forward pass.
 
         Args:
@@ -79,7 +80,7 @@ class EagerDiscriminator:
         """
         mode = self._context.mode("discriminator")
         images = torch.cat([images for images, _ in parts])
-        output = self.judge(images, concatenated([batch for _, batch in parts]), mode=mode)
+        output = self.discriminate(images, concatenated([batch for _, batch in parts]), mode=mode)
         ends = [*accumulate(len(images) for images, _ in parts)]
         outputs = [map_tensors(output, partial(_rows, *rows)) for rows in pairwise([0, *ends])]
         for side, own in zip(SIDES, outputs, strict=False):
@@ -91,7 +92,7 @@ class EagerDiscriminator:
         mode = self._context.penalty_mode
         if side is not None and self._modes.get(side, mode) != mode:
             self.outputs.pop(side, None)  # of the loss, in fp16
-        return _differentiate(self.judge(augmented, side=side, mode=mode), images)
+        return _differentiate(self.discriminate(augmented, side=side, mode=mode), images)
 
     def _run(self, images: Tensor, batch: Batch, side: Side | None, mode: ComputeMode) -> DiscriminatorOutput:
         return self._context.run_discriminator(images, batch, mode)
@@ -112,12 +113,12 @@ class CompiledDiscriminator(EagerDiscriminator):
         self._compiled, self._loss, self._penalties = compiled, loss, penalties
         self._buffers: dict[Side, Buffers] = {}  # D's buffers before it saw each batch
 
-    def judge_together(self, parts: list[tuple[Tensor, Batch]]) -> list[DiscriminatorOutput]:
+    def discriminate_jointly(self, parts: list[tuple[Tensor, Batch]]) -> list[DiscriminatorOutput]:
         if not self._penalties:
-            return super().judge_together(parts)
+            return super().discriminate_jointly(parts)
         # the compiled gradient needs D's buffers from before each batch
-        own = [self.judge(*part, side) for part, side in zip(parts, SIDES, strict=False)]
-        return [*own, *(self.judge(*part) for part in parts[len(own) :])]
+        own = [self.discriminate(*part, side) for part, side in zip(parts, SIDES, strict=False)]
+        return [*own, *(self.discriminate(*part) for part in parts[len(own) :])]
 
     def gradient(self, images: Tensor, augmented: Tensor, side: Side | None = None) -> Tensor:
         compiled = None if not self._loss and side in self.outputs else self._gradient(augmented, side)
@@ -139,14 +140,14 @@ class CompiledDiscriminator(EagerDiscriminator):
         if side is not None and self._penalties:
             self._buffers[side] = self._compiled.copy_buffers()
         with self._context.engine.autocast(mode):
-            return self._compiled.discriminator(*self._context.conditions("discriminator", batch, images=images))
+            return self._compiled.discriminator(*self._context.arguments("discriminator", batch, images=images))
 
     def _gradient(self, augmented: Tensor, side: Side | None) -> Tensor | None:
         """The compiled gradient with respect to ``augmented``; None if D's gradient cannot be compiled."""
         with_output = side is not None and self._loss
         buffers = None if side is None else self._buffers.get(side)
         with self._context.engine.autocast(self._context.penalty_mode):
-            arguments = self._context.conditions("discriminator", self._batch, images=augmented)
+            arguments = self._context.arguments("discriminator", self._batch, images=augmented)
             found = self._compiled.gradient(arguments, buffers, with_output)
         if found is not None:
             gradient, output = found

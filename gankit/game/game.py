@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from ..errors import GankitError
 from ..interfaces import GAME_KEYS, Batch, GeneratorOutput, Inputs, Player, Scalars, State, Turn
-from .backward import Terms
+from ..registered_component import Params
+from ..registry import signature_schema
+from .backward import PlayerUpdate, Terms
 from .freezing import frozen
 from .lazy_regularization import due_regularizers, interval_of
 from .optimizer_step import optimizer_step, regularizer_terms, turn_loss, turn_terms
@@ -144,26 +146,19 @@ class Game:
             known = " and ".join(repr(name) for name in state.optimizers)
             raise GankitError(f"{type(self).__name__}: update of {player!r}; the players of this run are {known}")
         joint, lazy = due_regularizers(context.regularizers, player, state.turns[player])
-        own = terms or self.terms
         if isinstance(fakes, Tensor):
             fakes = Fakes(fakes, fakes.new_empty(len(fakes), 0), fakes)
         penalties = bool(joint) or terms is not None or type(self).terms is not Game.terms
         opponent = state.trained.get("discriminator", {}) if player == "generator" else {}
         with frozen(nn.ModuleList(opponent.values())):
-            name = "terms" if terms is None else None
-            scalars = optimizer_step(context, state, player, batch, own, fakes=fakes, penalties=penalties, name=name)
+            graph_name = "terms" if terms is None else None
+            first = PlayerUpdate(context, state, player, terms or self.terms, batch, fakes, penalties, graph_name)
+            scalars = optimizer_step(first)
             reusable = fakes if player == "discriminator" else None  # G's first update has freed the graph of its fakes
             for name, regularizer in lazy.items():
+                own, interval = regularizer_terms(name, regularizer), interval_of(regularizer)
                 scalars |= optimizer_step(
-                    context,
-                    state,
-                    player,
-                    batch,
-                    regularizer_terms(name, regularizer),
-                    fakes=reusable,
-                    penalties=True,
-                    interval=interval_of(regularizer),
-                    name=name,
+                    PlayerUpdate(context, state, player, own, batch, reusable, True, name, interval)
                 )
         state.turns[player] += 1
         return scalars
@@ -226,6 +221,17 @@ class Game:
 def has_own_generate(game: Game) -> bool:
     """Whether the game overrides `Game.generate`."""
     return type(game).generate is not Game.generate
+
+
+def sampling_options(game: Game, generator: nn.Module) -> type[Params]:
+    """The schema of the sampling options: the keyword-only parameters of ``forward``, or of the game's own `generate`.
+
+    Raises:
+        RegistrationError: one of them lacks an annotation, or has an unusable one.
+    """
+    function, owner = (game.generate, game) if has_own_generate(game) else (generator.forward, generator)
+    where = f"{type(owner).__name__}.{getattr(function, '__name__', 'forward')}"
+    return signature_schema(function, ("z",), where, ignore_variable=True)
 
 
 class Adversarial(Game):

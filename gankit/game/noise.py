@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 
+import torch
 from torch import Tensor
 
 from .step_context import StepContext
@@ -44,13 +45,15 @@ class BatchNoise:
 
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers [n *shape] in [0, 1), new ones in every call."""
-        self._calls += 1
-        return self._once(f"uniform {self._calls}", lambda: self._context.draw_uniform(self._count, *shape))
+        return self._draw(torch.rand, shape)
 
     def normal(self, *shape: int) -> Tensor:
         """Normal numbers [n *shape], new ones in every call."""
+        return self._draw(torch.randn, shape)
+
+    def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
         self._calls += 1
-        return self._once(f"normal {self._calls}", lambda: self._context.draw_normal(self._count, *shape))
+        return self._once(f"call {self._calls}", lambda: self._context.draw_numbers(draw, self._count, *shape))
 
     def _once(self, name: str, draw: Callable[[], Tensor]) -> Tensor:
         if name not in self._drawn:

@@ -3,68 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import GankitError
-from ..interfaces import Batch, Loss, Player, Scalars, State, Turn
-from .backward import Terms, backward, backward_recorded, with_own_graph
+from ..interfaces import Loss, Player, Scalars, State, Turn
+from .backward import PlayerUpdate, Terms, backward, backward_captured, with_own_graph
 from .lazy_regularization import due_regularizers, reported_name
 from .returned_values import require_scalars, require_term
-from .step_context import Fakes, StepContext
+from .step_context import StepContext
 from .turn import PlayerTurn
 
 PHASES: dict[Player, str] = {"discriminator": "D's turn", "generator": "G's turn"}
 OPTIMIZER = "optimizer"
 
 
-def optimizer_step(
-    context: StepContext,
-    state: State,
-    player: Player,
-    batch: Batch,
-    terms: Terms,
-    *,
-    fakes: Fakes | None,
-    penalties: bool,
-    name: str | None,
-    interval: int = 1,
-) -> Scalars:
-    """One optimizer step of ``player``.
-
-    Args:
-        batch: the real images of this rank.
-        terms: called with each turn: what the player minimizes, scalars by name.
-        fakes: images already generated for this batch, one for each real image; None generates them when they are
-            needed.
-        penalties: whether terms differentiate with respect to images. In D's turn, these then require gradients.
-        interval: of a lazy regularizer, by which its gradient is multiplied; 1 for the loss. The step of a lazy
-            regularizer reports no logits, and no ``after`` follows it.
-        name: identifies ``terms`` among those of the player; None if they differ from call to call. With
-            ``train.cuda_graphs``, only turns whose terms have a name are recorded.
-
-    Returns:
-        The value of each term and D's mean logits, as means over all ranks.
+def optimizer_step(update: PlayerUpdate) -> Scalars:
+    """Run an update. Returns: the value of each term and D's mean logits, as means over all ranks.
 
     Raises:
         GankitError: the batch is split into microbatches, and there is not one fake for each image.
     """
+    context, state, player = update.context, update.state, update.player
     optimizer, scaler = state.optimizers[player], state.scalers[player]
     owned = {p for group in optimizer.param_groups for p in group["params"]}  # `parameter_groups` may leave some out
     modules = state.trained[player].values()
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad and p in owned]
     optimizer.zero_grad(set_to_none=True)
-    is_main = interval == 1
-    compute = partial(backward, context, state, player, terms, parameters, penalties=penalties, interval=interval)
-    recordings = context.recordings
-    if recordings is None or name is None:
-        sums, turns = compute(batch, with_own_graph(context, player, batch, fakes))
+    if context.recordings is None or update.name is None:
+        sums, turns = backward(update, parameters, update.batch, with_own_graph(update, update.batch))
     else:
-        key = player, name, is_main, penalties, fakes and fakes.number
-        sums, turns = backward_recorded(context, recordings, player, key, compute, batch, fakes, parameters, state)
+        sums, turns = backward_captured(update, context.recordings, parameters)
     context.processes.average_gradients(parameters)
     scaler.unscale(optimizer)  # after averaging, so that all ranks skip the same updates
     if context.clip_gradient is not None:
@@ -74,7 +45,7 @@ def optimizer_step(
     context.end_phase(OPTIMIZER)
     if scaler.enabled:
         sums |= {f"{player}_loss_scale": scaler.factor, f"{player}_skipped_updates": scaler.skipped.float()}
-    if is_main:
+    if not update.is_lazy:
         sums |= call_after(context, turns)
     return context.processes.mean_scalars(sums, context.engine.dtype)
 
@@ -91,7 +62,10 @@ def turn_terms(context: StepContext, state: State, turn: Any) -> Scalars:
     penalties: Scalars = {}
     for name, regularizer in joint.items():
         penalties |= regularizer_terms(name, regularizer)(turn)
-    return {f"{player}_loss": turn_loss(context, turn)} | penalties
+    loss = f"{player}_loss"
+    if loss in penalties:
+        raise GankitError(f"a regularizer is reported as {loss!r}, the name of the loss; register another name")
+    return {loss: turn_loss(context, turn)} | penalties
 
 
 def turn_loss(context: StepContext, turn: Any) -> Tensor:

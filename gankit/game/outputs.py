@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..interfaces import DiscriminatorOutput, GeneratorOutput
+from ..networks.nested_tensors import map_tensors, tensors_in
 
 IMAGES = "images"  # of a generator that returns a mapping
 
@@ -16,17 +17,6 @@ IMAGES = "images"  # of a generator that returns a mapping
 def images_of(output: GeneratorOutput) -> Any:
     """The images [n c h w] in G's output."""
     return output[IMAGES] if isinstance(output, Mapping) and IMAGES in output else output
-
-
-def map_tensors(output: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Tensors, or containers of tensors, with ``change`` applied to every tensor."""
-    if isinstance(output, Tensor):
-        return change(output)
-    if isinstance(output, Mapping):
-        return {key: map_tensors(value, change) for key, value in output.items()}
-    if isinstance(output, (list, tuple)):
-        return [map_tensors(value, change) for value in output]
-    return output
 
 
 def heads_of(output: DiscriminatorOutput) -> list[Tensor]:
@@ -49,9 +39,7 @@ def total_of_logits(output: DiscriminatorOutput) -> Tensor:
 
 def total_of_tensors(output: Any) -> Tensor:
     """The sum of all floating-point tensors in an output, a scalar in fp32 at least."""
-    found: list[Tensor] = []
-    map_tensors(output, lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    floats = [tensor for tensor in found if tensor.is_floating_point()]
+    floats = [tensor for tensor in tensors_in(output) if tensor.is_floating_point()]
     return torch.stack([tensor.sum(dtype=torch.promote_types(tensor.dtype, torch.float32)) for tensor in floats]).sum()
 
 

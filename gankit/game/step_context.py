@@ -33,7 +33,7 @@ PhaseHook = Callable[[str], None]
 class Fakes(NamedTuple):
     """Generated images [n c h w] in [-1, 1], the latents [n d] they were generated from, and all that G returned.
 
-    ``number`` tells apart those of several draws in one step, from 1 on; 0 for others.
+    ``number`` counts the draws for several turns in one step, from 1; 0 for other fakes.
     """
 
     images: Tensor
@@ -137,17 +137,10 @@ class StepContext(Players):
         require_latents(latents, total, self.random.device)
         return processes.local_rows(latents).to(self.engine.dtype)
 
-    def draw_uniform(self, count: int, *shape: int) -> Tensor:
-        """Uniform numbers [n *shape] in [0, 1) for this rank: its share of those that a single process would draw."""
-        rows = count * self.processes.world_size
-        device, dtype = self.random.device, self.engine.dtype
-        return self.processes.local_rows(torch.rand(rows, *shape, generator=self.random, device=device, dtype=dtype))
-
-    def draw_normal(self, count: int, *shape: int) -> Tensor:
-        """The same as `draw_uniform` with normal numbers."""
-        rows = count * self.processes.world_size
-        device, dtype = self.random.device, self.engine.dtype
-        return self.processes.local_rows(torch.randn(rows, *shape, generator=self.random, device=device, dtype=dtype))
+    def draw_numbers(self, draw: Callable[..., Tensor], count: int, *shape: int) -> Tensor:
+        """Numbers [n *shape] of `torch.rand` or `torch.randn` for this rank: its share of those of a single process."""
+        rows, like = count * self.processes.world_size, {"device": self.random.device, "dtype": self.engine.dtype}
+        return self.processes.local_rows(draw(rows, *shape, generator=self.random, **like))
 
     def draw_fakes(self, batch: Batch, graph: bool, latents: Tensor | None = None) -> Fakes:
         """Fakes for the labels and fields of a batch, from ``latents`` or from new ones.
@@ -173,19 +166,24 @@ class StepContext(Players):
 
     def run_generator(self, latents: Tensor, batch: Batch) -> GeneratorOutput:
         """G's output for the labels and fields of a batch, in fp32 at least."""
-        mode = self.mode("generator")
-        values = [mode.in_layout(value) for value in self.conditions("generator", batch, z=latents)]
+        return self.run(self.generator, *self.arguments("generator", batch, z=latents))
+
+    def run(self, network: nn.Module, *inputs: Any) -> Any:
+        """A network's output in fp32 at least, with the run's precision; G is compiled with ``train.compile``."""
+        mode = self.mode_of(network)
+        compiled = None if network is not self.generator else self.compiled  # D may be differentiated twice
+        function = network if compiled is None else compiled.generator
         with self.engine.autocast(mode):
-            output = (self.compiled or self).generator(*values)
+            output = function(*map(mode.in_layout, inputs))
         return in_full_precision(output, self.engine.dtype)
 
     def run_discriminator(self, images: Tensor, batch: Batch, mode: ComputeMode) -> DiscriminatorOutput:
         """D's output for augmented images [n c h w] and the labels and fields of a batch, eagerly, in a mode."""
         with self.engine.autocast(mode):
-            values = self.conditions("discriminator", batch, images=images)
+            values = self.arguments("discriminator", batch, images=images)
             return self.discriminator(*(mode.in_layout(value) for value in values))
 
-    def conditions(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
+    def arguments(self, player: Player, batch: Batch, **inputs: Tensor) -> list[Any]:
         """The arguments of a player's network: its inputs, and those of the batch's labels and fields it asks for."""
         if player not in self._names:
             self._names[player] = forward_names(player, self.players[player], self.fields)

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from ..device.recordings import REMEDY
 from ..errors import GankitError
 from ..interfaces import Batch, DiscriminatorOutput, GeneratorOutput, Player
+from ..networks.nested_tensors import map_tensors
 from .discriminator_calls import Side, discriminator_of_turn
 from .noise import BatchNoise
-from .outputs import all_logits, concatenate, heads_of, images_of, in_full_precision, map_tensors
+from .outputs import all_logits, concatenate, heads_of, images_of
 from .step_context import Fakes, StepContext, concatenated
 
 T = TypeVar("T")
@@ -112,22 +113,22 @@ class PlayerTurn:
         return self._batch[name]
 
     def discriminate(self, images: Tensor, labels: Tensor | None = None, augment: bool = True) -> DiscriminatorOutput:
-        conditions = None if labels is None and len(images) == len(self.real) else self._conditions(len(images), labels)
+        batch = None if labels is None and len(images) == len(self.real) else self._batch_of(len(images), labels)
         images = self.context.augment(images) if augment else images
         # a term that differentiates with respect to images needs a graph of these images only
         if self._awaits_joint_pass and torch.is_grad_enabled() and not images.requires_grad:
-            return self._judge_together((images, conditions or self._batch))[0]
-        return self._discriminator.judge(images, conditions)
+            return self._discriminate_jointly((images, batch or self._batch))[0]
+        return self._discriminator.discriminate(images, batch)
 
     def draw_latents(self, count: int | None = None, labels: Tensor | None = None) -> Tensor:
         count = count or len(self.real)
-        return self.context.draw_latents(count, self._conditions(count, labels).labels)
+        return self.context.draw_latents(count, self._batch_of(count, labels).labels)
 
     def generate(self, latents: Tensor | None = None, labels: Tensor | None = None, count: int | None = None) -> Tensor:
-        conditions = self._conditions(len(latents) if latents is not None else count or len(self.real), labels)
+        batch = self._batch_of(len(latents) if latents is not None else count or len(self.real), labels)
         if latents is None:
-            latents = self.context.draw_latents(len(conditions.images), conditions.labels)
-        return images_of(self.context.run_generator(latents, conditions))  # type: ignore[no-any-return]
+            latents = self.context.draw_latents(len(batch.images), batch.labels)
+        return images_of(self.context.run_generator(latents, batch))  # type: ignore[no-any-return]
 
     def uniform(self, *shape: int) -> Tensor:
         return self._noise.uniform(*shape)
@@ -136,14 +137,7 @@ class PlayerTurn:
         return self._noise.normal(*shape)
 
     def run(self, network: nn.Module, *inputs: Any) -> Any:
-        context = self.context
-        player = next((player for player, own in context.players.items() if network is own), None)
-        compiled = context.compiled if player == "generator" else None  # D may be differentiated twice
-        mode = context.mode_of(network)
-        inputs = tuple(mode.in_layout(value) for value in inputs)
-        with context.engine.autocast(mode):
-            output = network(*inputs) if compiled is None else compiled.generator(*inputs)
-        return in_full_precision(output, context.engine.dtype)
+        return self.context.run(network, *inputs)
 
     def gradient(self, images: Tensor) -> Tensor:
         images = images if images.requires_grad else images.detach().requires_grad_()
@@ -223,7 +217,7 @@ class PlayerTurn:
         whole._discriminator.outputs = concatenate([part._discriminator.outputs for part in parts])
         return whole
 
-    def _conditions(self, count: int, labels: Tensor | None) -> Batch:
+    def _batch_of(self, count: int, labels: Tensor | None) -> Batch:
         """``count`` rows of the turn's batch, repeated from the start where it is larger; with ``labels`` if given."""
         batch = self._batch
         if count != len(batch.images):
@@ -250,19 +244,19 @@ class PlayerTurn:
         if not self.has_output(side):
             with self._with_graph():
                 if self._awaits_joint_pass:
-                    self._judge_together()
+                    self._discriminate_jointly()
                 else:
-                    self._discriminator.judge(self._augment(side), side=side)
+                    self._discriminator.discriminate(self._augment(side), side=side)
         return self._discriminator.outputs[side]
 
     @property
     def _awaits_joint_pass(self) -> bool:
         return self._is_joint and not self._discriminator.outputs
 
-    def _judge_together(self, *further: tuple[Tensor, Batch]) -> list[DiscriminatorOutput]:
+    def _discriminate_jointly(self, *further: tuple[Tensor, Batch]) -> list[DiscriminatorOutput]:
         """Run D on the turn's own batches and further images with their batches; return its outputs for the latter."""
         own = [(self._augment("real"), self._batch), (self._augment("fake"), self._batch)]
-        return self._discriminator.judge_together([*own, *further])[len(own) :]
+        return self._discriminator.discriminate_jointly([*own, *further])[len(own) :]
 
     def _once(self, name: str, compute: Callable[[], T]) -> T:
         if name not in self._generated:

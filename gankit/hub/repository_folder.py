@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..assembly.frozen_networks import RECORD as FROZEN_NETWORKS
 from ..errors import CheckpointError, GankitError
+from ..files import writing
 from ..runs.file_names import FROZEN, INPUTS, RECIPE, STATE
 from ..runs.manifest import write_manifest
 from ..runtime import Runtime
@@ -61,15 +62,13 @@ def write_repository(
     except ValueError as error:
         raise CheckpointError(f"{model.checkpoint.path}: {error}") from None
     card = model_card(model, HubFolder(repository, revision), f"{columns**2} samples, seed {SEED}")
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         _copy_checkpoint(model, folder, with_state)
         if model.recipe is not None:
             (folder / RECIPE).write_text(model.recipe.to_yaml(), encoding="utf-8")
         (folder / CARD).write_text(card, encoding="utf-8")
         save_grid(samples, folder / SAMPLES, columns)
-    except OSError as error:
-        raise GankitError(f"{folder}: cannot be written: {error.strerror or error}") from None
 
 
 def _copy_checkpoint(model: SharedModel, folder: Path, with_state: bool) -> None:

@@ -2,7 +2,8 @@
 
 Shapes: ``n`` images of a batch, ``c`` channels, ``h`` height, ``w`` width, ``d`` latent dimensions. ``...`` stands for
 any number of additional dimensions. Networks, losses and augmentations receive float images in [-1, 1]. Datasets,
-samples and feature extractors use uint8 images in [0, 255]. Labels are int64 in [0, classes).
+samples and feature extractors use uint8 images in [0, 255]. Labels are int64 in [0,
+classes), or vectors.
 
 Components need not inherit from these classes. Every component is built as ``factory(<positional>, **params)``. gankit
 supplies the positional arguments that its protocol lists, which it selects by the names of the parameters. The recipe

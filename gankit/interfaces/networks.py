@@ -48,7 +48,7 @@ class Generator(Protocol):
 
         Args:
             z: latents [n d] from the recipe's `Latent`.
-            labels: int64 [n] in [0, image.classes); None if the run is unconditional.
+            labels: int64 [n] in [0, image.classes), or fp32 [n v] if they are vectors; None if unconditional.
 
         Returns:
             Images [n c h w] of the run's `ImageSpec`, in about [-1, 1]; or a mapping with these under ``images`` and
@@ -64,7 +64,7 @@ class Discriminator(Protocol):
 
         Args:
             images: augmented images [n c h w] in about [-1, 1], real or generated.
-            labels: int64 [n] in [0, image.classes); None if the run is unconditional.
+            labels: int64 [n] in [0, image.classes), or fp32 [n v] if they are vectors; None if unconditional.
 
         Returns:
             Logits [n ...], without a sigmoid, or a non-empty list of such tensors, one for each head. The shapes of
@@ -127,7 +127,7 @@ class Latent(Protocol):
 
         Args:
             n: the number of latents; in training, for all processes together.
-            labels: int64 [n]; None if the run is unconditional.
+            labels: int64 [n], or fp32 [n v] if labels are vectors; None if the run is unconditional.
             generator: on the training device in training, on the CPU otherwise.
 
         Returns:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Player = Literal["discriminator", "generator"]
-PLAYERS: tuple[Player, ...] = ("discriminator", "generator")
+PLAYERS: tuple[Player, ...] = ("generator", "discriminator")
 
 
 Scalars = dict[str, "Tensor"]
@@ -62,7 +62,7 @@ class Turn(Protocol):
 
     @property
     def labels(self) -> Tensor | None:
-        """The labels [n] of ``real`` and ``fake``; None if the run is unconditional."""
+        """The labels of ``real`` and ``fake``, [n] or, if they are vectors, [n v]; None if the run is unconditional."""
 
     def __getitem__(self, name: str) -> Tensor:
         """A field of the data, such as ``turn["source"]``: images [n c h w] in [-1, 1] or vectors [n v].

@@ -33,18 +33,23 @@ class CheckedRecipe:
         return self.components[(path,) if isinstance(path, str) else path]
 
     @cached_property
-    def players(self) -> tuple[Player, ...]:
-        """The players of the game; both if the game cannot be built, which `gankit.Runtime.check` reports."""
+    def game(self) -> Any:
+        """The game, to read what it declares; None if it cannot be built, which `gankit.Runtime.check` reports."""
         try:
-            known = self.build(("train", "game")).players
+            return self.build(("train", "game"))
         except Exception:  # a plugin's constructor may raise anything
-            known = PLAYERS
+            return None
+
+    @cached_property
+    def players(self) -> tuple[Player, ...]:
+        """The players of the game; both if the game cannot be built."""
+        known = getattr(self.game, "players", PLAYERS)
         return tuple(player for player in PLAYERS if player in known)
 
     def of_section(self, section: str) -> dict[KeyPath, Selected]:
         """The components below a top-level key, such as ``regularizers``."""
         return {path: selected for path, selected in self.components.items() if path[0] == section}
 
-    def build(self, path: str | KeyPath, **context: Any) -> Any:
-        """The component at ``path``, built with those of the values ``context`` that it asks for."""
-        return self[path].build(**context)
+    def build(self, path: str | KeyPath, **given: Any) -> Any:
+        """The component at ``path``, built with those of the values ``given`` that it asks for."""
+        return self[path].build(**given)

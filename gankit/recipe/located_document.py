@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import Problem
+from ..errors import Problem, RecipeError
 from ..messages import MAX_WORD, truncate
 
 KeyPath = tuple[str | int, ...]
@@ -67,6 +67,10 @@ class Document:
     def problem(self, path: KeyPath, message: str, of_key: bool = False) -> Problem:
         """A `Problem` located at ``path``."""
         return Problem(self.place(path, of_key), dotted(path), message)
+
+    def error(self, path: KeyPath, message: str) -> RecipeError:
+        """An error of one problem, located at ``path``."""
+        return RecipeError([self.problem(path, message)])
 
     def merge(self, child: Document) -> None:
         """Merge ``child`` into this document: mappings are merged, other values are replaced.

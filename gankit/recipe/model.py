@@ -58,7 +58,7 @@ class Recipe(Section):
 
     name: Annotated[
         str,
-        matching(NAME, "up to 100 letters, digits, '.', '_' and '-'"),
+        matching(NAME, "up to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit"),
         Field(json_schema_extra={"default": "name of the file", "pattern": f"^{NAME}$"}),
     ]
     seed: Annotated[NonNegativeInt, Field(lt=2**63)] = 0
@@ -163,6 +163,7 @@ def sections() -> dict[str, type[BaseModel]]:
         "train": Train,
         "ema": EMA,
         "initialize": Initialize,
+        "segments": Segment,
     }
 
 

@@ -221,6 +221,11 @@ class Train(Section):
             raise ValueError("checkpoint_activations needs compile: false; remove one of the two")
         if self.compile and self.cuda_graphs:
             raise ValueError("compile uses CUDA graphs itself; remove cuda_graphs")
+        if self.cuda_graphs and self.checkpoint_activations is not None:
+            raise ValueError(
+                "cuda_graphs needs activations that are kept: computed again, they would draw other random numbers; "
+                "remove checkpoint_activations or cuda_graphs"
+            )
         if self.cuda_graphs and self.precision == "fp16":
             raise ValueError("cuda_graphs needs a precision other than fp16, whose loss scale changes during training")
         return self

@@ -79,7 +79,7 @@ def _step_of(segment: Mapping[str, Any]) -> int:
 
 
 def _split(word: str) -> Iterator[tuple[str, Any]]:
-    """The key and value of an override, with those inside ``train={...}`` apart from each other."""
+    """The key and value of an override, with those inside ``train={...}`` as separate ones."""
     key, value = parse_override(word)
     if key == "train" and isinstance(value, dict):
         yield from ((f"{key}.{name}", item) for name, item in value.items())

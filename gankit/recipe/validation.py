@@ -6,7 +6,8 @@ Validation uses pydantic's lax mode (``1.0`` is a whole number), except that tru
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -61,7 +62,34 @@ def validate(
         return None, [document.problem(path, f"cannot be checked: {type(error).__name__}: {error}")]
     findings = [finding for finding in findings if _keys(finding) not in flags] + list(flags.values())
     problems = [_problem(finding, document, path, model) for finding in findings if not _is_consequence(finding)]
+    problems += [
+        document.problem((*path, *keys), f"unknown parameter{did_you_mean(str(keys[-1]), known)}", of_key=True)
+        for keys, known in _ignored_keys(checked, data)
+    ]
     return (None if problems else checked), problems
+
+
+def _ignored_keys(value: Any, data: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, list[str]]]:
+    """The keys in the data that a model of a plugin ignores, as pydantic's do by default, and the keys it knows."""
+    inner: Iterable[tuple[str | int, Any, Any]] = ()
+    if isinstance(data, Mapping):
+        if isinstance(value, BaseModel):
+            names = {field.alias or name: name for name, field in type(value).model_fields.items()}
+            ignores = type(value).model_config.get("extra", "ignore") == "ignore"
+        elif is_dataclass(value):
+            names, ignores = {field.name: field.name for field in fields(value)}, True
+        else:
+            names, ignores = {}, False
+        if ignores:
+            yield from (((*path, key), [*names]) for key in data if key not in names and key not in names.values())
+        if names:
+            inner = ((key, getattr(value, names[key], None), data[key]) for key in data if key in names)
+        elif isinstance(value, Mapping):
+            inner = ((key, value[key], data[key]) for key in data if key in value)
+    elif isinstance(data, (list, tuple)) and isinstance(value, (list, tuple)):
+        inner = ((index, own, given) for index, (own, given) in enumerate(zip(value, data, strict=False)))
+    for key, own, given in inner:
+        yield from _ignored_keys(own, given, (*path, key))
 
 
 def _flags_for_numbers(model: type[BaseModel], data: Any) -> dict[KeyPath, ErrorDetails]:

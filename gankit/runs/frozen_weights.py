@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
 from torch import Tensor
 
-from ..errors import GankitError
 from ..files import output_file, save_safetensors
-from ..messages import one_line
 from ..networks.frozen import Frozen
 from .file_names import FROZEN
 from .weights import read_weights
@@ -28,11 +25,8 @@ def save_frozen(directory: Path, networks: Mapping[str, Frozen]) -> None:
         for name, network in networks.items()
         for key, tensor in network.weights().items()
     }
-    try:
-        with output_file(path) as temporary:
-            save_safetensors(tensors, temporary)
-    except SafetensorError as error:
-        raise GankitError(f"{path}: cannot be written: {one_line(error)}") from None
+    with output_file(path) as temporary:
+        save_safetensors(tensors, temporary)
 
 
 def load_frozen(directory: Path) -> dict[str, dict[str, Tensor]]:

@@ -7,12 +7,12 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ..errors import GankitError
-from ..files import open_regular, read_failure
+from ..files import open_regular, read_failure, writing
 
 MAX_LINE = 2**22  # bytes
 MAX_BYTES = 2**27
@@ -61,7 +61,7 @@ class JsonLines:
         self.path = path
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise GankitError(f"{path}: is a link or not a regular file, which is not written to; remove it")
-        with self._explaining_errors():
+        with writing(self.path):
             if keep_bytes is not None and path.exists():
                 os.truncate(path, max(0, min(keep_bytes, path.stat().st_size)))
             self._file = path.open("ab", buffering=0)  # unbuffered, so that a full disk fails at once
@@ -72,7 +72,7 @@ class JsonLines:
         Scalars of torch and numpy become numbers. NaN, infinity and all types that JSON lacks become strings.
         """
         line = (json.dumps(_plain(record), default=str) + "\n").encode()
-        with self._explaining_errors():
+        with writing(self.path):
             before = os.fstat(self._file.fileno()).st_size
             try:
                 if self._file.write(line) != len(line):  # the disk is full, and a part was written
@@ -84,7 +84,7 @@ class JsonLines:
 
     def sync(self) -> int:
         """Flush all lines to the disk. Returns: the length of the file in bytes."""
-        with self._explaining_errors():
+        with writing(self.path):
             os.fsync(self._file.fileno())
             return os.fstat(self._file.fileno()).st_size
 
@@ -107,13 +107,6 @@ class JsonLines:
                     raise ValueError(f"a line is longer than {MAX_LINE:,} bytes")
                 if line.endswith(b"\n"):
                     yield parse_object(line)
-
-    @contextmanager
-    def _explaining_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise GankitError(f"{self.path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_log(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from ..distributed.torchrun import launch_id
 from ..errors import GankitError
 from ..events import Event
-from ..files import open_regular, read_failure, whole_file
+from ..files import open_regular, read_failure, reason_and_remedy, whole_file, writing
 from ..recipe.model import Recipe
 from .checkpoint import holds_only_run
 from .file_names import CHECKPOINTS, EVENTS, METRICS, RECIPE, RECORD, RESULTS, SKIPPED_FILES
@@ -48,7 +48,7 @@ def require_writable(wanted: Path | None) -> None:
         with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
-        raise GankitError(f"{directory}: cannot be written: {existing}: {error.strerror or error}") from None
+        raise GankitError(f"{directory}: cannot be written: {existing}: {reason_and_remedy(error)}") from None
 
 
 def _require_no_dangling_link(directory: Path) -> None:
@@ -152,14 +152,14 @@ class RunRecords:
         origin = {"recipe": before["recipe"]} if "recipe" in before else {}
         self.about = {**before, **about, **origin, "ended": None}
         self.about.setdefault("started_at", _now())
-        with self._explaining_errors():
+        with writing(self.directory):
             self._write_record()
         events = directory / EVENTS
         self.events = JsonLines(events, keep_bytes=_length_of_events(events, events_bytes, step))
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Write ``recipe.yaml``."""
-        with self._explaining_errors():
+        with writing(self.directory):
             _write(self.directory / RECIPE, recipe.to_yaml())
 
     def log(self, event: Event, step: int) -> None:
@@ -180,13 +180,6 @@ class RunRecords:
         self._write_record()
         self.events.close()
 
-    @contextmanager
-    def _explaining_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise GankitError(f"{self.directory}: cannot be written: {error.strerror or error}") from error
-
     def _write_record(self) -> None:
         _write(self.directory / RECORD, json.dumps(self.about, indent=2) + "\n")
 
@@ -198,13 +191,11 @@ def write_skipped_files(directory: Path, skipped: Mapping[str, str]) -> None:
         GankitError: the file cannot be written.
     """
     path = directory / SKIPPED_FILES
-    try:
+    with writing(path):
         if skipped:
             _write(path, "".join(json.dumps({"file": name, "reason": why}) + "\n" for name, why in skipped.items()))
         else:
             path.unlink(missing_ok=True)  # the data has been repaired since an earlier start
-    except OSError as error:
-        raise GankitError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_record(directory: Path) -> dict[str, Any]:

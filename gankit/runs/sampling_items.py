@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..data.resize import to_float, to_uint8
-from ..errors import CheckpointError, GankitError
+from ..errors import CheckpointError
 from ..files import output_file, read_failure, save_safetensors
 from ..messages import one_line
 from .file_names import INPUTS
@@ -30,11 +30,8 @@ def save_items(directory: Path, items: Mapping[str, Tensor]) -> None:
         GankitError: the file cannot be written.
     """
     stored = {name: to_uint8(values) if _is_uint8(values) else values for name, values in items.items()}
-    try:
-        with output_file(directory / INPUTS) as temporary:
-            save_safetensors({name: values.contiguous() for name, values in stored.items()}, temporary)
-    except SafetensorError as error:
-        raise GankitError(f"{directory / INPUTS}: cannot be written: {one_line(error)}") from None
+    with output_file(directory / INPUTS) as temporary:
+        save_safetensors({name: values.contiguous() for name, values in stored.items()}, temporary)
 
 
 def load_items(directory: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Tensor]:

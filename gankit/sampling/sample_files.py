@@ -18,7 +18,7 @@ from ..data.files.safe_zip import MAX_ENTRIES
 from ..data.packing.class_folder_names import class_folder_names
 from ..data.threads import map_in_threads
 from ..errors import GankitError
-from ..files import whole_file
+from ..files import whole_file, write_failure
 from ..interfaces import Report, no_report
 from .image_grid import to_pillow
 from .latent_files import save_latents
@@ -88,8 +88,7 @@ class SampleFiles:
             _pack(folder, out, report)
         except OSError as error:
             raise GankitError(
-                f"{error.filename or out}: cannot be written: {error.strerror or error}; correct this and repeat the "
-                "command, which then goes on"
+                f"{write_failure(error.filename or out, error)}; then repeat the command, which continues"
             ) from None
 
     def _write_folder(self, folder: Path, report: Report) -> None:

@@ -19,7 +19,7 @@ class SampleGrid:
     """A grid of generated images from fixed latents, or of real ones.
 
     A conditional run has a row for each class instead. If the generator asks for images of the data, such as a source
-    image, these stand before each generated image, and the real image after it if the data are pairs.
+    image, these appear before each generated image, and the real image after it if the data are pairs.
 
     Attributes:
         count: images.
@@ -46,7 +46,7 @@ class SampleGrid:
         return cls(columns * rows, columns, seed, MAX_CLASSES)
 
     def generated(self, run: Run) -> tuple[Tensor, int]:
-        """Images of one size, uint8 [n c h w], and how many stand in a row."""
+        """Images of one size, uint8 [n c h w], and the number of images per row."""
         items = {name: images for name, images in run.inputs(self.count, self.seed).items() if images.dim() == 4}
         sources = [images for name, images in items.items() if name != "image"]
         if not sources:

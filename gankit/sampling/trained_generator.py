@@ -12,14 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
-from ..game.game import has_own_generate
+from ..game.game import has_own_generate, sampling_options
 from ..injection import forward_names
 from ..interfaces import ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, quote
 from ..recipe.validation import validate
 from ..registered_component import Params
-from ..registry import signature_schema
 from .given_inputs import image_in_any_size, read_inputs
 from .sample_inputs import SampleInputs
 from .samples import Sampling
@@ -59,9 +58,7 @@ class TrainedGenerator:
 
         If the game has a `Game.generate` of its own, they are the parameters of that.
         """
-        game = self.sampling.game
-        function, owner = (game.generate, game) if has_own_generate(game) else (self.module.forward, self.module)
-        return signature_schema(function, ("z",), f"{type(owner).__name__}.{function.__name__}")
+        return sampling_options(self.sampling.game, self.module)
 
     def sample(
         self,

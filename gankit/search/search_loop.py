@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 
 from ..errors import GankitError
-from ..files import output_file
+from ..files import output_file, writing
 from ..messages import quote, warn
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.inheritance import parse
@@ -136,10 +136,8 @@ class _Search:
 
     def run(self, checked: CheckedRecipe, space: str, trials: int, jobs: int) -> SearchResult:
         plan, text = self._plan, checked.recipe.to_yaml()
-        try:
+        with writing(Path(plan.directory)):
             Path(plan.directory).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise GankitError(f"{plan.directory}: cannot be written: {error.strerror or error}") from None
         with quiet_optuna():
             self._study = plan.open_study()
             require_same_search(self._study, plan, text, space)

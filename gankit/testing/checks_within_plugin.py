@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import product
 from typing import Any
 
 from ..assembly.dry_run import meta_device
+from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..errors import GankitError
 from ..injection import positional_names
 from ..interfaces import DataSpec, ImageSpec
@@ -33,7 +35,9 @@ def check_network_of_plugin(check: Any, entry: Entry, image: ImageSpec, entries:
     params = entries[entry]
     more = {"latent_dim": 16} if entry.kind == "generators" else {}
     failure: Exception | None = None
-    for data in (image, _with_fields(image, entry)):
+    invented = _with_fields(image, entry)
+    candidates: list[ImageSpec | DataSpec] = [image, *_data_of_plugin(entries, image), invented]
+    for data in candidates:
         try:
             with meta_device():
                 build_component(entry.factory, params, data, **more)
@@ -42,8 +46,13 @@ def check_network_of_plugin(check: Any, entry: Entry, image: ImageSpec, entries:
             continue
         try:
             check(entry.factory, data, **params)
+        except AssertionError as error:
+            failure = error if data is not invented or failure is None else failure
         except Exception as error:
-            failure = failure if isinstance(failure, AssertionError) else error
+            if data is invented:
+                failure = failure or RefusalError(f"it needs other data: {one_line(error)}")
+            elif not isinstance(failure, AssertionError):
+                failure = error
         else:
             return
     assert failure is not None
@@ -67,6 +76,17 @@ def _with_fields(image: ImageSpec, *entries: Entry | None) -> DataSpec:
     names = [name for entry in entries if entry is not None for name in _fields_of(entry)] or ["source"]
     fields: dict[str, Any] = dict.fromkeys(names, image)
     return DataSpec(image=image, **fields)
+
+
+def _data_of_plugin(entries: Parametrized, image: ImageSpec) -> Iterator[DataSpec]:
+    """The data of the plugin's own datasets, in the size of an image."""
+    for entry, params in entries.items():
+        if entry.kind == "datasets":
+            with suppress(Exception):  # the dataset has a check of its own
+                dataset = entry.factory(**params)
+                classes = len(classes_of(dataset) or ())
+                has_labels = bool(classes) or spec_of(dataset).label is not None
+                yield spec_of_run(dataset, (image.height, image.width), has_labels, classes)
 
 
 def _fields_of(entry: Entry) -> list[str]:
@@ -97,7 +117,9 @@ def _play(
         for data in (IMAGES[1], _with_fields(IMAGES[0], *players)):
             try:
                 check_game(played, data, *networks, **params[game])
-            except Exception as error:  # a component may raise anything
+            except AssertionError as error:
+                failure = failure if isinstance(failure, AssertionError) else error
+            except Exception as error:  # a component may raise anything, for example for networks of another game
                 failure = failure or error
             else:
                 return None

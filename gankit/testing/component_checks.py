@@ -17,10 +17,11 @@ from ..data.encodings.image_codec import require_batch
 from ..data.items import read_item, read_tensors
 from ..data.resize import resize
 from ..errors import DataError, GankitError
-from ..game.outputs import heads_of, images_of, map_tensors
+from ..game.outputs import heads_of, images_of
 from ..injection import argument_names, forward_names, select_arguments
 from ..interfaces import Batch, DataSpec, ImageSpec, Player, no_report
 from ..interfaces.data_spec import IMAGE, LABEL, data_spec
+from ..networks.nested_tensors import tensors_in
 from ..training.callbacks import Callbacks
 from .turn import require_argument
 
@@ -94,9 +95,7 @@ def check_generator(
     assert bool(images.isfinite().all()), "images are not finite"
     largest = float(images.detach().abs().max())
     assert largest <= MAX_ABSOLUTE, f"images have values up to {largest:.3g}; expected about [-1, 1]"
-    tensors: list[Tensor] = []
-    map_tensors(output, lambda tensor: tensors.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    differentiable = [tensor.flatten() for tensor in tensors if tensor.requires_grad]
+    differentiable = [tensor.flatten() for tensor in tensors_in(output) if tensor.requires_grad]
     assert differentiable, "no output requires gradients: it is detached, or the network has no parameters"
     _check_gradients(network, torch.cat(differentiable))
     _check_meta(lambda: build_network(factory, params, image, latent_dim=latent_dim)[0])

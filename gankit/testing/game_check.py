@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..assembly.data_description import conditions_of
+from ..assembly.data_description import sampling_fields
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..game.game import Game
@@ -97,7 +98,9 @@ def check_game(
         for player, network in state.players.items():
             trained = not _equal(network, before.players[player], 0.0)
             assert trained, f"step() does not train the {player}"
-        if microbatches and "train.microbatch" in game.honours and not game.whole_batch:
+        # BatchNorm uses the statistics of each microbatch
+        has_batch_norm = any(isinstance(m, _BatchNorm) for network in state.players.values() for m in network.modules())
+        if microbatches and "train.microbatch" in game.honours and not game.whole_batch and not has_batch_norm:
             _, _, parts = play(COUNT // 2)
             for player, network in state.players.items():
                 same = _equal(network, parts.players[player], 1e-6)
@@ -118,7 +121,7 @@ def _check_samples(
 ) -> None:
     results, image = [], data.image
     values = {IMAGE: batch.images, **batch.fields}
-    fields = {name: value for name, value in values.items() if name in conditions_of(generator, data, game)}
+    fields = {name: value for name, value in values.items() if name in sampling_fields(generator, data, game)}
     for _ in range(2):
         z = torch.zeros(COUNT, latent_dim)
         inputs = SampleInputs.of_images(z, batch.labels, fields, seed=0)

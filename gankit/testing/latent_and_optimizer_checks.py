@@ -12,6 +12,7 @@ from torch import nn
 from ..assembly.check_methods import try_latent
 from ..device.seeding import preserved_random_state
 from ..errors import GankitError
+from ..game.returned_values import require_latents
 from ..interfaces import ImageSpec
 from ..interfaces.data_spec import data_spec
 
@@ -32,6 +33,10 @@ def check_latent(factory: Callable[..., Any], **params: Any) -> None:
             for seed in range(2):
                 torch.manual_seed(seed)
                 drawn.append(latent.sample(COUNT, labels, torch.Generator().manual_seed(0)))
+        try:
+            require_latents(drawn[0], COUNT, torch.device("cpu"))
+        except GankitError as error:
+            raise AssertionError(str(error)) from None
         assert drawn[0].is_floating_point(), f"sample returns {drawn[0].dtype}; expected floating-point latents"
         assert bool(drawn[0].isfinite().all()), "sample returns NaN or infinity"
         assert torch.equal(*drawn), "sample draws other latents with the same `generator`: pass it to every draw"

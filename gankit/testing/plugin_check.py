@@ -11,7 +11,7 @@ from ..assembly.selection import select
 from ..errors import GankitError
 from ..messages import failing_line, one_line
 from ..recipe.located_document import Document
-from ..registered_component import Entry, Selected
+from ..registered_component import Entry, built
 from ..registry import Registries
 from .checks_within_plugin import (
     IMAGES,
@@ -121,7 +121,7 @@ def _parameters(entry: Entry, given: Mapping[str, Any], registries: Registries) 
             raise GankitError(faults)
         raise ValueError(f"{faults}; append parameters to the command: {entry.kind}.{entry.name}.PARAMETER=VALUE")
     values = selected.params.at(0)
-    return {name: value.build() if isinstance(value, Selected) else value for name, value in values.items()}
+    return {name: built(value, {}) for name, value in values.items()}
 
 
 def _checks(entry: Entry, entries: Parametrized) -> Iterator[tuple[str, Check]]:

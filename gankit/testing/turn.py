@@ -85,7 +85,7 @@ def make_turn(
     )
     batch = Batch(real, labels, dict(fields or {}))
     try:
-        output = context.generator(*context.conditions("generator", batch, z=z))
+        output = context.generator(*context.arguments("generator", batch, z=z))
     except Exception as error:
         raise TypeError(
             f"the generator fails on latents {described(z)}: {type(error).__name__}: {one_line(error)}; "

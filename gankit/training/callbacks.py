@@ -45,14 +45,13 @@ class Callbacks:
         except ValueError as error:
             raise GankitError(f"callback '{name}': {error}") from None
         require_state_dict_pair(callback, f"callback '{name}'")
-        number = 1 + sum(known.partition("#")[0] == name for known in self.named)
-        self.named[name if number == 1 else f"{name}#{number}"] = callback
+        self.named[numbered(name, self.named)] = callback
 
     def call(self, method: str, run: Run) -> list[Exception]:
         """Call ``method`` of each callback that has it. Returns: the errors, each with a note that names the callback.
 
-        After an error the others are still called, so that all have seen the step if it is saved. Only a run that
-        cannot start calls no further callback.
+        After an error the others are still called, so that all have seen the step if it is saved. An error in
+        ``on_run_start`` stops at once.
         """
         self.end_phase(CHECKPOINTS if method == "on_checkpoint" else CALLBACKS)
         errors: list[Exception] = []
@@ -91,3 +90,9 @@ def require_state_dict_pair(component: Any, name: str) -> None:
     present = [method for method in STATE_METHODS if hasattr(component, method)]
     if len(present) == 1:
         raise GankitError(f"{name}: has only {present[0]}; a state in checkpoints needs {' and '.join(STATE_METHODS)}")
+
+
+def numbered(name: str, known: Iterable[str]) -> str:
+    """The name, with ``#2``, ``#3`` and so on after it if it is already among ``known``."""
+    number = 1 + sum(other.partition("#")[0] == name for other in known)
+    return name if number == 1 else f"{name}#{number}"

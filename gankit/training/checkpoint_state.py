@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import CheckpointError, RecipeError
+from ..calls import described
+from ..errors import CheckpointError, GankitError
 from ..messages import MAX_WORD
 from ..runs.checkpoint import Checkpoint
 from .scheduled_parameters import OptimizerSchedule
@@ -41,12 +42,23 @@ class InitialState:
 
 
 def collect_state(setup: TrainingSetup) -> dict[str, Any]:
-    """The state of counters, components and callbacks: a checkpoint without networks and log positions."""
+    """The state of counters, components and callbacks: a checkpoint without networks and log positions.
+
+    Raises:
+        GankitError: a `state_dict` does not return a mapping.
+    """
     return {
         "training": setup.state.counters(),
-        "components": {name: dict(part.state_dict()) for name, part in _stateful(setup.components).items()},
-        "callbacks": {name: callback.state_dict() for name, callback in _stateful(setup.callbacks.named).items()},
+        "components": {name: _state_of(name, part) for name, part in _stateful(setup.components).items()},
+        "callbacks": {name: _state_of(name, callback) for name, callback in _stateful(setup.callbacks.named).items()},
     }
+
+
+def _state_of(name: str, part: Any) -> dict[str, Any]:
+    state = part.state_dict()
+    if not isinstance(state, Mapping):
+        raise GankitError(f"{name}: {type(part).__name__}.state_dict returns {described(state)}; expected a mapping")
+    return dict(state)
 
 
 def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Mapping[str, Any]:
@@ -70,6 +82,8 @@ def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Ma
     for schedule in setup.schedules:
         if isinstance(schedule, OptimizerSchedule):
             schedule.started = False  # the optimizers hold the saved settings now; the recipe's may differ
+        else:
+            schedule.advance(setup.state.images)
     return saved
 
 
@@ -94,7 +108,7 @@ def _require_same_optimizers(setup: TrainingSetup, saved: Any) -> None:
                 f"the run's checkpoint holds the state of {str(before)[:MAX_WORD]}, which {now} cannot continue from; "
                 "resume with the optimizer of the run, or start a new run from its weights (initialize)"
             )
-            raise RecipeError([setup.recipe.document.problem(("optimizers", player), message)])
+            raise setup.recipe.document.error(("optimizers", player), message)
 
 
 def _stateful(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,11 +33,11 @@ class GeneratorEMA:
 
     def __init__(self, generator: nn.Module, build: BuildNetwork | None = None, frozen: Collection[str] = ()) -> None:
         self.module = copy_network(generator, build).eval().requires_grad_(False)
-        self.decay, self.updates, self.is_loaded = 0.0, 0, False
+        self.updates, self.is_loaded = 0, False
         self._frozen = frozenset(frozen)
 
     @torch.no_grad()
-    def update(self, generator: nn.Module) -> None:
+    def update(self, generator: nn.Module, decay: float) -> None:
         """Update the average; the first update copies."""
         averaged, copied = _tensor_pairs(self.module, generator, self._frozen)
         if not self.updates:
@@ -45,7 +45,7 @@ class GeneratorEMA:
         for own, current in copied:
             own.copy_(current)
         if averaged:
-            get_ema_multi_avg_fn(self.decay)([own for own, _ in averaged], [current for _, current in averaged], 0)
+            get_ema_multi_avg_fn(decay)([own for own, _ in averaged], [current for _, current in averaged], 0)
         self.updates += 1
 
 

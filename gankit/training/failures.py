@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 from ..data.workers import worker_death
 from ..device.engine import Engine
 from ..device.out_of_memory import is_out_of_memory, out_of_memory_message
 from ..errors import GankitError
+from ..files import reason_and_remedy
 from ..recipe.model import Recipe
-
-FREE_SPACE = "free some space there"
-MAKE_WRITABLE = "make it writable"
-REMEDIES = {
-    errno.ENOSPC: FREE_SPACE,
-    errno.EDQUOT: FREE_SPACE,
-    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
-    errno.EROFS: MAKE_WRITABLE,
-    errno.EACCES: MAKE_WRITABLE,
-    errno.EPERM: MAKE_WRITABLE,
-    errno.ENOENT: "restore it",
-    errno.EMFILE: "raise the limit on open files (ulimit -n)",
-}
 
 
 def explain_failure(error: BaseException, recipe: Recipe, engine: Engine, activity: str, place: Path) -> BaseException:
@@ -45,6 +32,5 @@ def explain_failure(error: BaseException, recipe: Recipe, engine: Engine, activi
         return GankitError(f"{prefix}{message}")
     if isinstance(error, OSError) and error.errno is not None:
         name = error.filename if isinstance(error.filename, str) else place
-        remedy = f"; {REMEDIES[error.errno]}" if error.errno in REMEDIES else ""
-        return GankitError(f"{prefix}{name}: {error.strerror}{remedy}")
+        return GankitError(f"{prefix}{name}: {reason_and_remedy(error)}")
     return error

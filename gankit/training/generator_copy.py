@@ -36,6 +36,6 @@ class GeneratorCopy(TrainedGenerator):
     def update(self) -> None:
         """Copy the current weights and scheduled parameters of the run."""
         state = self._setup.state
-        source = state.sampler if self.ema else state.generator
+        source = state.sampling_network if self.ema else state.generator
         self.module.load_state_dict(source.state_dict())
         self._schedule.advance(state.images)

@@ -13,6 +13,7 @@ from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import checkpoints
 from ..runs.frozen_weights import save_frozen
+from ..runs.plain_data import require_plain_data
 from ..runs.run_directory import RunRecords, create_run_directory, write_skipped_files
 from ..runs.run_lock import RunLock
 from ..runs.sampling_items import save_items
@@ -124,7 +125,9 @@ class RunRecorder:
     def keep_initial_state(self) -> None:
         """Keep the current state in memory if the run has no checkpoint to roll back to."""
         if self.checkpoint is None:
-            self._initial_state = InitialState(self._state.networks(), collect_state(self._setup))
+            state = collect_state(self._setup)
+            require_plain_data(state, "state")  # now, not when the run is saved for the first time
+            self._initial_state = InitialState(self._state.networks(), state)
 
     def log(self, event: Event) -> None:
         """Append to ``events.jsonl``. Raises: GankitError: the run has not started."""

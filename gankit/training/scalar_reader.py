@@ -14,6 +14,9 @@ from .gradient_norms import GradientNorms
 from .scalars_to_floats import scalars_to_floats
 from .step_interval import StepInterval
 
+COUNTERS = ("step", "epoch", "images", "seconds", "images_per_second", "peak_memory_mib")
+"""The values of a reading that are not scalars of the step."""
+
 
 class ScalarReader:
     """Reads the scalars of training at the first step, every ``every`` steps, and at the last. Between, it does not

@@ -6,12 +6,15 @@ from collections import deque
 from collections.abc import Iterator
 
 from ..device.seeding import process_wide_state
+from ..errors import GankitError
 from ..game.returned_values import require_scalars
 from ..interfaces import Batch, Scalars
 from ..schedule import at_images
 from .callbacks import CALLBACKS
 from .ema import ema_decay
 from .progress import Progress
+from .scalar_reader import COUNTERS
+from .scheduled_parameters import ComponentSchedule
 from .setup import TrainingSetup
 
 DATA, EMA, OTHER = "data", "EMA", "other"
@@ -74,6 +77,10 @@ class StepRunner:
                 game = setup.context.game
                 source = f"{type(game).__name__}.step"
                 scalars = require_scalars(game.play(batches()), source, setup.engine.device)
+                if taken_names := sorted(scalars.keys() & {*COUNTERS}):
+                    raise GankitError(
+                        f"{source}: a scalar is called {taken_names[0]!r}, as a counter in metrics.jsonl; rename it"
+                    )
         except BaseException:
             self.drop_prefetched()  # the step may run again, on the same images
             raise
@@ -84,6 +91,9 @@ class StepRunner:
         self._progress.images_per_step = images or self._progress.images_per_step
         end_phase(OTHER)
         self._update_ema(images)
+        for schedule in setup.schedules:
+            if isinstance(schedule, ComponentSchedule):  # samples between steps depend on them
+                schedule.advance(state.images)
         self._batches_per_step = taken
         self.state_is_whole = True
         return scalars
@@ -105,6 +115,5 @@ class StepRunner:
         if state.ema is not None and settings is not None:
             ramp_up = None if state.ema.is_loaded else settings.ramp_up
             half_life = at_images(settings.half_life_images, state.images)
-            state.ema.decay = ema_decay(images, state.images, half_life, ramp_up)
-            state.ema.update(state.generator)
+            state.ema.update(state.generator, ema_decay(images, state.images, half_life, ramp_up))
             self._setup.context.end_phase(EMA)

@@ -62,7 +62,7 @@ class TrainState(Players):
         self._fresh = {player: copy.deepcopy(optimizer.state_dict()) for player, optimizer in self.optimizers.items()}
 
     @property
-    def sampler(self) -> nn.Module:
+    def sampling_network(self) -> nn.Module:
         """The generator that samples are drawn from: the EMA's if there is one."""
         return self.generator if self.ema is None else self.ema.module
 

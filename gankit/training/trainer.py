@@ -215,7 +215,7 @@ class Trainer:
     def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
         """The images of `sample` before quantisation: fp32 [count c h w] on the CPU, not clamped to [-1, 1]."""
         sampling = self.setup.sampling
-        return sampling.generate(self.state.sampler, sampling.draw(count, seed, labels), options)
+        return sampling.generate(self.state.sampling_network, sampling.draw(count, seed, labels), options)
 
     def inputs(self, count: int, seed: int = 0) -> dict[str, Tensor]:
         """What the images of `sample` are generated from: images uint8 [count c h w] and vectors fp32 [count v]."""
@@ -248,5 +248,10 @@ class Trainer:
             return (seen if codec is None else codec.decode(seen)).float().cpu()
 
     def real(self, count: int, labels: Sequence[int] | None = None) -> Tensor:
-        """The first real images of the run, uint8 [count c h w]; of the given classes if ``labels`` are given."""
-        return self.setup.loader.first_images(count, labels)
+        """The first real images of the run, uint8 [count c h w] on the CPU.
+
+        Args:
+            count: the number of images.
+            labels: their classes; None for any.
+        """
+        return self.setup.loader.first_images(count, labels).cpu()

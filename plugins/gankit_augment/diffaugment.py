@@ -10,8 +10,6 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-import gankit
-
 Policy = Literal["color", "translation", "cutout"]
 
 
@@ -21,7 +19,6 @@ class DiffAugment(nn.Module):
     As published, values are not clamped: after ``color`` they may lie outside [-1, 1].
 
     Args:
-        image: unused.
         policy: the operations, applied in this order.
 
     Raises:
@@ -30,7 +27,6 @@ class DiffAugment(nn.Module):
 
     def __init__(
         self,
-        image: gankit.ImageSpec,
         *,
         policy: Annotated[tuple[Policy, ...], Field(min_length=1)] = ("color", "translation", "cutout"),
     ) -> None:

@@ -52,7 +52,7 @@ def build_transform(name: str, parameters: Mapping[str, Any], image: gankit.Imag
         except MemoryError:
             raise
         except Exception as error:  # kornia raises many types for invalid parameters
-            raise ValueError(_sentence(error)) from None
+            raise ValueError(gankit.one_line(error)) from None
         if image.height * image.width <= MAX_TRIAL_PIXELS:
             _try_out(transform, image)
         elif "size" not in given:  # a transform with a fixed output size cannot be tried on smaller images
@@ -108,7 +108,7 @@ def _try_out(transform: Any, image: gankit.ImageSpec) -> None:
     except MemoryError:  # for callers that limit memory
         raise
     except Exception as error:  # as in `build_transform`
-        raise ValueError(f"kornia cannot apply it to {size}: {_sentence(error)}") from None
+        raise ValueError(f"kornia cannot apply it to {size}: {gankit.one_line(error)}") from None
     if outcome.shape != images.shape:
         raise ValueError(f"it changes {size} to {list(outcome.shape[1:])}; it must keep their shape")
     if not outcome.requires_grad:
@@ -119,7 +119,7 @@ def _try_out(transform: Any, image: gankit.ImageSpec) -> None:
     try:
         (second,) = torch.autograd.grad(gradient.square().sum(), weight)
     except RuntimeError as error:
-        raise ValueError(f"it cannot be differentiated twice with this torch: {_sentence(error)}") from None
+        raise ValueError(f"it cannot be differentiated twice with this torch: {gankit.one_line(error)}") from None
     if not bool(gradient.isfinite().all() and second.isfinite()):
         raise ValueError("its gradient is NaN or infinite on black, white or flat images")
     for key, value in chances.items():
@@ -136,7 +136,3 @@ def _trial_images(image: gankit.ImageSpec) -> Tensor:
 def _tuples(value: Any) -> Any:
     """Convert a recipe's lists to tuples, which kornia expects."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
-
-
-def _sentence(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

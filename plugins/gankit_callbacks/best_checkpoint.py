@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
@@ -23,28 +22,20 @@ def keep_best(checkpoint: Path, run_directory: Path) -> None:
         gankit.GankitError: the checkpoint cannot be written.
     """
     folder = run_directory / FOLDER
-    new, final = folder / f".{checkpoint.name}.{os.getpid()}", folder / checkpoint.name
+    final = folder / checkpoint.name
     try:
         folder.mkdir(exist_ok=True)
         for leftover in folder.glob(".step-*"):  # from a killed run
             shutil.rmtree(leftover, ignore_errors=True)
-        new.mkdir()
-        for file in checkpoint.iterdir():
-            _link(file, new / file.name)
-        gankit.flush_to_disk(new)
-        if final.exists():  # a resumed run reached this step again
-            final.rename(folder / f".{final.name}.removed")
-        new.rename(final)
-        gankit.flush_to_disk(folder)
+        with gankit.whole_folder(final) as new:
+            for file in checkpoint.iterdir():
+                _link(file, new / file.name)
         for other in folder.iterdir():
             if other != final and NAME.fullmatch(other.name):
-                other.rename(folder / f".{other.name}.removed")
-        for removed in folder.glob(".step-*.removed"):
-            shutil.rmtree(removed, ignore_errors=True)
+                removed = other.rename(folder / f".{other.name}.removed")
+                shutil.rmtree(removed, ignore_errors=True)
     except OSError as error:
         raise gankit.GankitError(f"{final}: cannot be written: {error.strerror or error}; see {checkpoint}") from None
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
 
 
 def _link(file: Path, name: Path) -> None:
@@ -52,4 +43,3 @@ def _link(file: Path, name: Path) -> None:
         name.hardlink_to(file)
     except OSError:  # the file system has no hard links
         shutil.copyfile(file, name)
-        gankit.flush_to_disk(name)

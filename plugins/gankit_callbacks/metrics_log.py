@@ -19,8 +19,8 @@ class MetricsLog:
     those before a resume), ``images_per_second`` (since the previous line), ``peak_memory_mib`` (allocated on a CUDA
     device, otherwise of the process) and the step's scalars. Scalars that only some steps report, such as a lazy
     penalty, have their last value since the previous line. ``generator_gradient`` and ``discriminator_gradient`` are
-    the norms of the players' gradients in the step. On resume the file is truncated to its length at the checkpoint;
-    a run without a checkpoint starts a new file.
+    the norms of the players' gradients in the step, after ``train.clip_gradient``. On resume the file is truncated to
+    its length at the checkpoint; a run without a checkpoint starts a new file.
 
     Args:
         every: steps between lines.

@@ -39,6 +39,6 @@ class PeriodicImage:
         except Exception as error:
             if not self._has_failed:
                 self._has_failed = True
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = gankit.one_line(error)
                 message = f"{name} cannot be drawn: {reason}; training continues without the picture"
                 run.log(gankit.Notice("picture_missing", message))

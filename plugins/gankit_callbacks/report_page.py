@@ -92,6 +92,6 @@ class ReportPage:
         except Exception as error:
             if not self._has_failed:
                 self._has_failed = True
-                reason = " ".join(str(error).split()) or type(error).__name__
+                reason = gankit.one_line(error)
                 message = f"report.html is incomplete: {reason}; training continues"
                 run.log(gankit.Notice("report_incomplete", message))

@@ -11,7 +11,7 @@ import gankit
 from .findings import Finding
 
 KIND = "batch_norm_of_one"
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)  # the last sees all processes' images
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def batch_norm_of_one(recipe: Any, state: gankit.State, world_size: int = 1) -> list[Finding]:
@@ -36,7 +36,8 @@ def batch_norm_of_one(recipe: Any, state: gankit.State, world_size: int = 1) -> 
         f"{player}.{name}"
         for player, network in state.players.items()
         for name, module in network.named_modules()
-        if isinstance(module, NORMS if world_size == 1 else NORMS[:-1])
+        if isinstance(module, NORMS)
+        and not (world_size > 1 and isinstance(module, nn.SyncBatchNorm))  # which sees the images of all processes
     ]
     if not layers:
         return []

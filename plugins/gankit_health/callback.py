@@ -23,9 +23,9 @@ class Health:
 
     Every ``every`` steps it checks for NaN and infinity, a saturated D, abnormal gradients of both players, and weights
     that do not change or change too fast. At some of these checks it also draws images and checks their value range,
-    whether latents and labels have an effect, diversity, missing modes and leaking augmentations. Between checks it
-    computes nothing and never waits for the device. Before the first check it checks only the recipe, since networks
-    that have just been initialized are not healthy yet.
+    whether latents and labels have an effect, diversity, missing modes and leaking augmentations. In the five steps
+    before a check it computes the norms of gradients. It waits for the device only at checks. Before the first check it
+    checks only the recipe, since networks that have just been initialized are not healthy yet.
 
     Args:
         every: steps between checks.

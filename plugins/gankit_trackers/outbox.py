@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+import gankit
+
 from .log import Log
 
 MAX_WAITING = 1000  # records
@@ -71,9 +73,4 @@ class Outbox:
                 if not isinstance(task, int):
                     task()
             except Exception as error:  # of a library, or of the network
-                self._note(f"{one_line(error)}; it goes on with the next record")
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error as a phrase, or the name of its class if it has none."""
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+                self._note(f"{gankit.one_line(error).rstrip('.')}; it continues with the next record")

@@ -11,7 +11,6 @@ from pydantic import PositiveInt
 
 import gankit
 
-from .outbox import one_line
 from .recipe_settings import recipe_settings
 from .run_id import RunId
 from .tracker import END_SECONDS, Tracker
@@ -98,7 +97,8 @@ class WandbLog:
             run = self._wandb.init(**self._options, settings=self._settings())
         except self._wandb.Error as error:
             command = f"wandb sync --id {run_id} {folder}/wandb/offline*"
-            problem = f"the run is logged offline, for '{command}', because of this error: {one_line(error)}"
+            reason = gankit.one_line(error).rstrip(".")
+            problem = f"the run is logged offline, for '{command}', because of this error: {reason}"
             # the failed attempt still holds the id
             offline: dict[str, Any] = {"mode": "offline", "id": f"{run_id}-offline"}
             run = self._wandb.init(**{**self._options, **offline}, settings=self._settings())

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gankit.anomaly.detect import NonFiniteDetector, not_finite_in
+from gankit.anomaly.locate_layer import checking_every_layer
 
 
 @pytest.fixture
@@ -64,3 +65,16 @@ def test_statistics_of_batch_norm_count_as_weights(state):
     assert not_finite_in(networks) is None
     state.discriminator[1].running_var.fill_(float("inf"))
     assert not_finite_in(networks) == "discriminator 1.running_var"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_an_overflow_that_only_skips_an_update_is_not_located(runtime, recipe, optimizer):
+    settings = {player: {"name": optimizer, "lr": 1e-3} for player in ("generator", "discriminator")}
+    trainer = runtime.assemble(recipe(optimizers=settings, train={"precision": "fp16"}))
+    for scaler in trainer.state.scalers.values():
+        saved = scaler.state_dict()
+        saved["scaler"]["scale"] = 2.0**30  # too large, as at the start of a run
+        scaler.load_state_dict(saved)
+    with checking_every_layer(trainer.context, trainer.state, overflows=False):
+        scalars = trainer.step()
+    assert scalars["discriminator_skipped_updates"] == 1

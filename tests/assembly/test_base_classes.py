@@ -92,7 +92,7 @@ def test_other_methods_may_have_any_name(check, kind):
     ("kind", "methods", "message"),
     [
         ("losses", {"discriminator": NEEDED["losses"]["discriminator"]}, "loss: Mine is not a loss: it lacks `generator`"),
-        ("regularizers", {}, "regularizers.0: Mine is not a regularizer: it lacks both `discriminator` and `generator`"),
+        ("regularizers", {}, "regularizers.0: Mine is not a regularizer: it lacks both `generator` and `discriminator`"),
         ("callbacks", {}, "callback 'mine': no on_* method"),
         ("metrics", {"uses": "features", "update": NEEDED["metrics"]["update"]}, "metric 'mine': Mine is not a metric: it lacks `compute`"),
     ],

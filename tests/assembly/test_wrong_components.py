@@ -64,7 +64,7 @@ CALLS = [
     ("generators", generator(lambda self, z, y, extra: images(self, z)), "generator: Network.forward(z, y, extra) asks for 'y'"),
     ("generators", generator(lambda self, z, labels, sources: images(self, z)), "asks for 'sources'; known: image, labels, z; gankit passes z, labels, image by name, or (z, labels) by position; put other parameters after a '*'"),
     ("generators", generator(lambda self, label, z: images(self, z)), "asks for 'label'; did you mean 'labels'?"),
-    ("discriminators", discriminator(lambda self, x, y, extra: logits(self, x)), "discriminator: Network.forward(images, y, extra) asks for 'y'"),
+    ("discriminators", discriminator(lambda self, x, y, extra: logits(self, x)), "discriminator: Network.forward(x, y, extra) asks for 'y'"),
     ("discriminators", lambda image: nn.Module(), "discriminator: Module lacks `forward`"),
     ("augmentations", augmentation(lambda self: None), "augmentations.0: Network.forward() cannot be called as forward(images)"),
     ("losses", other(discriminator=lambda self, real, fake: 0, generator=mean), "loss: Mine.discriminator(real, fake) cannot be called as discriminator(turn)"),
@@ -78,7 +78,7 @@ CALLS = [
     ("latents", latent(lambda self, n: torch.zeros(n, 4)), "latent: Mine.sample(n) cannot be called as sample(n, labels, generator)"),
     ("games", other(step=lambda self, game, batches, state: {}), "train.game: Mine is not a gankit.Game: make it a subclass with step(self), which takes batches from self.next_batch() and updates a player by self.update(player, batch)"),
     ("games", game(step=lambda self, game: {}), "train.game: Mine.step(game) cannot be called as step(), as gankit calls it"),
-    ("games", game(terms=lambda self: {}), "train.game: Mine.terms() cannot be called as terms(turn)"),
+    ("games", game(step=lambda self: {}, terms=lambda self: {}), "train.game: Mine.terms() cannot be called as terms(turn)"),
     ("callbacks", other(on_step_end=lambda self: 0), "callback 'mine': Mine.on_step_end() cannot be called as on_step_end(run)"),
 ]  # fmt: skip
 
@@ -125,7 +125,7 @@ RIGHT = [
     ("losses", other(discriminator=mean, generator=mean, after=lambda self, turn: {"one": torch.ones(())})),
     ("latents", latent(lambda self, n, labels, generator: torch.randn(n, 4, generator=generator))),
     ("regularizers", other(discriminator=lambda self, turn: turn.real_logits.mean().view(1))),  # without `interval`
-    ("games", game(step=lambda self: {"images": self.next_batch().images.sum()})),
+    ("games", game(step=lambda self: {"pixels": self.next_batch().images.sum()})),
     ("callbacks", other(on_step_end=lambda self, run: None)),
     ("optimizers", lambda parameters: torch.optim.SGD(parameters, lr=0.1)),
 ]
@@ -165,7 +165,7 @@ def test_what_a_step_finds(check, tmp_path, kind, factory, message):
 
 @pytest.mark.parametrize(("kind", "factory", "message"), OPTIMIZERS)
 def test_what_assembling_finds(check, kind, factory, message):
-    with pytest.raises(gankit.RecipeError, match=rf"optimizers.discriminator: {re.escape(message)}"):
+    with pytest.raises(gankit.RecipeError, match=rf"optimizers.generator: {re.escape(message)}"):
         check.runtime.assemble(check(kind, factory))
 
 

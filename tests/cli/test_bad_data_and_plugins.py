@@ -97,7 +97,7 @@ class TestPlugins:
         ("kind", "section", "body", "message"),
         [
             ("regularizers", "regularizers: [mine]", "interval = None\n    def generator(self, turn): ...", "a regularizer's `interval` should be a whole number"),
-            ("regularizers", "regularizers: [mine]", "interval = 1", "Mine is not a regularizer: it lacks both `discriminator` and `generator`"),
+            ("regularizers", "regularizers: [mine]", "interval = 1", "Mine is not a regularizer: it lacks both `generator` and `discriminator`"),
             ("regularizers", "regularizers: [mine]", "interval = 0\n    def generator(self, turn): ...", "it is 0"),
             ("callbacks", "callbacks: [mine]", "def on_step(self, run): ...", "callback 'mine': unknown method 'on_step'"),
             ("latents", "latent: mine", "def __init__(self, dim): ...", "Mine is not a latent: it lacks `sample`"),

@@ -56,4 +56,4 @@ def test_a_file_whose_name_is_not_a_name_of_a_run(cli, smallest):
     Path(smallest).rename("my first.yaml")
     said = cli("check", "my first.yaml")
     assert said.code == 2
-    assert "name: should be up to 100 letters, digits, '.', '_' and '-'; got 'my first'" in said.err
+    assert "name: should be up to 100 letters, digits, '.', '_' and '-', beginning with a letter or digit; got 'my first'" in said.err

@@ -18,6 +18,10 @@ PROGRAM_SETTINGS = {
     "medium": lambda: torch.set_float32_matmul_precision("medium"),
     "cudnn off": lambda: setattr(cudnn, "allow_tf32", False),
     "cudnn.conv": lambda: setattr(cudnn.conv, "fp32_precision", "ieee"),
+    "all ieee": lambda: setattr(torch.backends, "fp32_precision", "ieee"),
+    "all tf32": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+    "cudnn ieee": lambda: setattr(cudnn, "fp32_precision", "ieee"),
+    "cudnn tf32": lambda: setattr(cudnn, "fp32_precision", "tf32"),
     "benchmark": lambda: setattr(cudnn, "benchmark", True),
 }
 
@@ -26,7 +30,9 @@ PROGRAM_SETTINGS = {
 def restored():
     before = cudnn.benchmark
     yield
-    cudnn.benchmark, cudnn.allow_tf32 = before, True
+    cudnn.benchmark = before
+    torch.backends.fp32_precision = cudnn.fp32_precision = "none"
+    cudnn.allow_tf32 = True
     torch.set_float32_matmul_precision("highest")
     cuda.matmul.fp32_precision = torch.backends.mkldnn.matmul.fp32_precision = "none"
 

@@ -133,8 +133,12 @@ def test_bench_measures_one_process(cli, monkeypatch, tiny_recipe, tiny_plugin_f
     assert "gankit bench measures a single process; start it without torchrun" in said.err
 
 
-def test_a_rank_that_runs_out_of_memory_reports_itself() -> None:
-    with pytest.raises(torch.OutOfMemoryError), detect_lost_ranks():
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, torch.AcceleratorError])
+def test_an_error_of_the_ranks_own_device_is_reported_as_such(kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="of this device"), detect_lost_ranks():
+        raise kind("an error of this device")
+
+
+def test_a_lost_connection_is_reported_as_a_lost_process() -> None:
     with pytest.raises(LostProcessError, match="died or cannot be reached"), detect_lost_ranks():
         raise RuntimeError("Connection closed by peer")

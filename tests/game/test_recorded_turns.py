@@ -212,6 +212,7 @@ def test_a_run_that_returned_to_a_checkpoint_records_anew(runtime, recipe, add_c
     ("changes", "message"),
     [
         ({"train": {"compile": True}}, r"^train: compile uses CUDA graphs itself; remove cuda_graphs"),
+        ({"train": {"checkpoint_activations": {"generator": ["*"]}}}, "^train: cuda_graphs needs activations that are kept"),
         ({"train": {"precision": "fp16"}}, "^train: cuda_graphs needs a precision other than fp16"),
         ({"regularizers": [{"name": "r1", "gamma": {"start": 1.0, "end": 0.1, "over_images": 99}}]}, r"^regularizers\.0\.gamma: changes during training, but the turns"),
         ({"train": {"game": {"name": "own"}}}, "^train.cuda_graphs: has no effect, because the game 'own' does not use it"),

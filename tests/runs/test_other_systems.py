@@ -16,6 +16,7 @@ import torch
 
 import gankit
 from gankit.data import workers
+from gankit.files import flush_to_disk
 
 
 @pytest.fixture
@@ -56,10 +57,10 @@ def test_files_and_folders_are_flushed(tmp_path, monkeypatch):
     flushed = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: flushed.append(os.fstat(descriptor).st_ino))
     with pytest.raises(FileNotFoundError):
-        gankit.flush_to_disk(tmp_path / "nowhere")
+        flush_to_disk(tmp_path / "nowhere")
     (tmp_path / "file").write_text("x")
     for path in (tmp_path / "file", tmp_path):
-        gankit.flush_to_disk(path)
+        flush_to_disk(path)
     assert flushed == [(tmp_path / "file").stat().st_ino, tmp_path.stat().st_ino]
 
 

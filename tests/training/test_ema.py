@@ -28,8 +28,7 @@ def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied()
         with torch.no_grad():
             for value in network.state_dict().values():
                 value.add_(torch.randn(value.shape).mul(5).to(value.dtype))
-        average.decay = 0.75
-        average.update(network)
+        average.update(network, decay=0.75)
         for name, value in network.state_dict().items():
             if name in ("scale", "count") or not value.is_floating_point() or update == 0:
                 expected[name] = value.clone()
@@ -43,12 +42,11 @@ def test_parameters_and_batch_statistics_are_averaged_and_other_buffers_copied()
 def test_frozen_parameters_are_copied():
     network = Small()
     average = GeneratorEMA(network, frozen=["linear.bias", "norm.weight"])
-    average.decay = 0.75
-    average.update(network)  # the first one copies all
+    average.update(network, decay=0.75)  # the first one copies all
     with torch.no_grad():
         for value in network.parameters():
             value.add_(1)
-    average.update(network)
+    average.update(network, decay=0.75)
     copied = {
         name
         for name, value in average.module.named_parameters()

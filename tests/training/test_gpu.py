@@ -37,6 +37,10 @@ def test_a_run_on_the_device(runtime, recipe, tmp_path, settings):
     trainer.fit()
     assert next(trainer.state.generator.parameters()).device.type == "cuda"
     assert all(bool(torch.isfinite(value)) for value in trainer.scalars.values())
+    assert trainer.real(4).device.type == "cpu"
+    events = (tmp_path / "run" / "events.jsonl").read_text()
+    assert "report_incomplete" not in events
+    assert "picture_missing" not in events
     checkpoint = find_checkpoint(tmp_path / "run")
     on_cpu = runtime.load_generator(checkpoint, "cpu").sample(8, seed=1)
     assert int((on_cpu.int() - trainer.sample(8, seed=1).int()).abs().max()) <= 2

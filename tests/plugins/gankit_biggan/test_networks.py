@@ -193,15 +193,14 @@ def test_the_average_of_a_generator() -> None:
     torch.manual_seed(0)
     generator = BigGANGenerator(TINY, 8, width=4)
     average = GeneratorEMA(generator)
-    average.update(generator)
+    average.update(generator, decay=0.75)
     before = copy.deepcopy(generator.state_dict())
     generator(torch.randn(8, 8), torch.arange(8) % 3)
     with torch.no_grad():
         for parameter in generator.parameters():
             parameter.add_(torch.randn_like(parameter))
     generator(torch.randn(8, 8), torch.arange(8) % 3)
-    average.decay = 0.75
-    average.update(generator)
+    average.update(generator, decay=0.75)
     for name, value in average.module.state_dict().items():
         now = generator.state_dict()[name]
         copied = name.endswith(("_u", "_v", "num_batches_tracked"))

@@ -104,7 +104,7 @@ def test_a_record_that_fails_is_left_out(logging_to, tracked, notices):
     assert trainer.ending == "done"
     assert [step for name, step, *_ in log.records if name == "scalars" and step != 3] == [1, 2, 4, 5, 6, 7, 8]
     assert notices(trainer) == [
-        "callback 'recording': [Errno 28] No space left on device; it goes on with the next record; "
+        "callback 'recording': [Errno 28] No space left on device; it continues with the next record; "
         "training is not affected"
     ]
 
