@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .assembly.assemble import assemble_setup
 from .assembly.check import check_components
 from .assembly.continuation import continue_recipe
@@ -48,7 +50,8 @@ class Runtime:
     """Registries filled by plugins. Runtimes in one process are independent of each other.
 
     Args:
-        plugins: modules or objects with hooks, paths of ``.py`` files, or names of modules.
+        plugins: modules or objects with hooks, paths of ``.py`` files, or names of modules; one path or name may be
+            given without a list.
         discover: load installed plugins as well.
 
     Attributes:
@@ -60,13 +63,13 @@ class Runtime:
         PluginError: one of ``plugins`` cannot be loaded. (Installed plugins that cannot be loaded are in ``broken``.)
     """
 
-    def __init__(self, plugins: Iterable[Any] = (), *, discover: bool = True) -> None:
+    def __init__(self, plugins: Iterable[Any] | Path = (), *, discover: bool = True) -> None:
         self._loader = loader = PluginLoader()
         self.registries, self.plugins, self.broken = loader.registries, loader.loaded, loader.broken
         self.registries.games.add("adversarial", Adversarial)
         if discover:
             loader.discover()
-        for plugin in plugins:
+        for plugin in [plugins] if isinstance(plugins, (str, Path)) else plugins:
             self.load_plugin(plugin)
 
     def load_plugin(self, plugin: Any) -> None:
@@ -185,7 +188,9 @@ class Runtime:
         require_working_optimizers(checked, trainer.setup, continuation.changed)
         return trainer
 
-    def load_generator(self, path: str | Path | Checkpoint, device: str = "cpu", ema: bool = True) -> TrainedGenerator:
+    def load_generator(
+        self, path: str | Path | Checkpoint, device: str | torch.device = "cpu", ema: bool = True
+    ) -> TrainedGenerator:
         """The generator of a run's newest checkpoint, or of one checkpoint.
 
         Args:
@@ -287,13 +292,15 @@ class Runtime:
         return plugin_record(self.plugins, (part.entry.plugin for part in parts))
 
 
-def load_generator(path: str | Path, *, plugins: Iterable[Any] = (), device: str = "cpu") -> TrainedGenerator:
+def load_generator(
+    path: str | Path, *, plugins: Iterable[Any] = (), device: str | torch.device = "cpu"
+) -> TrainedGenerator:
     """The generator of a run's newest checkpoint, or of one checkpoint: the EMA's if there is one.
 
     Args:
         path: a run directory, a checkpoint, ``hub:owner/name`` or ``builtin:NAME``, see `gankit.sources`.
         plugins: as for `gankit.Runtime`; needed if the architecture was loaded by ``--plugin``.
-        device: of the generator: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        device: of the generator: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``, or a `torch.device`.
 
     Raises:
         CheckpointError: ``path`` has no checkpoint, or one that is damaged, altered or of an unknown architecture.

@@ -45,13 +45,13 @@ from .components import (
     untrained_parameters_of,
 )
 from .compute_modes import Modes, NetworkTrials, recorded_modes
-from .data_description import items_for_sampling
 from .frozen_networks import KEPT, describe_frozen_networks, require_same_frozen_networks
 from .frozen_parameters import freeze_parameters
 from .networks import build_networks, set_initial_weights
 from .optimizers import build_optimizers
 from .run_data import RunData, open_data
 from .run_description import imported_record, network_description, run_record
+from .sampled_items import items_for_sampling
 
 
 def assemble_setup(

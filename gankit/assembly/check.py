@@ -24,7 +24,6 @@ from .check_game import checked_game, problems_of_keys, problems_of_players
 from .check_methods import check_loss, checked_regularizer, try_latent
 from .checkpointed_modules import check_checkpointed_modules
 from .codec import data_of_networks
-from .data_description import sampling_fields
 from .dry_run import (
     NotTriedError,
     try_augmentation,
@@ -33,6 +32,7 @@ from .dry_run import (
 )
 from .dry_turn import problems_of_terms
 from .frozen_parameters import check_frozen_parameters
+from .sampled_items import sampling_fields
 
 PLACEHOLDER_CLASSES = 10  # for networks, if the number of classes is known only once the data is prepared
 FITS = ("registries", "images")  # the values for a callback's `fits` that names none

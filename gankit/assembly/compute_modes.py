@@ -26,9 +26,9 @@ from ..messages import failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..runs.checkpoint import Checkpoint
 from ..training.network_copies import BuildNetwork, copy_network
-from .data_description import sampling_fields
 from .dry_run import batch_of_two, inputs_of_two, require_images, require_logits
 from .networks import use_mode
+from .sampled_items import sampling_fields
 
 RECORD = "compute"  # the entry of the manifest and of run.json
 TORCH = str(Path(torch.__file__).parent)

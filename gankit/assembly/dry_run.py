@@ -21,8 +21,8 @@ from ..interfaces import Batch, DataSpec, ImageSpec
 from ..interfaces.data_spec import IMAGE
 from ..messages import one_line, truncate
 from ..sampling.sample_inputs import DeviceInputs, SampleInputs
-from .data_description import sampling_fields
 from .meta_shortcuts import MetaShortcuts
+from .sampled_items import sampling_fields
 
 MAX_PARAMETERS = 100_000_000_000
 

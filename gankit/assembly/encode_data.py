@@ -13,7 +13,7 @@ from ..device.find_device import find_device
 from ..interfaces import Report, no_report
 from ..recipe.checked_recipe import CheckedRecipe
 from .codec import PATH, build_codec
-from .data_description import data_of_run
+from .run_data import data_of_run
 
 
 def encode_data(checked: CheckedRecipe, folder: Path, shard_bytes: int, report: Report = no_report) -> EncodingIndex:

@@ -28,8 +28,9 @@ from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
 from .codec import RECORD, prepare_codec
-from .data_description import read_data, sampling_fields
+from .data_manifest import read_data
 from .frozen_networks import load_kept_networks, read_kept_networks
+from .sampled_items import sampling_fields
 from .selection import select
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..data.datasets import classes_of, describe_dataset, prepare_dataset
+from ..data.datasets import classes_of, describe_dataset, prepare_dataset, spec_of, spec_of_run
 from ..data.encodings.image_codec import ImageCodec
 from ..data.fingerprint import data_fingerprint
 from ..data.loader import Loader
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..errors import DataError
-from ..interfaces import DataDescription, DataSpec, Report
+from ..interfaces import DataDescription, Dataset, DataSpec, Report
 from ..recipe.checked_recipe import CheckedRecipe
+from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint
 from .codec import build_codec
-from .data_description import data_of_run
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,19 @@ def open_data(
         frequencies=_class_frequencies(loader, count) if count else None,
         record=record,
     )
+
+
+def data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> DataSpec:
+    """The data as the networks see it; it has labels only if the recipe is conditional. Raises: RecipeError."""
+    classes = len(classes_of(dataset) or ())
+    if recipe.conditional and not classes and spec_of(dataset).label is None:
+        found = f" ({description.summary})" if description is not None else ""
+        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
+        raise recipe.document.error(("conditional",), message)
+    try:
+        return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
+    except ValueError as error:
+        raise recipe.document.error(("image", "size"), str(error)) from None
 
 
 def _class_frequencies(loader: Loader, classes: int) -> list[float]:

@@ -16,7 +16,7 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
 from ..registered_component import Selected
 from ..runs.checkpoint import Checkpoint
-from .data_description import describe_data
+from .data_manifest import describe_data
 
 
 def run_record(

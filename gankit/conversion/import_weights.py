@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from ..assembly.data_description import describe_data, read_data
+from ..assembly.data_manifest import describe_data, read_data
 from ..assembly.load_generator import select_described
 from ..assembly.run_description import describe_networks
 from ..errors import GankitError

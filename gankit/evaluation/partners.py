@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..assembly.data_description import to_inputs
+from ..assembly.sampled_items import to_inputs
 from ..data.datasets import classes_of, spec_of
 from ..errors import GankitError
 from ..interfaces import ImageSpec, Report, VectorSpec, no_report

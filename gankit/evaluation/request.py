@@ -67,6 +67,8 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if isinstance(self.metrics, str):
+            raise GankitError(f"metrics should be a list of names; got {self.metrics!r}")
         side = self.height_and_width and min(self.height_and_width)
         for name, value in {"samples": self.samples, "real_samples": self.real_samples, "size": side}.items():
             if value is not None and value < 1:

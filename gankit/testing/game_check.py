@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..assembly.data_description import sampling_fields
+from ..assembly.sampled_items import sampling_fields
 from ..device.engine import Engine
 from ..distributed.processes import Processes
 from ..game.game import Game

@@ -1,16 +1,14 @@
-"""The data of a run in the manifest of its checkpoints, and the items of it that samples are generated for."""
+"""The real items that samples are generated from, if the generator asks for fields of the data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
-from ..data.datasets import classes_of, spec_of, spec_of_run
 from ..data.encodings.image_codec import ImageCodec
 from ..data.image_cache import StreamedSource
 from ..data.items import Item
@@ -18,44 +16,9 @@ from ..data.loader import Loader
 from ..data.resize import to_float
 from ..game.game import Game, has_own_generate
 from ..injection import default_values, forward_names, positional_names
-from ..interfaces import DataDescription, Dataset, DataSpec, ImageSpec, VectorSpec
+from ..interfaces import DataSpec, ImageSpec, VectorSpec
 from ..interfaces.data_spec import IMAGE, LABEL
-from ..recipe.model import Recipe
 from ..runs.sampling_items import MAX_BYTES, MAX_ITEMS, MIN_ITEMS
-
-BOUNDS = {"height": (1, 16_384), "width": (1, 16_384), "channels": (1, 4), "classes": (0, 1_000_000)}
-MAX_FIELDS, MAX_VECTOR = 100, 1_000_000
-
-
-def data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> DataSpec:
-    """The data as the networks see it; it has labels only if the recipe is conditional. Raises: RecipeError."""
-    classes = len(classes_of(dataset) or ())
-    if recipe.conditional and not classes and spec_of(dataset).label is None:
-        found = f" ({description.summary})" if description is not None else ""
-        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
-        raise recipe.document.error(("conditional",), message)
-    try:
-        return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)
-    except ValueError as error:
-        raise recipe.document.error(("image", "size"), str(error)) from None
-
-
-def describe_data(data: DataSpec) -> dict[str, Any]:
-    """The entries ``image`` and, if there are further fields, ``fields`` of a manifest."""
-    fields = {name: _describe(spec) for name, spec in data.items() if name != IMAGE}
-    return {"image": _describe(data.image)} | ({"fields": fields} if fields else {})
-
-
-def read_data(manifest: Mapping[str, Any]) -> DataSpec:
-    """The data that `describe_data` has described. Raises: ValueError, TypeError, KeyError: the entries are invalid."""
-    fields = manifest.get("fields", {})
-    if not isinstance(fields, Mapping) or len(fields) > MAX_FIELDS:
-        raise ValueError("fields are not a mapping of a few names")
-    image = _read(manifest["image"])
-    if not isinstance(image, ImageSpec):
-        raise ValueError("image is not the description of images")
-    specs: dict[str, Any] = {str(name): _read(description) for name, description in fields.items()}
-    return DataSpec(image=image, **specs)
 
 
 def sampling_fields(generator: nn.Module, data: DataSpec, game: Game) -> dict[str, str]:
@@ -124,24 +87,3 @@ def to_inputs(items: Item, wanted: Mapping[str, str], codec: ImageCodec | None) 
     if IMAGE in floats and codec is not None:
         floats[IMAGE] = codec.encode(floats[IMAGE]).float().cpu()
     return floats
-
-
-def _describe(spec: ImageSpec | VectorSpec) -> dict[str, Any]:
-    return {name: value for name, value in asdict(spec).items() if name != "scale"}
-
-
-def _read(description: Any) -> ImageSpec | VectorSpec:
-    """A spec from an untrusted file. Raises: ValueError or TypeError: it is invalid."""
-    if isinstance(description, Mapping) and set(description) == {"size"}:
-        size = description["size"]
-        if type(size) is not int or not 1 <= size <= MAX_VECTOR:
-            raise ValueError(f"a vector has the size {size!r}, not 1 to {MAX_VECTOR}")
-        return VectorSpec(size)
-    spec = ImageSpec(**description)
-    for name, (low, high) in BOUNDS.items():
-        value = getattr(spec, name)
-        if not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"image.{name} is {value!r}, not {low} to {high}")
-    if spec.scale != 1:
-        raise ValueError(f"image.scale is {spec.scale!r}, not 1")
-    return spec
