@@ -88,7 +88,8 @@ class SampleFiles:
             _pack(folder, out, report)
         except OSError as error:
             raise GankitError(
-                f"{write_failure(error.filename or out, error)}; then repeat the command, which continues"
+                f"{write_failure(error.filename or out, error)}; correct this and repeat the command, which then "
+                "continues"
             ) from None
 
     def _write_folder(self, folder: Path, report: Report) -> None:

@@ -82,7 +82,7 @@ class TestPlugins:
             ("def __init__(self): raise RuntimeError('no\\nway')", "loss: RuntimeError: no way"),
             ("def __init__(self): raise ValueError('give me a margin')", "loss: give me a margin"),
             ("def generator(self, turn): ...", "loss: Loss is not a loss: it lacks `discriminator`"),
-            ("pass", "loss: Loss is not a loss: it lacks `discriminator` and `generator`"),
+            ("pass", "loss: Loss is not a loss: it lacks `generator` and `discriminator`"),
         ],
     )
     def test_an_invalid_loss(self, refused, body, message):

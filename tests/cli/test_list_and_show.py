@@ -158,7 +158,7 @@ class TestShowRecipe:
         said = cli("show", "recipe")
         assert said.code == 0
         titles = re.findall(r"^(\w+): ", said.out, re.MULTILINE)
-        assert titles == ["recipe", "image", "latent", "loader", "optimizers", "train", "ema", "initialize"]
+        assert titles == ["recipe", "image", "latent", "loader", "optimizers", "train", "ema", "initialize", "segments"]
         assert re.search(r"^ *dataset +component +required +the real images\. *$", said.out, re.MULTILINE)
         assert re.search(r"^ *loss +component or null +bce +the loss of both networks\. *$", said.out, re.MULTILINE)
 
