@@ -24,12 +24,12 @@ def _signatures_of_components() -> Iterator[None]:
     def once(make: Callable[..., Any]) -> Callable[..., Any]:
         made: dict[Any, Any] = {}
 
-        def cached(factory: Callable[..., Any], *context: Any) -> Any:
+        def cached(factory: Callable[..., Any], *context: Any, **options: Any) -> Any:
             if "<locals>" in getattr(factory, "__qualname__", "<locals>"):
-                return make(factory, *context)
-            key = factory, *context[:-1]  # the last is for messages
+                return make(factory, *context, **options)
+            key = factory, *context[:-1], *options.items()  # the last of the context is for messages
             if key not in made:
-                made[key] = make(factory, *context)
+                made[key] = make(factory, *context, **options)
             return made[key]
 
         return cached

@@ -36,9 +36,8 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "folder"
     with gankit.whole_folder(path) as new:
         (new / "a").write_text("1")
-    with pytest.raises(KeyError), gankit.whole_folder(path) as new:
-        (new / "a").write_text("2")
-        raise KeyError
+    with pytest.raises(FileNotFoundError), gankit.whole_folder(path) as new:
+        (new / "missing" / "a").write_text("2")
     assert (path / "a").read_text() == "1"
     with gankit.whole_folder(path) as new:
         (new / "b").write_text("3")
