@@ -111,11 +111,13 @@ def try_augmentation(build: Build, image: ImageSpec) -> None:
 def require_images(images: Any, image: ImageSpec) -> None:
     """Raises: ValueError: what a generator returned for two latents are not two of the run's images."""
     expected = shape_of_two(image)
-    if not isinstance(images, Tensor) or tuple(images.shape) != expected or not images.is_floating_point():
+    if not isinstance(images, Tensor) or tuple(images.shape) != expected:
         raise ValueError(
             f"returns {described(images)} for two latents; the recipe's images are {list(expected)}: "
-            "floating-point numbers, whose channels come from the dataset, height and width from image.size"
+            "channels come from the dataset, height and width from image.size"
         )
+    if not images.is_floating_point():
+        raise ValueError(f"returns images of {images.dtype}; expected floating-point numbers in about [-1, 1]")
 
 
 def require_logits(output: Any) -> None:
