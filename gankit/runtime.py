@@ -181,7 +181,9 @@ class Runtime:
             trainer = self._assemble(checked, directory, checkpoint, report)
             events: list[Event] = [continuation.event] if checkpoint and continuation.event else []
             if checkpoint is not None:
-                events += events_for_changes(checkpoint, trainer.setup, accept_changes)
+                before, now = saved.at(max(step - 1, 0)).dataset, saved.at(step).dataset
+                planned = before != now == continuation.recipe.dataset  # a segment that begins here changes the data
+                events += events_for_changes(checkpoint, trainer.setup, accept_changes, accept_data=planned)
             trainer.restore(checkpoint, events, continuation.saved if continuation.changed else None)
         except MisfitError as error:
             raise explain_misfit(error, checked, continuation.changed) from None

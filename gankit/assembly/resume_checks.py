@@ -53,12 +53,20 @@ def open_newest_checkpoint(directory: Path, restart: bool) -> Checkpoint | None:
         raise DamagedCheckpointError(f"{error}; {how}, delete {found[-1]} and resume again") from None
 
 
-def events_for_changes(checkpoint: Checkpoint, setup: TrainingSetup, accept: bool) -> list[Event]:
+def events_for_changes(
+    checkpoint: Checkpoint, setup: TrainingSetup, accept: bool, accept_data: bool = False
+) -> list[Event]:
     """The events that record what has changed since the checkpoint.
+
+    Args:
+        checkpoint: that the run continues from.
+        setup: of the run.
+        accept: whether the user accepts changes of data and code.
+        accept_data: whether a segment of the recipe changes the data here.
 
     Raises:
         RecipeError: the classes differ.
-        CheckpointError: the data or third-party code differ, and ``accept`` is not set.
+        CheckpointError: the data or third-party code differ, and this is not accepted.
     """
     document = setup.recipe.document
     if difference := class_difference(checkpoint.manifest, setup.classes):
@@ -66,10 +74,11 @@ def events_for_changes(checkpoint: Checkpoint, setup: TrainingSetup, accept: boo
         remedy = "restore the classes and their names, or start a new run"
         raise document.error((key,), f"does not fit {checkpoint.path}: {difference}; {remedy}")
     changes = find_changes(checkpoint.manifest, setup.manifest)
-    if changes.content and not accept:
+    refused = [] if accept else changes.code if accept_data else changes.content
+    if refused:
         raise CheckpointError(
             f"{checkpoint.path}: the run was trained with other data or code. Changed since then: "
-            f"{'; '.join(changes.content)}. Restore them, or continue with the change: --accept-changes"
+            f"{'; '.join(refused)}. Restore them, or continue with the change: --accept-changes"
         )
     accepted = [ChangesAccepted(changes.content)] if changes.content else []
     return [*accepted, *([OtherVersions(changes.versions)] if changes.versions else [])]

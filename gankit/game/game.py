@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import GankitError
@@ -250,9 +251,16 @@ class Adversarial(Game):
             is_last = turn == self.discriminator_steps - 1
             shown = self.shown_to_discriminator(batch)
             fakes = self.draw_fakes(batch) if is_last and self.shares_fakes else None
-            scalars |= self.update("discriminator", shown, fakes=fakes)
+            scalars = _with_latest(scalars, self.update("discriminator", shown, fakes=fakes))
         return scalars | self.update("generator", batch, fakes=fakes)
 
     def shown_to_discriminator(self, batch: Batch) -> Batch:
         """The batch of D's turn, which a subclass may change. By default, it is the batch itself."""
         return batch
+
+
+def _with_latest(scalars: Scalars, latest: Scalars) -> Scalars:
+    """The scalars of several turns: the latest values, but NaN and infinity of an earlier turn stay to be noticed."""
+    both = scalars.keys() & latest.keys()
+    kept = {name: torch.where(scalars[name].isfinite(), latest[name], scalars[name]) for name in both}
+    return scalars | latest | kept

@@ -40,7 +40,7 @@ class Batch:
         if name == IMAGE:
             return self.images
         if name not in self.fields:
-            raise MissingFieldError(f"the batch has no field {name!r}{did_you_mean(name, [IMAGE, *self.fields])}")
+            raise MissingFieldError(f"the batch has no field {name!r}{did_you_mean(str(name), [IMAGE, *self.fields])}")
         return self.fields[name]
 
     def replace(self, **tensors: Tensor) -> Batch:

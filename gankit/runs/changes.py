@@ -18,12 +18,19 @@ class Changes:
     """Differences that a run can continue with.
 
     Attributes:
-        content: of the data and of third-party code, which the user must accept; a phrase each.
+        data: what changed in the data, a phrase each.
+        code: of third-party plugins that changed, a phrase each.
         versions: of gankit, its plugins, torch and Python, which are reported only; a phrase each.
     """
 
-    content: Sequence[str]
+    data: Sequence[str]
+    code: Sequence[str]
     versions: Sequence[str]
+
+    @property
+    def content(self) -> list[str]:
+        """The changes of data and code, which the user must accept."""
+        return [*self.data, *self.code]
 
 
 def find_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Changes:
@@ -43,7 +50,7 @@ def find_changes(recorded: Mapping[str, Any], now: Mapping[str, Any]) -> Changes
     versions = list(_versions(_mapping(recorded, "versions"), _mapping(now, "versions")))
     if built_in and not any(phrase.startswith("gankit") for phrase in versions):
         versions.append(f"the code of {', '.join(built_in)}")
-    return Changes([*_data(_mapping(recorded, "data"), _mapping(now, "data")), *others], versions)
+    return Changes([*_data(_mapping(recorded, "data"), _mapping(now, "data"))], others, versions)
 
 
 def class_difference(recorded: Mapping[str, Any], classes: Sequence[str] | None) -> str | None:

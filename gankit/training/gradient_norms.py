@@ -34,6 +34,7 @@ class GradientNorms:
     def attach(self, state: State) -> None:
         """Add hooks to the optimizers of ``state``; earlier hooks are removed."""
         self.detach()
+        self._measured.clear()  # by steps that a return to a checkpoint has undone
         for player, optimizer in state.optimizers.items():
             self._hooks.append(optimizer.register_step_pre_hook(self._hook(player)))
 
@@ -42,6 +43,10 @@ class GradientNorms:
             hook.remove()
         self._hooks.clear()
         self.enabled = False
+
+    def discard(self) -> None:
+        """Forget the norms since the last call of `read`."""
+        self._norms.clear()
 
     def next_step(self) -> None:
         """Start the next step, in which the first update of each player is measured again."""
@@ -61,7 +66,10 @@ class GradientNorms:
         return {"norms": norms, "sizes": dict(self._sizes)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._norms = {player: list(map(torch.tensor, norms)) for player, norms in state["norms"].items()}
+        self._norms = {
+            player: [torch.tensor(norm, dtype=torch.float64) for norm in norms]
+            for player, norms in state["norms"].items()
+        }
         self._sizes = dict(state["sizes"])
 
     def _hook(self, player: str) -> Callable[[torch.optim.Optimizer, Any, Any], None]:

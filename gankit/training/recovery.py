@@ -86,13 +86,15 @@ class Recovery:
             return report
         while state.step < noticed.step - 2:  # a weight may have become NaN in the step before it was noticed
             step()
+        number = state.step + 1
         try:
             overflows = any(name.startswith(OVERFLOWS) for name in noticed.names)
             with checking_every_layer(self._setup.context, state, overflows) as check_scalars:
                 while state.step < noticed.step:
+                    number = state.step + 1
                     check_scalars(step())
         except NonFiniteFoundError as found:
-            report = replace(report, step=state.step + 1, value=found.value)
+            report = replace(report, step=number, value=found.value)
         if self._steps.last_batch is None:
             return report
         directory = self._recorder.directory if self._processes.rank == 0 else None

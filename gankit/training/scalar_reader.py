@@ -48,6 +48,7 @@ class ScalarReader:
         """Begin with the next step, at the start of a run and after its return to a checkpoint."""
         self._interval.start(run)
         self._gradient_norms.attach(run.state)
+        self._gradient_norms.discard()
         self._gradient_norms.enabled = self._interval.is_next_step_due(run)
         self._started = time.monotonic() - self._seconds
         self._last_images, self._last_seconds = run.images, self._seconds

@@ -47,6 +47,8 @@ class PRDC(CollectsFeatures):
         """The four scores. Raises: ValueError: there are too few images for this many neighbours."""
         real, fake = self.collected(real=True), self.collected(real=False)
         self.require(len(real), len(fake))
+        center = real.mean(0)  # distances do not depend on it, but their rounding does
+        real, fake = real - center, fake - center
         scores = self._library.prc_features_to_metric(
             fake, real, prc_neighborhood=self.k, prc_batch_size=ROWS, save_cpu_ram=True, verbose=False
         )

@@ -37,8 +37,8 @@ class SSIM(PairMean):
                 f"needs images of at least {WINDOW} x {WINDOW} pixels; these have {height} x {width}: leave it out"
             )
         _, maps = self._library.structural_similarity_index_measure(
-            generated.float(),
-            real.float(),
+            _to_double(generated),  # in fp32, the variance of bright areas is lost
+            _to_double(real),
             gaussian_kernel=True,
             sigma=SIGMA,
             reduction="none",
@@ -50,3 +50,7 @@ class SSIM(PairMean):
         border = WINDOW // 2  # torchmetrics pads the images, and its versions differ in how they average
         inside: Tensor = maps[:, :, border : height - border, border : width - border]
         return inside.mean(dim=(1, 2, 3))
+
+
+def _to_double(images: Tensor) -> Tensor:
+    return (images.cpu() if images.device.type == "mps" else images).double()  # MPS has no fp64

@@ -239,3 +239,14 @@ def test_steps_by_hand_end_with_the_segment(runtime, recipe, tmp_path):
     runtime.resume(tmp_path / "run").fit()
     assert whole == [2, 4]
     assert weights(tmp_path / "run") == weights(tmp_path / "whole")
+
+
+def test_a_segment_may_change_the_data(runtime, recipe, events, tmp_path):
+    segments = [{"step": 2, "set": {"dataset.count": 60}}]
+    assert play(runtime, recipe(**EVERYTHING, segments=segments), tmp_path / "run") == [2, 4]
+    (accepted,) = events(tmp_path / "run", "changes_accepted")
+    assert "40" in str(accepted)
+    assert "60" in str(accepted)
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000004")
+    with pytest.raises(gankit.CheckpointError, match="was trained with other data"):  # another change than the segment's
+        runtime.resume(tmp_path / "run", ["dataset.count=50", "train.steps=6"]).fit()

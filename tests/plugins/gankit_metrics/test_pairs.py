@@ -176,3 +176,11 @@ def test_a_missing_package_is_named(build, missing, package, name, monkeypatch):
     message = f"metric '{name}' needs the package '{package}', which is not installed; run: pip install"
     with pytest.raises(gankit.GankitError, match=message):
         build()
+
+
+@pytest.mark.parametrize("value", [255, 250, 3])
+def test_equal_images_score_one_however_bright_they_are(value):
+    images = torch.full((2, 3, 16, 16), value, dtype=torch.uint8)
+    images[:, :, 4:8, 4:8] = 255 - value
+    assert score(SSIM(), images, images) == pytest.approx(1, abs=1e-9)
+    assert score(SSIM(), images * 0 + value, images * 0 + value) == pytest.approx(1, abs=1e-9)

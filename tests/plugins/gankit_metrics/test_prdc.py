@@ -124,3 +124,9 @@ def test_too_few_images(real, fake, params, message):
         score(torch.randn(real, 4), torch.randn(fake, 4), **params)
     with pytest.raises(ValueError, match=message):
         PRDC(**params).require(real, fake)  # before any is looked at
+
+
+def test_features_whose_distances_are_small_next_to_their_norms():
+    draw = torch.Generator().manual_seed(0)
+    real, fake = (torch.ones(60, 64) * 100 + 0.001 * torch.randn(60, 64, generator=draw) for _ in range(2))
+    assert score(real, fake, k=3, density_k=5) == pytest.approx(naive(real, fake, 3, 5))

@@ -156,3 +156,51 @@ def test_a_batch_is_skipped_where_it_overlaps_a_skipped_one(runtime, recipe):
     state.skipped.append((8, 8))
     assert [state.skips(position, 4) for position in (4, 5, 8, 12, 15, 16)] == [False, True, True, True, True, False]
     assert state.skips(0, 100)
+
+
+def test_the_step_of_a_nan_that_only_a_scalar_has_is_named(runtime, recipe, add_components, events, tmp_path):
+    class Marked:
+        """NaN in its value, but not in its gradient, for one batch."""
+
+        def discriminator(self, turn: gankit.Turn) -> torch.Tensor:
+            value = turn.real_logits.mean() * 0
+            return value + torch.where(turn.real[0, 0, 0, 0] == self.pixel, torch.nan, 0.0)
+
+    add_components(runtime, regularizers={"marked": Marked})
+    callbacks = [{"name": "health", "every": 1, "pictures_every": 1000}, {"name": "checkpoint", "every": 2}]
+    trainer = runtime.assemble(recipe(regularizers=["marked"], callbacks=callbacks, train={"steps": 8}), tmp_path / "run")
+    Marked.pixel = trainer.setup.loader.at(4 * 8, 8).images[0, 0, 0, 0].clone()  # of step 5
+    with pytest.raises(gankit.GankitError, match="in step 5, "):
+        trainer.fit()
+    (finding,) = [event for event in events(tmp_path / "run", "finding") if event["finding"] == "not_finite"]
+    assert (finding["figures"]["broke_at_step"], finding["figures"]["noticed_at_step"]) == (5, 5)
+
+
+def test_gradient_norms_after_a_return_are_those_of_a_run_without_that_batch(runtime, broken_run, tmp_path):
+    returned = broken_run(tmp_path / "returned", go_on=True, every=4)
+    returned.fit()
+    direct = broken_run(tmp_path / "direct", go_on=True, every=4)
+    direct.state.skipped = [*returned.state.skipped]
+    direct.fit()
+    norms = [
+        [(line["generator_gradient"], line["discriminator_gradient"]) for line in gankit.JsonLines.read(path)]
+        for path in (tmp_path / "returned/metrics.jsonl", tmp_path / "direct/metrics.jsonl")
+    ]
+    assert norms[0] == norms[1]
+
+
+def test_nan_in_any_turn_of_d_is_noticed(runtime, recipe, add_components, tmp_path):
+    class Once:
+        calls = 0
+
+        def discriminator(self, turn: gankit.Turn) -> torch.Tensor:
+            self.calls += 1
+            return turn.real_logits.mean() * 0 + (torch.inf if self.calls == 5 else 0.0)  # in the first turn of step 3
+
+    add_components(runtime, regularizers={"once": Once})
+    callbacks = [{"name": "health", "every": 1, "pictures_every": 1000}]
+    train = {"steps": 6, "discriminator_steps": 2}
+    trainer = runtime.assemble(recipe(regularizers=["once"], callbacks=callbacks, train=train), tmp_path / "run")
+    with pytest.raises(gankit.GankitError, match="NaN or inf"):
+        trainer.fit()
+    assert trainer.state.step <= 3
