@@ -62,7 +62,7 @@ Scheduled = Annotated[float, _NumberOrSchedule()]
 """A parameter that is a number or ``{start:, end:, over_images:, after_images:, shape: linear|cosine}`` in the recipe.
 
 The component is built with the initial number. It must keep it in an attribute with the name of the parameter, which
-gankit sets to the current value before each step.
+gankit keeps at the current value.
 """
 
 
