@@ -36,7 +36,8 @@ def check_network_of_plugin(check: Any, entry: Entry, image: ImageSpec, entries:
     more = {"latent_dim": 16} if entry.kind == "generators" else {}
     failure: Exception | None = None
     invented = _with_fields(image, entry)
-    candidates: list[ImageSpec | DataSpec] = [image, *_data_of_plugin(entries, image), invented]
+    own = _data_of_plugin(entries, image) if _fields_of(entry) else ()
+    candidates: list[ImageSpec | DataSpec] = [image, *own, invented]
     for data in candidates:
         try:
             with meta_device():
