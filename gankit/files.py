@@ -140,6 +140,8 @@ def output_file(path: Path) -> Iterator[Path]:
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise GankitError(f"{path}: is a device or a pipe, which cannot be replaced; give the name of a file")
         with whole_file(path) as temporary:
             yield temporary
 

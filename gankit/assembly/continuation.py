@@ -51,6 +51,8 @@ def continue_recipe(
     recipe = read(document)
     old, new = before.model_dump(mode="json"), recipe.model_dump(mode="json")
     changed = differing_paths(old, new)
+    if step and (start := next((path for path in changed if path[0] == "initialize"), None)):
+        raise recipe.document.error(start, "has no effect after the first step; leave it out, or start a new run")
     new_segment = any(dotted(path) not in LENGTH_KEYS for path in changed)
     extended = Recipe.from_document(with_overrides(saved.document, overrides, step, new_segment))
     if step and new_segment and extended.at(step).model_dump(mode="json") != new:  # overrides of one key are merged

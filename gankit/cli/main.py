@@ -71,7 +71,8 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            print_message("interrupted before the first step")
+            trains = ctx.invoked_subcommand in ("run", "resume")
+            print_message("interrupted before the first step" if trains else "interrupted")
             raise typer.Exit(130) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import re
+import shlex
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +21,7 @@ from .console import find_registry, make_runtime, output_console, parse_path
 Kind = Literal["generator", "discriminator", "loss", "dataset", "callback", "metric", "game"]
 TEMPLATES = Path(__file__).parent / "plugin_template"
 SUFFIX = ".txt"  # keeps the templates from being read as modules and tests
+MAX_NAME = 100
 PROJECT = re.compile(r"[a-z0-9]|[a-z0-9][a-z0-9._-]*[a-z0-9]", re.I)  # PEP 508
 RECIPE_LINES: dict[str, tuple[str, str]] = {
     "generator": (r"^generator: .*$", "generator: {name: plugin_name, width: 32}"),
@@ -74,13 +76,13 @@ def plugin(
         raise GankitError(write_failure(error.filename or folder, error)) from None
     console = output_console()
     console.print(f"{folder}: a plugin with the {kind} '{module}'. Next:")
-    console.print(f"  cd {folder}\n  pip install -e '.[dev]'\n  pytest\n  gankit run recipe.yaml")
+    console.print(f"  cd {shlex.quote(str(folder))}\n  pip install -e '.[dev]'\n  pytest\n  gankit run recipe.yaml")
 
 
 def module_name(name: str) -> str:
     """The name of a package's module. Raises: GankitError: the name is invalid, or taken by an installed module."""
     module = re.sub(r"[-.]+", "_", name).lower()
-    if not PROJECT.fullmatch(name):
+    if not PROJECT.fullmatch(name) or len(name) > MAX_NAME:
         raise GankitError(
             f"{quote(name)}: is not the name of a package: use letters, digits, '-', '_' and '.', the first and the "
             "last of which are letters or digits"

@@ -96,6 +96,8 @@ def project(
         space = "w+" if generator.has_styles() else "z"
     try:
         distance = None if pixels else _perceptual_distance(generator)
+        if not math.isfinite(pixel_weight):
+            raise ValueError(f"--pixel-weight should be a finite number; got {pixel_weight}")
         projector = Projector(generator, space, distance, pixel_weight, steps, seed, chosen.options)
     except ValueError as error:
         raise GankitError(f"{generator.checkpoint}: {error}") from None

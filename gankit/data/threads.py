@@ -38,7 +38,8 @@ def map_in_threads(function: Callable[[T], R], items: Sequence[T], together: int
         return [function(item) for item in items[start : start + together]]
 
     starts = range(0, len(items), together)
-    pool = ThreadPoolExecutor(min(THREADS, max(2, os.cpu_count() or 1)))
+    name = f"map_in_threads {id(call)}"
+    pool = ThreadPoolExecutor(min(THREADS, max(2, os.cpu_count() or 1)), thread_name_prefix=name)
     try:
         for first in range(0, len(starts), AHEAD):  # `map` submits all of its items at once
             for results in pool.map(call, starts[first : first + AHEAD]):
@@ -46,6 +47,9 @@ def map_in_threads(function: Callable[[T], R], items: Sequence[T], together: int
     finally:
         with _ignored_interrupts():
             pool.shutdown(wait=True, cancel_futures=True)
+            for thread in threading.enumerate():  # Ctrl-C while the pool starts a thread keeps it from noting it
+                if thread.name.startswith(f"{name}_"):
+                    thread.join()
 
 
 @contextmanager

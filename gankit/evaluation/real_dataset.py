@@ -54,7 +54,7 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
     """
     file = request.recipe or (run and run / RECIPE)
     recipe = None
-    if file is not None and (request.real is None or file.is_file()):
+    if file is not None and (request.real is None or request.recipe is not None or file.is_file()):
         recipe = Recipe.load(file).at(math.inf)  # the data of the last segment: older data may be gone
     if request.real is not None:
         given = {"real": dict(request.real)} if isinstance(request.real, Mapping) else [f"real={request.real}"]

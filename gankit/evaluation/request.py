@@ -71,8 +71,8 @@ class Request:
             raise GankitError(f"metrics should be a list of names; got {self.metrics!r}")
         side = self.height_and_width and min(self.height_and_width)
         for name, value in {"samples": self.samples, "real_samples": self.real_samples, "size": side}.items():
-            if value is not None and value < 1:
-                raise GankitError(f"{name} must be at least 1; got {value}")
+            if value is not None and not 1 <= value < 2**31:
+                raise GankitError(f"{name} must be from 1 to 2^31 - 1; got {value}")
         if not 0 <= self.seed < 2**63:
             raise GankitError(f"seed must be from 0 to 2^63 - 1; got {self.seed}")
 

@@ -21,6 +21,8 @@ from .file_names import (
     RECIPE,
     STATE,
     UNFINISHED_CHECKPOINTS,
+    checkpoint_name,
+    checkpoint_step,
     checkpoints,
     is_checkpoint_name,
     weights_name,
@@ -65,7 +67,12 @@ class Checkpoint:
                     f"{path / name}: its SHA-256 differs from the manifest: the file was damaged or altered; "
                     "use an earlier checkpoint"
                 )
-        return cls(path, manifest)
+        opened = cls(path, manifest)
+        in_run = path.parent.name == CHECKPOINTS and is_checkpoint_name(path.name)
+        if in_run and checkpoint_step(path) != opened.step:
+            own = checkpoint_name(opened.step)
+            raise DamagedCheckpointError(f"{path}: is the checkpoint of step {opened.step:,}; rename it to {own}")
+        return opened
 
     def load_network(self, name: str, network: nn.Module) -> None:
         """Copy the saved weights of a network into ``network``.

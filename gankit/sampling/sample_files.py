@@ -189,7 +189,10 @@ def _require_same_samples(folder: Path, description: Mapping[str, Any]) -> None:
     if not isinstance(found, dict):
         raise GankitError(f"{folder}: is not empty, and has no {DESCRIPTION} of samples; choose another folder")
     expected = json.loads(json.dumps(description))
-    if (count := found.get("count", 0)) > expected["count"]:
+    count = found.get("count", 0)
+    if not isinstance(count, int):
+        raise GankitError(f"{folder / DESCRIPTION}: `count` is {json.dumps(count)[:80]}; choose another folder")
+    if count > expected["count"]:
         raise GankitError(
             f"{folder}: contains {count:,} samples, more than {expected['count']:,}; choose another folder"
         )

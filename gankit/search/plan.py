@@ -11,6 +11,8 @@ import numpy as np
 import optuna
 
 from ..errors import GankitError
+from ..runs.file_names import RECIPE, REPORT
+from .file_names import BASE, BEST, DATABASE, SPACE
 from .objective import Better, Objective
 from .study import make_pruner, make_sampler, open_storage
 
@@ -82,6 +84,15 @@ class Plan:
         return asdict(self)
 
 
+def require_nothing_to_overwrite(directory: Path) -> None:
+    """Raises: GankitError: a folder without the database of a search has files that a search would overwrite."""
+    taken = [name for name in (BASE, SPACE, BEST, REPORT, RECIPE) if (directory / name).exists()]
+    if taken and not (directory / DATABASE).exists():
+        raise GankitError(
+            f"{directory}: contains {taken[0]}, which the search would overwrite; give another directory with --out"
+        )
+
+
 def require_same_search(study: optuna.Study, plan: Plan, recipe: str, space: str) -> None:
     """Record what a new study searches, or compare it with what an existing one does.
 
@@ -92,7 +103,8 @@ def require_same_search(study: optuna.Study, plan: Plan, recipe: str, space: str
         space: the search space as YAML.
 
     Raises:
-        GankitError: the study searches something else, or runs in the directory belong to another study.
+        GankitError: the study searches something else, runs in the directory belong to another study, or a file there
+            would be overwritten.
     """
     wanted = {"recipe": recipe, "space": space, "objective": [plan.score, plan.better]}
     found = study.user_attrs.get(DESCRIPTION)
@@ -101,6 +113,7 @@ def require_same_search(study: optuna.Study, plan: Plan, recipe: str, space: str
             raise GankitError(f"study '{plan.study}': is not a search of gankit; give another --study")
         if [*Path(plan.directory).glob("trial-*")]:
             raise GankitError(f"{plan.directory}: has trials of another search; give another directory with --out")
+        require_nothing_to_overwrite(Path(plan.directory))
         study.set_user_attr(DESCRIPTION, wanted)
     elif differing := [key for key, value in wanted.items() if found.get(key) != value]:
         raise GankitError(

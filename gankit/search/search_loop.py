@@ -20,10 +20,10 @@ from .check_space import check_space
 from .file_names import BASE, BEST, DATABASE, SPACE
 from .objective import EVALUATE, Better, Objective, find_objective
 from .outcomes import TrialOutcome, best_of, read_outcomes
-from .plan import Plan, require_same_search
+from .plan import Plan, require_nothing_to_overwrite, require_same_search
 from .search_page import write_page
 from .space_file import parse_space, read_space_text
-from .study import PROCESS, fail_killed_trials, quiet_optuna, running_trials
+from .study import PROCESS, fail_killed_trials, quiet_optuna, running_trials, sqlite_url
 from .trial import run_trial
 from .trial_processes import TrialProcesses
 
@@ -114,7 +114,7 @@ def run_search(
     plan = Plan(
         directory=str(folder),
         study=name,
-        storage=storage or f"sqlite:///{folder / DATABASE}",
+        storage=storage or sqlite_url(folder / DATABASE),
         score=found.score,
         better=found.better,
         sampler=sampler,
@@ -138,6 +138,8 @@ class _Search:
         plan, text = self._plan, checked.recipe.to_yaml()
         with writing(Path(plan.directory)):
             Path(plan.directory).mkdir(parents=True, exist_ok=True)
+        if plan.storage == sqlite_url(Path(plan.directory, DATABASE)):  # before it is created
+            require_nothing_to_overwrite(Path(plan.directory))
         with quiet_optuna():
             self._study = plan.open_study()
             require_same_search(self._study, plan, text, space)

@@ -18,7 +18,7 @@ from .objective import Objective
 from .outcomes import TrialOutcome, best_of, read_outcomes
 from .plan import DESCRIPTION
 from .plots import draw_plots
-from .study import open_storage, quiet_optuna
+from .study import open_storage, quiet_optuna, sqlite_url
 
 
 def write_page(directory: Path, study: optuna.Study, objective: Objective, outcomes: Sequence[TrialOutcome]) -> Path:
@@ -69,7 +69,7 @@ def rewrite_page(directory: Path) -> Path:
         raise GankitError(f"{directory}: the study of this search is in another storage; gankit search writes its page")
     searched = {key: read_text(directory / name) for key, name in (("recipe", BASE), ("space", SPACE))}
     with quiet_optuna():
-        storage = open_storage(f"sqlite:///{directory / DATABASE}")
+        storage = open_storage(sqlite_url(directory / DATABASE))
         for name in optuna.get_all_study_names(storage):  # an earlier one may have failed before its first trial
             study = optuna.load_study(study_name=name, storage=storage)
             about = study.user_attrs.get(DESCRIPTION) or {}

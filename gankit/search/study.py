@@ -36,6 +36,13 @@ OVERRIDES = "overrides"
 ERROR = "error"  # why it failed; missing for a trial that was stopped or killed
 
 
+def sqlite_url(path: Path) -> str:
+    """The storage of a database file; characters such as ``?`` in its path are quoted."""
+    from sqlalchemy import URL
+
+    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+
+
 def open_storage(url: str) -> BaseStorage:
     """The storage at a URL of SQLAlchemy, or in a journal file: ``journal:PATH``. Raises: GankitError: it fails."""
     try:

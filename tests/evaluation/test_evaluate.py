@@ -67,8 +67,8 @@ def test_global_state_does_not_change(trained_run, runtime):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"samples": 0}, "samples must be at least 1; got 0"),
-        ({"size": (0, 4)}, "size must be at least 1; got 0"),
+        ({"samples": 0}, r"samples must be from 1 to 2\^31 - 1; got 0"),
+        ({"size": (0, 4)}, r"size must be from 1 to 2\^31 - 1; got 0"),
         ({"seed": -1}, "seed must be .*-1"),
         ({"seed": 2**63}, "seed must be .*9223372036854775808"),
     ],

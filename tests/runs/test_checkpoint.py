@@ -122,6 +122,11 @@ class TestWeights:
             save(tmp_path, network=Extra(2, 2))
         assert list((tmp_path / "checkpoints").iterdir()) == []
 
+    def test_a_renamed_checkpoint_is_refused(self, tmp_path):
+        path = save(tmp_path, 8)
+        with pytest.raises(CheckpointError, match="step-00000099: is the checkpoint of step 8; rename it to step-00000008"):
+            Checkpoint.open(path.rename(path.with_name("step-00000099")))
+
     def test_other_networks_are_refused(self, tmp_path):
         found = Checkpoint.open(save(tmp_path))
         with pytest.raises(CheckpointError, match=r"generator.safetensors: does not fit this network: .*size mismatch"):

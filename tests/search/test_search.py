@@ -150,6 +150,21 @@ def test_another_search_in_the_same_place_is_refused(search):
             search(**settings)
 
 
+@pytest.mark.parametrize("name", ["base.yaml", "best.yaml", "report.html", "recipe.yaml"])
+def test_files_of_the_user_are_not_overwritten(search, tmp_path, name):
+    folder = tmp_path / "mine ? %20"
+    folder.mkdir()
+    (folder / name).write_text("mine")
+    for storage in (None, None, f"sqlite:///{tmp_path / 'other.db'}"):  # nor at the second attempt
+        with pytest.raises(gankit.GankitError, match=f"contains {name}, which the search would overwrite"):
+            search(trials=1, directory=str(folder), **({} if storage is None else {"storage": storage}))
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "mine")]
+    (folder / name).unlink()
+    search(trials=1, directory=str(folder))
+    assert (folder / "search.db").is_file()
+    search(trials=1, directory=str(folder))
+
+
 def test_the_space_may_name_what_the_recipe_leaves_to_defaults(search):
     optimizers = {"generator": {"name": "adam", "lr": 1e-3}, "discriminator": {"name": "adam", "lr": 1e-3}}
     space = "optimizers.discriminator.betas.0: {uniform: [0.1, 0.9]}"
