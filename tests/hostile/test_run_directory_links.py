@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -120,6 +121,8 @@ class TestRunDirectories:
 
     def test_checkpoints_may_share_files(self, run):
         twin = Path(shutil.copytree(run / "checkpoints" / NAME, run / "checkpoints" / "step-00000004"))
+        manifest = json.loads((twin / "manifest.json").read_text())
+        (twin / "manifest.json").write_text(json.dumps(manifest | {"step": 4}))
         (twin / "state.pt").unlink()
         (twin / "state.pt").symlink_to(Path("..", NAME, "state.pt"))
         assert gankit.load_generator(run).checkpoint.name == twin.name
