@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from .assembly.resume_checks import (
     events_for_changes,
     explain_misfit,
     open_newest_checkpoint,
+    require_continuation,
     require_working_optimizers,
 )
 from .assembly.selection import select_all, with_defaults
@@ -96,20 +96,18 @@ class Runtime:
 
     def check(self, recipe: Recipe) -> CheckedRecipe:
         """Check a recipe against the registries, without data or device. Raises: RecipeError with every problem."""
-        checked = self._check(recipe)
+        checked = before = self._check(recipe)
         for segment in recipe.segments:
-            self._check(recipe.at(segment.step))
+            after = self._check(recipe.at(segment.step))
+            require_continuation(before, after)
+            before = after
         return checked
 
     def _check(self, recipe: Recipe) -> CheckedRecipe:
         components, problems = self._select(recipe.model_dump(), recipe.document)
         if problems:
             raise RecipeError(problems)
-        checked = with_defaults(recipe, components)
-        problems, not_tried = check_components(checked, self.registries)
-        if problems:
-            raise RecipeError(problems)
-        return replace(checked, not_tried=not_tried)
+        return check_components(with_defaults(recipe, components), self.registries)
 
     def assemble(
         self, recipe: Recipe | CheckedRecipe, run_dir: str | Path | None = None, *, report: Report = no_report

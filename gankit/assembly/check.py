@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
+
+from torch import nn
 
 from ..calls import described, require_attributes
 from ..data.datasets import classes_of, spec_of, spec_of_run
@@ -39,7 +42,7 @@ FITS = ("registries", "images")  # the values for a callback's `fits` that names
 MAX_SENTENCE = 500
 
 
-def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[list[Problem], dict[KeyPath, str]]:
+def check_components(checked: CheckedRecipe, registries: Registries) -> CheckedRecipe:
     """Build every component without data or device and check that they fit together.
 
     Args:
@@ -47,7 +50,10 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
         registries: of the runtime, which callbacks may select further components from.
 
     Returns:
-        All problems, and for each component that the meta device cannot run, the reason.
+        The recipe with the results of the check.
+
+    Raises:
+        RecipeError: with every problem.
     """
     attempts = _Attempts(checked)
     attempts.problems += [*problems_of_players(checked), *_problems_of_encodings(checked.recipe)]
@@ -61,6 +67,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
     images, exact = _count_of_dataset(checked)
     known: dict[str, Any] = {"registries": registries, "images": images, "data": None, "fields": None}
     data = _try_data(checked, attempts)
+    shapes = {}
     if data is not None:
         networks, output = _try_networks(checked, attempts, data, game)
         generator = networks["generator"]
@@ -70,8 +77,11 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> tuple[li
             _try_terms(checked, attempts, regularizers, networks, output, data, game)
         attempts.problems += check_frozen_parameters(checked, networks)
         attempts.problems += check_checkpointed_modules(checked, networks)
+        shapes = {player: _state_shapes(network) for player, network in networks.items() if network is not None}
     attempts.run_each("callbacks", lambda selected: _check_callback(selected, known, exact))
-    return in_order(attempts.problems), attempts.not_tried
+    if attempts.problems:
+        raise RecipeError(in_order(attempts.problems))
+    return replace(checked, not_tried=attempts.not_tried, state_shapes=shapes)
 
 
 class _Attempts:
@@ -131,6 +141,10 @@ def _try_networks(
             ("discriminator",), lambda: try_discriminator(lambda: checked.build("discriminator", **values), data)
         ) or (None, None)
     return {"generator": generator, "discriminator": discriminator}, output
+
+
+def _state_shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in network.state_dict().items() if hasattr(value, "shape")}
 
 
 def _try_terms(

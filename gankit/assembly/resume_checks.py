@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from ..errors import CheckpointError, Problem, RecipeError
 from ..events import ChangesAccepted, Event, OtherVersions
 from ..messages import one_line, truncate
 from ..recipe.checked_recipe import CheckedRecipe
-from ..recipe.located_document import KeyPath
+from ..recipe.located_document import KeyPath, differing_paths
+from ..recipe.model import in_order
 from ..runs.changes import class_difference, find_changes
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import CHECKPOINTS, RECIPE, checkpoints
@@ -103,6 +107,42 @@ def explain_misfit(
     return RecipeError(problems) if problems else error
 
 
+def require_continuation(before: CheckedRecipe, after: CheckedRecipe) -> None:
+    """Check that a segment can continue from the weights and optimizers of the part of the recipe before it.
+
+    Args:
+        before: the settings up to the segment.
+        after: the settings from it on.
+
+    Raises:
+        RecipeError: it cannot.
+    """
+    changed = differing_paths(before.recipe.model_dump(mode="json"), after.recipe.model_dump(mode="json"))
+    document = after.recipe.document
+    problems: list[Problem] = []
+    for player, shapes in before.state_shapes.items():
+        now = after.state_shapes.get(player, shapes)
+        if now != shapes:
+            name = next(name for name in (*shapes, *now) if shapes.get(name) != now.get(name))
+            message = f"gives the {player} other weights than the part of the recipe before this segment ({name})"
+            problems += [document.problem(path, message) for path in changed if path[0] in SHAPING]
+    if before.recipe.ema is None and after.recipe.ema is not None:
+        problems.append(
+            document.problem(("ema",), "an EMA must average from the first step; add it to the recipe itself")
+        )
+    for player in after.players:
+        section: KeyPath = ("optimizers", player)
+        paths = [path for path in changed if path[:2] == section]
+        if paths and section in before.components:
+            value = torch.ones(2, 2)
+            state: Mapping[str, Any] = {}
+            with suppress(Exception):  # an optimizer that cannot step at all fails in the first step
+                state = _take_step(before, section, value, {})
+            problems += _problems_of_step(after, section, value, state, paths)
+    if problems:
+        raise RecipeError(in_order(problems))
+
+
 def require_working_optimizers(checked: CheckedRecipe, setup: TrainingSetup, changed: Sequence[KeyPath]) -> None:
     """Check that an optimizer with changed parameters can continue from its saved state.
 
@@ -117,15 +157,30 @@ def require_working_optimizers(checked: CheckedRecipe, setup: TrainingSetup, cha
         if not paths or not states:
             continue
         parameter, state = min(states, key=lambda item: item[0].numel())
-        copied = nn.Parameter(parameter.detach().clone())
-        copied.grad = copied.detach() * 0
-        try:
-            optimizer = checked.build(section, parameters=[{"params": [copied]}])
-            optimizer.state[copied] = copy.deepcopy(state)
-            optimizer.step()
-        except Exception as error:  # an optimizer may raise anything
-            reason = f"{type(error).__name__}: {one_line(error)}"
-            message = f"the optimizer cannot continue from its saved state with this ({reason}); resume without it"
-            problems += [checked.recipe.document.problem(path, message) for path in paths]
+        problems += _problems_of_step(checked, section, parameter.detach(), state, paths)
     if problems:
         raise RecipeError(problems)
+
+
+def _problems_of_step(
+    checked: CheckedRecipe, section: KeyPath, value: Tensor, state: Mapping[str, Any], paths: Sequence[KeyPath]
+) -> list[Problem]:
+    """A problem at each of ``paths`` if the optimizer's step fails with this state of a parameter."""
+    try:
+        _take_step(checked, section, value, state)
+    except Exception as error:  # an optimizer may raise anything
+        reason = f"{type(error).__name__}: {one_line(error)}"
+        message = f"the optimizer cannot continue from its saved state with this ({reason}); leave it out"
+        return [checked.recipe.document.problem(path, message) for path in paths]
+    return []
+
+
+def _take_step(checked: CheckedRecipe, section: KeyPath, value: Tensor, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The optimizer's state of a parameter after a step without gradient from ``state``, which stays as it is."""
+    parameter = nn.Parameter(value.clone())
+    parameter.grad = torch.zeros_like(value)
+    optimizer = checked.build(section, parameters=[{"params": [parameter]}])
+    optimizer.state[parameter] = copy.deepcopy(dict(state))
+    optimizer.step()
+    found: Mapping[str, Any] = optimizer.state[parameter]
+    return found

@@ -22,11 +22,13 @@ class CheckedRecipe:
         not_tried: what could not be checked without data, with the reason: callbacks that depend on the number of
             images, and networks and augmentations that the meta device cannot run. Such a network
             is tried before the first step instead; such an augmentation first runs in the first step.
+        state_shapes: of the parameters and buffers of each network, by name, where the check could build it.
     """
 
     recipe: Recipe
     components: dict[KeyPath, Selected]
     not_tried: dict[KeyPath, str] = field(default_factory=dict)
+    state_shapes: dict[Player, dict[str, tuple[int, ...]]] = field(default_factory=dict)
 
     def __getitem__(self, path: str | KeyPath) -> Selected:
         """The component at a path such as ``"generator"`` or ``("optimizers", "generator")``."""

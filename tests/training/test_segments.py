@@ -250,3 +250,23 @@ def test_a_segment_may_change_the_data(runtime, recipe, events, tmp_path):
     shutil.rmtree(tmp_path / "run" / "checkpoints" / "step-00000004")
     with pytest.raises(gankit.CheckpointError, match="was trained with other data"):  # another change than the segment's
         runtime.resume(tmp_path / "run", ["dataset.count=50", "train.steps=6"]).fit()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"generator.width": 16}, r"generator\.width: gives the generator other weights than .* before this segment"),
+        ({"image.size": 32}, r"image\.size: gives the (generator|discriminator) other weights"),
+        ({"optimizers.generator.name": "rmsprop"}, r"optimizers\.generator: the optimizer cannot continue"),
+        ({"ema": {"half_life_images": 40}}, r"ema: an EMA must average from the first step"),
+    ],
+)
+def test_a_segment_that_cannot_continue_is_found_before_the_first_step(runtime, recipe, settings, message):
+    with pytest.raises(gankit.RecipeError, match=message):
+        runtime.check(recipe(**EVERYTHING | {"ema": None, "segments": [{"step": 2, "set": settings}]}))
+
+
+def test_a_segment_may_remove_the_ema_and_change_the_optimizer_and_the_data(runtime, recipe, tmp_path):
+    settings = {"ema": None, "optimizers.generator.betas": [0.1, 0.9], "dataset.count": 50}
+    checked = runtime.check(recipe(**EVERYTHING | {"segments": [{"step": 2, "set": settings}]}))
+    assert play(runtime, checked, tmp_path / "run") == [2, 4]
