@@ -44,4 +44,4 @@ def resume(
         )
         return
     print_data(trainer)
-    train_segments(runtime, trainer, plugin)
+    train_segments(runtime, trainer, plugin, [*(overrides or ()), *(["--accept-changes"] if accept_changes else ())])

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -44,17 +44,23 @@ MIN_SECONDS_BETWEEN_INTERRUPTS = 0.5  # a launcher may forward at once the Ctrl-
 TIME_LIMIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: try again
 
 
-def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+def train(trainer: Trainer, plugins: Sequence[str] | None, repeated: Sequence[str] = ()) -> None:
     """Train until the end and print how to continue if the run is not finished.
 
     Args:
         trainer: of the run.
         plugins: values of ``--plugin``, for the command to continue.
+        repeated: arguments that this command must repeat as long as there is no new checkpoint.
 
     Raises:
         typer.Exit: with code 1 if the run fails, 75 at its time limit, 128 + n after signal n.
     """
     from ..distributed.rank_failures import LostProcessError, OtherProcessError
+
+    before = trainer.checkpoint
+
+    def command() -> str:
+        return _resume_command(trainer, plugins, repeated if trainer.checkpoint == before else ())
 
     trainer.callbacks.add("progress", make_progress())
     trainer.listeners.append(lambda event: _print_event(event, trainer.state.step))
@@ -71,13 +77,13 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
             raise
         # rank 0 prints how to continue, unless it is the process that was lost
         lost = rank() and isinstance(error, LostProcessError)
-        hint = f". To continue: {_resume_command(trainer, plugins)}" if lost else ""
+        hint = f". To continue: {command()}" if lost else ""
         print_message(f"{error}{_notes(error)}{hint}")
         code = 1
     except Exception as error:
         description = f"{type(error).__name__}: {error}".strip() + _notes(error)
         print_message(f"the run failed: {description}; it is recorded in events.jsonl; the traceback follows:")
-        _print_how_to_resume(trainer, plugins)
+        _print_how_to_resume(trainer, command)
         raise
     else:
         if trainer.segment_ended:
@@ -90,14 +96,16 @@ def train(trainer: Trainer, plugins: Sequence[str] | None) -> None:
             return
         console.print(f"stopped after step {trainer.state.step:,}: {trainer.ending}")
         code = _exit_code(trainer.ending)
-    _print_how_to_resume(trainer, plugins)
+    _print_how_to_resume(trainer, command)
     if code is not None:
         raise typer.Exit(code)
 
 
-def train_segments(runtime: Runtime, trainer: Trainer, plugins: Sequence[str] | None) -> None:
+def train_segments(
+    runtime: Runtime, trainer: Trainer, plugins: Sequence[str] | None, repeated: Sequence[str] = ()
+) -> None:
     """The same as `train`, for each segment of the recipe in turn."""
-    train(trainer, plugins)
+    train(trainer, plugins, repeated)
     while trainer.segment_ended:
         trainer = open_run(runtime, trainer.directory)
         train(trainer, plugins)
@@ -227,9 +235,9 @@ def _stop_on_signals(trainer: Trainer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
-    """The command that continues the run with the same plugins and number of processes."""
-    words = ["gankit", "resume", str(trainer.directory)]
+def _resume_command(trainer: Trainer, plugins: Sequence[str] | None, repeated: Sequence[str]) -> str:
+    """The command that continues the run with the same plugins and number of processes, and ``repeated`` arguments."""
+    words = ["gankit", "resume", str(trainer.directory), *repeated]
     words += (word for plugin in plugins or () for word in ("--plugin", plugin))
     if world_size() > 1:
         machines, processes = (os.environ.get(f"{scope}_WORLD_SIZE", "1") for scope in ("GROUP", "LOCAL"))
@@ -238,13 +246,15 @@ def _resume_command(trainer: Trainer, plugins: Sequence[str] | None) -> str:
     return shlex.join(words)
 
 
-def _print_how_to_resume(trainer: Trainer, plugins: Sequence[str] | None) -> None:
+def _print_how_to_resume(trainer: Trainer, make_command: Callable[[], str]) -> None:
+    from ..runs.run_directory import completed_steps
+
     try:
-        command = _resume_command(trainer, plugins)
+        command = make_command()
+        restart = " --restart" if trainer.checkpoint is None and completed_steps(trainer.directory) else ""
     except GankitError:  # the run failed before it had a directory
         return
     if trainer.checkpoint is None:
-        restart = " --restart" if trainer.state.step else ""
         how = f"no checkpoint was saved; to start again: {command}{restart}"
     else:
         how = f"to continue from {trainer.checkpoint}:\n  {command}"

@@ -13,6 +13,7 @@ from ..events import ChangesAccepted, Ended, Failed, Finding, Overridden, Recove
 from ..messages import truncate
 from ..runs.file_names import EVENTS, METRICS, NOT_FINITE, RECIPE, checkpoint_step, checkpoints
 from ..runs.json_lines import read_log
+from ..runs.run_directory import completed_steps
 from .run_summary import MAX_TEXT_LENGTH, RunSummary, parse_count, read_run
 
 CAUSES = (
@@ -147,9 +148,10 @@ def _advice(problems: Sequence[TrainingProblem], directory: Path) -> str | None:
         return None
     if not lasting:
         return "all problems are over; resume the run, or keep it"
-    if first is None:
+    found = checkpoints(directory)
+    if first is None and found:
         return "resume: the run returns to its last checkpoint, whose weights are finite"
-    before = [path for path in checkpoints(directory) if checkpoint_step(path) < first]
+    before = [path for path in found if first is not None and checkpoint_step(path) < first]
     start, recipe = "from the beginning", shlex.quote(str(directory / RECIPE))
     if before:
         start = f"from its last healthy weights, with initialize={shlex.quote(str(before[-1]))}"
@@ -231,5 +233,5 @@ def _next_step(summary: RunSummary, directory: Path) -> str | None:
     found, quoted = checkpoints(directory), shlex.quote(str(directory))
     if found:
         return f"gankit resume {quoted}    continues from {found[-1].name}"
-    restart = " --restart" if summary.steps else ""
+    restart = " --restart" if completed_steps(directory) else ""
     return f"gankit resume {quoted}{restart}    starts again, because the run has no checkpoint"

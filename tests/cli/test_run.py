@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -87,6 +88,35 @@ class TestRun:
         said = cli(*resume[1:])
         assert said.code == 0, said.err
         assert "done: step 9" in said.out
+
+    def test_the_printed_command_repeats_overrides_that_are_not_saved_yet(self, cli, tiny):
+        Path("broken.py").write_text(
+            "import gankit, os\n"
+            "class Broken:\n"
+            "    def discriminator(self, turn):\n"
+            "        if turn.real.device.type == 'cpu' and os.path.exists('broken'): raise gankit.GankitError('broken')\n"
+            "        return (turn.fake_logits - turn.real_logits).mean()\n"
+            "    def generator(self, turn): return -turn.fake_logits.mean()\n"
+            "@gankit.hookimpl\n"
+            "def register(registries): registries.losses.add('broken', Broken)\n"
+        )
+        plugins = [*tiny[1:], "--plugin", "broken.py"]
+        assert cli("run", tiny[0], *plugins, "--out", "mine").code == 0
+        Path("broken").touch()
+        said = cli("resume", "mine", "loss=broken", "train.steps=5", "--accept-changes", *plugins)
+        assert said.code == 1
+        words = shlex.split(said.out.splitlines()[-1])
+        assert words[:6] == ["gankit", "resume", "mine", "loss=broken", "train.steps=5", "--accept-changes"]
+        Path("broken").unlink()
+        said = cli(*words[1:])
+        assert said.code == 0, said.err
+        assert gankit.Recipe.load(Path("mine/recipe.yaml")).segments[0].set == {"loss": "broken"}
+
+    def test_a_run_that_fails_without_a_checkpoint_is_restarted(self, cli, tiny):
+        said = cli("run", *tiny, "optimizers.generator.lr=1.0e38", "optimizers.discriminator.lr=1.0e38", "--out", "mine")
+        assert said.code == 1, said.out
+        assert re.search(r"no checkpoint was saved; to start again: gankit resume mine .*--restart$", said.out.strip())
+        assert "starts again" in cli("doctor", "mine").out
 
     def test_an_interrupt_before_the_first_step(self, cli, tiny):
         Path("slow.py").write_text(
