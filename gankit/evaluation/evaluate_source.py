@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ..data.datasets import describe_dataset, prepare_dataset
@@ -14,7 +13,7 @@ from ..runtime import Runtime
 from .evaluated_batch import evaluated_batches
 from .generated_images import locate, open_generated_images
 from .partners import real_partners
-from .real_dataset import open_real_dataset
+from .real_dataset import cautions_of_other_data, open_real_dataset
 from .real_images import unpaired_images
 from .record import Evaluation
 from .request import Request, select_metrics
@@ -50,9 +49,12 @@ def evaluate(
         )
     real = open_real_dataset(runtime.registries, request, run, f"{source}: {kind}")
     prepare_dataset(real.dataset, report)
-    cautions: Sequence[str] = ()
+    cautions: list[str] = []
+    if checkpoint is not None and request.real is None and request.recipe is None:
+        cautions += cautions_of_other_data(real, checkpoint)
     if pairs:
-        real, cautions = real_partners(real, request, pairs)
+        real, found_cautions = real_partners(real, request, pairs)
+        cautions += found_cautions
         request = request.for_pairs(len(real.dataset), pairs[0])
     elif checkpoint is None:
         request = request.with_samples(len(Folder(resolved.path).names()))

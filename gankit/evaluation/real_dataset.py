@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from ..assembly.selection import select
 from ..data.datasets import split_of
+from ..data.fingerprint import data_fingerprint
 from ..data.resize import Fit
 from ..errors import GankitError, RecipeError
 from ..interfaces import Dataset
@@ -16,7 +17,9 @@ from ..recipe.model import Recipe
 from ..recipe.sections import Component
 from ..recipe.validation import validate
 from ..registry import Registries
-from ..runs.file_names import RECIPE
+from ..runs.changes import find_changes
+from ..runs.file_names import MANIFEST, RECIPE
+from ..runs.manifest import read_manifest
 from .request import Request, build, document_of
 
 HELD_OUT = "held out"  # the split of held-out items that have no name of their own
@@ -75,6 +78,21 @@ def open_real_dataset(registries: Registries, request: Request, run: Path | None
         raise RecipeError(problems)
     fit = recipe.loader.fit if recipe is not None else "crop"
     return RealDataset(selected.entry.name, selected.plain_params(), build(selected), fit)
+
+
+def cautions_of_other_data(real: RealDataset, checkpoint: Path) -> list[str]:
+    """A caution if the run's recipe finds other data now, for example because its path is relative to another folder.
+
+    Args:
+        real: the prepared dataset of the run's recipe.
+        checkpoint: whose manifest records the data that it was trained on.
+    """
+    recorded = read_manifest(checkpoint / MANIFEST)
+    if not isinstance(recorded.get("data"), Mapping):
+        return []  # without them, no fingerprint is computed
+    now = {"images": len(real.dataset), "fingerprint": data_fingerprint(real.dataset)}
+    changes = find_changes(recorded, {"data": now}).data
+    return [f"the real images are not those of the training: {change}" for change in changes]
 
 
 def held_out_items(real: RealDataset) -> RealDataset:

@@ -106,3 +106,15 @@ def test_scores_that_a_record_cannot_hold(trained_run, runtime, add_components, 
     add_components(runtime, metrics={"wrong": lambda: Wrong(scores)})
     with pytest.raises(gankit.GankitError, match=message):
         evaluate("run", Request(metrics=["wrong"], features="colours", samples=20), runtime)
+
+
+def test_a_recipe_that_finds_other_data_than_those_of_the_training_is_a_caution(trained_run, runtime):
+    trained_run()
+    request = Request(metrics=["gap"], features="colours", samples=64, device="cpu")
+    assert evaluate("run", request, runtime).cautions == ()
+    recipe = Path("run/recipe.yaml")
+    recipe.write_text(recipe.read_text().replace("count: 100", "count: 90"))
+    expected = "the real images are not those of the training: the data: 100 images, now 90"
+    assert evaluate("run", request, runtime).cautions[0] == expected
+    other = Request(metrics=["gap"], features="colours", samples=64, device="cpu", real="{name: tiny, count: 90}")
+    assert evaluate("run", other, runtime).cautions == ()
