@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Exit, Option
@@ -10,7 +12,6 @@ from ..distributed.torchrun import world_size
 from ..errors import GankitError
 from .console import Overrides, PluginOption, RecipeFile, make_runtime, make_table, output_console, print_message
 from .run import assemble
-from .temporary_folder import temporary_folder
 
 if TYPE_CHECKING:
     from ..profiling.step_profile import StepProfile
@@ -41,8 +42,8 @@ def bench(
     own = ["segments=[]", "train.max_hours=null", *([f"train.device={device}"] if device else ())]
     checked = runtime.load_checked(recipe, [*(overrides or ()), *own])
     try:
-        with temporary_folder("gankit-bench-") as folder:
-            trainer = assemble(runtime, checked, folder / "run")
+        with TemporaryDirectory(prefix="gankit-bench-", ignore_cleanup_errors=True) as folder:
+            trainer = assemble(runtime, checked, Path(folder) / "run")
             output_console().print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
             profile = _measure(trainer, steps)
     except KeyboardInterrupt:

@@ -7,13 +7,13 @@ import sys
 import threading
 import webbrowser
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from typer import Exit, Option
 
 from .console import PluginOption, RunOrCheckpoint, make_runtime, output_console, parse_path
 from .sample_options import default_directions, load_directions
-from .temporary_folder import temporary_folder
 
 DEFAULT_PORT = 7860
 INTERRUPTED = 130
@@ -53,10 +53,10 @@ def explore(
 
       gankit explore results/pix2pix_folder --port 0 --no-open
     """
-    with temporary_folder("gankit-explore-") as folder:
+    with TemporaryDirectory(prefix="gankit-explore-", ignore_cleanup_errors=True) as folder:
         from ..explorer import private_files
 
-        with private_files(folder):
+        with private_files(Path(folder)):
             _serve(source, directions, host, port, share, open_browser, plugin)
 
 

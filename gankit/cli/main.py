@@ -6,6 +6,7 @@ import atexit
 import gc
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -156,12 +157,21 @@ def make_app() -> typer.Typer:
     return app
 
 
+def _exit_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the process as an error does, so that it deletes its temporary files."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+
+
 def main() -> None:
     """Run the command line. Warnings and a `GankitError` are printed as plain messages; its exit code is 2.
 
     Output that cannot be written is discarded, and does not change the exit code.
     """
     keep_freed_memory()
+    _exit_on_signals()
     atexit.register(gc.freeze)  # at exit, Python would search all objects of torch for cycles: half a second
     warnings.showwarning = lambda message, *_, **__: print_message(str(message), "warning")
     for name in ("COLUMNS", "LINES"):

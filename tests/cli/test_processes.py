@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 import gankit
 
@@ -55,3 +56,19 @@ class TestProcesses:
         assert "stopped after step" in rest
         assert "gankit resume mine" in rest
         assert len(list(Path("mine/checkpoints").iterdir())) == 1
+
+    @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+    def test_a_command_that_a_signal_ends_leaves_no_temporary_files(self, name):
+        Path("pictures").mkdir()
+        for index in range(3):
+            Image.new("RGB", (16, 16), (index, 0, 0)).save(f"pictures/{index}.png")
+        script = (
+            "import os, signal, sys, zipfile\n"
+            "from gankit.cli.main import main\n"
+            f"zipfile.ZipFile.writestr = lambda *_, **__: os.kill(os.getpid(), signal.{name})\n"
+            "sys.argv = ['gankit', 'data', 'pack', 'pictures', 'packed.zip']\n"
+            "main()\n"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (128 + getattr(signal, name), "")
+        assert [path.name for path in Path().iterdir()] == ["pictures"]
