@@ -56,6 +56,9 @@ def report(
     if neighbors and (found := checkpoints(directory)):
         request = Request((), features, samples=neighbors, real_samples=among, seed=seed, device=device)
         runtime = make_runtime(plugin)
+        request.find_device()
+        if features not in (known := runtime.registries.features):
+            raise GankitError(f"--features: {known.unknown(features)}")
         try:
             with TaskProgress() as progress:
                 page.find_neighbors_of_checkpoint(runtime, found[-1], request, progress.report)
