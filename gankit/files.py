@@ -161,6 +161,8 @@ def read_failure(path: Path, error: OSError) -> str:
     """A message for a file that could not be read, which says nothing about its content, with the remedy."""
     if isinstance(error, PermissionError):
         return f"{path}: cannot be read: permission denied; change its permissions, or use the account that wrote it"
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: no such file"
     if error.errno is None:  # our own, such as that of `open_regular`
         return f"{path}: cannot be read: {error}"
     return (

@@ -187,6 +187,8 @@ def distribution_of(point: metadata.EntryPoint) -> str:
 
 
 def _import_module(name: str) -> ModuleType:
+    if not all(word.isidentifier() for word in name.split(".")):
+        raise PluginError("is neither the path of a .py file nor the name of a module")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -75,6 +75,12 @@ class CommandGroup(TyperGroup):
             trains = ctx.invoked_subcommand in ("run", "resume")
             print_message("interrupted before the first step" if trains else "interrupted")
             raise typer.Exit(130) from None
+        except (MemoryError, RuntimeError) as error:
+            from ..device.out_of_memory import is_out_of_memory, last_request
+
+            if not is_out_of_memory(error):
+                raise
+            raise GankitError(f"out of memory{last_request(error)}: use fewer or smaller images") from error
 
 
 class _LazyCommand(typer.core.TyperCommand):

@@ -27,13 +27,17 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory_message(error: BaseException, recipe: Recipe, device: str, precision: str, activity: str) -> str:
     """The sizes that were too large, and the settings to lower. ``recipe`` is resolved."""
-    requested = REQUESTED.search(str(error))
-    size = f" (the last request was for {_readable(requested[1], requested[2])})" if requested else ""
-    height, width = recipe.image.size
+    batch, (height, width) = recipe.loader.batch_size, recipe.image.size
     return (
-        f"out of memory in {activity} on {device}{size}: loader.batch_size={recipe.loader.batch_size}, images of "
+        f"out of memory in {activity} on {device}{last_request(error)}: loader.batch_size={batch}, images of "
         f"{height} x {width} pixels, precision {precision}. To use less: {'; '.join(_remedies(recipe, precision))}"
     )
+
+
+def last_request(error: BaseException) -> str:
+    """The size of the request that failed, in parentheses after a space; empty if the error does not say it."""
+    found = REQUESTED.search(str(error))
+    return f" (the last request was for {_readable(found[1], found[2])})" if found else ""
 
 
 def _readable(size: str, unit: str) -> str:

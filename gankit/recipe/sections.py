@@ -28,6 +28,7 @@ from .located_document import LENGTHS
 from .segments import LENGTH_KEYS, SEGMENTS
 from .weight_selection import CheckpointActivations, Freeze
 
+Length = Annotated[int, Field(gt=0, lt=2**63)]
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
 
 
@@ -184,9 +185,9 @@ class Train(Section):
             saves memory; for the generator and the discriminator.
     """
 
-    epochs: PositiveInt | None = None
-    steps: PositiveInt | None = None
-    images: PositiveInt | None = None
+    epochs: Length | None = None
+    steps: Length | None = None
+    images: Length | None = None
     discriminator_steps: PositiveInt = 1
     precision: Literal["auto", "fp64", "fp32", "bf16", "fp16"] = "auto"
     tf32: bool = True

@@ -95,6 +95,15 @@ class TestErrors:
         refused("noise: sampling options do not apply to a folder of images; remove truncation", folder, *GAP,
                 "--real", "tiny", "--option", "truncation=1")  # fmt: skip
 
+    def test_out_of_memory(self, trained_run, refused, monkeypatch):
+        def fail(*_):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 25769803776 bytes.")
+
+        trained_run()
+        monkeypatch.setattr("gankit.evaluation.evaluate_source.prepare_dataset", fail)
+        message = r"out of memory \(the last request was for 24.00 GiB\): use fewer or smaller images"
+        refused(message, "run", *GAP)
+
     def test_a_missing_source(self, refused):
         refused("nothing: no such folder; pass a run directory, a checkpoint or a folder of images", "nothing", *GAP)
 

@@ -66,9 +66,9 @@ def open_image_files(path: Path) -> ImageFiles:
     if path.is_dir():
         return Folder(path)
     if not path.exists():
-        raise DataError(f"{path} does not exist; set `path` to a folder or a zip of images")
+        raise DataError(f"{path} does not exist; give the path of a folder or a zip of images")
     if not path.is_file() or not zipfile.is_zipfile(path):
-        raise DataError(f"{path} is neither a folder nor a complete zip; set `path` to a folder or a zip of images")
+        raise DataError(f"{path} is neither a folder nor a complete zip; give the path of a folder or a zip of images")
     return Zip(path)
 
 
