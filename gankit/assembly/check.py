@@ -120,7 +120,7 @@ def _try_data(checked: CheckedRecipe, attempts: _Attempts) -> DataSpec | None:
     datasets = checked["dataset"].with_nested(("dataset",))  # the innermost first: problems get their own places
     if not all(attempts.run(path, partial(_built_dataset, selected)) is not None for path, selected in datasets):
         return None
-    data = attempts.run(("dataset",), lambda: _data_of_run(checked, attempts.problems))
+    data = attempts.run(("dataset",), lambda: _unprepared_data(checked, attempts.problems))
     return None if data is None else attempts.run(("codec",), partial(data_of_networks, checked, data))
 
 
@@ -174,8 +174,8 @@ def _problems_of_encodings(recipe: Recipe) -> Iterator[Problem]:
         yield recipe.document.problem(("loader", "encodings"), message)
 
 
-def _data_of_run(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
-    """The data as the networks see it, as far as the dataset knows it before it is prepared."""
+def _unprepared_data(checked: CheckedRecipe, problems: list[Problem]) -> DataSpec:
+    """The data before a codec encodes the images, as far as the dataset knows it before it is prepared."""
     recipe, dataset = checked.recipe, checked.build("dataset")
     given = getattr(dataset, "spec", None)
     if given is not None and not isinstance(given, (ImageSpec, DataSpec)):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ class NetworkTrials:
         self._checked, self._data, self._engine, self._processes = checked, data, engine, processes
         self._game = game
         batch = batch_of_two(data, engine.device, engine.dtype)
-        with self._inputs():
+        with engine.build_scope(checked.recipe.seed):
             self._latents = torch.randn(2, checked.recipe.latent.dim, device=engine.device, dtype=engine.dtype)
             images = torch.rand_like(batch.images).mul_(2).sub_(1)
         self._real = images.contiguous(memory_format=torch.channels_last)  # as the loader's
@@ -107,7 +106,7 @@ class NetworkTrials:
     def _error_of(self, player: Player, network: nn.Module, build: BuildNetwork, mode: ComputeMode) -> Exception | None:
         """The error that the network raises in this mode, if any. Running out of memory is raised, not returned."""
         try:
-            with self._inputs():
+            with self._engine.build_scope(self._checked.recipe.seed):
                 twin = copy_network(network, build).train()
                 use_mode(twin, mode, self._checked.recipe, self._engine)
                 run = self._run_generator if player == "generator" else self._run_discriminator
@@ -166,20 +165,16 @@ class NetworkTrials:
     def _arguments(self, player: Player, network: nn.Module, **inputs: Tensor) -> list[Any]:
         return network_arguments(forward_names(player, network, [*self._data.fields]), self._batch, **inputs)
 
-    @contextmanager
-    def _inputs(self) -> Iterator[None]:
-        """Seeds the random generators inside the block and restores them afterwards."""
-        with self._engine.build_scope(self._checked.recipe.seed):
-            yield
-
 
 def recorded_modes(checkpoint: Checkpoint | None) -> Mapping[str, ComputeMode]:
     """How the networks of a checkpoint were trained. Raises: CheckpointError: its manifest describes no such modes."""
-    record = {} if checkpoint is None else checkpoint.manifest.get(RECORD, {})
+    if checkpoint is None:
+        return {}
     try:
-        return {player: ComputeMode.from_record(mode) for player, mode in dict(record).items()}
+        record = dict(checkpoint.manifest.get(RECORD, {}))
+        return {player: ComputeMode.from_record(mode) for player, mode in record.items()}
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint and checkpoint.path}: its entry '{RECORD}': {error}") from None
+        raise CheckpointError(f"{checkpoint.path}: its entry '{RECORD}': {error}") from None
 
 
 class _FirstCall(Exception):  # noqa: N818  # no error

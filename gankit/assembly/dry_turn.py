@@ -57,7 +57,7 @@ def problems_of_terms(
         batch = batch_of_two(data)
         turns = [PlayerTurn(context, player, batch, images_seen=0, penalties=True) for player in context.players]
         with suppress(Exception):  # the terms that use its images fail in the same way
-            outputs["generator"] = StepContext.run_generator(context, context.draw_latents(2, batch.labels), batch)
+            outputs["generator"] = context.run_generator(context.draw_latents(2, batch.labels), batch)
     found: list[Problem] = []
     for path in paths:
         try:

@@ -27,10 +27,12 @@ def describe_frozen_networks(networks: Mapping[str, Frozen]) -> dict[str, Any]:
 
 def require_same_frozen_networks(networks: Mapping[str, Frozen], checkpoint: Checkpoint | None) -> None:
     """Raises: CheckpointError: a frozen network differs from the checkpoint's."""
-    recorded = {} if checkpoint is None else checkpoint.manifest.get(RECORD, {})
+    if checkpoint is None:
+        return
+    recorded = checkpoint.manifest.get(RECORD, {})
     for name, network in networks.items():
         known = recorded.get(name) if isinstance(recorded, Mapping) else None
-        if checkpoint is not None and known is not None and known != network.fingerprint:
+        if known is not None and known != network.fingerprint:
             raise CheckpointError(
                 f"{checkpoint.path}: was trained with another frozen network '{truncate(name)}': its SHA-256 was "
                 f"{str(known)[:12]} and is {network.fingerprint[:12]} now; restore its weights"

@@ -17,7 +17,7 @@ from ..training.scheduled_parameters import OptimizerSchedule, parameter_groups
 
 def build_optimizers(
     checked: CheckedRecipe, networks: Mapping[Player, nn.Module], components: Iterable[Any] = ()
-) -> tuple[dict[Any, Any], list[OptimizerSchedule]]:
+) -> tuple[dict[Player, torch.optim.Optimizer], list[OptimizerSchedule]]:
     """Each player's optimizer with its schedule.
 
     Args:

@@ -141,11 +141,11 @@ class _SchemaOfRecipes:
     def _define_component(self, entry: Entry) -> None:
         schema = entry.schema.model_json_schema()
         name = f"{entry.kind}.{entry.name}"
-        local = {}
-        for own, inner in schema.pop("$defs", {}).items():
+        local, definitions = {}, schema.pop("$defs", {})
+        for own, inner in definitions.items():
             is_schedule = own == SCHEDULE and inner == Schedule.model_json_schema()
             local[own] = own if is_schedule else f"{name}.{own}"
-        for own, inner in entry.schema.model_json_schema().get("$defs", {}).items():
+        for own, inner in definitions.items():
             if local[own] != own:
                 self._define(local[own], inner, local)
         properties = schema.get("properties", {})

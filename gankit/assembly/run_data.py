@@ -82,7 +82,11 @@ def open_data(
 
 
 def data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription | None) -> DataSpec:
-    """The data as the networks see it; it has labels only if the recipe is conditional. Raises: RecipeError."""
+    """The data in the sizes of the run, before a codec encodes the images; with labels only if it is conditional.
+
+    Raises:
+        RecipeError: the data do not fit the recipe.
+    """
     classes = len(classes_of(dataset) or ())
     if recipe.conditional and not classes and spec_of(dataset).label is None:
         found = f" ({description.summary})" if description is not None else ""

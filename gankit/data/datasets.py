@@ -76,7 +76,7 @@ def split_of(dataset: Any) -> str:
 
 
 def spec_of_run(dataset: Any, size: tuple[int, int], conditional: bool, classes: int) -> DataSpec:
-    """The data as the networks see it.
+    """The data in the sizes of the run, before a codec encodes the images.
 
     Args:
         dataset: of the run.

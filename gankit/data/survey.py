@@ -1,4 +1,4 @@
-"""What the images of a dataset are like: their sizes, color modes and formats, and which ones are unusual."""
+"""A survey of a dataset's images: their sizes, color modes and formats, and which ones are unusual."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Engine:
                 if self.deterministic:
                     torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
-    def build_scope(self, seed: int) -> AbstractContextManager[int]:
+    def build_scope(self, seed: int) -> AbstractContextManager[None]:
         """Seed all random generators for the initial weights, identically on all ranks."""
         return seeded(np.random.SeedSequence(seed, spawn_key=(BUILD,)), self.device)
 

@@ -23,18 +23,15 @@ SEEDS = 5  # for Python, numpy, torch on the CPU, torch on the device, and the c
 
 
 def callers_seed(entropy: np.random.SeedSequence) -> int:
-    """The seed that `seeded` yields."""
+    """A seed for a generator of the caller, independent of those that `seeded` sets."""
     return int(entropy.generate_state(SEEDS, np.uint64)[-1]) >> 1
 
 
 @contextmanager
-def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[int]:
+def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[None]:
     """Seed Python's ``random``, numpy's global generator, and torch on the CPU and on ``device``.
 
     Other threads wait until the block ends, if they seed generators as well.
-
-    Yields:
-        A further seed, for a generator of the caller.
     """
     seeds = [int(seed) for seed in entropy.generate_state(SEEDS, np.uint64)]
     with preserved_random_state(device):
@@ -46,7 +43,7 @@ def seeded(entropy: np.random.SeedSequence, device: torch.device) -> Iterator[in
                 torch.cuda.manual_seed(seeds[3] >> 1)
         elif device.type == "mps":
             torch.mps.manual_seed(seeds[3] >> 1)
-        yield seeds[4] >> 1
+        yield
 
 
 def random_state_of_host() -> bytes:

@@ -39,7 +39,7 @@ class FolderImages:
         info: the folder's part of the evaluation record.
         size: height and width in pixels.
         options: empty, because sampling options do not apply to existing images.
-        partners: None, because nothing tells which real image a file belongs to.
+        partners: None, because the real partner of a file is unknown.
 
     Raises:
         DataError: there are too few images, their sizes differ, one cannot be read, or one has more channels than the

@@ -134,7 +134,7 @@ def open_generated_images(
         checkpoint=checkpoint.name,
         step=opened.step,
         ema=generator.ema,
-        weights=opened.sha256_of("generator_ema" if generator.ema else "generator"),
+        weights=generator.weights,
     )
     partners = None
     if paired_by is not None:

@@ -89,9 +89,9 @@ class RealImages:
             inputs=inputs.hexdigest() if self._are_partners else None,
         )
 
-    def batches(self, report: Report = no_report) -> Iterator[Tensor]:
+    def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w] on the CPU. Raises: DataError: one cannot be read."""
-        return map(self._resized, self._read_all(report))
+        return map(self._resized, self._read_all(no_report))
 
     def batch(self, number: int) -> Tensor:
         """Images of a batch, uint8 [n c h w] on the CPU; batches can be read in any order. Raises: DataError."""

@@ -173,7 +173,7 @@ class Computed(NamedTuple):
     hashes: Mapping[str, str | None]
 
 
-def evaluation_seed(request: Request, device: torch.device) -> AbstractContextManager[int]:
+def evaluation_seed(request: Request, device: torch.device) -> AbstractContextManager[None]:
     """Seed the random generators from the request; on exit, restore their previous states."""
     return seeded(np.random.SeedSequence(request.seed, spawn_key=(EVALUATE,)), device)
 

@@ -191,19 +191,19 @@ class Game:
     def state(self) -> State:
         """The networks, optimizers and counters of the run."""
         if self._state is None:
-            raise GankitError(
-                f"{type(self).__name__} is not part of a run yet; use `setup` for what needs the networks"
-            )
+            raise self._not_in_run()
         return self._state
 
     @property
     def context(self) -> StepContext:
         """Everything that a step works with."""
         if self._context is None:
-            raise GankitError(
-                f"{type(self).__name__} is not part of a run yet; use `setup` for what needs the networks"
-            )
+            raise self._not_in_run()
         return self._context
+
+    def _not_in_run(self) -> GankitError:
+        name = type(self).__name__
+        return GankitError(f"{name} is not part of a run yet; use `setup` for what needs the networks")
 
     def join(self, context: StepContext, state: State) -> None:
         """Make the game part of a run. gankit calls this."""

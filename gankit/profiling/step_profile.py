@@ -59,7 +59,7 @@ def profile_steps(trainer: Trainer, steps: int, warm_up: int = WARM_UP) -> StepP
     engine = trainer.setup.engine
     # the run must not end during the measurement: callbacks do more at the last step
     endless = {"steps": sys.maxsize, "epochs": None, "images": None}
-    trainer.progress.length = trainer.progress.length.model_copy(update=endless)
+    trainer.progress.train = trainer.progress.train.model_copy(update=endless)
     whole, stopwatch, saving = (Stopwatch(engine.synchronize) for _ in range(3))
     trainer.setup.on_phase_end(stopwatch.lap)
     with closing(iter(trainer)) as training:

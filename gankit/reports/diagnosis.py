@@ -165,8 +165,8 @@ def _non_finite_metrics(line: Mapping[str, Any], names: Sequence[str]) -> Traini
     """The first logged NaN or infinity, for a run that was killed before it could trace it."""
     step = parse_count(line.get("step", 0))
     message = (
-        f"{_shorten(', '.join(names))} NaN or infinite in the log from step {step:,} on, and the run ended "
-        "before it found the cause. Resume it: it then finds the layer and the batch."
+        f"NaN or infinity in the log from step {step:,} on ({_shorten(', '.join(names))}), and the run ended before it "
+        "found the cause. Resume it: it then finds the layer and the batch."
     )
     return TrainingProblem(NOT_FINITE, message, step)
 

@@ -1,4 +1,4 @@
-"""Where the files of a run or checkpoint are that a user names; those on the Hugging Face Hub are downloaded."""
+"""Resolves the name of a run or checkpoint to local files; those on the Hugging Face Hub are downloaded."""
 
 from __future__ import annotations
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from ..errors import GankitError
 from ..evaluation.pairs import compares_pairs
+from ..evaluation.record import Better
 from ..evaluation.request import Request, build, select_metrics
 from ..evaluation.scorer import build_extractor
 from ..messages import did_you_mean
@@ -16,7 +17,6 @@ from ..recipe.checked_recipe import CheckedRecipe
 from ..registered_component import Selected
 from ..registry import Registries
 
-Better = Literal["lower", "higher"]
 EVALUATE = "evaluate"  # the callback that scores a run while it trains
 EXAMPLE = "callbacks: [{name: evaluate, every: 500, metrics: [fd]}]"
 

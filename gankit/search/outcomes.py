@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .file_names import trial_directory
 from .objective import Objective
-from .study import ERROR, OVERRIDES, counts
+from .study import ERROR, OVERRIDES, is_counted
 
 STATES: Mapping[TrialState, Literal["complete", "pruned", "failed"]] = {
     TrialState.COMPLETE: "complete",
@@ -46,7 +46,7 @@ class TrialOutcome:
 
 def read_outcomes(study: optuna.Study, directory: Path) -> list[TrialOutcome]:
     """All trials that have ended and count, in the order of their numbers."""
-    return [_outcome(trial, directory) for trial in study.get_trials(deepcopy=False) if counts(trial)]
+    return [_outcome(trial, directory) for trial in study.get_trials(deepcopy=False) if is_counted(trial)]
 
 
 def best_of(outcomes: Sequence[TrialOutcome], objective: Objective) -> TrialOutcome | None:

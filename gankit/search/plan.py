@@ -11,9 +11,10 @@ import numpy as np
 import optuna
 
 from ..errors import GankitError
+from ..evaluation.record import Better
 from ..runs.file_names import RECIPE, REPORT
 from .file_names import BASE, BEST, DATABASE, SPACE
-from .objective import Better, Objective
+from .objective import Objective
 from .study import make_pruner, make_sampler, open_storage
 
 DESCRIPTION = "gankit"  # the user attribute of the study that says what is searched

@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 
 from ..errors import GankitError
+from ..evaluation.record import Better
 from ..files import output_file, writing
 from ..messages import quote, warn
 from ..recipe.checked_recipe import CheckedRecipe
@@ -18,7 +19,7 @@ from ..runs.file_names import RESULTS
 from ..runtime import Runtime
 from .check_space import check_space
 from .file_names import BASE, BEST, DATABASE, SPACE
-from .objective import EVALUATE, Better, Objective, find_objective
+from .objective import EVALUATE, Objective, find_objective
 from .outcomes import TrialOutcome, best_of, read_outcomes
 from .plan import Plan, require_nothing_to_overwrite, require_same_search
 from .search_page import write_page

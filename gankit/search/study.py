@@ -101,7 +101,7 @@ def host_name() -> str:
     return socket.gethostname()
 
 
-def counts(trial: FrozenTrial) -> bool:
+def is_counted(trial: FrozenTrial) -> bool:
     """Whether a trial is one of those that were asked for: it has ended by itself, or failed with an error."""
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or (
         trial.state == TrialState.FAIL and ERROR in trial.user_attrs

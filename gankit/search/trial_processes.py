@@ -20,7 +20,7 @@ from .file_names import process_log
 from .plan import Plan
 from .study import host_name
 
-MAX_FAILURES = 3  # in a row: then the next process would hardly be luckier
+MAX_FAILURES = 3  # in a row, after which starting another process is pointless
 MAX_TAIL = 4096  # bytes of a process's output
 
 

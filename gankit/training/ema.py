@@ -26,7 +26,6 @@ class GeneratorEMA:
 
     Attributes:
         module: the average, in eval mode.
-        decay: the share of the old average that the next update keeps; the trainer sets it before each update.
         updates: the number of updates.
         is_loaded: whether all of it was loaded from another run; the ramp-up would discard it.
     """
@@ -38,7 +37,7 @@ class GeneratorEMA:
 
     @torch.no_grad()
     def update(self, generator: nn.Module, decay: float) -> None:
-        """Update the average; the first update copies."""
+        """Update the average, which keeps ``decay`` of its old value. The first update copies."""
         averaged, copied = _tensor_pairs(self.module, generator, self._frozen)
         if not self.updates:
             copied, averaged = copied + averaged, []

@@ -1,4 +1,4 @@
-"""How far a run is, and how long it will be."""
+"""The progress of a run, and its length."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Progress:
         state: the counters of the run.
 
     Attributes:
-        length: the ``train`` section.
-        images_per_step: real images that the last step showed to D; an estimate before the first step.
+        train: the ``train`` section.
+        images_per_step: real images that the last step used; an estimate before the first step.
     """
 
     def __init__(self, recipe: Recipe, images_per_epoch: int, state: TrainState) -> None:
-        self.length = recipe.train
+        self.train = recipe.train
         self.images_per_step = recipe.loader.batch_size * recipe.train.discriminator_steps
         self._images_per_epoch, self._state = images_per_epoch, state
         self._segment_end = recipe.segments[0].step if recipe.segments else None
@@ -40,7 +40,7 @@ class Progress:
     @property
     def total_steps(self) -> int:
         """The step at which the run ends, assuming that further steps use as many images as the last one."""
-        length, state = self.length, self._state
+        length, state = self.train, self._state
         if length.steps is not None:
             return length.steps
         images = length.images if length.images is not None else (length.epochs or 0) * self._images_per_epoch

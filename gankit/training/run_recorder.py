@@ -217,5 +217,4 @@ class RunRecorder:
         events_bytes = self._records.events.sync()
         state = {**collect_state(self._setup), "events_bytes": events_bytes, "seconds": self.seconds}
         about = {**self._setup.manifest, "run": self._records.about["started_at"], "images": self._state.images}
-        self.checkpoint = save_checkpoint(self.directory, self._state.step, networks, state, about)
-        return self.checkpoint
+        return save_checkpoint(self.directory, self._state.step, networks, state, about)

@@ -19,8 +19,8 @@ COUNTERS = ("step", "epoch", "images", "seconds", "images_per_second", "peak_mem
 
 
 class ScalarReader:
-    """Reads the scalars of training at the first step, every ``every`` steps, and at the last. Between, it does not
-    wait for the device.
+    """Reads the scalars of training at the first step, every ``every`` steps, and at the last. At other steps, it does
+    not wait for the device.
 
     A reading holds ``step``, ``epoch``, ``images`` (reals used so far), ``seconds`` (of training so far,
     including those before a resume), ``images_per_second`` (since the previous reading), ``peak_memory_mib``

@@ -15,7 +15,7 @@ FILE = "metrics.jsonl"
 class MetricsLog:
     """Appends a line of scalars to ``metrics.jsonl`` at the first step, every ``every`` steps, and at the last.
 
-    A line holds ``step``, ``epoch``, ``images`` (reals shown to D so far), ``seconds`` (of training so far, including
+    A line holds ``step``, ``epoch``, ``images`` (reals used so far), ``seconds`` (of training so far, including
     those before a resume), ``images_per_second`` (since the previous line), ``peak_memory_mib`` (allocated on a CUDA
     device, otherwise of the process) and the step's scalars. Scalars that only some steps report, such as a lazy
     penalty, have their last value since the previous line. ``generator_gradient`` and ``discriminator_gradient`` are

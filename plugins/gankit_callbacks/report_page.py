@@ -11,7 +11,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 import gankit
 
-MAX_SAMPLES = 48  # pictures of samples over time, besides the first and the last
+MAX_SAMPLES = 48  # pictures of samples over time, in addition to the first and the last
 MAX_SHARE = 0.02  # of the training time, for pages at checkpoints
 
 

@@ -127,7 +127,7 @@ class Tracker:
         self._report(run, outbox.problem)
 
     def _report(self, run: gankit.Run, problem: str | None) -> None:
-        """Log the first problem of the tracker. Further ones tell the user nothing new."""
+        """Log the first problem of the tracker. Later ones are not reported."""
         if problem is not None and not self._has_reported:
             self._has_reported = True
             message = f"callback '{self.name}': {gankit.truncate(problem, MAX_REASON)}; training is not affected"

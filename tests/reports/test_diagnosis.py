@@ -92,7 +92,7 @@ def test_nan_in_the_log_of_a_run_that_did_not_report_it(run):
     )
     (problem,) = diagnose(run).problems
     assert (problem.kind, problem.first_step) == ("not_finite", 20)
-    assert "generator_loss, real_logits NaN or infinite in the log from step 20 on" in problem.message
+    assert "NaN or infinity in the log from step 20 on (generator_loss, real_logits)" in problem.message
 
 
 def test_a_rollback_ends_a_nan_finding(run):

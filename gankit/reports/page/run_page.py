@@ -77,7 +77,7 @@ def render_run(directory: Path, ending: str | None = None) -> str:
         newest_samples=samples[-1][1] if samples else None,
         real=own_picture(directory, f"{REPORT_PICTURES}/{REAL}", FALLBACK_REAL),
         neighbors=_neighbors(directory),
-        scores=[_score(column, points, summary.evaluations) for column, points in scores],
+        scores=[_score(column, points) for column, points in scores],
         left_out={
             "scores": len(all_columns) - len(columns),
             "scalars": curves.left_out,
@@ -153,7 +153,7 @@ def _neighbors(directory: Path) -> dict[str, Any] | None:
     }
 
 
-def _score(column: Column, points: Mapping[int, float], evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+def _score(column: Column, points: Mapping[int, float]) -> dict[str, Any]:
     """A row of the table of scores: the newest value, the best one, and the protocol."""
     newest = column.evaluations[0]
     step = newest.evaluated.step
@@ -197,7 +197,7 @@ def _recipe_text(directory: Path) -> str:
 
 
 def _reproduction(directory: Path, record: Mapping[str, Any]) -> Rows:
-    """What decides the weights of the run besides its recipe."""
+    """The facts that decide the weights of the run, in addition to its recipe."""
     versions, plugins = record.get("versions"), record.get("plugins")
     rows = [("seed", _text(record.get("seed"))), ("started", _text(record.get("started_at")))]
     if isinstance(versions, dict):

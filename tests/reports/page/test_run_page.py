@@ -75,7 +75,7 @@ class TestStates:
         values = [1.0, "nan", "inf", 3.0, "-inf"]
         page = page_of(write_run(metrics=[metrics_line(i, generator_loss=v) for i, v in enumerate(values, 1)]))
         assert curves_of(page, "Losses")[1]["loss G"] == [1.0, None, None, 3.0, None]
-        assert "generator_loss NaN or infinite in the log from step 2 on" in page.text
+        assert "NaN or infinity in the log from step 2 on (generator_loss)" in page.text
 
     def test_one_player(self, write_run, page_of):
         lines = [{"step": step, "images": step, "seconds": step, "velocity_error": step} for step in (1, 2)]
