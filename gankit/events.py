@@ -82,7 +82,7 @@ class Initialized(Event):
 
 
 @dataclass(frozen=True)
-class Frozen(Event):
+class FrozenParameters(Event):
     """Some parameters are not trained (``train.freeze``).
 
     Attributes:
@@ -90,6 +90,7 @@ class Frozen(Event):
         counts: for each network, how many numbers these parameters hold, and how many all of its parameters do.
     """
 
+    kind: ClassVar[str] = "frozen"
     names: Mapping[str, Sequence[str]]
     counts: Mapping[str, tuple[int, int]]
 

@@ -9,22 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_validator
-
-from .files import expand_user_paths
 from .injection import select_arguments
 from .schedule import at_images, has_schedule
+from .strict_model import StrictModel
 
 
-class Params(BaseModel):
+class Params(StrictModel):
     """The base class of all schemas: a component's parameters from the recipe."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
-
-    @field_validator("*")
-    @classmethod
-    def _expand_paths(cls, value: Any) -> Any:
-        return expand_user_paths(value)
 
     def at(self, images: int) -> dict[str, Any]:
         """Keyword arguments for the factory, with schedules at their value after ``images`` real images."""

@@ -14,7 +14,7 @@ def test_kinds_of_events_of_a_run():
         "Started": "started", "Resumed": "resumed", "Ended": "ended", "Failed": "failed", "RolledBack": "rolled_back",
         "NotSaved": "not_saved", "NotCompiled": "not_compiled", "Finding": "finding", "Recovered": "recovered",
         "Evaluated": "evaluated", "Notice": "notice", "OtherEvent": "other_event",
-        "Initialized": "initialized", "Frozen": "frozen", "Overridden": "overridden", "ChangesAccepted": "changes_accepted", "OtherVersions": "other_versions",
+        "Initialized": "initialized", "FrozenParameters": "frozen", "Overridden": "overridden", "ChangesAccepted": "changes_accepted", "OtherVersions": "other_versions",
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ PLUGINS = ROOT / "plugins"
 
 # A part may import itself and the parts of the layers above it in this list, also for type checking only.
 LAYERS = (
-    ("errors", "messages", "calls", "injection", "schedule", "registered_component", "nested_components",
+    ("errors", "messages", "calls", "injection", "schedule", "strict_model", "registered_component", "nested_components",
      "registry", "docstrings", "events", "interfaces", "files", "optional_imports", "sources", "hub_client",
      "plugin_files", "plugin_neighbours"),
     ("recipe", "networks"),

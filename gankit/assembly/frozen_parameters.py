@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from torch import nn
 
 from ..errors import Problem, RecipeError
-from ..events import Frozen
+from ..events import FrozenParameters
 from ..interfaces import Player
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.model import Recipe
@@ -21,7 +21,7 @@ from .weight_names import matches
 KEY: Key = "freeze"
 
 
-def freeze_parameters(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> Frozen | None:
+def freeze_parameters(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> FrozenParameters | None:
     """Freeze the parameters that the recipe names. Called before the optimizers are built, which leave them out.
 
     Args:
@@ -45,7 +45,7 @@ def freeze_parameters(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> F
         if chosen:
             names[player] = chosen
             counts[player] = (_count(parameters[name] for name in chosen), _count(parameters.values()))
-    return Frozen(names, counts) if names else None
+    return FrozenParameters(names, counts) if names else None
 
 
 def frozen_names(recipe: Recipe, player: Player, network: nn.Module) -> list[str]:

@@ -22,7 +22,7 @@ from ..events import (
     Evaluated,
     Event,
     Finding,
-    Frozen,
+    FrozenParameters,
     Initialized,
     NotCompiled,
     Notice,
@@ -189,7 +189,7 @@ def _print_event(event: Event, step: int) -> None:
         output_console().print(f"initial weights: {event}")
         if event.classes is not None:
             print_message(f"initialize: {event.classes}", "warning")
-    elif isinstance(event, Frozen):
+    elif isinstance(event, FrozenParameters):
         output_console().print(f"frozen: {event}")
     elif isinstance(event, Overridden):
         output_console().print(f"from step {step:,}: {event}")

@@ -18,8 +18,8 @@ from pydantic import (
 
 from ..docstrings import described_names
 from ..errors import Problem, RecipeError
+from ..strict_model import StrictModel
 from . import yaml_with_lines
-from .base_section import Section
 from .inheritance import read_named_document
 from .located_document import LENGTHS, Document, lengths_in
 from .sections import EMA, Component, Image, LatentSpec, Loader, Optimizers, Segment, Train, length_problem, matching
@@ -30,7 +30,7 @@ from .weight_selection import Initialize, PathOrInitialize
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
-class Recipe(Section):
+class Recipe(StrictModel):
     """A training run.
 
     Attributes:

@@ -23,7 +23,7 @@ from pydantic_core import core_schema
 from ..files import user_path
 from ..messages import quote
 from ..schedule import Scheduled
-from .base_section import Section
+from ..strict_model import StrictModel
 from .located_document import LENGTHS
 from .segments import LENGTH_KEYS, SEGMENTS
 from .weight_selection import CheckpointActivations, Freeze
@@ -75,7 +75,7 @@ class _SideOrPair:
         )
 
 
-class Image(Section):
+class Image(StrictModel):
     """The images of the run.
 
     Attributes:
@@ -96,7 +96,7 @@ class LatentSpec(Component):
     dim: PositiveInt = 100
 
 
-class Loader(Section):
+class Loader(StrictModel):
     """How batches of real images are loaded.
 
     Attributes:
@@ -134,7 +134,7 @@ ADAM = {"name": "adam", "lr": 2e-4, "betas": (0.5, 0.999)}
 """The settings of DCGAN (arXiv 1511.06434), which most recipes use."""
 
 
-class Optimizers(Section):
+class Optimizers(StrictModel):
     """One optimizer for each network. Parameters without a name change those of the default.
 
     Attributes:
@@ -151,7 +151,7 @@ class Optimizers(Section):
         return {**ADAM, **value} if isinstance(value, Mapping) and "name" not in value else value
 
 
-class Train(Section):
+class Train(StrictModel):
     """The length of the run and the settings of a step. Exactly one of the first three keys sets the length.
 
     Attributes:
@@ -239,7 +239,7 @@ def length_problem(given: Sequence[str]) -> str | None:
     return f"give exactly one of {', '.join(LENGTHS)}; got {' and '.join(given) or 'none'}"
 
 
-class EMA(Section):
+class EMA(StrictModel):
     """An exponential moving average of G's weights (arXiv 1710.10196), which samples are generated with.
 
     Attributes:
@@ -252,7 +252,7 @@ class EMA(Section):
     ramp_up: PositiveFloat | None = 0.05
 
 
-class Segment(Section):
+class Segment(StrictModel):
     """Settings that change during the run.
 
     Attributes:

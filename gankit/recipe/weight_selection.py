@@ -9,7 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
 
 from ..sources import HubFolder, check_source, parse_source
-from .base_section import Section
+from ..strict_model import StrictModel
 
 NetworkName = Literal["generator", "discriminator", "generator_ema"]
 """The networks of a run, by the names of their files in a checkpoint."""
@@ -29,7 +29,7 @@ Source = Annotated[Path, AfterValidator(check_source)]
 """A run or checkpoint: a path, ``hub:owner/name`` or ``builtin:NAME``."""
 
 
-class Initialize(Section):
+class Initialize(StrictModel):
     """The weights that a run starts from.
 
     Attributes:
@@ -66,7 +66,7 @@ PathOrInitialize = Annotated[
 """A source, or a mapping with it under ``from``."""
 
 
-class Freeze(Section):
+class Freeze(StrictModel):
     """The parameters that are not trained.
 
     Attributes:
@@ -78,7 +78,7 @@ class Freeze(Section):
     discriminator: tuple[Pattern, ...] = ()
 
 
-class CheckpointActivations(Section):
+class CheckpointActivations(StrictModel):
     """The modules that the backward runs again, instead of keeping their activations.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""The base class of a recipe's sections."""
+"""The base class of what recipes hold: sections, and the parameters of components."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from ..files import expand_user_paths
+from .files import expand_user_paths
 
 
-class Section(BaseModel):
+class StrictModel(BaseModel):
     """A mapping of known keys. Paths in it may begin with ``~``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
