@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from .injection import select_arguments
@@ -83,6 +84,11 @@ class Selected:
     def plain_params(self) -> dict[str, Any]:
         """The parameters as JSON data."""
         return self.params.model_dump(mode="json")
+
+    def params_without_paths(self) -> dict[str, Any]:
+        """The parameters as plain data, without paths, for records that hold a hash of the files' content."""
+        paths = {name for name, value in self.params if isinstance(value, Path)}
+        return self.params.model_dump(mode="json", exclude=paths)
 
     def as_data(self) -> dict[str, Any]:
         """The component as in a recipe, with all of its parameters, as JSON data."""

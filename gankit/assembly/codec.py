@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from ..device.seeding import preserved_random_state
 from ..interfaces import DataSpec
 from ..messages import one_line
 from ..recipe.checked_recipe import CheckedRecipe
+from ..registered_component import Selected
 from ..runs.checkpoint import Checkpoint
 from ..runs.weights import MisfitError
 from .dry_run import meta_device
@@ -38,10 +38,10 @@ def data_of_networks(checked: CheckedRecipe, data: DataSpec) -> DataSpec:
         return data
     try:
         with meta_device():
-            return data.with_image(encoded_spec(frozen_codec(checked, data), data.image))
+            return data.with_image(encoded_spec(frozen_codec(checked[PATH], data), data.image))
     except Exception:  # many codecs read weights, which fails on the meta device; other errors occur again
         with preserved_random_state():
-            return data.with_image(encoded_spec(frozen_codec(checked, data), data.image))
+            return data.with_image(encoded_spec(frozen_codec(checked[PATH], data), data.image))
 
 
 def build_codec(
@@ -55,16 +55,13 @@ def build_codec(
     """
     if PATH not in checked.components:
         return None
-    codec = frozen_codec(checked, data)
+    codec = frozen_codec(checked[PATH], data)
     try:
         prepare_codec(codec)
     except Exception as error:  # a plugin's method may raise anything
         message = f"prepare() fails: {type(error).__name__}: {one_line(error)}"
         raise checked.recipe.document.error(PATH, message) from error
-    selected = checked[PATH]
-    paths = [name for name in type(selected.params).model_fields if isinstance(getattr(selected.params, name), Path)]
-    params = {name: value for name, value in selected.plain_params().items() if name not in paths}
-    built = ImageCodec(codec, encoded_spec(codec, data.image), device, dtype, params)
+    built = ImageCodec(codec, encoded_spec(codec, data.image), device, dtype, checked[PATH].params_without_paths())
     if resumed is not None:
         if RECORD not in resumed.manifest:
             raise MisfitError(f"{resumed.path}: was trained without a codec")
@@ -75,9 +72,9 @@ def build_codec(
     return built
 
 
-def frozen_codec(checked: CheckedRecipe, data: DataSpec) -> Any:
-    """The registered component, never to be trained. Raises: ValueError: it lacks a method."""
-    codec = checked.build(PATH, image=data.image, data=data)
+def frozen_codec(selected: Selected, data: DataSpec) -> Any:
+    """The codec, never to be trained. Raises: ValueError: it lacks a method."""
+    codec = selected.build(image=data.image, data=data)
     require_methods(codec, METHODS, "codec")
     if isinstance(codec, nn.Module):
         codec.eval().requires_grad_(False)

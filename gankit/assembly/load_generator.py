@@ -27,7 +27,7 @@ from ..sampling.trained_generator import TrainedGenerator
 from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
-from .codec import RECORD, prepare_codec
+from .codec import RECORD, frozen_codec, prepare_codec
 from .data_manifest import read_data
 from .frozen_networks import load_kept_networks, read_kept_networks
 from .sampled_items import sampling_fields
@@ -118,11 +118,9 @@ def _codec(
         return None
     described = manifest[RECORD]
     channels, height, width = (int(size) for size in described["encoded"])
-    codec = select_described(registries, "codecs", described).build(image=data.image, data=data)
+    codec = frozen_codec(select_described(registries, "codecs", described), data)
     if not has_weights:
         prepare_codec(codec)
-    if isinstance(codec, nn.Module):
-        codec.eval().requires_grad_(False)
     built = ImageCodec(codec, ImageSpec(height, width, channels, data.image.classes), device, torch.float32)
     built.read_standardization(described)
     return built

@@ -83,7 +83,7 @@ class Evaluator:
         if (share := self._run.per_rank.get(self._key)) is None:
             raise GankitError("this evaluator is closed")
         images = _images(self._run, share)
-        return self._scorer.score(images, self._batches(len(images)))
+        return self._scorer.score(images, self._batches(images.batch_count))
 
     def record(self, evaluation: Evaluation) -> None:
         """Append to the run's ``evaluations.jsonl``, unless it has the same scores by the same protocol at this step.

@@ -65,9 +65,10 @@ class GeneratedImages:
 
     def batches(self) -> Iterator[Tensor]:
         """All images, uint8 [n c h w], in the size of the evaluation."""
-        return map(self.batch, range(len(self)))
+        return map(self.batch, range(self.batch_count))
 
-    def __len__(self) -> int:
+    @property
+    def batch_count(self) -> int:
         """The number of batches."""
         return len(range(0, self._count, BLOCK))
 

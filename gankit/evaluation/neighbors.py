@@ -17,7 +17,6 @@ from ..recipe.located_document import Document
 from ..registry import Registries
 from .extractor import BATCH, Extractor
 from .request import build
-from .scorer import recorded_params
 
 COUNT = 4  # neighbors of each image
 COMPARED = 256  # real images whose distance to the nearest other real image is measured, at most
@@ -78,7 +77,7 @@ def open_extractor(registries: Registries, name: str, device: torch.device) -> E
     selected, problems = select(registries, "features", name, {}, Document({}), ("features",))
     if selected is None:
         raise RecipeError(problems)
-    return Extractor(selected.entry.name, recorded_params(selected), build(selected), device)
+    return Extractor(selected.entry.name, selected.params_without_paths(), build(selected), device)
 
 
 def _nearest(features: Tensor, real: Tensor, count: int) -> tuple[Tensor, Tensor]:

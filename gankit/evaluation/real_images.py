@@ -97,7 +97,8 @@ class RealImages:
         """Images of a batch, uint8 [n c h w] on the CPU; batches can be read in any order. Raises: DataError."""
         return self._resized(self.items(number))
 
-    def __len__(self) -> int:
+    @property
+    def batch_count(self) -> int:
         """The number of batches."""
         return len(range(0, self.count, BATCH))
 
@@ -128,11 +129,11 @@ class RealImages:
         return resize(items[IMAGE], self.image.height, self.image.width)
 
     def _read_all(self, report: Report) -> Iterator[Item]:
-        if len(self._kept) == len(self):  # nothing is read
+        if len(self._kept) == self.batch_count:  # nothing is read
             report = no_report
         done = 0
         report(TASK, done, self.count)
-        for number in range(len(self)):
+        for number in range(self.batch_count):
             items = self.items(number)
             yield items
             done += len(items[IMAGE])

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -190,20 +189,14 @@ def build_extractor(selected: SelectedMetrics, request: Request, device: torch.d
         return None
     features = selected.features
     with evaluation_seed(request, device):
-        return Extractor(features.entry.name, recorded_params(features), build(features), device)
-
-
-def recorded_params(selected: Selected) -> dict[str, Any]:
-    """The parameters as JSON data, without paths: the extractor's hash covers the content of files."""
-    paths = {name for name, value in selected.params if isinstance(value, Path)}
-    return selected.params.model_dump(mode="json", exclude=paths)
+        return Extractor(features.entry.name, features.params_without_paths(), build(features), device)
 
 
 def _metric_info(selected: Selected, computed: Computed) -> MetricInfo:
     name, directions, hashes = selected.entry.name, computed.directions, computed.hashes
     better = {score: direction for score, direction in directions[name].items() if direction is not None}
     return MetricInfo(
-        params=recorded_params(selected),
+        params=selected.params_without_paths(),
         scores=tuple(directions[name]),
         better=better,
         pairs=name in hashes,
