@@ -98,7 +98,7 @@ def test_networks_before_the_files(cli, files):
     [
         (["netG.pth", "--out", "netG.pth"], "netG.pth: exists; give a new folder for the checkpoint"),
         (["generator=netD.pth", "--out", "x"], "netD.pth: has the weights of a discriminator, not of a generator"),
-        (["nothing.pth", "--out", "x"], "nothing.pth: cannot be read: No such file or directory"),
+        (["nothing.pth", "--out", "x"], "nothing.pth: no such file"),
         ([".", "--out", "x"], ".: cannot be read: is not a regular file"),
         (["netG.pth", "--format", "dcgan", "--out", "x"], "no weight_format is called 'dcgan'; did you mean"),
         (["netG.pth", "--classes", "a,a", "--out", "x"], "--classes: 2 names given (1 different), but the model has no classes"),

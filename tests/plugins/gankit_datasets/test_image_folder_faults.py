@@ -101,7 +101,7 @@ def test_a_class_whose_images_are_all_damaged_is_refused(put, prepared, class_fi
 
 def test_missing_path(tmp_path):
     dataset = ImageFolder(path=tmp_path / "absent")
-    with pytest.raises(gankit.DataError, match=r"absent does not exist; set `path` to a folder or a zip"):
+    with pytest.raises(gankit.DataError, match=r"absent does not exist; give the path of a folder or a zip"):
         dataset.prepare()
 
 
