@@ -142,10 +142,12 @@ def _describe(schema: dict[str, Any], models: dict[str, Any], section_names: Col
     if schema.get("type") == "object":
         return "mapping"
     signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = " and ".join(f"{sign} {_format_bound(schema[key])}" for key, sign in signs.items() if key in schema)
+    # the bound of integers of 64 bits is left out: nobody reaches it
+    found = {sign: schema[key] for key, sign in signs.items() if key in schema and schema[key] != 2**63}
+    bounds = " and ".join(f"{sign} {_format_bound(bound)}" for sign, bound in found.items())
     return " ".join([str(schema.get("type", "any")), bounds]).strip()
 
 
 def _format_bound(bound: float) -> str:
-    """A whole number with all of its digits, such as a bound of seeds."""
+    """A whole number without a decimal point."""
     return str(int(bound)) if bound == int(bound) else str(bound)

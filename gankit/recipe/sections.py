@@ -28,16 +28,8 @@ from .located_document import LENGTHS
 from .segments import LENGTH_KEYS, SEGMENTS
 from .weight_selection import CheckpointActivations, Freeze
 
+Length = Annotated[int, Field(gt=0, lt=2**63)]
 DEVICE = r"auto|cpu|mps|cuda(:\d{1,3})?"
-
-
-def _of_64_bits(value: int) -> int:
-    if value >= 2**63:
-        raise ValueError(f"should be less than 2^63; got {quote(value)}")
-    return value
-
-
-Length = Annotated[PositiveInt, AfterValidator(_of_64_bits)]
 
 
 class Component(BaseModel):
