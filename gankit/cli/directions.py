@@ -90,6 +90,8 @@ def directions(
         given := [name for name, v in (("--method", method), ("--count", count), ("--layers", layers)) if v]
     ):
         raise GankitError(f"--rename: changes directions that were found earlier; remove {given[0]}")
+    if class_name is not None and latents is not None:
+        raise GankitError("--class: has no effect on the latents of a file; remove it, or remove --latents")
     if not rename and path.exists() and (names := [n for n in Directions.load(path).vectors if not n.isdecimal()]):
         raise GankitError(f"{path}: contains the named directions {', '.join(names)}; choose another file with --out")
     try:

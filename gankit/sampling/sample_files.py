@@ -72,6 +72,8 @@ class SampleFiles:
             ValueError, CheckpointError: as in `TrainedGenerator.sample`.
         """
         self.generator.require_options(self.options or {})
+        if self.labels is not None:
+            self.generator.sampling.require_labels(len(self.labels), self.labels)
         try:
             if out.suffix.lower() != ".zip":
                 self._write_folder(out, report)

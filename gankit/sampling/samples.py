@@ -91,7 +91,7 @@ class Sampling:
             ValueError: ``labels`` are not ``count`` class indices, or the generator takes no classes.
             CheckpointError: the fields of real items are missing.
         """
-        self._require_labels(count, labels)
+        self.require_labels(count, labels)
         return SampleInputs.cat([self.draw_block(n, count, seed, labels, fields) for n in range(-(-count // BLOCK))])
 
     def draw_block(
@@ -209,7 +209,7 @@ class Sampling:
         shares = np.asarray(self.frequencies or [1.0] * classes)
         return torch.from_numpy(random.choice(classes, count, p=shares / shares.sum()))
 
-    def _require_labels(self, count: int, labels: Sequence[int] | None) -> None:
+    def require_labels(self, count: int, labels: Sequence[int] | None) -> None:
         """Raises: ValueError: ``labels`` are given, and are not ``count`` class indices."""
         classes = self.image.classes
         if labels is None:

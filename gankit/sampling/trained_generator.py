@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.resize import to_uint8
+from ..device.out_of_memory import is_out_of_memory
 from ..game.game import has_own_generate, sampling_options
 from ..injection import forward_names
 from ..interfaces import ImageSpec
@@ -276,7 +277,7 @@ class TrainedGenerator:
         try:
             return sampling.generate(self.module, inputs, options)
         except Exception as error:  # valid as a parameter, but perhaps not for the computation, such as 1e300
-            if not options:
+            if not options or is_out_of_memory(error):
                 raise
             given = ", ".join(f"{name}={quote(value)}" for name, value in options.items())
             raise ValueError(f"sampling with {given} fails: {type(error).__name__}: {one_line(error)}") from error

@@ -171,6 +171,7 @@ class TestDirections:
             (["directions", "--rename", "5=x"], "no direction is called '5'; known: 0, 1"),
             (["directions", "--rename", "1"], "--rename 1: is not OLD=NEW"),
             (["directions", "--rename", "1=x", "--method", "pca"], "--rename: changes directions that were found earlier; remove --method"),
+            (["directions", "--class", "a", "--latents", "x.safetensors"], "--class: has no effect on the latents of a file"),
             (["directions", "truncation=0.5,1"], "give each sampling option one value, and no directions"),
             (["directions", "--out", "found.png"], "--out found.png: should end in .safetensors"),
         ],

@@ -166,3 +166,10 @@ def test_classes_that_cannot_be_folders_are_numbers(generator, name, tmp_path):
     generator.classes = ("a", name)
     sample_files.SampleFiles(generator, 8).write(tmp_path / "samples")
     assert {path.name for path in (tmp_path / "samples").iterdir() if path.is_dir()} == {"0", "1"}
+
+
+@pytest.mark.parametrize("labels", ["[2, 0]", "[-1, 0]"])
+def test_labels_that_do_not_exist_are_refused_before_anything_is_written(refused, run, labels):
+    message = refused("sample", *run, "--count", 2, f"labels={labels}", "--out", "samples")
+    assert f"integers from 0 to 1, one per image; got {labels}" in message
+    assert not Path("samples").exists()
