@@ -124,7 +124,10 @@ def require_continuation(before: CheckedRecipe, after: CheckedRecipe) -> None:
         now = after.state_shapes.get(player, shapes)
         if now != shapes:
             name = next(name for name in (*shapes, *now) if shapes.get(name) != now.get(name))
-            message = f"gives the {player} other weights than the part of the recipe before this segment ({name})"
+            message = (
+                f"gives the {player} other weights than the part of the recipe before this segment ({name}); leave it "
+                "out of the segment, or start a new run"
+            )
             problems += [document.problem(path, message) for path in changed if path[0] in SHAPING]
     if before.recipe.ema is None and after.recipe.ema is not None:
         problems.append(

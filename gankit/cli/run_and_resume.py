@@ -50,7 +50,7 @@ def train(trainer: Trainer, plugins: Sequence[str] | None, repeated: Sequence[st
     Args:
         trainer: of the run.
         plugins: values of ``--plugin``, for the command to continue.
-        repeated: arguments that this command must repeat as long as there is no new checkpoint.
+        repeated: arguments of ``gankit resume`` that this command repeats until there is a new checkpoint.
 
     Raises:
         typer.Exit: with code 1 if the run fails, 75 at its time limit, 128 + n after signal n.
