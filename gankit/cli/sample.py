@@ -34,7 +34,8 @@ def sample(
         Option(
             min=1,
             max=MAX_COUNT,
-            help="Number of images (default: 64), or of the images to interpolate between (default: 8).",
+            help="Number of images (default: 64), or of the images to interpolate between (default: 8). With "
+            "--classes, the default is the next multiple of the number of classes.",
         ),
     ] = None,
     seed: Annotated[int, Option(min=0, max=MAX_SEED, help="Random seed. Image i depends on the seed and i only.")] = 0,

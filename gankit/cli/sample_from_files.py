@@ -45,6 +45,8 @@ def sample_from_files(
     files, targets = _files(source, out, generator.image.channels)
     if chosen.sweep is not None:
         raise GankitError(f"--input: {chosen.sweep[0]} has several values; choose one")
+    for direction in chosen.amounts:
+        raise GankitError(f"--input: images are not moved along directions; remove direction.{direction}")
     labels = chosen.labels or chosen.classes
     if labels and len(labels) > 1:
         raise GankitError(f"--input: {len(labels)} classes are given; choose one for all images")
@@ -87,29 +89,46 @@ def _files(source: Path, out: Path, channels: int) -> tuple[ImageFiles, dict[str
     """The files of ``source``, and where the image of each, with this number of channels, is written.
 
     Raises:
-        GankitError: ``source`` does not exist or contains no images, or an image would be overwritten.
+        GankitError: ``source`` does not exist or contains no images, or a file would be replaced.
     """
     from ..data.files.image_files import Folder, open_image_files
-    from ..sampling.image_grid import FORMATS, is_picture, require_image_format
+    from ..sampling.image_grid import is_picture, require_image_format
 
     if not source.exists():
         raise GankitError(f"--input {source}: does not exist")
     is_file = source.is_file() and source.suffix.lower() != ".zip"
     files = Folder(source.absolute().parent) if is_file else open_image_files(source)
-    if is_file and is_picture(out):
-        require_image_format(out)
-        targets = {source.name: out}
-    else:
-        names = [source.name] if is_file else files.names()
-        # a JPEG cannot hold transparency
-        writable = tuple(f".{suffix}" for suffix, form in FORMATS.items() if form != "JPEG" or channels in (1, 3))
-        targets = {name: out / (name if name.lower().endswith(writable) else f"{name}.png") for name in names}
-    if not targets:
+    names = [source.name] if is_file else files.names()
+    if not names:
         raise GankitError(f"--input {source}: contains no images")
+    is_picture_file = is_file and is_picture(out)
+    if is_picture_file:
+        require_image_format(out)
+    elif is_picture(out) or out.suffix.lower() == ".zip":
+        raise GankitError(f"--out {out}: each image is written to a file of its own; give a folder")
+    targets = {name: out if is_picture_file else out / _written_name(name, channels) for name in names}
     inputs = files.path.resolve()
-    if out.resolve() == inputs or any(target.resolve() == inputs / name for name, target in targets.items()):
+    if any(target.resolve() == inputs / name for name, target in targets.items()):
         raise GankitError(f"--out {out}: the generated images would replace the inputs; choose another folder")
+    if not is_file and out.resolve().is_relative_to(inputs):
+        raise GankitError(f"--out {out}: is in the folder of the inputs; choose another folder")
+    written: set[Path] = set()
+    for name, target in targets.items():
+        if target in written:
+            raise GankitError(f"--input {source}: {name!r} and another image would both become {target}; rename one")
+        if target.exists() and not is_picture_file:
+            raise GankitError(f"{target}: exists; choose another folder, or delete it")
+        written.add(target)
     return files, targets
+
+
+def _written_name(name: str, channels: int) -> str:
+    """The name of the image that is generated from this file, whose format may not be one to write."""
+    from ..sampling.image_grid import FORMATS
+
+    # a JPEG cannot hold transparency
+    writable = tuple(f".{suffix}" for suffix, form in FORMATS.items() if form != "JPEG" or channels in (1, 3))
+    return name if name.lower().endswith(writable) else f"{name}.png"
 
 
 def _read(files: ImageFiles, name: str, spec: ImageSpec) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,22 +63,27 @@ class SampleOptions:
         return replace(self, directions=load_directions(generator, path))
 
     def move(self, generator: TrainedGenerator, inputs: SampleInputs) -> SampleInputs:
-        """The inputs moved along the directions."""
-        if self.directions is None:
+        """The inputs moved along the directions, if all images are moved by the same amounts with the same options."""
+        if self.directions is None or self.sweep is not None:
             return inputs
         return self.directions.move(generator, inputs, self.amounts, self.options)
 
     def rows(self, generator: TrainedGenerator, inputs: SampleInputs) -> Tensor:
         """One row of images for each value of the option that has several: uint8 [r k c h w]."""
-        from ..sampling.tables import option_table
+        import torch
 
+        return torch.stack([generator.images(row.move(generator, inputs), **row.options) for row in self._each()])
+
+    def _each(self) -> Iterator[SampleOptions]:
+        """The same with one value of the option that has several, for each of its values."""
         assert self.sweep is not None
         name, values = self.sweep
-        if not name.startswith(DIRECTION):
-            return option_table(generator, inputs, name, values, self.options)
-        assert self.directions is not None
-        rows = [{name.removeprefix(DIRECTION): value} for value in values]
-        return self.directions.table(generator, inputs, rows, self.options)
+        for value in values:
+            if name.startswith(DIRECTION):
+                amounts = {**self.amounts, name.removeprefix(DIRECTION): value}
+                yield replace(self, sweep=None, amounts=amounts)
+            else:
+                yield replace(self, sweep=None, options={**self.options, name: value})
 
     def labels_of(self, count: int) -> list[int] | None:
         """The labels of ``count`` images: those given, or the same number of each class, class by class.
@@ -92,6 +97,11 @@ class SampleOptions:
             number = len(self.classes)
             raise GankitError(f"{number} classes need at least {number} images, not {count}; choose more with --count")
         return [self.classes[index * len(self.classes) // count] for index in range(count)]
+
+    def default_count(self, count: int) -> int:
+        """The number of images if none is given: about ``count``, and the same number of each class."""
+        number = len(self.classes or ()) or 1
+        return -(-count // number) * number
 
     def columns_of(self, count: int) -> int | None:
         """The columns of a grid in which each class has rows of its own; None for the usual shape."""

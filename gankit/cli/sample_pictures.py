@@ -72,7 +72,7 @@ class Request:
             if self.grid is not None and self.cells != len(inputs):
                 raise GankitError(f"--grid has {counted(self.cells, 'image')}, but {self.latents} has {len(inputs)}")
             return inputs
-        count = self.count or self.cells or default
+        count = self.count or self.cells or chosen.default_count(default)
         if self.grid is not None and self.cells != count:
             raise GankitError(f"--count {count}: --grid has {counted(self.cells, 'image')}; omit --count")
         return chosen.move(generator, generator.draw(count, self.seed, chosen.labels_of(count)))
@@ -139,7 +139,7 @@ def _draw_interpolation(generator: TrainedGenerator, request: Request, chosen: S
                 f"--grid: {counted(len(inputs), 'latent')} cannot be divided among {cells} interpolations"
             )
     else:
-        count = (request.count or DEFAULT_ENDS) * cells
+        count = (request.count or chosen.default_count(DEFAULT_ENDS)) * cells
         inputs = chosen.move(generator, generator.draw(count, request.seed, chosen.labels_of(count)))
     ends = len(inputs) // cells
     parts = [inputs.rows(slice(start, start + ends)) for start in range(0, len(inputs), ends)]

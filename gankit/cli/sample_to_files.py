@@ -43,7 +43,7 @@ def sample_to_files(
     if chosen.sweep is not None:
         raise GankitError(f"{chosen.sweep[0]} has several values, which make one picture; give --out an image's name")
     given = None if latents is None else draw_from_file(generator, latents, seed, chosen)
-    count = len(given) if given is not None else count or DEFAULT_IMAGES
+    count = len(given) if given is not None else count or chosen.default_count(DEFAULT_IMAGES)
     if chosen.labels is not None and len(chosen.labels) != count:
         raise GankitError(f"labels: {len(chosen.labels)} are given for {count} images")
     labels = chosen.labels if chosen.classes is None else chosen.classes

@@ -97,6 +97,8 @@ class SampleFiles:
     def _write_folder(self, folder: Path, report: Report) -> None:
         description = self._description()
         _require_same_samples(folder, description)
+        if not (folder / DESCRIPTION).exists():  # one image, so that a call that fails leaves nothing behind
+            self.generator.images(next(self._blocks()).rows(slice(1)), **self.options or {})
         folder.mkdir(parents=True, exist_ok=True)
         for name in self._class_folders() or ():
             (folder / name).mkdir(exist_ok=True)

@@ -1,11 +1,11 @@
-"""Tables of images whose rows and columns differ in one respect each.
+"""Tables of style mixing.
 
 Shapes: ``r`` rows, ``k`` columns, ``c`` channels, ``h`` height, ``w`` width, ``l`` layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,27 +14,6 @@ from torch import Tensor
 
 from .sample_inputs import SampleInputs
 from .trained_generator import TrainedGenerator
-
-
-def option_table(
-    generator: TrainedGenerator, inputs: SampleInputs, name: str, values: Sequence[Any], options: Mapping[str, Any]
-) -> Tensor:
-    """One row for each value of a sampling option, with the same images in each.
-
-    Args:
-        generator: of the images.
-        inputs: of a row.
-        name: of the option.
-        values: of the option.
-        options: other sampling options.
-
-    Returns:
-        uint8 [r k c h w].
-
-    Raises:
-        ValueError: a value is not valid.
-    """
-    return torch.stack([generator.images(inputs, **options, **{name: value}) for value in values])
 
 
 def style_mixing_table(

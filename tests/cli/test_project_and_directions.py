@@ -132,6 +132,13 @@ class TestDirections:
         gankit.save_grid(torch.cat(rows), "expected.png", columns=4)
         assert np.abs(pixels("rows.png") - pixels("expected.png")).max() <= 1
 
+    def test_a_failed_command_leaves_no_folder(self, cli, run):
+        assert cli("directions", *run, "--count", 2).code == 0
+        for out in ("moved", "moved.zip"):
+            said = cli("sample", *run, "--count", 2, "--out", out, "direction.7=1")
+            assert (said.code, "no direction is called '7'" in said.err) == (2, True)
+            assert not [*Path().glob("moved*")]
+
     def test_names_are_kept(self, cli, run):
         assert cli("directions", *run, "--count", 2).code == 0
         assert cli("directions", *run, "--count", 3).code == 0

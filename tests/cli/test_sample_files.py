@@ -69,7 +69,7 @@ def test_an_interrupted_command_goes_on(cli, run, monkeypatch):
 
     def interrupted(self, inputs, **options):
         generated.append(int(inputs.numbers[0]))
-        if len(generated) == 3:
+        if len(generated) == 4:
             raise KeyboardInterrupt
         return images_of(self, inputs, **options)
 
@@ -79,7 +79,7 @@ def test_an_interrupted_command_goes_on(cli, run, monkeypatch):
     assert "interrupted; the same command goes on from here" in said.err
     assert not Path("samples.zip").exists()
     assert cli("sample", *run, "--count", 200, "--out", "samples.zip").code == 0
-    assert generated == [0, 64, 128, 128, 192]
+    assert generated == [0, 0, 64, 128, 128, 192]  # the first image alone, then blocks
     assert not Path("samples.zip.partial").exists()
     assert cli("sample", *run, "--count", 200, "--out", "whole").code == 0
     with zipfile.ZipFile("samples.zip") as archive:
@@ -123,6 +123,12 @@ def test_classes_and_formats(cli, run, generator):
     assert torch.equal(read("samples/b/000002.webp"), generator.sample(3, labels=[1, 1, 1])[2])
     assert cli("sample", *run, "--classes", "all", "--count", 5, "--out", "both").code == 0
     assert [len([*Path("both", name).iterdir()]) for name in CLASSES] == [3, 2]
+
+
+def test_the_default_count_is_a_multiple_of_the_number_of_classes(cli, run):
+    said = cli("sample", *run, "--classes", "a,b,a", "--out", "samples")
+    assert said.out.startswith("samples: 66 images")
+    assert [len([*Path("samples", name).iterdir()]) for name in CLASSES] == [44, 22]
 
 
 @pytest.mark.parametrize(

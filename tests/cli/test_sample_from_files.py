@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import gankit
+from gankit.sampling.directions import Directions
 
 PLUGIN = Path(__file__).parents[1] / "paired_plugin.py"
 RECIPE = {
@@ -125,7 +127,29 @@ def test_refusals(cli, run, photos, tmp_path):
     assert error("--input", tmp_path / "nothing", *out) == f"--input {tmp_path / 'nothing'}: does not exist"
     (tmp_path / "empty").mkdir()
     assert error("--input", tmp_path / "empty", *out) == f"--input {tmp_path / 'empty'}: contains no images"
+    for other in ("grid.png", "new.zip"):
+        assert error("--input", photos, "--out", other) == f"--out {other}: each image is written to a file of its own; give a folder"
+    assert error("--input", photos, "--out", photos / "new") == f"--out {photos / 'new'}: is in the folder of the inputs; choose another folder"
+    found = tmp_path / "found.safetensors"
+    Directions({"0": torch.ones(128)}, {}).save(found)
+    words = ("--input", photos, *out, "direction.0=1", "--directions", found)
+    assert error(*words).endswith("--input: images are not moved along directions; remove direction.0")
+    assert not (tmp_path / "out").exists()
     assert "a.bmp: has the suffix .bmp" in error("--input", photos / "a.png", "--out", tmp_path / "a.bmp")
+
+
+def test_files_are_not_replaced(cli, run, photos, tmp_path):
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    (out / "deep" / "c.gif.png").write_text("precious")
+    said = cli("sample", *run, "--input", photos, "--out", out)
+    assert (said.code, said.err) == (2, f"error: {out / 'deep' / 'c.gif.png'}: exists; choose another folder, or delete it\n")
+    assert [path.name for path in out.rglob("*")] == ["deep", "c.gif.png"]
+    Image.new("RGB", (8, 8)).save(photos / "deep" / "c.gif.png")
+    said = cli("sample", *run, "--input", photos, "--out", tmp_path / "other")
+    assert (said.code, "another image would both become" in said.err) == (2, True)
+    assert cli("sample", *run, "--input", photos / "a.png", "--out", tmp_path / "one.png").code == 0
+    assert cli("sample", *run, "--input", photos / "a.png", "--out", tmp_path / "one.png").code == 0
 
 
 def test_a_generator_that_takes_no_images(cli, trained_run, tiny_plugin_file, photos, tmp_path):

@@ -120,6 +120,17 @@ class TestStyleMixing:
         said = cli("sample", *run, "--latents", "styles.safetensors", "--grid", "3x1")
         assert said.err == "error: --grid has 3 images, but styles.safetensors has 2\n"
 
+    def test_a_row_for_each_value_of_an_option_of_styles_that_are_moved(self, cli, run):
+        assert cli("directions", *run, "--count", 1, "noise=const").code == 0
+        words = ("direction.0=2", "noise=const")
+        assert cli("sample", *run, *words, "truncation=0.3,1", "--count", 3, "--out", "rows.png").code == 0
+        rows = np.asarray(Image.open("rows.png")).astype(int)
+        for number, truncation in enumerate((0.3, 1)):
+            assert cli("sample", *run, *words, f"truncation={truncation}", "--out", "row.png", "--grid", "3x1").code == 0
+            row = np.asarray(Image.open("row.png")).astype(int)
+            top = number * (len(rows) - len(row))
+            assert np.abs(rows[top : top + len(row)] - row).max() <= 1
+
     @pytest.mark.parametrize(
         ("words", "message"),
         [
