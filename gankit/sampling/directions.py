@@ -181,7 +181,7 @@ class _Space:
     def random(self) -> Tensor:
         """Random latents or styles [n v]."""
         labels = None if self._first.labels is None else self._first.labels.repeat_interleave(SAMPLES, dim=0)
-        inputs = self.generator.draw_with_labels(SAMPLES, 0, labels)
+        inputs = self.generator.draw(SAMPLES, 0, labels)
         return self._values(self.generator.with_styles(inputs) if self.styled else inputs)
 
     def readers(self) -> dict[str, Tensor]:

@@ -19,6 +19,7 @@ from ..messages import did_you_mean
 from .shared_statistics import shared_statistics
 from .tiles import Side, run_in_tiles
 
+MAX_FLOAT = 1.5  # in absolute value: images in [-1, 1] that were resized may go beyond
 Specs = Mapping[str, ImageSpec | VectorSpec]
 
 
@@ -51,10 +52,14 @@ def _read_field(name: str, values: Any, spec: ImageSpec | VectorSpec) -> Tensor:
     is_image, is_tensor = isinstance(spec, ImageSpec), isinstance(values, Tensor)
     is_uint8 = is_tensor and values.dtype == torch.uint8 and is_image
     is_number = is_uint8 or (is_tensor and values.is_floating_point())
+    form = f"uint8 or floats in [-1, 1], [n {spec.shape[0]} h w]" if is_image else f"finite floats [n {spec.shape[0]}]"
     if not is_number or values.dim() != 1 + len(spec.shape) or values.shape[1] != spec.shape[0] or not values.numel():
-        form = "uint8 or floats in [-1, 1], [n {} h w]" if is_image else "floats [n {}]"
-        raise ValueError(f"inputs: {name!r} is {describe_value(values)}; expected {form.format(spec.shape[0])}")
-    return (to_float(values) if is_uint8 else values.float()).cpu()
+        raise ValueError(f"inputs: {name!r} is {describe_value(values)}; expected {form}")
+    field: Tensor = (to_float(values) if is_uint8 else values.float()).cpu()
+    if not field.isfinite().all() or (is_image and field.abs().max() > MAX_FLOAT):
+        low, high = float(field.min()), float(field.max())
+        raise ValueError(f"inputs: {name!r} has values from {low:g} to {high:g}; expected {form}")
+    return field
 
 
 def image_in_any_size(

@@ -147,7 +147,7 @@ class Projector:
         if self.space == "z":
             return best, 0.0
         labels = None if best.labels is None else best.labels.repeat_interleave(STYLES, dim=0)
-        styles = generator.with_styles(generator.draw_with_labels(STYLES, self.seed, labels), **self.options).styles
+        styles = generator.with_styles(generator.draw(STYLES, self.seed, labels), **self.options).styles
         assert styles is not None
         mean = styles.mean(dim=0, keepdim=True)
         spread = float((styles - mean)[:, 0].square().sum(dim=1).mean().sqrt())

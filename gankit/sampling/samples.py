@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.encodings.image_codec import ImageCodec
+from ..data.items import describe_value
 from ..device.seeding import ITEMS, LABELS, SAMPLE, random_state, seeded
 from ..errors import CheckpointError
 from ..game.game import Game
@@ -60,35 +61,42 @@ class Sampling:
 
         Labels that are classes are not among them.
         """
-        labels = {"labels": LABEL} if self._has_vector_labels else {}
+        labels = {} if self._label_size is None else {"labels": LABEL}
         return {name: name for name in self.specs} | labels
 
     @property
     def has_labels(self) -> bool:
         """Whether images have labels: class indices or vectors."""
-        return bool(self.image.classes) or self._has_vector_labels
+        return bool(self.image.classes) or self._label_size is not None
 
     @property
-    def _has_vector_labels(self) -> bool:
-        return self.data is not None and self.data.label is not None
+    def _label_size(self) -> int | None:
+        """The length of labels that are vectors."""
+        label = None if self.data is None else self.data.label
+        return None if label is None else label.size
 
     def on(self, device: torch.device) -> Sampling:
         """The same with the codec on a device."""
         return self if self.codec is None else replace(self, codec=self.codec.on(device))
 
     def draw(
-        self, count: int, seed: int, labels: Sequence[int] | None = None, fields: Mapping[str, Tensor] | None = None
+        self,
+        count: int,
+        seed: int,
+        labels: Sequence[int] | Tensor | None = None,
+        fields: Mapping[str, Tensor] | None = None,
     ) -> SampleInputs:
         """Draw latents, labels, which are None for an unconditional generator, and the fields of real items.
 
         Args:
             count: the number of images, ``n``.
             seed: of all of them. Those of image i depend on the seed and i only.
-            labels: one class index per image. None draws them from ``frequencies``.
+            labels: one class index per image, or vectors [n v]. None draws class indices from ``frequencies``, and
+                vectors from real items.
             fields: in place of those of real items.
 
         Raises:
-            ValueError: ``labels`` are not ``count`` class indices, or the generator takes no classes.
+            ValueError: ``labels`` are not those of ``count`` images, or the generator takes none.
             CheckpointError: the fields of real items are missing.
         """
         self.require_labels(count, labels)
@@ -99,24 +107,25 @@ class Sampling:
         number: int,
         count: int,
         seed: int,
-        labels: Sequence[int] | None = None,
+        labels: Sequence[int] | Tensor | None = None,
         fields: Mapping[str, Tensor] | None = None,
     ) -> SampleInputs:
         """Draw a block of the images of `draw`: those from ``number * BLOCK`` on, at most `BLOCK` of them."""
         images = range(number * BLOCK, min((number + 1) * BLOCK, count))
         own_seed = block_seed(seed, number)
-        chosen = self._draw_labels(len(images), own_seed)
-        if labels is not None:
+        if fields is not None:
+            fields = {name: values[images.start : images.stop] for name, values in fields.items()}
+        else:
+            fields = self._choose_items(images, seed) if self.specs or labels is None else {}
+        vectors = fields.pop("labels", None)
+        if isinstance(labels, Tensor):
+            chosen: Tensor | None = labels[images.start : images.stop]
+        elif labels is not None:
             chosen = torch.tensor([labels[image] for image in images], dtype=torch.int64)
-        fields = (
-            self._choose_items(images, seed)
-            if fields is None
-            else {name: values[images.start : images.stop] for name, values in fields.items()}
-        )
-        if "labels" in fields:
-            chosen = fields.pop("labels")
-        elif "labels" in self.items:  # vectors, with given fields
+        elif vectors is None and "labels" in self.items:  # with given fields
             chosen = self.items["labels"][self._item_rows(images, seed)]
+        else:
+            chosen = self._draw_labels(len(images), own_seed) if vectors is None else vectors
         # a whole block, since other numbers may be drawn for another count, also by torch (in groups of 16)
         rows = torch.arange(BLOCK) % len(images)
         latents = self.latent.sample(
@@ -209,17 +218,20 @@ class Sampling:
         shares = np.asarray(self.frequencies or [1.0] * classes)
         return torch.from_numpy(random.choice(classes, count, p=shares / shares.sum()))
 
-    def require_labels(self, count: int, labels: Sequence[int] | None) -> None:
-        """Raises: ValueError: ``labels`` are given, and are not ``count`` class indices."""
-        classes = self.image.classes
+    def require_labels(self, count: int, labels: Sequence[int] | Tensor | None) -> None:
+        """Raises: ValueError: ``labels`` are given, and are not those of ``count`` images."""
         if labels is None:
             return
-        if not classes:
+        if not self.has_labels:
             raise ValueError("this generator is unconditional and takes no labels")
-        if len(labels) != count or not all(0 <= label < classes for label in labels):
-            raise ValueError(
-                f"labels must be {count} integers from 0 to {classes - 1}, one per image; got {quote(labels)}"
-            )
+        given = describe_value(labels) if isinstance(labels, Tensor) else quote(labels)
+        if (size := self._label_size) is not None:
+            if not isinstance(labels, Tensor) or labels.shape != (count, size) or not labels.isfinite().all():
+                raise ValueError(f"labels must be finite floats [{count} {size}], one row per image; got {given}")
+            return
+        classes = self.image.classes
+        if isinstance(labels, Tensor) or len(labels) != count or not all(0 <= label < classes for label in labels):
+            raise ValueError(f"labels must be {count} integers from 0 to {classes - 1}, one per image; got {given}")
 
 
 @contextmanager

@@ -21,11 +21,10 @@ from ..messages import one_line, quote
 from ..recipe.validation import validate
 from ..registered_component import Params
 from .given_inputs import image_in_any_size, read_inputs
+from .sample_arguments import Labels, read_count_and_seed, read_labels
 from .sample_inputs import SampleInputs
 from .samples import Sampling
 from .styles import has_styles
-
-MAX_ELEMENTS = 2**31  # in the images of one call: 8 GiB as fp32
 
 
 class TrainedGenerator:
@@ -65,7 +64,7 @@ class TrainedGenerator:
         self,
         count: int | None = None,
         seed: int = 0,
-        labels: Sequence[int] | None = None,
+        labels: Labels | None = None,
         inputs: Mapping[str, Tensor] | None = None,
         **options: Any,
     ) -> Tensor:
@@ -74,7 +73,8 @@ class TrainedGenerator:
         Args:
             count: the number of images, at least 1; with ``inputs``, their number.
             seed: of the latents, which are drawn on the CPU; at least 0.
-            labels: one class index per image; None draws them from the class frequencies of the data.
+            labels: one class index per image, or vectors [n v] if these are the labels of the data. None draws class
+                indices from the class frequencies of the data, and vectors from real items.
             inputs: the fields that the generator asks for, in place of those of real items: images [n c h w], uint8 or
                 floats in [-1, 1], and vectors [n v]. A single image field may have any size. Images that are larger
                 than the network takes are generated in overlapping tiles.
@@ -93,20 +93,14 @@ class TrainedGenerator:
             raise ValueError("pass the number of images, or inputs")
         return self.images(self.draw(count, seed, labels), **options)
 
-    def draw(self, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> SampleInputs:
-        """What the images of `sample` are generated from: latents [n d], labels [n] and fields.
+    def draw(self, count: int, seed: int = 0, labels: Labels | None = None) -> SampleInputs:
+        """What the images of `sample` are generated from: latents [n d], labels [n] or [n v], and fields.
 
         Raises:
             ValueError, CheckpointError: as in `sample`.
         """
-        self._require_in_range(count, 1, seed, labels)
-        return self.sampling.draw(count, seed, labels)
-
-    def draw_with_labels(self, count: int, seed: int, labels: Tensor | None) -> SampleInputs:
-        """The same with the labels of the images: int64 [n] or vectors [n v]; None draws them."""
-        if labels is not None and labels.is_floating_point():
-            return replace(self.draw(count, seed), labels=labels.float().cpu())
-        return self.draw(count, seed, None if labels is None else [int(label) for label in labels])
+        count, seed = read_count_and_seed(self.image, count, seed)
+        return self.sampling.draw(count, seed, read_labels(labels))
 
     def draw_block(self, number: int, count: int, seed: int = 0, labels: Sequence[int] | None = None) -> SampleInputs:
         """A part of `draw`: block ``number`` of 64 images. The blocks do not depend on each other."""
@@ -116,7 +110,7 @@ class TrainedGenerator:
         """What images of given latents are generated from.
 
         Args:
-            latents: ``z`` [n d] or ``styles`` [n l s]; and ``labels`` [n] for a conditional generator.
+            latents: ``z`` [n d] or ``styles`` [n l s]; and ``labels`` [n] or [n v] for a conditional generator.
             seed: of everything else.
 
         Raises:
@@ -128,16 +122,17 @@ class TrainedGenerator:
         if labels is None and self.image.classes:
             raise ValueError(f"the latents lack 'labels', the class of each image, from 0 to {self.image.classes - 1}")
         name = "z" if "z" in latents else "styles"
+        if name not in latents:
+            raise ValueError(f"the latents are {', '.join(latents) or 'empty'}; they need 'z' or 'styles'")
         values = latents[name]
-        drawn = self.draw(len(values), seed).labels
-        if labels is not None and drawn is not None and not _are_alike(labels, drawn):
-            raise ValueError(f"'labels' is {_described(labels)}; this generator takes {_described(drawn)}")
-        inputs = self.draw_with_labels(len(values), seed, labels)
+        inputs = self.draw(len(values), seed, labels)
         own = inputs.z if name == "z" else self.with_styles(inputs.rows(slice(1))).styles
         assert own is not None
         if values.shape[1:] != own.shape[1:]:
             sizes = " ".join(map(str, own.shape[1:]))
             raise ValueError(f"'{name}' is {list(values.shape)}; this generator takes [n {sizes}]")
+        if not values.isfinite().all():
+            raise ValueError(f"'{name}' has values that are NaN or infinite")
         values = values.float().cpu()
         return replace(inputs, z=values) if name == "z" else replace(inputs, styles=values)
 
@@ -154,15 +149,15 @@ class TrainedGenerator:
         fields: Mapping[str, Tensor],
         count: int | None,
         seed: int,
-        labels: Sequence[int] | None,
+        labels: Labels | None,
         options: Mapping[str, Any],
     ) -> Tensor:
         rows = len(next(iter(fields.values())))
         if count not in (None, rows):
             raise ValueError(f"count is {count}, but there are inputs for {rows} images; omit it")
-        self._require_in_range(rows, 1, seed, labels)
+        rows, seed = read_count_and_seed(self.image, rows, seed)
         checked, specs = self._check(options), self.sampling.specs
-        drawn = self.sampling.draw(rows, seed, labels, fields)
+        drawn = self.sampling.draw(rows, seed, read_labels(labels), fields)
         if all(fields[name].shape[1:] == spec.shape for name, spec in specs.items()):
             return to_uint8(self._generate(self.sampling, drawn, checked))
 
@@ -195,13 +190,14 @@ class TrainedGenerator:
         Raises:
             ValueError: an argument is out of range, or not an option of the network.
         """
-        count = len(next(iter(items.values())))
-        self._require_in_range(count, 1, seed, None)
+        if missing := [name for name in self.sampling.fields if name not in items]:
+            raise ValueError(f"items: the generator needs {', '.join(missing)}, which is missing")
+        count, seed = read_count_and_seed(self.image, len(next(iter(items.values()), ())), seed)
         checked = self._check(options)
         return to_uint8(self._generate(self.sampling, self.sampling.draw(count, seed, fields=items), checked))
 
     def interpolate(
-        self, count: int, steps: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any
+        self, count: int, steps: int, seed: int = 0, labels: Labels | None = None, **options: Any
     ) -> Tensor:
         """Interpolate between the latents of the images of `sample`. The same arguments give the same images.
 
@@ -212,7 +208,7 @@ class TrainedGenerator:
             count: the number of latents, at least 2.
             steps: the number of images from one latent to the next, at least 1.
             seed: as in `sample`.
-            labels: one class index per row; None draws them from the class frequencies of the data.
+            labels: of the rows, as in `sample`.
             options: the network's sampling options, see `options`.
 
         Returns:
@@ -221,8 +217,7 @@ class TrainedGenerator:
         Raises:
             ValueError: an argument is out of range, or not an option of the network.
         """
-        self._require_in_range(max(count, 1), max(steps, 1), seed, labels)
-        return self.interpolate_between(self.sampling.draw(max(count, 1), seed, labels), steps, **options)
+        return self.interpolate_between(self.draw(count, seed, labels), steps, **options)
 
     def interpolate_between(self, inputs: SampleInputs, steps: int, **options: Any) -> Tensor:
         """Interpolate between the latents or styles of images [n], and from the last to the first.
@@ -237,7 +232,7 @@ class TrainedGenerator:
             raise ValueError(
                 f"an interpolation needs at least 2 latents and 1 step; got {len(inputs)} latents, {steps!r} steps"
             )
-        self._require_in_range(len(inputs), steps, inputs.seed, None)
+        read_count_and_seed(self.image, len(inputs), inputs.seed, steps)
         if not self.takes_latents():
             raise ValueError("this generator takes no latents, so that there is nothing to interpolate between")
         images = self.images(inputs.interpolated(self.sampling.latent, steps), **options)
@@ -282,22 +277,6 @@ class TrainedGenerator:
             given = ", ".join(f"{name}={quote(value)}" for name, value in options.items())
             raise ValueError(f"sampling with {given} fails: {type(error).__name__}: {one_line(error)}") from error
 
-    def _require_in_range(self, count: int, steps: int, seed: int, labels: Sequence[int] | None) -> None:
-        if count < 1 or not 0 <= seed < 2**63:
-            raise ValueError(
-                f"count must be at least 1 and seed from 0 to 2^63 - 1; got count {count!r}, seed {seed!r}"
-            )
-        elements = count * steps * self.image.channels * self.image.height * self.image.width
-        if elements > MAX_ELEMENTS:
-            raise ValueError(
-                f"{count * steps} images have {elements:,} values, above the limit of {MAX_ELEMENTS:,}; "
-                "sample fewer at a time"
-            )
-        if labels is not None and not (
-            isinstance(labels, Sequence) and all(isinstance(label, int) and label is not True for label in labels)
-        ):
-            raise ValueError(f"labels must be a list of integers, one per image; got {quote(labels)}")
-
     def require_options(self, options: Mapping[str, Any]) -> None:
         """Raises: ValueError: these are not sampling options of the network."""
         self._check(options)
@@ -309,12 +288,3 @@ class TrainedGenerator:
         if params is None:
             raise ValueError("; ".join(f"sampling option '{problem.path}': {problem.message}" for problem in problems))
         return params.at(0)
-
-
-def _are_alike(labels: Tensor, others: Tensor) -> bool:
-    """Whether both are classes, or both vectors of one length."""
-    return labels.shape == others.shape and labels.is_floating_point() == others.is_floating_point()
-
-
-def _described(labels: Tensor) -> str:
-    return f"{str(labels.dtype).removeprefix('torch.')} {list(labels.shape)}"

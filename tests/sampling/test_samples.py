@@ -89,6 +89,38 @@ def test_labels(run, tmp_path):
         generator.sample(4, labels=[0, 1])
 
 
+def test_numbers_of_numpy_and_torch(run, tmp_path):
+    run(conditional=True)
+    generator = gankit.load_generator(tmp_path / "run")
+    expected = generator.sample(3, 2, [0, 3, 1])
+    for labels in (np.array([0, 3, 1]), torch.tensor([0, 3, 1]), tuple(np.array([0, 3, 1])), [torch.tensor(0), 3, 1]):
+        assert torch.equal(generator.sample(np.int64(3), np.uint8(2), labels), expected)
+    for labels in ("031", 3, [0, 3, True], [0, 3, 1.0], torch.tensor(3), torch.zeros(3, 1).long()):
+        with pytest.raises(ValueError, match="labels must be a list of integers, one per image; got "):
+            generator.sample(3, 2, labels)
+    with pytest.raises(ValueError, match="labels must be 3 integers from 0 to 3, one per image; got a tensor float32 .3."):
+        generator.sample(3, 2, torch.zeros(3))
+    for count, seed in ((0, 0), (1, -1), (1, 2**63), (1.0, 0), ("1", 0), (1, None)):
+        with pytest.raises(ValueError, match="count must be at least 1 and seed from 0"):
+            generator.sample(count, seed)
+
+
+@pytest.mark.parametrize(
+    ("latents", "message"),
+    [
+        ({"x": torch.zeros(2, 8)}, "the latents are x; they need 'z' or 'styles'"),
+        ({"z": torch.full((2, 8), torch.inf)}, "'z' has values that are NaN or infinite"),
+        ({"z": torch.zeros(2, 7)}, r"'z' is \[2, 7\]; this generator takes \[n 8\]"),
+        ({"z": torch.zeros(0, 8)}, "count must be at least 1"),
+        ({"z": torch.zeros(1, 8), "labels": torch.zeros(1).long()}, "unconditional and takes no labels"),
+    ],
+)
+def test_wrong_latents(run, latents, message, tmp_path):
+    run()
+    with pytest.raises(ValueError, match=message):
+        gankit.load_generator(tmp_path / "run").draw_from(latents)
+
+
 def test_latents_are_the_same_with_given_and_drawn_labels():
     class Blind(torch.nn.Module):
         def forward(self, z, labels=None):

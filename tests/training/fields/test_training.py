@@ -75,8 +75,15 @@ def test_labels_that_are_vectors(assemble, runtime, tmp_path):
     generator = runtime.load_generator(tmp_path / "run")
     assert generator.sample(3).shape == (3, 3, 8, 8)
     assert generator.sampling.draw(3, 0).labels.shape == (3, 3)
-    with pytest.raises(ValueError, match="takes no labels"):
-        generator.sample(1, labels=[0])
+    wrong = r"labels must be finite floats \[1 3\], one row per image; got "
+    for labels in ([0], torch.zeros(1, 2), torch.full((1, 3), torch.nan), torch.zeros(3)):
+        with pytest.raises(ValueError, match=wrong):
+            generator.sample(1, labels=labels)
+    vectors = torch.rand(70, 3)
+    chosen = generator.draw(70, 1, vectors)
+    assert torch.equal(chosen.labels, vectors)
+    assert torch.equal(chosen.z, generator.draw(70, 1).z)
+    assert torch.equal(generator.sample(70, 1, vectors.numpy()), generator.images(chosen))
     drawn = generator.sampling.draw(70, 0)
     again = generator.draw_from({"z": drawn.z, "labels": drawn.labels})
     assert torch.equal(generator.images(drawn), generator.images(again))
