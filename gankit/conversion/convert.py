@@ -50,7 +50,8 @@ def _converted(
     conversion: Conversion, network: ForeignNetwork, own: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The weights under our names, and everything that does not fit."""
-    weights: dict[str, Tensor] = {}
+    # PyTorch before 0.4.1 did not count batches, and only BatchNorm without a momentum reads the count
+    weights = {name: tensor for name, tensor in own.items() if name.endswith(".num_batches_tracked")}
     shapes: list[str] = []
     sources = {name: _name_in_file(source) for name, source in conversion.weights.items()}
     for name, source in conversion.weights.items():
@@ -69,7 +70,9 @@ def _converted(
     given = {name for name, source in conversion.weights.items() if isinstance(source, Tensor)}
     groups = {
         "missing": [
-            sources.get(name, name) for name in own if name not in given and sources.get(name) not in network.tensors
+            sources.get(name, name)
+            for name in own
+            if name not in weights and name not in given and sources.get(name) not in network.tensors
         ],
         "unexpected": [name for name in network.tensors if name not in used],
         "of another shape": shapes,

@@ -20,6 +20,7 @@ from .inert_pickle import PickledModule, PickledParameter, PickledTensor, unpick
 MAX_NAMES = 100_000  # of the tensors and attributes of a network
 MAX_DEPTH = 100  # of modules in modules
 TORCH_ZIP, TORCH_LEGACY, PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", b"\x80"
+PREFIXES = ("module.", "_orig_mod.")
 STATE_DICTS = ("state_dict", "model_state_dict")  # the entries of files with one network
 
 
@@ -83,9 +84,11 @@ def _is_state_dict(value: Any) -> bool:
 
 
 def _without_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights without the prefix that `torch.nn.DataParallel` adds to all names."""
-    prefix = "module." if all(name.startswith("module.") for name in weights) else ""
-    return {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    """Weights without the prefixes that `torch.nn.DataParallel` and `torch.compile` add to all names."""
+    names = [*weights]
+    while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in names)), ""):
+        names = [name.removeprefix(prefix) for name in names]
+    return dict(zip(names, weights.values(), strict=True))
 
 
 def _pickled(value: Any) -> dict[str, ForeignNetwork]:

@@ -75,10 +75,19 @@ def test_the_generator_alone_or_with_its_average(generator, import_files):
     assert [*import_files(file={"g_ema": generator, "g": generator}).networks] == ["generator", "generator_ema"]
 
 
-def test_names_of_data_parallel(generator, import_files):
-    parallel = {f"module.{name}": tensor for name, tensor in generator.items()}
-    own, expected = (import_files(G=state).networks["generator"].state_dict() for state in (parallel, generator))
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+def test_names_of_data_parallel_and_of_compiled_modules(generator, import_files, prefix):
+    wrapped = {f"{prefix}{name}": tensor for name, tensor in generator.items()}
+    own, expected = (import_files(G=state).networks["generator"].state_dict() for state in (wrapped, generator))
     assert all(torch.equal(own[name], expected[name]) for name in expected)
+
+
+def test_batch_norm_of_torch_before_0_4_1(generator, import_files):
+    old = {name: tensor for name, tensor in generator.items() if not name.endswith("num_batches_tracked")}
+    assert len(old) < len(generator)
+    own, expected = (import_files(G=state).networks["generator"].state_dict() for state in (old, generator))
+    for name, tensor in expected.items():
+        assert torch.equal(own[name], torch.tensor(0) if name.endswith("num_batches_tracked") else tensor)
 
 
 def test_files_that_do_not_belong_together(generator, discriminator, import_files):
