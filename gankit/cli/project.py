@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -61,8 +62,8 @@ def project(
 ) -> None:
     """Find the latents of a generator whose images are most similar to given pictures (arXiv 1912.04958, appendix D).
 
-    For each picture, writes the image, its latents (NAME.safetensors, for gankit sample --latents), and a GIF. The
-    GIF shows the course of the search next to the picture.
+    For each picture, writes the image, its latents (NAME.safetensors, for gankit sample --latents), the settings and
+    the similarity (NAME.json), and a GIF. The GIF shows the course of the search next to the picture.
 
     Examples:
 
@@ -98,6 +99,8 @@ def project(
         distance = None if pixels else _perceptual_distance(generator)
         if not math.isfinite(pixel_weight):
             raise ValueError(f"--pixel-weight should be a finite number; got {pixel_weight}")
+        if pixels and not pixel_weight:
+            raise ValueError("--pixel-weight 0 with --pixels compares nothing; choose a larger weight")
         projector = Projector(generator, space, distance, pixel_weight, steps, seed, chosen.options)
     except ValueError as error:
         raise GankitError(f"{generator.checkpoint}: {error}") from None
@@ -105,9 +108,8 @@ def project(
     for number, (file, target) in enumerate(targets.items(), start=1):
         with TaskProgress() as progress:
             found = projector(target, label, partial(_report, progress, f"{file.name} ({number}/{len(targets)})"))
-        _write(out, file.stem, found, target)
-        rows.append(_record(file, found, generator))
-        _write_records(out, rows, generator, projector)
+        rows.append(_record(file, found, generator, projector))
+        _write(out, file.stem, found, target, rows[-1])
     distances = ["distance"] if not pixels else []
     cells = [
         [
@@ -160,29 +162,27 @@ def _perceptual_distance(generator: TrainedGenerator) -> Any:
     return PerceptualDistance("gankit project without --pixels").requires_grad_(False)
 
 
-def _write(out: Path, name: str, found: Projection, target: Tensor) -> None:
+def _write(out: Path, name: str, found: Projection, target: Tensor, record: Mapping[str, Any]) -> None:
+    from ..files import output_file
     from ..sampling.image_grid import save_animation, save_image, to_pillow
     from ..sampling.latent_files import save_latents
 
-    save_latents(found.inputs, out / f"{name}.safetensors", {})
+    about = {"weights": str(record["weights"]), "seed": str(record["seed"])}
+    save_latents(found.inputs, out / f"{name}.safetensors", about)
     save_image(to_pillow(found.image.permute(1, 2, 0)), out / f"{name}.png", "PNG")
     save_animation(found.frames(target), out / f"{name}.gif", frames_a_second=10)
+    with output_file(out / f"{name}.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
-def _record(file: Path, found: Projection, generator: TrainedGenerator) -> dict[str, Any]:
+def _record(file: Path, found: Projection, generator: TrainedGenerator, projector: Projector) -> dict[str, Any]:
+    """How the picture was projected, and how similar the result is."""
     labels, classes = found.inputs.labels, generator.classes
     return {
         "picture": str(file),
         "psnr": found.psnr if math.isfinite(found.psnr) else None,
         "distance": found.distance,
         "class": None if labels is None or classes is None else classes[int(labels[0])],
-    }
-
-
-def _write_records(out: Path, rows: list[dict[str, Any]], generator: TrainedGenerator, projector: Projector) -> None:
-    from ..files import output_file
-
-    about = {
         "checkpoint": str(generator.checkpoint),
         "weights": generator.weights,
         "space": projector.space,
@@ -190,7 +190,4 @@ def _write_records(out: Path, rows: list[dict[str, Any]], generator: TrainedGene
         "seed": projector.seed,
         "pixel_weight": projector.pixel_weight,
         "options": projector.options,
-        "pictures": rows,
     }
-    with output_file(out / "projection.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")

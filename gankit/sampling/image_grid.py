@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from ..data.files.image_formats import IMAGE_SUFFIXES, UNSUPPORTED_SUFFIXES
+from ..data.items import describe_value
 from ..errors import GankitError
 from ..files import output_file
 from .video import save_mp4
@@ -62,7 +64,13 @@ def make_grid(images: Tensor, columns: int | None = None, enlarge: bool = True) 
 
     Returns:
         uint8 [h w c].
+
+    Raises:
+        ValueError: the images are of another type or shape, or there are none.
     """
+    if images.dtype != torch.uint8 or images.dim() != 4 or not images.numel() or (columns is not None and columns < 1):
+        given = f"{describe_value(images)}" + ("" if columns is None else f" and {columns} columns")
+        raise ValueError(f"a grid consists of images, uint8 [n c h w], in at least one column; got {given}")
     images = images.cpu()
     scale = enlargement(*images.shape[-2:]) if enlarge else 1
     images = images.repeat_interleave(scale, dim=2).repeat_interleave(scale, dim=3)
@@ -87,6 +95,7 @@ def save_grid(images: Tensor, path: str | Path, columns: int | None = None) -> N
 
     Raises:
         GankitError: the suffix names no such format, or the file cannot be written.
+        ValueError: as in `make_grid`.
     """
     save_image(to_pillow(make_grid(images, columns)), Path(path), require_image_format(Path(path)))
 

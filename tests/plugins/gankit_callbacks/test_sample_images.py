@@ -139,3 +139,18 @@ def test_a_picture_that_fails_leaves_the_old_one(make_run: Any, monkeypatch: pyt
         save_grid(torch.ones(1, 3, 4, 4, dtype=torch.uint8), path, 1)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["grid.png"]
+
+
+@pytest.mark.parametrize(
+    ("images", "columns"),
+    [
+        (torch.zeros(2, 3, 8, 8), None),
+        (torch.zeros(3, 8, 8).byte(), None),
+        (torch.zeros(0, 3, 8, 8).byte(), None),
+        (torch.zeros(2, 3, 8, 8).byte(), 0),
+    ],
+)
+def test_what_is_no_grid(images, columns, tmp_path):
+    with pytest.raises(ValueError, match=r"a grid consists of images, uint8 \[n c h w\], in at least one column; got a tensor"):
+        gankit.save_grid(images, tmp_path / "grid.png", columns)
+    assert not [*tmp_path.iterdir()]
