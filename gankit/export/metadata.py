@@ -27,7 +27,7 @@ def describe(checkpoint: Checkpoint, generator: TrainedGenerator, program: Progr
         JSON by name: the entries of the manifest that describe the generator; ``gankit``, the version; ``weights``, the
         name and the SHA-256 of their file in the checkpoint; and ``inputs`` and ``options`` of a program.
     """
-    name = "generator_ema" if generator.ema else "generator"
+    name = generator.saved_as
     found: dict[str, Any] = {key: checkpoint.manifest[key] for key in RECORDED if key in checkpoint.manifest}
     found |= {"gankit": __version__, "weights": {"name": name, "sha256": checkpoint.sha256_of(name)}}
     if program is not None:

@@ -98,7 +98,6 @@ def _third_party_plugins(model: SharedModel) -> list[str]:
 def _facts(model: SharedModel) -> Iterator[tuple[str, str]]:
     checkpoint, generator = model.checkpoint, model.generator
     manifest, versions = checkpoint.manifest, checkpoint.manifest.get("versions")
-    file = "generator_ema" if generator.ema else "generator"
     count = sum(parameter.numel() for parameter in generator.module.parameters())
     image, latent = generator.image, manifest["latent"]
     yield "generator", f"{literal(manifest['generator']['name'])}, {count:,} parameters"
@@ -110,7 +109,7 @@ def _facts(model: SharedModel) -> Iterator[tuple[str, str]]:
     if isinstance(versions, dict):
         yield "trained with", literal(", ".join(f"{name} {version}" for name, version in versions.items()))
     yield "card by", f"gankit {__version__}"
-    yield f"SHA-256 of {weights_name(file)}", checkpoint.sha256_of(file)
+    yield f"SHA-256 of {weights_name(generator.saved_as)}", checkpoint.sha256_of(generator.saved_as)
 
 
 def _data(model: SharedModel) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,13 @@ class Column:
         """Whether lower or higher values are better; None if the score does not rate quality."""
         found = (m.better for e in self.evaluations.values() for m in e.metrics.values() if self.score in m.better)
         return next((better[self.score] for better in found), None)
+
+    def by_step(self, evaluations: Iterable[Evaluation]) -> dict[int, float]:
+        """The values of a run's checkpoints by step, in the order of steps. The last evaluation of a step counts."""
+        key = self.example.protocol[self.score]
+        comparable = [e for e in evaluations if e.protocol.get(self.score) == key]
+        values = [(e.evaluated.step, e.scores[self.score]) for e in comparable if e.evaluated.step is not None]
+        return dict(sorted(dict(values).items()))
 
     def best(self) -> set[int]:
         """Indices of the runs with the best value; empty if the values do not differ or do not rate quality."""

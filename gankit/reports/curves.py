@@ -68,14 +68,11 @@ def save_curves(names: Sequence[str], runs: Sequence[RunSummary], columns: Seque
 
 def score_curves(column: Column, runs: Sequence[RunSummary]) -> list[Curve | None]:
     """All values of a score with the column's protocol, for each run; None for a run without any."""
-    key = column.example.protocol[column.score]
     curves: list[Curve | None] = []
     for run in runs:
-        comparable = [e for e in run.evaluations if e.protocol.get(column.score) == key]
-        values = {e.evaluated.step: e.scores[column.score] for e in comparable}  # oldest first: the newest remains
-        steps = sorted(step for step in values if step is not None)
-        images = [step * run.images / max(run.steps, 1) for step in steps]
-        curves.append((images, [values[step] for step in steps]) if steps else None)
+        values = column.by_step(run.evaluations)
+        images = [step * run.images / max(run.steps, 1) for step in values]
+        curves.append((images, [*values.values()]) if values else None)
     return curves
 
 

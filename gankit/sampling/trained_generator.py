@@ -53,6 +53,11 @@ class TrainedGenerator:
         self.checkpoint, self.ema, self.weights = checkpoint, ema, weights
 
     @property
+    def saved_as(self) -> str:
+        """The name of its weights in the checkpoint: ``generator_ema`` or ``generator``."""
+        return "generator_ema" if self.ema else "generator"
+
+    @property
     def options(self) -> type[Params]:
         """The schema of its sampling options: the keyword-only parameters of ``forward``, such as ``truncation``.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -107,16 +107,6 @@ def score_chart(column: Column, points: Mapping[int, float]) -> Chart:
     """The chart of a score, from its value by step."""
     series = {"label": column.title, "values": [_rounded(value) for value in points.values()]}
     return {"title": column.title, "steps": [*points], "series": [series], "logarithmic": False}
-
-
-def points_of(columns: Sequence[Column], evaluations: Sequence[Any]) -> list[dict[int, float]]:
-    """The value of each column's score by step, in the order of steps. The last evaluation of a step counts."""
-    found = []
-    for column in columns:
-        key = column.example.protocol[column.score]
-        comparable = [e for e in evaluations if e.protocol.get(column.score) == key and e.evaluated.step is not None]
-        found.append(dict(sorted({e.evaluated.step: e.scores[column.score] for e in comparable}.items())))
-    return found
 
 
 def _rounded(value: float) -> float | None:

@@ -22,7 +22,7 @@ from ..comparison import Column, score_columns
 from ..diagnosis import Diagnosis, diagnose
 from ..protocol import HASH_LENGTH, settings_of
 from ..run_summary import parse_count, read_metrics
-from .curves import Curves, points_of, score_chart
+from .curves import Curves, score_chart
 from .pictures import (
     FALLBACK_REAL,
     NEIGHBORS,
@@ -62,7 +62,7 @@ def render_run(directory: Path, ending: str | None = None) -> str:
     curves = Curves(read_metrics(directory))
     all_columns = score_columns([summary.evaluations])
     columns = all_columns[:MAX_SCORES]
-    scores = list(zip(columns, points_of(columns, summary.evaluations), strict=True))
+    scores = [(column, column.by_step(summary.evaluations)) for column in columns]
     samples = embed_samples(directory)
     problems = diagnosis.problems[:MAX_PROBLEMS]
     return render(
