@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .events import Event as Event
     from .events import Finding as Finding
     from .events import Notice as Notice
+    from .events import NotSaved as NotSaved
     from .events import Recovered as Recovered
     from .files import data_root as data_root
     from .files import whole_file as whole_file
@@ -145,7 +146,7 @@ _NAMES_BY_MODULE = {
     "evaluation.evaluator": "Evaluator",
     "evaluation.record": "Evaluation",
     "evaluation.request": "Request",
-    "events": "Evaluated Event Finding Notice Recovered",
+    "events": "Evaluated Event Finding Notice NotSaved Recovered",
     "files": "data_root whole_file whole_folder",
     "game.freezing": "frozen",
     "game.game": "Adversarial Game",

@@ -46,13 +46,14 @@ class HubFolder:
                 f"{quote(text)}: should be hub:owner/name, hub:owner/name@revision or hub:owner/name/folder"
             )
         require_repository_name(match["repository"])
-        return cls(match["repository"], match["revision"] and match["revision"].replace("%2F", "/"), folder)
+        revision = match["revision"] and match["revision"].replace("%2F", "/").replace("%40", "@")
+        return cls(match["repository"], revision, folder)
 
     def __str__(self) -> str:
         """The text that `parse` reads."""
         revision = self.revision or ""
         if not revision.startswith("refs/pr/"):
-            revision = revision.replace("/", "%2F")
+            revision = revision.replace("/", "%2F").replace("@", "%40")
         return HUB + self.repository + (revision and f"@{revision}") + (self.folder and f"/{self.folder}")
 
 

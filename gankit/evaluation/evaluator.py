@@ -64,7 +64,7 @@ class Evaluator:
         self._scorer.read_real_images(
             images, warn=lambda text: run.log(Notice("features_not_cached", text)), cautions=cautions
         )
-        self._written = {_identity(record) for record in read_evaluations(run.directory / EVALUATIONS)}
+        self._written = {_key(record): _values(record) for record in read_evaluations(run.directory / EVALUATIONS)}
         run.per_rank[self._key] = share
         run.run_on_all_ranks(_prepare_share, self._key, request)
 
@@ -93,9 +93,9 @@ class Evaluator:
         Raises:
             GankitError: the file cannot be written.
         """
-        if (identity := _identity(evaluation)) not in self._written:
+        if self._written.get(_key(evaluation)) != _values(evaluation):
             append_evaluation(self._run.directory / EVALUATIONS, evaluation)
-            self._written.add(identity)
+            self._written[_key(evaluation)] = _values(evaluation)
 
     def close(self) -> None:
         """Free the memory of the networks."""
@@ -178,8 +178,12 @@ def _batches_of_share(run: Run, rank: int, world_size: int, key: str, numbers: r
     return [evaluate_batch(images, number, share.extractor) for number in numbers[rank::world_size]]
 
 
-def _identity(evaluation: Evaluation) -> tuple[object, ...]:
-    """What two records of the same evaluation of a training run have in common."""
-    source, protocol = evaluation.evaluated, evaluation.protocol
-    scores = tuple((name, key, str(evaluation.scores[name])) for name, key in protocol.items())
-    return source.kind, source.step, source.ema, evaluation.seed, scores
+def _key(evaluation: Evaluation) -> tuple[object, ...]:
+    """What was evaluated, and how."""
+    source = evaluation.evaluated
+    return source.kind, source.step, source.ema, evaluation.seed, tuple(evaluation.protocol.items())
+
+
+def _values(evaluation: Evaluation) -> tuple[str, ...]:
+    """The scores, where NaN equals NaN."""
+    return tuple(str(evaluation.scores[name]) for name in evaluation.protocol)

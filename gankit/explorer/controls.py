@@ -35,6 +35,9 @@ def with_messages(function: Callable[..., Any]) -> Callable[..., Any]:
     def handler(*values: Any, **services: Any) -> Any:
         try:
             return function(*values, **services)
+        except FileNotFoundError:
+            message = "The uploaded file has been deleted, as all files are after an hour; upload it again"
+            raise gr.Error(message, print_exception=False) from None
         except (GankitError, ValueError) as error:
             # the page shows the message as HTML
             text = html.escape(truncate(str(error), MAX_MESSAGE), quote=False)

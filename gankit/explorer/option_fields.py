@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..errors import GankitError, RecipeError
@@ -21,10 +21,11 @@ class OptionField:
 
     Attributes:
         name: of the parameter.
-        kind: of its values; ``text`` is written as on the command line, and may be empty.
+        kind: of its values; ``text`` is written as on the command line.
         default: its value without the user's choice.
         choices: its values, if they can be listed.
         limits: the smallest and the largest number; None unless both exist.
+        nullable: whether it may be None, which an empty control means; otherwise, an empty control means the default.
     """
 
     name: str
@@ -32,6 +33,7 @@ class OptionField:
     default: Any
     choices: tuple[Any, ...] = ()
     limits: tuple[float, float] | None = None
+    nullable: bool = False
 
     @property
     def text(self) -> str:
@@ -51,9 +53,10 @@ def option_fields(options: type[Params], defaults: Mapping[str, Any]) -> Iterato
     described = options.model_json_schema().get("properties", {})
     for name, field in options.model_fields.items():
         default = defaults.get(name, field.get_default(call_default_factory=True))
-        # None is chosen by an empty control
-        types = [part for part in described[name].get("anyOf", [described[name]]) if part.get("type") != "null"]
-        yield _option_field(name, default, types[0] if len(types) == 1 else {})
+        every = described[name].get("anyOf", [described[name]])
+        types = [part for part in every if part.get("type") != "null"]
+        found = _option_field(name, default, types[0] if len(types) == 1 else {})
+        yield replace(found, nullable=len(types) < len(every))
 
 
 def _option_field(name: str, default: Any, described: Mapping[str, Any]) -> OptionField:
@@ -72,13 +75,18 @@ def _option_field(name: str, default: Any, described: Mapping[str, Any]) -> Opti
 
 
 def read_option_values(fields: Sequence[OptionField], values: Sequence[Any]) -> dict[str, Any]:
-    """Sampling options by name from the values of their controls, without those that are empty.
+    """Sampling options by name from the values of their controls.
 
     Raises:
         GankitError: a text is not valid YAML.
     """
-    given = [(field, value) for field, value in zip(fields, values, strict=True) if value not in (None, "")]
-    return {field.name: _read_text(field, value) if field.kind == "text" else value for field, value in given}
+    return {field.name: _read_value(field, value) for field, value in zip(fields, values, strict=True)}
+
+
+def _read_value(field: OptionField, value: Any) -> Any:
+    if value in (None, ""):
+        return None if field.nullable else field.default
+    return _read_text(field, value) if field.kind == "text" else value
 
 
 def _read_text(field: OptionField, text: str) -> Any:

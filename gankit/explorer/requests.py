@@ -37,9 +37,13 @@ class OwnRequestsOnly:
     def _fault(self, scope: Scope) -> str | None:
         headers = Headers(scope=scope)
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self.hosts is not None and urlsplit(f"//{host}").hostname not in self.hosts:
+        try:
+            name, page = urlsplit(f"//{host}").hostname, None if origin is None else urlsplit(origin).netloc
+        except ValueError:
+            return "The address is not valid."
+        if self.hosts is not None and name not in self.hosts:
             return "This server has another name."
-        if origin is not None and urlsplit(origin).netloc != host:
+        if page is not None and page != host:
             return "Requests of other pages are not accepted."
         if REMOTE_FILE.search(scope["path"]):
             return "Files of other servers are not available."

@@ -13,6 +13,7 @@ from ..errors import GankitError
 from ..files import output_file
 from ..messages import did_you_mean, quote
 from ..runs.checkpoint import Checkpoint, find_checkpoint
+from ..runs.file_names import MANIFEST
 from ..runs.resolve_source import resolve_source
 from ..runtime import Runtime
 from ..sampling.trained_generator import TrainedGenerator
@@ -109,6 +110,10 @@ def _require_valid(path: Path, format: str, options: Mapping[str, Any], toleranc
         raise GankitError(f"{path}: {given}; a file in the format {format} has the suffix {SUFFIXES[format]}")
     if not path.parent.is_dir():
         raise GankitError(f"{path}: {path.parent} is not an existing folder; create it first")
+    if path.is_dir():
+        raise GankitError(f"{path}: is a folder; give the name of a file")
+    if (path.parent / MANIFEST).is_file():
+        raise GankitError(f"{path}: is in the folder of a checkpoint, which stays as it is; choose another folder")
     if not tolerance > 0:
         raise GankitError(f"--tolerance {tolerance:g}: must be above 0")
     if format == "safetensors" and options:

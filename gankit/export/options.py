@@ -11,7 +11,8 @@ from ..recipe.validation import validate
 from ..sampling.trained_generator import TrainedGenerator
 
 INPUT = "input"  # OPTION=input makes an option an input
-NUMBERS = (0.7, 1.5, 0.2, 2.5, -0.7)  # of which an option that takes numbers accepts some
+NUMBERS = (0.7, 1.5, 0.2, 2.5, -0.7)  # of which most options that take numbers accept some
+SHARES = (0.5, 0.9, 1.1, 2.0)  # of the default, which are tried as well
 
 
 @dataclass(frozen=True)
@@ -74,16 +75,23 @@ def choose_options(generator: TrainedGenerator, given: Mapping[str, Any]) -> Pro
         by_default = default is not None and name not in values and name not in declared
         if name not in requested and not by_default:
             continue
-        if numbers := _accepted_numbers(generator, name):
+        if numbers := _accepted_numbers(generator, name, default):
             inputs[name] = InputOption(default, numbers, name in requested)
         elif name in requested:
             raise GankitError(
                 f"{generator.checkpoint}: sampling option '{name}' cannot be an input of the program, because it does "
-                f"not take numbers such as {NUMBERS[0]}; give its value"
+                f"not take fractional numbers such as {_candidates(default)[0]:g}; give its value"
             )
     return ProgramOptions({name: value for name, value in fixed.items() if name not in inputs}, inputs)
 
 
-def _accepted_numbers(generator: TrainedGenerator, name: str) -> tuple[float, ...]:
-    """Those of `NUMBERS` that are valid for an option."""
-    return tuple(number for number in NUMBERS if not validate(generator.options, {name: number})[1])
+def _accepted_numbers(generator: TrainedGenerator, name: str, default: float | None) -> tuple[float, ...]:
+    """At most as many valid values of an option as there are `NUMBERS`, other than its default."""
+    valid = [number for number in _candidates(default) if not validate(generator.options, {name: number})[1]]
+    return tuple(valid[: len(NUMBERS)])
+
+
+def _candidates(default: float | None) -> tuple[float, ...]:
+    """Numbers that an option may take, none of them whole, so that they are refused where only whole ones are valid."""
+    near = [] if default is None else [share * default for share in SHARES]
+    return (*NUMBERS, *(number for number in near if number != int(number)))

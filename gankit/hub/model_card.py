@@ -10,6 +10,7 @@ import yaml
 
 from .. import __version__
 from ..evaluation.record import Evaluation
+from ..runs.changes import recorded_plugins
 from ..runs.file_names import weights_name
 from ..sources import HubFolder
 from .markdown import code, literal, table
@@ -66,8 +67,8 @@ def _metadata(model: SharedModel) -> str:
     data["library_name"] = "gankit"
     data["pipeline_tag"] = "image-to-image" if model.takes_images else "unconditional-image-generation"
     data["tags"] = ["gankit", "gan", str(model.checkpoint.manifest["generator"]["name"])]
-    if model.dataset is not None:
-        data["datasets"] = [model.dataset]
+    if model.hub_dataset is not None:
+        data["datasets"] = [model.hub_dataset]
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
 
 
@@ -90,9 +91,8 @@ def _use(model: SharedModel, place: HubFolder) -> str:
 
 
 def _third_party_plugins(model: SharedModel) -> list[str]:
-    plugins = model.checkpoint.manifest.get("plugins")
-    recorded = plugins.items() if isinstance(plugins, dict) else ()
-    return [name for name, about in recorded if not str(about.get("source")).startswith("gankit ")]
+    plugins = recorded_plugins(model.checkpoint.manifest)
+    return [name for name, about in plugins.items() if not str(about.get("source")).startswith("gankit ")]
 
 
 def _facts(model: SharedModel) -> Iterator[tuple[str, str]]:

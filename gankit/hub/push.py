@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..errors import CheckpointError
 from ..hub_client import LOG_IN, HubError, explained, import_hub
 from ..messages import listed
-from ..runs.file_names import MANIFEST, RECIPE, STATE, WEIGHTS_SUFFIX
+from ..runs.file_names import MANIFEST, RECIPE, STATE
+from ..runs.manifest import read_manifest
 from ..runtime import Runtime
 from ..sources import HUB
 from .model_card import CARD
@@ -74,7 +77,8 @@ def push(
             if revision is not None:
                 api.create_branch(repository, branch=revision, exist_ok=True)
             old = api.list_repo_files(repository, revision=revision)
-            operations = _operations(hub, folder, old, repository)
+            replaced = _files_of_checkpoint(hub, repository, revision) if MANIFEST in old else set()
+            operations = _operations(hub, folder, old, replaced, repository)
             commit = api.create_commit(
                 repository,
                 operations,
@@ -84,20 +88,36 @@ def push(
     return str(commit.commit_url)
 
 
-def _operations(hub: Any, folder: Path, old: list[str], repository: str) -> list[Any]:
-    """What the commit adds, and the files of an earlier checkpoint that it removes.
+def _files_of_checkpoint(hub: Any, repository: str, revision: str | None) -> set[str]:
+    """The files of the checkpoint in the repository; empty if its manifest is not one of gankit."""
+    with tempfile.TemporaryDirectory() as name:  # not the user's cache, from which models are loaded
+        path = Path(hub.hf_hub_download(repository, MANIFEST, revision=revision, cache_dir=name))
+        try:
+            return {MANIFEST, STATE, RECIPE, *read_manifest(path)["files"]}
+        except CheckpointError:
+            return set()
+
+
+def _operations(hub: Any, folder: Path, old: list[str], replaced: Set[str], repository: str) -> list[Any]:
+    """What the commit adds, and what it removes.
+
+    Args:
+        hub: the library of the Hub.
+        folder: the files to add.
+        old: the files in the repository.
+        replaced: those of its checkpoint.
+        repository: ``owner/name``.
 
     Raises:
         HubError: the repository holds files, but no checkpoint of gankit.
     """
-    if MANIFEST not in old and (others := sorted({*old} - OF_EVERY_REPOSITORY)):
+    if not replaced and (others := sorted({*old} - OF_EVERY_REPOSITORY)):
         raise HubError(
             f"{HUB}{repository}: holds other files ({listed(others)}) and no checkpoint of gankit, and nothing is "
             "overwritten; choose another name"
         )
     new = {path.name: path for path in folder.iterdir()}
-    stale = [name for name in old if "/" not in name and (name in (STATE, RECIPE) or name.endswith(WEIGHTS_SUFFIX))]
     return [
         *(hub.CommitOperationAdd(name, path) for name, path in sorted(new.items())),
-        *(hub.CommitOperationDelete(name) for name in stale if name not in new),
+        *(hub.CommitOperationDelete(name) for name in old if name in replaced and name not in new),
     ]

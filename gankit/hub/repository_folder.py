@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..assembly.frozen_networks import RECORD as FROZEN_NETWORKS
 from ..errors import CheckpointError, GankitError
-from ..files import writing
+from ..files import whole_folder, writing
 from ..runs.file_names import FROZEN, INPUTS, RECIPE, STATE
 from ..runs.manifest import write_manifest
 from ..runtime import Runtime
@@ -51,8 +51,9 @@ def write_repository(
         raise GankitError(str(error)) from None
     if license is not None and not LICENSE_ID.fullmatch(license.lower()):
         raise GankitError(f"license {license!r}: should be an identifier of the Hub, such as mit or apache-2.0")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise GankitError(f"{folder}: exists already, and nothing is overwritten; choose another folder")
+    with writing(folder):
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise GankitError(f"{folder}: exists already, and nothing is overwritten; choose another folder")
     model = open_shared_model(source, license, runtime or Runtime())
     if with_state and STATE not in model.checkpoint.manifest["files"]:
         raise CheckpointError(f"{model.checkpoint.path}: lacks {STATE}; share it without --with-state")
@@ -62,13 +63,12 @@ def write_repository(
     except ValueError as error:
         raise CheckpointError(f"{model.checkpoint.path}: {error}") from None
     card = model_card(model, HubFolder(repository, revision), f"{columns**2} samples, seed {SEED}")
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        _copy_checkpoint(model, folder, with_state)
+    with writing(folder), whole_folder(folder) as temporary:
+        _copy_checkpoint(model, temporary, with_state)
         if model.recipe is not None:
-            (folder / RECIPE).write_text(model.recipe.to_yaml(), encoding="utf-8")
-        (folder / CARD).write_text(card, encoding="utf-8")
-        save_grid(samples, folder / SAMPLES, columns)
+            (temporary / RECIPE).write_text(model.recipe.to_yaml(), encoding="utf-8")
+        (temporary / CARD).write_text(card, encoding="utf-8")
+        save_grid(samples, temporary / SAMPLES, columns)
 
 
 def _copy_checkpoint(model: SharedModel, folder: Path, with_state: bool) -> None:

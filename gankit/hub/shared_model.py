@@ -12,14 +12,21 @@ from ..errors import GankitError
 from ..evaluation.evaluation_log import read_evaluations
 from ..evaluation.generated_images import locate
 from ..evaluation.record import Evaluation
+from ..events import Evaluated
 from ..messages import quote
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint, find_checkpoint
-from ..runs.file_names import EVALUATIONS, RECIPE
+from ..runs.file_names import EVALUATIONS, EVENTS, RECIPE
+from ..runs.json_lines import read_log
 from ..runs.resolve_source import resolve_source
 from ..runtime import Runtime
 from ..sampling.trained_generator import TrainedGenerator
 
+ON_HUB = {  # datasets of gankit, by their names on the Hub
+    "cifar10": "uoft-cs/cifar10",
+    "mnist": "ylecun/mnist",
+    "fashion_mnist": "zalando-datasets/fashion_mnist",
+}
 HUB_DATASET = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 OWN_FILES = {"path", "image", "source"}  # parameters of datasets of files, or of other datasets
 
@@ -48,11 +55,25 @@ class SharedModel:
         return any(len(spec.shape) == 3 for spec in self.generator.sampling.specs.values())
 
     @property
-    def dataset(self) -> str | None:
-        """The name of the dataset in the recipe, or of the one that it wraps; None for the user's own files."""
+    def hub_dataset(self) -> str | None:
+        """The dataset's name on the Hub, where that is known."""
+        data = self._innermost_dataset
+        if isinstance(data, Mapping) and data["name"] == "huggingface":
+            return self.dataset
+        return ON_HUB.get(self.dataset or "")
+
+    @property
+    def _innermost_dataset(self) -> Any:
+        """The dataset in the recipe, or the one that it wraps: its name and parameters, or its name alone."""
         data: Any = None if self.recipe is None else self.recipe.dataset.model_dump()
         while isinstance(data, Mapping) and (inner := data.get("dataset")):
             data = inner
+        return data
+
+    @property
+    def dataset(self) -> str | None:
+        """The name of the dataset in the recipe, or of the one that it wraps; None for the user's own files."""
+        data = self._innermost_dataset
         if not isinstance(data, Mapping):
             return None if data is None else str(data)
         if data["name"] == "huggingface":
@@ -76,13 +97,13 @@ def open_shared_model(source: str | Path, license: str | None, runtime: Runtime)
     """
     checkpoint = Checkpoint.open(find_checkpoint(resolve_source(source).path))
     _, run = locate(checkpoint.path)
-    evaluations = [] if run is None else read_evaluations(run / EVALUATIONS)
+    evaluations = [] if run is None else _evaluations_of(checkpoint, run)
     return SharedModel(
         checkpoint,
         runtime.load_generator(checkpoint),
         _license(checkpoint, license),
         None if run is None else Recipe.load(run / RECIPE),
-        [evaluation for evaluation in evaluations if _scores(evaluation, checkpoint)],
+        evaluations,
     )
 
 
@@ -100,9 +121,20 @@ def _license(checkpoint: Checkpoint, given: str | None) -> str | None:
     return str(found)
 
 
-def _scores(evaluation: Evaluation, checkpoint: Checkpoint) -> bool:
-    """Whether an evaluation of a run is one of the weights of this checkpoint."""
-    source = evaluation.evaluated
-    if source.kind == "training":
-        return source.step == checkpoint.step
-    return source.weights in checkpoint.manifest["files"].values()
+def _evaluations_of(checkpoint: Checkpoint, run: Path) -> list[Evaluation]:
+    """The evaluations of these weights.
+
+    Those during training do not name the weights. A run that returned to an earlier step may have evaluated another
+    generator at this step. Its events, of which only those of the present course remain, have the scores of the right
+    one.
+    """
+    events = [record for record in read_log(run / EVENTS) if record.get("event") == Evaluated.kind]
+    trained = [record.get("scores") for record in events if record.get("step") == checkpoint.step]
+    files = checkpoint.manifest["files"].values()
+    found = []
+    for evaluation in read_evaluations(run / EVALUATIONS):
+        source = evaluation.evaluated
+        during = source.kind == "training" and source.step == checkpoint.step and dict(evaluation.scores) in trained
+        if during or source.weights in files:
+            found.append(evaluation)
+    return found

@@ -124,6 +124,10 @@ class Run(Protocol):
         """
 
     @property
+    def segment_ended(self) -> bool:
+        """Whether the run ends because the next segment of its recipe begins, which a resumed run continues with."""
+
+    @property
     def checkpoints(self) -> Sequence[Path]:
         """The run's checkpoints, oldest first."""
 

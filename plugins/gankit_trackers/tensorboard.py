@@ -51,13 +51,13 @@ class TensorBoard(Tracker):
         self._import_client()
         return TensorBoardLog(partial(self._find_folder, run.directory), recipe_settings(run.recipe))
 
-    def _find_folder(self, directory: Path, step: int) -> Path:
-        """The folder of the event files of a run that begins after ``step`` steps."""
+    def _find_folder(self, directory: Path) -> Path:
+        """The folder of the event files of a run."""
         if self.folder is None:
             return directory / FOLDER
         name = directory.resolve().name
         if self._run_id.value is None:
-            self._run_id.save(name if step else _new_folder(self.folder, name))  # runs of 0.1.0 have no id
+            self._run_id.save(_new_folder(self.folder, name))
         return self.folder / str(self._run_id.value)
 
 
@@ -65,11 +65,11 @@ class TensorBoardLog:
     """The event files of a run.
 
     Args:
-        find_folder: the folder of the files of a run that begins after so many steps.
+        find_folder: returns the folder of the files.
         settings: of the recipe.
     """
 
-    def __init__(self, find_folder: Callable[[int], Path], settings: Mapping[str, Setting]) -> None:
+    def __init__(self, find_folder: Callable[[], Path], settings: Mapping[str, Setting]) -> None:
         from torch.utils.tensorboard import summary
 
         self._find_folder, self._settings, self._summary = find_folder, dict(settings), summary
@@ -78,7 +78,7 @@ class TensorBoardLog:
     def start(self, step: int) -> None:
         if self._file is not None:
             self._file.close()
-        self._file = EventFile(self._find_folder(step), purge_step=step + 1)
+        self._file = EventFile(self._find_folder(), purge_step=step + 1)
         experiment, session, _ = self._summary.hparams(self._settings, {})
         self._add(experiment, step)
         self._add(session, step)

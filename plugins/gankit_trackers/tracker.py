@@ -106,13 +106,18 @@ class Tracker:
         raise NotImplementedError
 
     def _on_event(self, run: gankit.Run, event: gankit.Event) -> None:
-        """Log scores and findings. An event after the end of the log is left out."""
+        """Log scores and findings, and end the log if the last checkpoint is not saved.
+
+        An event after the end of the log is left out.
+        """
         if self._outbox is None or self._log is None:
             return
         step = run.state.step
         if isinstance(event, gankit.Evaluated):
             scores = {f"scores/{name}": float(value) for name, value in event.scores.items()}
             self._outbox.put(partial(self._log.scalars, step, scores))
+        elif isinstance(event, gankit.NotSaved) and run.ending is not None:
+            self._close(run)  # `on_checkpoint` will not be called
         elif isinstance(event, (gankit.Finding, gankit.Recovered)):
             self._outbox.put(partial(self._log.note, step, event.finding, event.message))
 
@@ -153,4 +158,5 @@ def _picture(images: Any, columns: int) -> Image.Image:
 def _saves_last_step(run: gankit.Run) -> bool:
     """Whether a checkpoint follows the end of the run."""
     is_saved = run.checkpoint is not None and run.checkpoint.name == gankit.checkpoint_name(run.state.step)
-    return bool(run.recipe.train.final_checkpoint) and not is_saved and run.not_finite() is None
+    is_due = run.segment_ended or run.recipe.train.final_checkpoint
+    return bool(is_due) and not is_saved and run.not_finite() is None

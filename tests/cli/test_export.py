@@ -13,6 +13,7 @@ import torch
 import gankit
 
 RUN = ("run", "--format", "torch-export", "--out", "small.pt2")
+CHECKPOINT = "run/checkpoints/step-00000003"
 
 
 @pytest.fixture
@@ -58,7 +59,8 @@ def test_weights(cli, run, plugin):
         ([*RUN[:4], "small.onnx"], "small.onnx: has the suffix .onnx; a file in the format torch-export has the suffix .pt2"),
         ([*RUN[:4], "small"], "small: has no suffix; a file in the format torch-export"),
         ([*RUN[:4], "nowhere/small.pt2"], "nowhere/small.pt2: nowhere is not an existing folder; create it first"),
-        ([*RUN[:4], "taken.pt2"], "taken.pt2: cannot be written: Is a directory"),
+        ([*RUN[:4], "taken.pt2"], "taken.pt2: is a folder; give the name of a file"),
+        (["run", "--format", "safetensors", "--out", f"{CHECKPOINT}/generator.safetensors"], f"{CHECKPOINT}/generator.safetensors: is in the folder of a checkpoint, which stays as it is; choose another folder"),
         ([*RUN, "truncatoin=1"], "sampling option 'truncatoin': unknown key; did you mean 'truncation'?"),
         ([*RUN, "truncation=[1]"], "sampling option 'truncation': should be a number; got [1]"),
         ([*RUN, "truncation"], "command line: truncation: an option is NAME=VALUE"),

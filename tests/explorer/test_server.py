@@ -75,6 +75,8 @@ class TestRequests:
             {"host": "evil.example:7860", "origin": "http://evil.example:7860"},
             {"origin": "http://evil.example"},
             {"origin": "null"},
+            {"origin": "http://["},
+            {"host": "["},
             {"origin": "http://127.0.0.1:1"},
         ],
     )

@@ -17,7 +17,7 @@ from PIL import Image
 
 import gankit
 from gankit.evaluation import Request, evaluate
-from gankit.evaluation.evaluation_log import append_evaluation
+from gankit.evaluation.evaluation_log import append_evaluation, read_evaluations
 from gankit.evaluation.generated_images import locate
 from gankit.hub import write_repository
 from gankit.hub.markdown import code, literal, table
@@ -59,7 +59,7 @@ def test_what_it_says(run, tiny_plugin, scorers_plugin_file):
     metadata, _ = parse(text)
     assert metadata == {
         "license": "mit", "library_name": "gankit", "pipeline_tag": "unconditional-image-generation",
-        "tags": ["gankit", "gan", "tiny"], "datasets": ["tiny"],
+        "tags": ["gankit", "gan", "tiny"],
     }  # fmt: skip
     assert "gankit sample hub:me/tiny --classes all" in text
     assert "Dataset: tiny. 100 images. 2 classes: a, b." in text
@@ -86,21 +86,62 @@ def test_a_checkpoint_elsewhere_has_no_recipe(run, tiny_runtime):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "name"),
+    ("dataset", "name", "on_hub"),
     [
-        ({"name": "huggingface", "path": "uoft-cs/cifar10"}, "uoft-cs/cifar10"),
-        ({"name": "huggingface", "path": "photos"}, None),  # a folder
-        ({"name": "torchvision", "set": "Flowers102"}, "Flowers102"),
-        ({"name": "unpaired", "image": {"name": "image_folder", "path": "a"}, "source": "cifar10"}, None),
-        ({"name": "derived", "source": "gray", "dataset": {"name": "image_folder", "path": "a"}}, None),
-        ({"name": "derived", "source": "gray", "dataset": "cifar10"}, "cifar10"),
+        ({"name": "huggingface", "path": "org/photos"}, "org/photos", "org/photos"),
+        ({"name": "huggingface", "path": "photos"}, None, None),  # a folder
+        ({"name": "torchvision", "set": "Flowers102"}, "Flowers102", None),
+        ({"name": "unpaired", "image": {"name": "image_folder", "path": "a"}, "source": "cifar10"}, None, None),
+        ({"name": "derived", "source": "gray", "dataset": {"name": "image_folder", "path": "a"}}, None, None),
+        ({"name": "derived", "source": "gray", "dataset": "cifar10"}, "cifar10", "uoft-cs/cifar10"),
+        ("shapes", "shapes", None),
     ],
 )
-def test_the_name_of_the_dataset(run, tiny_runtime, dataset, name):
+def test_the_name_of_the_dataset(run, tiny_runtime, dataset, name, on_hub):
     Path("photos").mkdir()
     model = open_shared_model(run, None, tiny_runtime)
     recipe = gankit.Recipe.parse(gankit.Recipe.load(run / "recipe.yaml").document.data | {"dataset": dataset})
-    assert replace(model, recipe=recipe).dataset == name
+    model = replace(model, recipe=recipe)
+    assert (model.dataset, model.hub_dataset) == (name, on_hub)
+
+
+def test_scores_of_another_course_of_the_run(run, trained_run, tiny_plugin, scorers_plugin_file, tmp_path):
+    """The run was continued from an earlier checkpoint, without an evaluation at the same step."""
+    runtime = gankit.Runtime(plugins=[tiny_plugin, scorers_plugin_file])
+    recipe = gankit.Recipe.load(run / "recipe.yaml").document.data
+    scored = {"name": "evaluate", "metrics": ["gap"], "features": "colours", "samples": 16, "every": 3}
+    recipe |= {"callbacks": [{"name": "checkpoint", "every": 1}, scored]}
+    runtime.assemble(gankit.Recipe.parse(recipe), "scored").fit()
+    shown = write_card(runtime, "scored", "first")
+    (evaluation,) = read_evaluations(Path("scored/evaluations.jsonl"))
+    row = f"| {next(iter(evaluation.scores))} | {next(iter(evaluation.scores.values())):.5g} |".replace("_", "\\_")
+    assert row in shown
+    lines = Path("scored/events.jsonl").read_text().splitlines(keepends=True)
+    Path("scored/events.jsonl").write_text("".join(line for line in lines if '"evaluated"' not in line))
+    assert row not in write_card(runtime, "scored", "second")
+
+
+def write_card(runtime, run, folder):
+    write_repository(run, folder, "me/tiny", runtime=runtime)
+    return Path(folder, "README.md").read_text()
+
+
+def test_a_manifest_with_damaged_plugins(run, tiny_runtime):
+    rewrite(run, plugins={"a": "b", "mine": {"source": "mine 1.0"}})
+    text = write_card(tiny_runtime, run, "card")
+    assert "that are not part of gankit: mine." in text
+
+
+def test_a_failed_command_leaves_no_folder(run, tiny_runtime, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gankit.hub.repository_folder.save_grid", full)
+        with pytest.raises(gankit.GankitError, match="card: cannot be written: No space"):
+            write_repository(run, "card", "me/tiny", runtime=tiny_runtime)
+    assert not Path("card").exists()
+    write_repository(run, "card", "me/tiny", runtime=tiny_runtime)
 
 
 def test_its_program_runs_and_its_folder_is_a_checkpoint(run, tiny_runtime):

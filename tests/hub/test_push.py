@@ -116,6 +116,35 @@ def test_evaluations_name_the_commit_and_are_not_written_to_the_cache(hub, run, 
     assert json.loads(Path("scores.jsonl").read_text())["evaluated"]["path"] == f"hub:me/tiny@{commit}"
 
 
+def test_files_that_are_no_part_of_the_old_checkpoint_stay(hub, run, tiny_runtime):
+    push(run, "me/tiny", runtime=tiny_runtime, with_state=True)
+    repository = hub.repositories["me/tiny"]
+    files = repository.commits[repository.branches["main"]]
+    repository.commit("main", {**files, "directions.safetensors": b"mine"})
+    push(run, "me/tiny", runtime=tiny_runtime)
+    now = repository.commits[repository.branches["main"]]
+    assert "directions.safetensors" in now
+    assert "state.pt" not in now
+
+
+def test_a_repository_with_a_manifest_of_something_else(hub, run, tiny_runtime):
+    push(run, "me/web", runtime=tiny_runtime)
+    repository = hub.repositories["me/web"]
+    foreign = {"manifest.json": b'{"name": "app"}', "model-00001-of-00001.safetensors": b"weights"}
+    repository.commit("main", foreign)
+    with pytest.raises(gankit.GankitError, match=r"holds other files \(manifest.json, model-00001.* and no checkpoint of gankit"):
+        push(run, "me/web", runtime=tiny_runtime)
+    assert repository.commits[repository.branches["main"]] == foreign
+
+
+@pytest.mark.filterwarnings("error:Cannot disable progress bars")
+def test_progress_bars_that_the_user_asks_for(hub, run, tiny_runtime, monkeypatch):
+    for module in ("huggingface_hub.constants", "huggingface_hub.utils.tqdm"):  # as of an environment variable
+        monkeypatch.setattr(sys.modules[module], "HF_HUB_DISABLE_PROGRESS_BARS", False)
+    push(run, "me/tiny", runtime=tiny_runtime)
+    assert tiny_runtime.load_generator("hub:me/tiny").sample(1).shape[0] == 1
+
+
 def test_a_damaged_download_is_refused(hub, run, tiny_runtime):
     push(run, "me/tiny", runtime=tiny_runtime)
     repository = hub.repositories["me/tiny"]

@@ -23,6 +23,7 @@ from gankit.sources import HubFolder, check_source, parse_source
         ("hub:me/x/a/b", ("me/x", None, "a/b")),
         ("hub:me/x@refs/pr/12/a", ("me/x", "refs/pr/12", "a")),
         ("hub:me/x@feature%2Fy/a", ("me/x", "feature/y", "a")),
+        ("hub:me/x@a%40b", ("me/x", "a@b", "")),
         ("hub:a.b-c_d/e.f-g_h", ("a.b-c_d/e.f-g_h", None, "")),
     ],
 )

@@ -16,10 +16,13 @@ CLOCKS = ("seconds", "images_per_second", "peak_memory_mib")  # read a moment la
 
 
 class Reporter:
-    """Logs a score and findings. Plants a NaN after step ``nan_at``, and lets the run return to its checkpoint."""
+    """Logs a score and findings. Plants a NaN after step ``nan_at``, and lets the run return to its checkpoint.
 
-    def __init__(self, *, nan_at: int = 0, fail_at: int = 0) -> None:
-        self.nan_at, self.fail_at = nan_at, fail_at
+    Plants an infinite statistic of BatchNorm, which no loss shows, after step ``infinite_at``.
+    """
+
+    def __init__(self, *, nan_at: int = 0, fail_at: int = 0, infinite_at: int = 0) -> None:
+        self.nan_at, self.fail_at, self.infinite_at = nan_at, fail_at, infinite_at
 
     def on_step_end(self, run: gankit.Run) -> None:
         step = run.state.step
@@ -33,6 +36,8 @@ class Reporter:
             raise RuntimeError("a fault")
         if run.not_finite() is not None:
             run.recover(True)
+        if step == self.infinite_at:
+            next(value for name, value in run.state.generator.named_buffers() if "running_var" in name).fill_(float("inf"))
         if step == self.nan_at:
             self.nan_at = 0
             with torch.no_grad():

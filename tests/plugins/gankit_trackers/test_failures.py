@@ -97,6 +97,23 @@ def test_a_run_without_a_last_checkpoint_is_finished_as_well(logging_to, runtime
     assert log.records[-1] == ("finish", 2, "done", False)
 
 
+def test_a_run_whose_last_checkpoint_is_refused_is_finished_as_well(logging_to, tracked, events):
+    log = Recording()
+    trainer = tracked("run", logging_to(log), infinite_at=8)
+    trainer.fit()
+    assert {event["step"] for event in events(trainer.directory, "not_saved")} == {8}
+    assert log.records[-1] == ("finish", 8, "done", False)
+
+
+def test_the_checkpoint_of_a_segment_is_logged_before_the_end(logging_to, runtime, recipe, tmp_path):
+    log = Recording()
+    train = {"steps": 4, "final_checkpoint": False}
+    segments = [{"step": 2, "set": {"optimizers.generator.lr": 1e-4}}]
+    made = recipe(callbacks=[logging_to(log)], train=train, segments=segments)
+    runtime.assemble(made, tmp_path / "run").fit()
+    assert [record[0] for record in log.records[-2:]] == ["checkpoint", "finish"]
+
+
 def test_a_record_that_fails_is_left_out(logging_to, tracked, notices):
     log = Recording(raising(OSError(28, "No space left on device"), of="image"))
     trainer = tracked("run", logging_to(log))

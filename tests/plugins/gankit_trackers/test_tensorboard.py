@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 
 import numpy as np
@@ -132,3 +133,15 @@ def test_runs_of_one_name_in_a_common_folder(tracked, tmp_path, runtime, stop_at
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["run", "run-2"]
     for folder, trainer in (("run", first), ("run-2", resumed)):
         assert without_clocks(scalars(opened(tmp_path / "all" / folder))) == in_32_bits(expected(trainer.directory))
+
+
+def test_a_common_folder_that_is_set_later(tracked, tmp_path, runtime, stop_at):
+    """The resumed run does not join the log of another run of its name."""
+    tracked("a/run", {**TRACKER, "folder": str(tmp_path / "all")}).fit()
+    before = scalars(opened(tmp_path / "all/run"))
+    stop_at(tracked("b/run"), 4)
+    setting = {**TRACKER, "every": 1, "folder": str(tmp_path / "all")}
+    runtime.resume("b/run", [f"callbacks={json.dumps([setting, {'name': 'checkpoint', 'every': 4}])}"]).fit()
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["run", "run-2"]
+    assert scalars(opened(tmp_path / "all/run")) == before
+    assert rows(opened(tmp_path / "all/run-2"))["train/generator_loss"] == [5, 6, 7, 8]
