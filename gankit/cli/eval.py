@@ -127,8 +127,11 @@ def evaluate(
         ema=not no_ema,
         options=read_options(options or ()),
     )
-    if path:
-        require_log(path)
+    is_path = isinstance(parse_source(source), Path)  # no file of a cache or of this package is changed
+    run = locate(source)[1] if is_path else None
+    file = path or (run and run / EVALUATIONS)
+    if file:
+        require_log(file)
     evaluation = _evaluate(source, request, make_runtime(plugin))
     console = output_console()
     scores = [(name, f"{value:.6g}") for name, value in evaluation.scores.items()]
@@ -141,9 +144,7 @@ def evaluate(
         console.print(line)
     for caution in evaluation.cautions:
         print_message(caution, "caution")
-    is_path = isinstance(parse_source(source), Path)  # no file of a cache or of this package is changed
-    run = locate(source)[1] if is_path else None
-    if file := path or (run and run / EVALUATIONS):
+    if file:
         try:
             append_evaluation(file, evaluation)
         except GankitError as error:

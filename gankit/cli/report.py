@@ -28,7 +28,7 @@ def report(
         int,
         Option(min=0, max=100, help="Number of samples to show with their nearest real images; 0 skips the search."),
     ] = 8,
-    among: Annotated[int, Option(min=1, help="Maximum number of real images to search.")] = 2000,
+    among: Annotated[int, Option(min=1, max=2**31 - 1, help="Maximum number of real images to search.")] = 2000,
     seed: Annotated[int, Option(min=0, help="Random seed of these samples.")] = 0,
     device: DeviceOption = "auto",
     plugin: PluginOption = None,
@@ -74,14 +74,14 @@ def _write_overview(folder: Path) -> None:
 
     if not folder.is_dir():
         raise GankitError(f"{folder}: {'is not a folder' if folder.exists() else 'no such run directory or folder'}")
-    found = list(find_runs(folder))
-    if not found:
-        raise GankitError(f"{folder}: is neither a run directory nor a folder of run directories")
     if is_search(folder):
         from ..search import rewrite_page
 
         output_console().print(f"written to {rewrite_page(folder)}")
         return
+    found = list(find_runs(folder))
+    if not found:
+        raise GankitError(f"{folder}: is neither a run directory nor a folder of run directories")
     path = folder / REPORT
     _require_replaceable(path)
     html = render_overview(folder, found)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from typer import Argument, Exit, Option
 
 from ..errors import GankitError
+from ..messages import counted
 from ..runs.file_names import REPORT
 from ..search.file_names import BEST
 from .console import (
@@ -120,7 +121,8 @@ def _print_result(result: SearchResult) -> None:
     score, sign = result.objective.score, 1 if result.objective.better == "lower" else -1
     complete = [trial for trial in result.trials if trial.state == "complete" and trial.value is not None]
     if result.best is None:
-        raise GankitError(f"none of the {len(result.trials):,} trials is complete; see {result.directory / REPORT}")
+        done = counted(len(result.trials), "trial")
+        raise GankitError(f"{done}, of which none is complete; see {result.directory / REPORT}")
     ranked = sorted(complete, key=lambda trial: sign * (trial.value or 0.0))[:MAX_ROWS]
     rows = [(str(t.number), f"{t.value:.5g}", "  ".join(map(shortened, t.overrides))) for t in ranked]
     console, best_file = output_console(), result.directory / BEST

@@ -79,7 +79,7 @@ class Extractor:
         """Features float32 [n f] on the CPU of images uint8 [n c h w].
 
         Raises:
-            GankitError: the extractor refuses the images, or its output has another shape.
+            GankitError: the extractor refuses the images, or its output has another shape or is not finite.
         """
         return self._compute("features", self._features, images)
 
@@ -95,4 +95,6 @@ class Extractor:
         if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != count:
             given = list(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise GankitError(f"features '{self.name}': {kind} of {count} images should be [{count} f]; got {given}")
+        if not outputs.isfinite().all():
+            raise GankitError(f"features '{self.name}': {kind} contain NaN or infinity")
         return outputs.float().cpu()

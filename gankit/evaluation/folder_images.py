@@ -15,7 +15,7 @@ from ..data.files.image_files import Folder
 from ..data.files.image_formats import IMAGE_SUFFIXES
 from ..data.files.pixel_modes import lossy_conversion
 from ..data.order import Order
-from ..data.resize import resize
+from ..data.resize import Fit, resize
 from ..data.threads import map_in_threads
 from ..errors import DataError
 from ..messages import one_line
@@ -34,6 +34,7 @@ class FolderImages:
         count: number of images; if the folder has more, ``seed`` chooses among them.
         seed: of the choice.
         size: height and width to resize to; None if all images have one size already.
+        fit: how to resize images of another aspect ratio.
 
     Attributes:
         info: the folder's part of the evaluation record.
@@ -49,7 +50,15 @@ class FolderImages:
     options: Mapping[str, Any] = {}
     partners: None = None
 
-    def __init__(self, path: Path, channels: int, count: int, seed: int, size: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        channels: int,
+        count: int,
+        seed: int,
+        size: tuple[int, int] | None = None,
+        fit: Fit = "crop",
+    ) -> None:
         self.info = EvaluatedSource(kind="folder", path=str(path))
         self._folder = Folder(path)
         names = self._folder.names()
@@ -63,7 +72,7 @@ class FolderImages:
             )
         indices = Order(len(names), seed).at(0, count).indices
         self._files = [names[index] for index in sorted(indices)]
-        self._channels = channels
+        self._channels, self._fit = channels, fit
         sizes = list(map_in_threads(self._check_header, self._files))
         self.size = size or self._common_size(sizes)
 
@@ -99,7 +108,7 @@ class FolderImages:
     def _decode(self, name: str) -> Tensor:
         with self._open(name) as file:
             pixels = decode_image(file, self._channels, least=max(self.size))
-        return resize(pixels[None], *self.size)[0].contiguous()
+        return resize(pixels[None], *self.size, self._fit)[0].contiguous()
 
     @contextmanager
     def _open(self, name: str) -> Iterator[IO[bytes]]:

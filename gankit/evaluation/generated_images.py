@@ -124,7 +124,7 @@ def open_generated_images(
                 f"{source}: sampling options do not apply to a folder of images; remove {', '.join(request.options)}"
             )
         channels = spec_of(real.dataset).image.channels
-        return FolderImages(source.path, channels, request.count, request.seed, request.height_and_width)
+        return FolderImages(source.path, channels, request.count, request.seed, request.height_and_width, real.fit)
     opened = Checkpoint.open(checkpoint)
     generator = runtime.load_generator(opened, str(device), ema=request.ema)
     require_channels(checkpoint, generator.image.channels, real)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .. import __version__, messages
 from ..device.seeding import EVALUATE, seeded
+from ..errors import GankitError
 from ..interfaces import Metric, Report, no_report
 from ..registered_component import Selected
 from .extractor import BATCH, Extractor
@@ -178,9 +179,21 @@ def evaluation_seed(request: Request, device: torch.device) -> AbstractContextMa
 
 
 def metrics_of_pairs(selected: SelectedMetrics, request: Request, device: torch.device) -> list[str]:
-    """The names of those that compare pairs of images. Raises: GankitError: a metric cannot be built."""
+    """The names of those that compare pairs of images.
+
+    Raises:
+        GankitError: a metric cannot be built, or one of them is combined with a metric that needs all real images.
+    """
     with evaluation_seed(request, device):
-        return [metric.entry.name for metric in selected.metrics if compares_pairs(build(metric))]
+        metrics = {metric.entry.name: build(metric) for metric in selected.metrics}
+    pairs = [name for name, metric in metrics.items() if compares_pairs(metric)]
+    for name, metric in metrics.items():
+        if pairs and name not in pairs and getattr(metric, "needs_all_real", False):
+            raise GankitError(
+                f"metric '{name}' needs all real images, but '{pairs[0]}' takes the held-out ones if there are some; "
+                "evaluate them separately"
+            )
+    return pairs
 
 
 def build_extractor(selected: SelectedMetrics, request: Request, device: torch.device) -> Extractor | None:

@@ -38,11 +38,20 @@ class Column:
         return next((better[self.score] for better in found), None)
 
     def by_step(self, evaluations: Iterable[Evaluation]) -> dict[int, float]:
-        """The values of a run's checkpoints by step, in the order of steps. The last evaluation of a step counts."""
+        """The values of a run's checkpoints by step, in the order of steps. The last evaluation of a step counts.
+
+        All are of the same weights, with or without EMA, and of the same seed: those of the evaluations during training
+        if there are any, or else of the newest evaluation.
+        """
         key = self.example.protocol[self.score]
         comparable = [e for e in evaluations if e.protocol.get(self.score) == key]
-        values = [(e.evaluated.step, e.scores[self.score]) for e in comparable if e.evaluated.step is not None]
-        return dict(sorted(dict(values).items()))
+        found = [(step, e) for e in comparable if (step := e.evaluated.step) is not None]
+        if not found:
+            return {}
+        _, newest = ([one for one in found if one[1].evaluated.kind == "training"] or found)[-1]
+        kind = newest.evaluated.ema, newest.seed
+        values = {step: e.scores[self.score] for step, e in found if (e.evaluated.ema, e.seed) == kind}
+        return dict(sorted(values.items()))
 
     def best(self) -> set[int]:
         """Indices of the runs with the best value; empty if the values do not differ or do not rate quality."""

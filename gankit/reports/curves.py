@@ -71,8 +71,7 @@ def score_curves(column: Column, runs: Sequence[RunSummary]) -> list[Curve | Non
     curves: list[Curve | None] = []
     for run in runs:
         values = column.by_step(run.evaluations)
-        images = [step * run.images / max(run.steps, 1) for step in values]
-        curves.append((images, [*values.values()]) if values else None)
+        curves.append((run.images_at(values), [*values.values()]) if values else None)
     return curves
 
 

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import GankitError
 from ..evaluation.evaluation_log import read_evaluations
 from ..evaluation.record import Evaluation
@@ -40,6 +42,7 @@ class RunSummary:
         non_finite: the first line of the log with NaN or infinity, and the names of these scalars; None without any.
         curves: by loss: the number of images and the loss at each logged step.
         evaluations: oldest first.
+        positions: the logged steps, and the number of images at each.
     """
 
     directory: Path
@@ -52,6 +55,7 @@ class RunSummary:
     non_finite: tuple[Mapping[str, Any], list[str]] | None
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     evaluations: list[Evaluation]
+    positions: tuple[Sequence[float], Sequence[float]] = ((), ())
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -64,6 +68,12 @@ class RunSummary:
         if self.ending is not None:
             return self.ending
         return "running" if self.lock.holder else "killed" if self.lock.known else "running or killed"
+
+    def images_at(self, steps: Iterable[int]) -> list[float]:
+        """The number of images at each of these steps; between logged ones, it is interpolated."""
+        logged, images = self.positions
+        ends = [0.0, *logged, float(self.steps)], [0.0, *images, float(self.images)]
+        return [float(number) for number in np.interp([*steps], *ends)]
 
     @property
     def images_per_second(self) -> float | None:
@@ -78,13 +88,17 @@ def read_run(directory: Path) -> RunSummary:
         raise GankitError(f"{directory}: {fault}")
     record = read_record(directory)
     last: Mapping[str, Any] = {}
-    curves: dict[str, tuple[array[float], array[float]]] = {}  # arrays, since there may be millions of lines
+    # arrays, since there may be millions of lines
+    curves: dict[str, tuple[array[float], array[float]]] = {}
+    positions = array("d"), array("d")
     non_finite: tuple[Mapping[str, Any], list[str]] | None = None
     for last in read_metrics(directory):
         if non_finite is None and (
             names := [name for name, value in last.items() if not math.isfinite(parse_float(value))]
         ):
             non_finite = last, names
+        for values, name in zip(positions, ("step", "images"), strict=True):
+            values.append(parse_float(last.get(name)))
         curves = curves or {name: (array("d"), array("d")) for name in loss_names(last)}
         for name in curves:
             if name in last:
@@ -103,6 +117,7 @@ def read_run(directory: Path) -> RunSummary:
         non_finite=non_finite,
         curves=dict(curves),
         evaluations=read_evaluations(directory / EVALUATIONS),
+        positions=positions,
     )
 
 

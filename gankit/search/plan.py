@@ -15,7 +15,7 @@ from ..evaluation.record import Better
 from ..runs.file_names import RECIPE, REPORT
 from .file_names import BASE, BEST, DATABASE, SPACE
 from .objective import Objective
-from .study import make_pruner, make_sampler, open_storage
+from .study import make_pruner, make_sampler, open_storage, sqlite_url
 
 DESCRIPTION = "gankit"  # the user attribute of the study that says what is searched
 
@@ -85,13 +85,19 @@ class Plan:
         return asdict(self)
 
 
-def require_nothing_to_overwrite(directory: Path) -> None:
-    """Raises: GankitError: a folder without the database of a search has files that a search would overwrite."""
-    taken = [name for name in (BASE, SPACE, BEST, REPORT, RECIPE) if (directory / name).exists()]
-    if taken and not (directory / DATABASE).exists():
+def require_nothing_to_overwrite(plan: Plan) -> None:
+    """Raises: GankitError: the directory has files that the search would overwrite, or belongs to another study."""
+    folder, own_database = Path(plan.directory), plan.storage == sqlite_url(plan.file(DATABASE))
+    if own_database and plan.file(DATABASE).exists():
+        return
+    names = [name for name in (DATABASE, BASE, SPACE, BEST, REPORT, RECIPE) if (folder / name).exists()]
+    logs = [path.name for path in sorted(folder.glob("process-*.log"))]
+    if taken := names + logs:
         raise GankitError(
-            f"{directory}: contains {taken[0]}, which the search would overwrite; give another directory with --out"
+            f"{folder}: contains {taken[0]}, which the search would overwrite; give another directory with --out"
         )
+    if [*folder.glob("trial-*")]:
+        raise GankitError(f"{folder}: has trials of another search; give another directory with --out")
 
 
 def require_same_search(study: optuna.Study, plan: Plan, recipe: str, space: str) -> None:
@@ -112,12 +118,23 @@ def require_same_search(study: optuna.Study, plan: Plan, recipe: str, space: str
     if found is None:
         if study.get_trials(deepcopy=False):
             raise GankitError(f"study '{plan.study}': is not a search of gankit; give another --study")
-        if [*Path(plan.directory).glob("trial-*")]:
+        if [*Path(plan.directory).glob("trial-*")]:  # also next to a database with another study
             raise GankitError(f"{plan.directory}: has trials of another search; give another directory with --out")
-        require_nothing_to_overwrite(Path(plan.directory))
+        require_nothing_to_overwrite(plan)
         study.set_user_attr(DESCRIPTION, wanted)
     elif differing := [key for key, value in wanted.items() if found.get(key) != value]:
         raise GankitError(
             f"study '{plan.study}': was started with another {' and another '.join(differing)}; to search anew, give "
-            "another --study; to go on, use the same files and overrides"
+            "another --study, and another --out if you give one; to go on, use the same files and overrides"
         )
+    elif not _has_files(plan, recipe, space):  # of a search on another machine or in another directory
+        require_nothing_to_overwrite(plan)
+
+
+def _has_files(plan: Plan, recipe: str, space: str) -> bool:
+    """Whether the directory is that of an earlier part of the search."""
+    try:
+        texts = [plan.file(name).read_text(encoding="utf-8") for name in (BASE, SPACE)]
+    except (OSError, UnicodeDecodeError):
+        return False
+    return texts == [recipe, space]

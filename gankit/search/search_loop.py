@@ -12,7 +12,7 @@ import optuna
 from ..errors import GankitError
 from ..evaluation.record import Better
 from ..files import output_file, writing
-from ..messages import quote, warn
+from ..messages import counted, quote, warn
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.inheritance import parse
 from ..runs.file_names import RESULTS
@@ -140,7 +140,7 @@ class _Search:
         with writing(Path(plan.directory)):
             Path(plan.directory).mkdir(parents=True, exist_ok=True)
         if plan.storage == sqlite_url(Path(plan.directory, DATABASE)):  # before it is created
-            require_nothing_to_overwrite(Path(plan.directory))
+            require_nothing_to_overwrite(plan)
         with quiet_optuna():
             self._study = plan.open_study()
             require_same_search(self._study, plan, text, space)
@@ -176,7 +176,7 @@ class _Search:
                 others = sum(t.user_attrs.get(PROCESS) not in own for t in running_trials(self._study))
                 if others and not processes and ended + others >= trials and not waiting:
                     warn(
-                        f"waiting for {others} trials of other processes; those that were killed fail after a minute, "
+                        f"waiting for {counted(others, 'trial')} of other processes; killed ones fail after a minute, "
                         "or with a journal file once the search is started on their machine again"
                     )
                     waiting = True

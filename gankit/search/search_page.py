@@ -10,6 +10,7 @@ import optuna
 
 from ..errors import GankitError
 from ..files import output_file
+from ..messages import counted
 from ..recipe.inheritance import read_text
 from ..reports.page.overview_page import find_runs, render_overview
 from ..runs.file_names import REPORT
@@ -37,14 +38,14 @@ def write_page(directory: Path, study: optuna.Study, objective: Objective, outco
         GankitError: it cannot be written.
     """
     best = best_of(outcomes, objective)
-    counted = Counter(outcome.state for outcome in outcomes)
-    status = ", ".join(f"{count:,} {state}" for state, count in counted.items())
+    states = Counter(outcome.state for outcome in outcomes)
+    status = [counted(len(outcomes), "trial"), ", ".join(f"{count:,} {state}" for state, count in states.items())]
     ending = "" if best is None else f"; best {objective.score}: {best.value:.5g} (trial {best.number})"
     html = render_overview(
         directory,
         [*find_runs(directory, depth=1)],
         "search.html",
-        status=f"{len(outcomes):,} trials: {status}{ending}; {objective.better} is better",
+        status=f"{': '.join(filter(None, status))}{ending}; {objective.better} is better",
         best=best,
         best_file=BEST,
         plots=draw_plots(study, objective.score),
@@ -70,10 +71,11 @@ def rewrite_page(directory: Path) -> Path:
     searched = {key: read_text(directory / name) for key, name in (("recipe", BASE), ("space", SPACE))}
     with quiet_optuna():
         storage = open_storage(sqlite_url(directory / DATABASE))
-        for name in optuna.get_all_study_names(storage):  # an earlier one may have failed before its first trial
-            study = optuna.load_study(study_name=name, storage=storage)
-            about = study.user_attrs.get(DESCRIPTION) or {}
-            if all(about.get(key) == text for key, text in searched.items()):
-                objective = Objective(*about["objective"])
-                return write_page(directory, study, objective, read_outcomes(study, directory))
-    raise GankitError(f"{directory / DATABASE}: has no search of {BASE} and {SPACE}")
+        studies = [optuna.load_study(study_name=name, storage=storage) for name in optuna.get_all_study_names(storage)]
+        described = [(study, study.user_attrs.get(DESCRIPTION) or {}) for study in studies]
+        found = [one for one in described if all(one[1].get(key) == text for key, text in searched.items())]
+        if not found:
+            raise GankitError(f"{directory / DATABASE}: has no search of {BASE} and {SPACE}")
+        # one that ended before its first trial may have been followed by another
+        study, about = max(found, key=lambda one: len(one[0].get_trials(deepcopy=False)))
+        return write_page(directory, study, Objective(*about["objective"]), read_outcomes(study, directory))

@@ -106,6 +106,8 @@ class _Reader:
         if not isinstance(ends, list) or len(ends) != 2 or not all(map(is_kind, ends)):
             return self._refuse(at, f"should be two {noun}, [lowest, highest]; got {quote(ends)}")
         low, high = ends
+        if not math.isfinite(high - low):
+            return self._refuse(at, f"the difference of both values is too large; got {quote(ends)}")
         if low >= high:
             return self._refuse(at, f"the lowest value should be below the highest one; got {quote(ends)}")
         if kind == "log" and low <= 0:
@@ -121,6 +123,8 @@ class _Reader:
         for index, option in enumerate(options):
             if option in options[:index]:
                 self._report((*path, index), f"given twice: {quote(option)}")
+            if isinstance(option, float) and not math.isfinite(option):
+                self._report((*path, index), f"should be a finite number; got {quote(option)}")
         values = [self.value(option, (*path, index)) for index, option in enumerate(options)]
         return Choice(tuple(map(Option, _labels(options), values)))
 

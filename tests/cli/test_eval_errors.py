@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import gankit
+
 GAP = ("--metrics", "gap", "--features", "colours", "--samples", "40")
 
 
@@ -145,12 +147,39 @@ class TestErrors:
         said_in_a_box = " ".join(said.err.replace("│", "").split())
         assert re.search(rf"'{option[0]}': .*(should be greater than or equal to {least} |not in the range (x>=)?{least}\b)", said_in_a_box), said_in_a_box
 
-    def test_a_record_that_cannot_be_written_exits_with_code_1(self, trained_run, score):
+    def test_a_record_that_cannot_be_written_exits_with_code_1(self, trained_run, score, monkeypatch):
+        def full(path, evaluation):
+            raise gankit.GankitError(f"{path}: cannot be written: No space left on device")
+
         trained_run()
-        Path("run/evaluations.jsonl").mkdir()
+        monkeypatch.setattr("gankit.evaluation.evaluation_log.append_evaluation", full)
         said = score("run", *GAP)
         assert said.code == 1
-        assert re.search(r"error: run/evaluations\.jsonl: cannot be written", said.err)
+        assert "gap_colours" in said.out
+        assert "error: run/evaluations.jsonl: cannot be written" in said.err
+
+    @pytest.mark.parametrize("content", [None, "no record\n"])
+    def test_a_log_of_the_run_that_is_none_is_found_before_anything_is_computed(self, trained_run, score, content):
+        log = trained_run() / "evaluations.jsonl"
+        log.mkdir() if content is None else log.write_text(content)
+        said = score("run", *GAP)
+        assert (said.code, said.out) == (2, "")
+        assert "run/evaluations.jsonl" in said.err
+
+    def test_a_checkpoint_that_the_run_deletes_meanwhile(self, trained_run, score, last, monkeypatch):
+        from gankit.evaluation import evaluate_source
+
+        checkpoint = trained_run() / "checkpoints/step-00000003"
+        evaluate = evaluate_source.evaluate
+
+        def evaluated(*given):
+            done = evaluate(*given)
+            shutil.rmtree(checkpoint)
+            return done
+
+        monkeypatch.setattr(evaluate_source, "evaluate", evaluated)
+        assert score("run/checkpoints/step-00000003", *GAP).code == 0
+        assert last().evaluated.step == 3
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
     def test_a_pipe_does_not_block(self, trained_run, score):

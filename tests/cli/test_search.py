@@ -69,7 +69,7 @@ def test_no_complete_trial(search):
     said = search(SPACE, "--trials", 1, "--objective", "other", "--better", "higher")
     assert said.code == 2
     assert "trial 0  failed: the run has no finite score 'other'" in said.out
-    assert "none of the 1 trials is complete; see results/search-tiny/report.html" in said.err
+    assert "1 trial, of which none is complete; see results/search-tiny/report.html" in said.err
 
 
 def test_without_optuna(cli, tiny_recipe, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -241,6 +242,17 @@ class TestExtractor:
     def test_features_of_another_shape(self, extractor):
         with pytest.raises(gankit.GankitError, match=r"'broken': features of 2 images should be \[2 f\]; got \[2, 3"):
             extractor("broken")(noise(2))
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf])
+    def test_features_that_are_not_finite(self, value):
+        class Overflows:
+            hash, resizer = "x", "none"
+
+            def __call__(self, images):
+                return torch.full((len(images), 2), value)
+
+        with pytest.raises(gankit.GankitError, match="features 'far': features contain NaN or infinity"):
+            Extractor("far", {}, Overflows(), CPU)(noise(2))
 
     def test_an_empty_hash(self, extractor):
         with pytest.raises(gankit.GankitError, match="'nameless': 'hash' should be a non-empty string; got ''"):

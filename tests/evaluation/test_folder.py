@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import gankit
+from gankit.data.resize import resize
 from gankit.evaluation.folder_images import FolderImages
 
 
@@ -53,6 +54,14 @@ def test_images_are_resized(noise_folder):
     Image.new("RGB", (40, 30)).save(folder / "large.png")
     (batch,) = FolderImages(folder, 3, 4, 0, (4, 6)).batches()
     assert batch.shape == (4, 3, 4, 6)
+
+
+def test_images_are_fitted_as_the_real_ones(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 16, 3), np.uint8)).save(tmp_path / "wide.png")
+    pixels = torch.from_numpy(np.array(Image.open(tmp_path / "wide.png"))).permute(2, 0, 1)[None]
+    for fit in ("crop", "pad", "stretch"):
+        (batch,) = FolderImages(tmp_path, 3, 1, 0, (4, 4), fit).batches()
+        assert torch.equal(batch, resize(pixels, 4, 4, fit))
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("L", 3), ("RGB", 3), ("RGBA", 4), ("LA", 2)])

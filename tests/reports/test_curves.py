@@ -68,6 +68,26 @@ class TestCurves:
         assert facts.curves["discriminator_loss"][0][-1] == 320
         assert "generator_loss" not in facts.curves
 
+    def test_scores_lie_where_the_losses_do_after_a_change_of_the_batch_size(self, trained_run, record):
+        trained_run("a")
+        images = [8, 16, 24, 56, 88]
+        lines = [{"step": i + 1, "images": n, "seconds": 1.0, "discriminator_loss": 1.0} for i, n in enumerate(images)]
+        Path("a/metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        evaluations = [record(evaluated={"step": step}, scores={"fd_x": 1.0, "kid_x": 0.0}) for step in (2, 4, 5)]
+        (column,) = [c for c in score_columns([evaluations]) if c.score == "fd_x"]
+        ((plotted, _),) = score_curves(column, [replace(read_run(Path("a")), evaluations=evaluations)])
+        assert plotted == [16.0, 56.0, 88.0]
+
+    def test_scores_of_other_weights_and_seeds_are_not_in_the_curve(self, record):
+        def made(step, value, ema=True, seed=0, kind="training"):
+            return record(evaluated={"step": step, "ema": ema, "kind": kind}, scores={"fd_x": value, "kid_x": 0.0}, seed=seed)
+
+        evaluations = [made(2, 9.0), made(4, 7.0), made(4, 500.0, ema=False, kind="run"), made(4, 8.0, seed=1, kind="run")]
+        (column,) = [c for c in score_columns([evaluations]) if c.score == "fd_x"]
+        assert column.by_step(evaluations) == {2: 9.0, 4: 7.0}
+        assert column.by_step(evaluations[2:3]) == {4: 500.0}
+        assert column.by_step([made(6, 1.0, kind="run"), *evaluations[3:]]) == {4: 8.0}
+
     @pytest.mark.parametrize("lines", [1, 2])
     def test_a_curve_needs_two_points(self, trained_run, gankit_with, lines):
         trained_run("a")

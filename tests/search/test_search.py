@@ -207,3 +207,37 @@ def test_a_journal_file(search):
     assert Path("shared.log").stat().st_size
     assert not (result.directory / "search.db").exists()
     assert search(trials=2, storage="journal:shared.log").trials == result.trials
+
+
+class TestFilesOfOthers:
+    @pytest.mark.parametrize("name", ["report.html", "best.yaml", "space.yaml", "recipe.yaml", "search.db", "process-0.log", "trial-0000"])
+    def test_a_known_study_in_another_directory_replaces_nothing(self, search, name):
+        storage = "journal:shared.log"
+        search(trials=1, storage=storage, directory="one")
+        Path("two").mkdir()
+        Path("two", name).write_text("mine")
+        with pytest.raises(gankit.GankitError, match=r"two: (contains .*, which the search would overwrite|has trials of another)"):
+            search(trials=2, storage=storage, directory="two")
+        assert [path.name for path in Path("two").iterdir()] == [name]
+        assert Path("two", name).read_text() == "mine"
+
+    def test_it_goes_on_in_its_own_and_in_a_new_one(self, search):
+        storage = "journal:shared.log"
+        search(trials=1, storage=storage, directory="one")
+        assert len(search(trials=2, storage=storage, directory="one").trials) == 2
+        assert len(search(trials=3, storage=storage, directory="three").trials) == 3
+
+
+def test_the_page_is_written_before_the_first_trial_and_of_the_study_with_trials(search, cli):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gankit.search.search_loop.run_trial", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            search(trials=1, directory="found")
+    said = cli("report", "found")
+    assert said.code == 0, said.err
+    page = Path("found/report.html").read_text()
+    assert "0 trials; lower is better" in page
+    assert "None of the runs in this folder can be read" not in page
+    search(trials=1, directory="found", study="another")
+    assert cli("report", "found").code == 0
+    assert "1 trial: 1 complete" in Path("found/report.html").read_text()

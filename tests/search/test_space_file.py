@@ -103,6 +103,8 @@ def test_a_component_may_have_a_parameter_that_is_called_like_a_distribution():
         ("a: {log: [1, 2], int: [1, 2]}", r"a\.int: a distribution is one of uniform, log, int, choice; got log and int"),
         ("a: {choice: bce}", r"^s\.yaml:1:13: a\.choice: should be a list of values; got 'bce'"),
         ("a: {choice: []}", r"should be a list of values; got \[\]"),
+        ("a: {choice: [1, .nan]}", r"^s\.yaml:1:17: a\.choice\.1: should be a finite number; got nan"),
+        ("a: {uniform: [-1.0e+308, 1.0e+308]}", r"a\.uniform: the difference of both values is too large"),
         ("a: {choice: [x, y, x]}", r"^s\.yaml:1:20: a\.choice\.2: given twice: 'x'"),
         ("a: {choice: [1, 2]}\na.b: {choice: [1, 2]}", r"^s\.yaml:2:1: a\.b: is a part of a, which is also set; put it into the values"),
         ("a, b: {choice: [1, 2]}\nb: 1", r"^s\.yaml:2:1: b: sets b, as does s\.yaml:1:1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from ...runs.run_directory import read_record
 from ..comparison import Column, score_columns
 from ..diagnosis import Diagnosis, diagnose
 from ..protocol import HASH_LENGTH, settings_of
-from ..run_summary import parse_count, read_metrics
+from ..run_summary import RunSummary, parse_count, read_metrics
 from .curves import Curves, score_chart
 from .pictures import (
     FALLBACK_REAL,
@@ -86,7 +86,7 @@ def render_run(directory: Path, ending: str | None = None) -> str:
         layers=_layers(record),
         recipe=_recipe_text(directory),
         reproduction=_reproduction(directory, record),
-        commands=_commands(directory, summary.evaluations),
+        commands=_commands(directory, summary),
         data={
             "samples": [{"label": _label(picture), "picture": uri} for picture, uri in samples[:-1]]
             + [{"label": _label(picture)} for picture, _ in samples[-1:]],  # the page shows it from the beginning
@@ -219,18 +219,20 @@ def _reproduction(directory: Path, record: Mapping[str, Any]) -> Rows:
     return rows
 
 
-def _commands(directory: Path, evaluations: Sequence[Evaluation]) -> list[str]:
+def _commands(directory: Path, summary: RunSummary) -> list[str]:
     """The commands that repeat the run and its scores."""
     run = shlex.quote(str(directory))
     commands = [f"gankit run {shlex.quote(str(directory / RECIPE))} --out NEW_DIRECTORY"]
     protocols: dict[str, None] = {}
-    for evaluation in evaluations:
+    for evaluation in summary.evaluations:
         words = ["gankit", "eval", "NEW_DIRECTORY", "--metrics", ",".join(evaluation.metrics)]
         if evaluation.features is not None:
             words += ["--features", evaluation.features.name]
         words += ["--samples", str(evaluation.samples), "--seed", str(evaluation.seed)]
         if not any(metric.pairs for metric in evaluation.metrics.values()):  # these take all real images
             words += ["--real-samples", str(evaluation.real.count)]
+        if other := _other_dataset(evaluation, summary):
+            words += ["--real", json.dumps(other)]
         if evaluation.image.height == evaluation.image.width:
             words += ["--size", str(evaluation.image.height)]
         for name, value in evaluation.options.items():
@@ -244,6 +246,16 @@ def _commands(directory: Path, evaluations: Sequence[Evaluation]) -> list[str]:
             words.append("--no-ema")
         protocols[shlex.join(words)] = None
     return [*commands, *list(protocols)[:10], f"gankit sample {run} --out FOLDER"]
+
+
+def _other_dataset(evaluation: Evaluation, summary: RunSummary) -> dict[str, Any] | None:
+    """The dataset of the real images, if it is not that of the recipe."""
+    try:
+        real, own = evaluation.real, summary.recipe.dataset.model_dump(mode="json")
+    except GankitError:  # the page says what is damaged
+        return None
+    same = real.dataset == own["name"] and all(own.get(name) == value for name, value in real.params.items())
+    return None if same else {"name": real.dataset, **real.params}
 
 
 def _text(value: Any) -> str:

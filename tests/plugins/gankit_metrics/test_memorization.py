@@ -125,7 +125,7 @@ class TestEvaluation:
         for index, number in ((4, 3), (11, 5)):
             Image.fromarray(images[number].permute(1, 2, 0).numpy()).save(f"real/{index:02}.png")
         request = {"metrics": ["memorization"], "features": "pixels", "samples": 8, "params": {"memorization": {"k": 5, "threshold": 0.01}}}
-        return lambda **options: evaluate("run", Request(real={"name": "image_folder", "path": "real"}, **request, **options), runtime)
+        return lambda **options: evaluate("run", Request(real={"name": "image_folder", "path": "real"}, **{**request, **options}), runtime)
 
     def test_numbers_are_those_of_samples_and_of_the_dataset(self, evaluated):
         found = evaluated(real_samples=20)
@@ -134,6 +134,11 @@ class TestEvaluation:
         assert found.cautions == ()
         assert found.metrics["memorization"].better == {}
         assert gankit.Evaluation.model_validate(found.model_dump(mode="json")) == found
+
+    def test_metrics_of_pairs_take_other_real_images(self, evaluated):
+        message = "metric 'memorization' needs all real images, but 'psnr' takes the held-out ones .*; evaluate them separately"
+        with pytest.raises(gankit.GankitError, match=message):
+            evaluated(metrics=["psnr", "memorization"])
 
     def test_missing_real_images_are_a_caution(self, evaluated):
         assert evaluated().cautions == (

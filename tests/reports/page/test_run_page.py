@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 
@@ -164,6 +165,17 @@ class TestScores:
         for number, samples in ((1, 50), (2, 100)):
             assert f"fd_x [{number}]" in page.text
             assert f"gankit eval NEW_DIRECTORY --metrics fd,kid --features x --samples {samples} --seed 0" in page.text
+
+
+    def test_the_command_names_real_images_that_are_not_those_of_the_recipe(self, write_run, page_of, record):
+        def commands(**real):
+            real = {"split": "train", "count": 100, "fingerprint": "ff", **real}
+            page = page_of(write_run(real["dataset"], recipe={"dataset": {"name": "own", "side": 8}}, evaluations=[record(real=real)]))
+            return html.unescape(page.text)
+
+        assert "--real" not in commands(dataset="own", params={"side": 8}).replace("--real-samples", "")
+        other = commands(dataset="other", params={"split": "test"})
+        assert """--real '{"name": "other", "split": "test"}'""" in other
 
 
 def test_changes_of_each_layer_of_the_recipe(write_run, page_of):
