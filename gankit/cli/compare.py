@@ -54,6 +54,7 @@ def compare(
     from ..sampling.image_grid import require_image_format
 
     require_image_format(path)
+    runs = [*{run.resolve(): run for run in runs}.values()]  # each once
     summaries = [read_run(run) for run in runs]
     names = run_names(runs)
     samples = _samples(names, runs, count, seed, make_runtime(plugin))

@@ -40,7 +40,7 @@ def find_objective(
         better: which values are better; None asks the metric. With both, the score may be that of any callback.
 
     Raises:
-        GankitError: the recipe computes no score, or not this one, or its direction is unknown.
+        GankitError: the recipe computes no score, or not this one, or several times, or its direction is unknown.
     """
     if score is not None and better is not None:
         return Objective(score, better)
@@ -50,9 +50,10 @@ def find_objective(
             f"the recipe computes no scores to search by: it lacks the callback {EVALUATE}; add it, such as {EXAMPLE}, "
             "or name the score of another callback with --objective and --better"
         )
+    scores = [_scores(callback, registries) for callback in callbacks]
     known: dict[str, Better] = {}
-    for callback in callbacks:
-        known |= {name: direction for name, direction in _scores(callback, registries).items() if name not in known}
+    for name, direction in (pair for found in scores for pair in found.items()):
+        known.setdefault(name, direction)
     if score is None and known:
         score = next(iter(known))
     if score is None:
@@ -61,6 +62,10 @@ def find_objective(
         raise GankitError(
             f"objective: the metrics of the recipe have no score '{score}' with a known direction"
             f"{did_you_mean(score, known)}; for another score, add --better lower or --better higher"
+        )
+    if (count := sum(score in found for found in scores)) > 1:
+        raise GankitError(
+            f"objective: {count} callbacks compute the score '{score}', perhaps with other settings; keep one of them"
         )
     return Objective(score, better or known[score])
 

@@ -28,7 +28,7 @@ class AdaptiveProbability(nn.Module):
 
     Every ``interval`` of D's turns, p moves by the number of images shown since the last adjustment, divided by
     ``speed``: up if r_t = E[sign(D(real))] over these turns is above ``target``, down if it is below, within [0, 1].
-    It never waits for the device.
+    For the first adjustment, the images of the first turn are not counted. It never waits for the device.
 
     Args:
         p: initial value; without a target, the probability, which may be scheduled.

@@ -54,6 +54,15 @@ def test_equal_protocols_share_a_column(trained_run, gankit_with):
     assert table["seed"] == ["97", "98"]
 
 
+def test_a_run_that_is_given_twice_is_shown_once(trained_run, gankit_with):
+    for name in ("a", "b"):
+        trained_run(name)
+    said = gankit_with("compare", "a", "b", "./a/", "--count", "4")
+    assert said.code == 0, said.err
+    table = said.out.split("no run has scores")[0]
+    assert [line.split()[0] for line in table.splitlines() if line.split()[:1] in (["a"], ["b"], ["./a"])] == ["a", "b"]
+
+
 def test_a_narrow_terminal_gets_several_tables(trained_run, gankit_with, monkeypatch):
     for name in ("a", "b"):
         trained_run(name)

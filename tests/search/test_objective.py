@@ -10,12 +10,13 @@ from gankit.search.objective import find_objective
 
 @pytest.fixture
 def find(tiny_plugin_file, tiny_recipe, scorers_plugin_file, tmp_path):
-    """``find(metrics, ...)``: the objective for a recipe with these metrics."""
+    """``find(metrics, ...)``: the objective for a recipe with these metrics, or with a callback for each list of them."""
     runtime = gankit.Runtime([str(tiny_plugin_file), str(scorers_plugin_file)])
 
     def objective(metrics, features="colours", score=None, better=None):
-        evaluate = {"name": "evaluate", "metrics": metrics, "features": features, "samples": 16}
-        checked = runtime.load_checked(tiny_recipe(tmp_path, callbacks=[evaluate]))
+        evaluate = {"name": "evaluate", "features": features, "samples": 16}
+        callbacks = [{**evaluate, "metrics": part} for part in metrics] if isinstance(metrics[0], list) else [{**evaluate, "metrics": metrics}]
+        checked = runtime.load_checked(tiny_recipe(tmp_path, callbacks=callbacks))
         return find_objective(checked, runtime.registries, score, better)
 
     return objective
@@ -43,3 +44,10 @@ def test_a_given_score(find):
 
 def test_only_a_direction(find):
     assert find(["gap"], better="higher") == ("gap_colours", "higher")
+
+
+def test_several_callbacks(find):
+    assert find([["sureness"], ["gap"]], "classes") == ("sureness_classes", "higher")
+    assert find([["sureness"], ["gap"]], "classes", "GAP") == ("GAP", "lower")
+    with pytest.raises(gankit.GankitError, match="objective: 2 callbacks compute the score 'gap_colours', .*; keep one of them"):
+        find([["gap"], ["gap"]])
