@@ -97,8 +97,8 @@ def explained(target: str) -> Iterator[None]:
 def _quiet(hub: Any) -> Iterator[None]:
     """A block without the library's lines about requests that it repeats, and without bars outside of a terminal."""
     logger = logging.getLogger("huggingface_hub")
-    level, chosen = logger.level, hub.constants.HF_HUB_DISABLE_PROGRESS_BARS  # None unless the user has set it
-    no_bars = chosen is None and not sys.stderr.isatty() and not hub.utils.are_progress_bars_disabled()
+    level, chosen = logger.level, hub.constants.HF_HUB_DISABLE_PROGRESS_BARS  # False if the user wants bars
+    no_bars = chosen is not False and not sys.stderr.isatty() and not hub.utils.are_progress_bars_disabled()
     logger.setLevel(logging.CRITICAL)
     if no_bars:
         hub.utils.disable_progress_bars()

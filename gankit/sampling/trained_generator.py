@@ -196,7 +196,7 @@ class TrainedGenerator:
             ValueError: an argument is out of range, or not an option of the network.
         """
         if missing := [name for name in self.sampling.fields if name not in items]:
-            raise ValueError(f"items: the generator needs {', '.join(missing)}, which is missing")
+            raise ValueError(f"items: {', '.join(missing)} is missing, which the generator needs")
         count, seed = read_count_and_seed(self.image, len(next(iter(items.values()), ())), seed)
         checked = self._check(options)
         return to_uint8(self._generate(self.sampling, self.sampling.draw(count, seed, fields=items), checked))
