@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..assembly.frozen_networks import RECORD as FROZEN_NETWORKS
 from ..errors import CheckpointError, GankitError
-from ..files import whole_folder, writing
+from ..files import writing
 from ..runs.file_names import FROZEN, INPUTS, RECIPE, STATE
 from ..runs.manifest import write_manifest
 from ..runtime import Runtime
@@ -63,12 +65,30 @@ def write_repository(
     except ValueError as error:
         raise CheckpointError(f"{model.checkpoint.path}: {error}") from None
     card = model_card(model, HubFolder(repository, revision), f"{columns**2} samples, seed {SEED}")
-    with writing(folder), whole_folder(folder) as temporary:
-        _copy_checkpoint(model, temporary, with_state)
+    with writing(folder), _emptied_on_failure(folder):
+        _copy_checkpoint(model, folder, with_state)
         if model.recipe is not None:
-            (temporary / RECIPE).write_text(model.recipe.to_yaml(), encoding="utf-8")
-        (temporary / CARD).write_text(card, encoding="utf-8")
-        save_grid(samples, temporary / SAMPLES, columns)
+            (folder / RECIPE).write_text(model.recipe.to_yaml(), encoding="utf-8")
+        (folder / CARD).write_text(card, encoding="utf-8")
+        save_grid(samples, folder / SAMPLES, columns)
+
+
+@contextmanager
+def _emptied_on_failure(folder: Path) -> Iterator[None]:
+    """A block that fills a new or an empty folder. If it fails, the folder is as before, and the call can be repeated.
+
+    The folder itself is filled, as it may be the working directory.
+    """
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for file in folder.iterdir():
+            file.unlink()
+        if not existed:
+            folder.rmdir()
+        raise
 
 
 def _copy_checkpoint(model: SharedModel, folder: Path, with_state: bool) -> None:

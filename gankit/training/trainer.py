@@ -18,6 +18,7 @@ from ..interfaces import NotFinite, Scalars
 from ..recipe.model import Recipe
 from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import checkpoints
+from ..sampling.sample_arguments import Labels, read_labels
 from .generator_copy import GeneratorCopy
 from .loop import SEGMENT_END, TrainingLoop
 from .progress import Progress
@@ -208,14 +209,14 @@ class Trainer:
         """The first NaN or infinity of this run, if there was one; waits for the device."""
         return self._loop.detector.first()
 
-    def sample(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
+    def sample(self, count: int, seed: int = 0, labels: Labels | None = None, **options: Any) -> Tensor:
         """Generated images, uint8 [count c h w]: the same for the same seed, from the EMA if there is one."""
         return to_uint8(self.generate(count, seed, labels, **options))
 
-    def generate(self, count: int, seed: int = 0, labels: Sequence[int] | None = None, **options: Any) -> Tensor:
+    def generate(self, count: int, seed: int = 0, labels: Labels | None = None, **options: Any) -> Tensor:
         """The images of `sample` before quantisation: fp32 [count c h w] on the CPU, not clamped to [-1, 1]."""
         sampling = self.setup.sampling
-        return sampling.generate(self.state.sampling_network, sampling.draw(count, seed, labels), options)
+        return sampling.generate(self.state.sampling_network, sampling.draw(count, seed, read_labels(labels)), options)
 
     def inputs(self, count: int, seed: int = 0) -> dict[str, Tensor]:
         """What the images of `sample` are generated from: images uint8 [count c h w] and vectors fp32 [count v]."""

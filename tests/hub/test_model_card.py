@@ -132,6 +132,21 @@ def test_a_manifest_with_damaged_plugins(run, tiny_runtime):
     assert "that are not part of gankit: mine." in text
 
 
+def test_an_empty_folder_is_filled_and_stays_empty_after_a_failure(run, tiny_runtime, monkeypatch, tmp_path):
+    """Also the working directory."""
+    source = run.resolve()
+    monkeypatch.chdir(tmp_path)
+    Path("card").mkdir()
+    monkeypatch.chdir("card")
+    with monkeypatch.context() as patch:
+        patch.setattr("gankit.hub.repository_folder.save_grid", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_repository(source, ".", "me/tiny", runtime=tiny_runtime)
+    assert not [*Path().iterdir()]
+    write_repository(source, ".", "me/tiny", runtime=tiny_runtime)
+    assert {"README.md", "manifest.json", "generator.safetensors"} <= {path.name for path in (tmp_path / "card").iterdir()}
+
+
 def test_a_failed_command_leaves_no_folder(run, tiny_runtime, monkeypatch):
     def full(*given):
         raise OSError(28, "No space left on device")

@@ -90,7 +90,9 @@ def test_labels(run, tmp_path):
 
 
 def test_numbers_of_numpy_and_torch(run, tmp_path):
-    run(conditional=True)
+    trainer = run(conditional=True)
+    for labels in (np.array([0, 3, 1]), torch.tensor([0, 3, 1])):
+        assert torch.equal(trainer.sample(3, 2, labels), trainer.sample(3, 2, [0, 3, 1]))
     generator = gankit.load_generator(tmp_path / "run")
     expected = generator.sample(3, 2, [0, 3, 1])
     for labels in (np.array([0, 3, 1]), torch.tensor([0, 3, 1]), tuple(np.array([0, 3, 1])), [torch.tensor(0), 3, 1]):
