@@ -69,7 +69,7 @@ class BuiltinModel:
 
     @classmethod
     def parse(cls, text: str) -> BuiltinModel:
-        """Parse ``builtin:NAME``. Raises: ValueError: there is no such model."""
+        """Parse ``builtin:NAME``. Raises: ValueError: gankit has no such model."""
         name = text.removeprefix(BUILTIN)
         known = [path.name for path in MODELS.iterdir() if path.is_dir()] if MODELS.is_dir() else []
         if name not in known:

@@ -108,8 +108,9 @@ def project(
     for number, (file, target) in enumerate(targets.items(), start=1):
         with TaskProgress() as progress:
             found = projector(target, label, partial(_report, progress, f"{file.name} ({number}/{len(targets)})"))
-        rows.append(_record(file, found, generator, projector))
-        _write(out, file.stem, found, target, rows[-1])
+        record = _record(file, found, generator, projector)
+        _write(out, file.stem, found, target, record)
+        rows.append(record)
     distances = ["distance"] if not pixels else []
     cells = [
         [

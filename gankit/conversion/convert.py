@@ -67,12 +67,9 @@ def _converted(
             if weights[name].shape != own[name].shape:
                 shapes.append(f"{theirs} {[*weights[name].shape]} instead of {[*own[name].shape]}")
     used = {theirs for name, theirs in sources.items() if name in own} | {*conversion.constants}
-    given = {name for name, source in conversion.weights.items() if isinstance(source, Tensor)}
     groups = {
         "missing": [
-            sources.get(name, name)
-            for name in own
-            if name not in weights and name not in given and sources.get(name) not in network.tensors
+            sources.get(name, name) for name in own if name not in weights and sources.get(name) not in network.tensors
         ],
         "unexpected": [name for name in network.tensors if name not in used],
         "of another shape": shapes,

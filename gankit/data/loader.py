@@ -167,7 +167,7 @@ class Loader:
         return self._to_batch(self._reader.read(position, length))
 
     def _encoded(self, batch: Batch) -> Batch:
-        """The batch with the encodings of its images, unless it has stored ones or there is no codec."""
+        """The batch with the encodings of its images, unless it has stored ones or the run has no codec."""
         if self.codec is None or self._encodings is not None:
             return batch
         return batch.replace(images=self.codec.encode(batch.images))

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import gradio as gr
 from gradio.components import Component
@@ -35,15 +35,20 @@ def with_messages(function: Callable[..., Any]) -> Callable[..., Any]:
     def handler(*values: Any, **services: Any) -> Any:
         try:
             return function(*values, **services)
-        except FileNotFoundError:
-            message = "The uploaded file has been deleted, as all files are after an hour; upload it again"
-            raise gr.Error(message, print_exception=False) from None
         except (GankitError, ValueError) as error:
             # the page shows the message as HTML
             text = html.escape(truncate(str(error), MAX_MESSAGE), quote=False)
             raise gr.Error(text, print_exception=False) from None
 
     return handler
+
+
+def open_upload(file: str) -> BinaryIO:
+    """Open an uploaded file. Raises: GankitError: it has been deleted."""
+    try:
+        return Path(file).open("rb")
+    except FileNotFoundError:
+        raise GankitError("the uploaded file has been deleted, as all are after an hour; upload it again") from None
 
 
 @dataclass(frozen=True)

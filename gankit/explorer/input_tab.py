@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
 from ..errors import GankitError
-from .controls import picture, read_seed, seed_control, settings, shown, upload, with_messages
+from .controls import open_upload, picture, read_seed, seed_control, settings, shown, upload, with_messages
 from .explorer import Explorer
 
 
@@ -30,7 +29,7 @@ def input_tab(explorer: Explorer) -> None:
         if file is None:
             raise GankitError("upload a picture first")
         label, options = chosen.read(values)
-        with Path(file).open("rb") as opened:
+        with open_upload(file) as opened:
             return [shown(image) for image in explorer.generate_from(opened, read_seed(seed), label, options)]
 
     gr.on(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -14,7 +13,7 @@ from ..errors import GankitError
 from ..sampling.image_grid import save_animation
 from ..sampling.latent_files import save_latents
 from ..sampling.projection import Projection, Space
-from .controls import new_file, picture, settings, shown, slider, upload, with_messages
+from .controls import new_file, open_upload, picture, settings, shown, slider, upload, with_messages
 from .explorer import Explorer
 
 MAX_STEPS, DEFAULT_STEPS = 2000, 300
@@ -51,7 +50,7 @@ def projection_tab(explorer: Explorer, page: gr.Blocks) -> None:
     stops: dict[str | None, threading.Event] = {}  # by the session of a browser's tab
 
     def show_target(file: str) -> Image.Image:
-        with Path(file).open("rb") as opened:
+        with open_upload(file) as opened:
             return shown(explorer.read_target(opened))
 
     def project(
@@ -67,7 +66,7 @@ def projection_tab(explorer: Explorer, page: gr.Blocks) -> None:
             raise GankitError("upload a picture first")
         label, options = chosen.read(values)
         stopped = stops[request.session_hash] = threading.Event()
-        with Path(file).open("rb") as opened:
+        with open_upload(file) as opened:
             wanted = explorer.read_target(opened)
 
         def report(_: str, done: int, total: int) -> None:

@@ -55,7 +55,7 @@ class RunSummary:
     non_finite: tuple[Mapping[str, Any], list[str]] | None
     curves: dict[str, tuple[Sequence[float], Sequence[float]]]
     evaluations: list[Evaluation]
-    positions: tuple[Sequence[float], Sequence[float]] = ((), ())
+    positions: tuple[Sequence[float], Sequence[float]]
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -72,8 +72,8 @@ class RunSummary:
     def images_at(self, steps: Iterable[int]) -> list[float]:
         """The number of images at each of these steps; between logged ones, it is interpolated."""
         logged, images = self.positions
-        ends = [0.0, *logged, float(self.steps)], [0.0, *images, float(self.images)]
-        return [float(number) for number in np.interp([*steps], *ends)]
+        known_steps, known_images = [0.0, *logged, float(self.steps)], [0.0, *images, float(self.images)]
+        return [float(number) for number in np.interp([*steps], known_steps, known_images)]
 
     @property
     def images_per_second(self) -> float | None:

@@ -69,7 +69,7 @@ def make_grid(images: Tensor, columns: int | None = None, enlarge: bool = True) 
         ValueError: the images are of another type or shape, or there are none.
     """
     if images.dtype != torch.uint8 or images.dim() != 4 or not images.numel() or (columns is not None and columns < 1):
-        given = f"{describe_value(images)}" + ("" if columns is None else f" and {columns} columns")
+        given = describe_value(images) + ("" if columns is None else f" and {columns} columns")
         raise ValueError(f"a grid consists of images, uint8 [n c h w], in at least one column; got {given}")
     images = images.cpu()
     scale = enlargement(*images.shape[-2:]) if enlarge else 1

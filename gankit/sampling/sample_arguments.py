@@ -31,7 +31,7 @@ def read_labels(labels: Labels | None) -> list[int] | Tensor | None:
     if isinstance(values, Sequence) and not any(isinstance(value, bool) for value in values):
         try:
             return [operator.index(value) for value in values]
-        except TypeError:  # also a string, whose characters are no numbers
+        except TypeError:  # also for the characters of a string
             pass
     raise ValueError(f"labels must be a list of integers, one per image; got {quote(values)}")
 

@@ -42,6 +42,16 @@ def picture(color: int, mode: str = "RGB") -> bytes:
     return file.getvalue()
 
 
+def test_an_upload_that_has_been_deleted(tmp_path):
+    from gankit.explorer.controls import open_upload
+
+    (tmp_path / "a.png").write_bytes(picture(1))
+    with open_upload(str(tmp_path / "a.png")) as file:
+        assert file.read() == picture(1)
+    with pytest.raises(gankit.GankitError, match="the uploaded file has been deleted, .*; upload it again"):
+        open_upload(str(tmp_path / "gone.png"))
+
+
 class TestTabs:
     def test_those_of_a_generator_with_styles(self, page):
         assert {"images", "walk", "mixing", "directions", "projection"} <= {*page.functions}

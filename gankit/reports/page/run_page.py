@@ -214,7 +214,7 @@ def _reproduction(directory: Path, record: Mapping[str, Any]) -> Rows:
         rows.append(("newest checkpoint", str(newest)))
         if isinstance(found := read_manifest(newest).get("data"), dict):
             rows.append(("data sha256", _text(found.get("fingerprint"))))
-    except (GankitError, IndexError):  # there is no checkpoint that can be read
+    except (GankitError, IndexError):  # no checkpoint, or only damaged ones
         pass
     return rows
 
