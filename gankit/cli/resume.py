@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from typer import Option
+from typer import Exit, Option
 
 from ..distributed.torchrun import restart_count
 from ..runs.file_names import checkpoints
 from .console import Overrides, PluginOption, RunDirectory, make_runtime, output_console
 from .run_and_resume import exit_if_stopped, open_run, print_data, train_segments
+
+if TYPE_CHECKING:
+    from ..training.trainer import Trainer
 
 
 def resume(
@@ -37,11 +40,15 @@ def resume(
         exit_if_stopped(run_dir)
         restart = restart or not checkpoints(run_dir)
     runtime = make_runtime(plugin)
-    trainer = open_run(runtime, run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
-    if trainer.finished:
-        output_console().print(
-            f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer, add train.steps=N"
-        )
-        return
-    print_data(trainer)
-    train_segments(runtime, trainer, plugin, [*(overrides or ()), *(["--accept-changes"] if accept_changes else ())])
+
+    def start() -> Trainer:
+        trainer = open_run(runtime, run_dir, overrides or (), accept_changes=accept_changes, restart=restart)
+        if trainer.finished:
+            output_console().print(
+                f"{run_dir}: is finished: {trainer.state.step:,} steps; to train longer, add train.steps=N"
+            )
+            raise Exit
+        print_data(trainer)
+        return trainer
+
+    train_segments(runtime, start, plugin, [*(overrides or ()), *(["--accept-changes"] if accept_changes else ())])

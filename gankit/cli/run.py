@@ -59,8 +59,8 @@ def run(
         if recipe_file.is_file() and recipe_file.stat().st_size:
             return resume(directory, plugin=plugin)
     runtime = make_runtime(plugin)
-    trainer = assemble(runtime, runtime.load_checked(recipe, overrides or ()), directory)
-    return train_segments(runtime, trainer, plugin)
+    checked = runtime.load_checked(recipe, overrides or ())
+    return train_segments(runtime, lambda: assemble(runtime, checked, directory), plugin)
 
 
 def assemble(runtime: Runtime, checked: CheckedRecipe, directory: Path | None) -> Trainer:

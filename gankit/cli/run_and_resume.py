@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import signal
@@ -102,12 +103,23 @@ def train(trainer: Trainer, plugins: Sequence[str] | None, repeated: Sequence[st
 
 
 def train_segments(
-    runtime: Runtime, trainer: Trainer, plugins: Sequence[str] | None, repeated: Sequence[str] = ()
+    runtime: Runtime, start: Callable[[], Trainer], plugins: Sequence[str] | None, repeated: Sequence[str] = ()
 ) -> None:
-    """The same as `train`, for each segment of the recipe in turn."""
+    """The same as `train`, for each segment of the recipe in turn.
+
+    Args:
+        runtime: opens the run again for the next segment.
+        start: makes the first trainer, which is freed before the next one is made: memory holds one at a time.
+        plugins: as in `train`.
+        repeated: as in `train`, for the first segment.
+    """
+    trainer = start()
     train(trainer, plugins, repeated)
     while trainer.segment_ended:
-        trainer = open_run(runtime, trainer.directory)
+        directory = trainer.directory
+        del trainer
+        gc.collect()  # a trainer and its callbacks refer to each other
+        trainer = open_run(runtime, directory)
         train(trainer, plugins)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import shlex
 import signal
@@ -11,6 +12,22 @@ import pytest
 import yaml
 
 import gankit
+
+COUNT_TRAINERS = '''
+import gc
+
+import gankit
+
+
+class CountTrainers:
+    def on_run_start(self, run):
+        print("trainers:", sum(isinstance(found, gankit.Trainer) for found in gc.get_objects()))
+
+
+@gankit.hookimpl
+def register(registries):
+    registries.callbacks.add("count_trainers", CountTrainers)
+'''
 
 
 class TestRun:
@@ -117,6 +134,16 @@ class TestRun:
         assert said.code == 1, said.out
         assert re.search(r"no checkpoint was saved; to start again: gankit resume mine .*--restart$", said.out.strip())
         assert "starts again" in cli("doctor", "mine").out
+
+    def test_the_trainer_of_a_segment_is_freed_before_the_next(self, cli, tiny):
+        Path("count.py").write_text(COUNT_TRAINERS)
+        segments = "segments=[{step: 1, set: {optimizers.generator.lr: 0.001}}, {step: 2, set: {optimizers.generator.lr: 0.002}}]"
+        gc.collect()  # trainers of other tests
+        said = cli("run", *tiny, "--plugin", "count.py", "callbacks=[count_trainers]", segments)
+        assert said.code == 0, said.err
+        counts = [int(line.split()[1]) for line in said.out.splitlines() if line.startswith("trainers:")]
+        assert len(counts) == 3
+        assert len({*counts}) == 1
 
     def test_an_interrupt_before_the_first_step(self, cli, tiny):
         Path("slow.py").write_text(
