@@ -19,6 +19,7 @@ from .assembly.resume_checks import (
     explain_misfit,
     open_newest_checkpoint,
     require_continuation,
+    require_saved_recipe,
     require_working_optimizers,
 )
 from .assembly.selection import select_all, with_defaults
@@ -37,7 +38,7 @@ from .recipe.inheritance import read_named_document
 from .recipe.located_document import Document
 from .recipe.model import Recipe, in_order
 from .runs.checkpoint import Checkpoint, find_checkpoint
-from .runs.file_names import RECIPE, checkpoints
+from .runs.file_names import RECIPE
 from .runs.resolve_source import resolve_source
 from .runs.run_directory import read_record, require_no_outside_links, require_unused, require_writable
 from .runs.run_lock import require_not_training
@@ -160,14 +161,7 @@ class Runtime:
             GankitError: as for `assemble`.
         """
         directory = Path(run_dir)
-        if not (directory / RECIPE).is_file():
-            raise CheckpointError(f"{directory}: is not a run directory: it lacks {RECIPE}")
-        if not (directory / RECIPE).stat().st_size:
-            if checkpoints(directory):
-                raise CheckpointError(f"{directory / RECIPE}: is empty, but the run has checkpoints; restore the file")
-            raise CheckpointError(
-                f"{directory}: this run was killed before it started: delete it, and run its recipe again"
-            )
+        require_saved_recipe(directory)
         require_not_training(directory)
         with self._naming_missing_plugins(directory):
             saved = self._read(directory / RECIPE, ())

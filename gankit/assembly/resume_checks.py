@@ -28,6 +28,18 @@ SHAPING = ("image", "conditional", "latent", "dataset", "codec", "generator", "d
 """The sections of a recipe that decide which weights the networks have."""
 
 
+def require_saved_recipe(directory: Path) -> None:
+    """Raises: CheckpointError: the directory is not that of a run, or the run's recipe is empty."""
+    recipe = directory / RECIPE
+    if not recipe.is_file():
+        raise CheckpointError(f"{directory}: is not a run directory: it lacks {RECIPE}")
+    if recipe.stat().st_size:
+        return
+    if checkpoints(directory):
+        raise CheckpointError(f"{recipe}: is empty, but the run has checkpoints; restore the file")
+    raise CheckpointError(f"{directory}: this run was killed before it started: delete it, and run its recipe again")
+
+
 def open_newest_checkpoint(directory: Path, restart: bool) -> Checkpoint | None:
     """The newest checkpoint of a run, or None if the run starts from the beginning.
 
