@@ -38,7 +38,7 @@ def encode(
 ) -> None:
     """Encode all images of a recipe with its codec. Runs with loader.encodings=FOLDER then do not run the encoder.
 
-    An interrupted command goes on where it stopped if it is repeated. If the recipe sets loader.flip, mirrored images
+    To continue after an interruption, run the command again. If the recipe sets loader.flip, mirrored images
     are encoded too.
 
     Examples:
@@ -56,7 +56,7 @@ def encode(
         with TaskProgress() as progress:
             index = encode_data(checked, out, shard_size, progress.report)
     except KeyboardInterrupt:
-        print_message("interrupted; the same command goes on from here")
+        print_message("interrupted; run the same command again to continue")
         raise Exit(130) from None
     shape = " x ".join(map(str, index.shape))
     output_console().print(

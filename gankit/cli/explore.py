@@ -78,7 +78,7 @@ def _serve(
     page = build_page(generator, found, title=source.resolve().name if source.exists() else str(source))
     try:
         with serve(page, host, port, share) as address:
-            output_console().print(f"{address}  (Ctrl-C ends it)")
+            output_console().print(f"{address}  (press Ctrl-C to stop)")
             if _should_open() if open_browser is None else open_browser:
                 webbrowser.open(address)
             wait_until_interrupted(address)

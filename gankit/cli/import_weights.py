@@ -71,7 +71,7 @@ def _report(imported: ImportedWeights, path: Path) -> None:
     )
     if imported.ignored:
         console.print(f"not imported: {', '.join(imported.ignored)}")
-    console.print(imported.licence)
+    console.print(imported.license)
     sections = {kind: component.as_data() for kind, component in imported.components.items()}
     sections["latent"] |= {"dim": imported.latent_dim}
     console.print(f"\nto start a run from it, use these sections in the recipe, and initialize: {path}")

@@ -46,7 +46,7 @@ def make_progress() -> ProgressPanel | ProgressLines:
 
 
 def _losses(scalars: Scalars) -> str:
-    """``loss D 0.887 G 1.328``, or the terms of a game that calls them otherwise."""
+    """``loss D 0.887 G 1.328``, or the names that the game gives its losses."""
     values = {loss_title(name): f"{float(scalars[name]):.3f}" for name in loss_names(scalars)}
     return " ".join(f"{title} {value}" for title, value in values.items()).replace(" loss G", " G")
 

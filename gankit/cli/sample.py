@@ -103,7 +103,7 @@ def sample(
             parser=parse_path,
             help="A picture of all images, such as a PNG (default: grid.png), or a GIF, WebP or MP4 of an "
             "interpolation. Or a folder or zip for one file per image, in folders by class, with the latents; an "
-            "interrupted command goes on when it is repeated. With --input, the folder for the generated images.",
+            "interrupted command continues when it is run again. With --input, the folder for the generated images.",
         ),
     ] = None,
     format: Annotated[SampleFormat | None, Option(help="Format of single images, without loss (default: png).")] = None,

@@ -64,6 +64,6 @@ def sample_to_files(
         with TaskProgress() as progress:
             files.write(out, progress.report)
     except KeyboardInterrupt:
-        print_message("interrupted; the same command goes on from here")
+        print_message("interrupted; run the same command again to continue")
         raise typer.Exit(130) from None
     return f"{out}: {counted(count, 'image')} of"

@@ -97,7 +97,7 @@ def search(
                 report=report,
             )
         except KeyboardInterrupt:
-            print_message("stopped; the same command goes on", "note")
+            print_message("stopped; run the same command again to continue", "note")
             raise Exit(128 + (received[0] if received else signal.SIGINT)) from None
     _print_result(result)
 

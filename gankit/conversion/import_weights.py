@@ -34,7 +34,7 @@ class ImportedWeights:
 
     Attributes:
         format: the name of the format.
-        licence: a sentence about the license of the weights.
+        license: a sentence about the license of the weights.
         networks: by the names of the networks of a run.
         components: the registered components of the networks and of the latent distribution.
         data: the images.
@@ -45,7 +45,7 @@ class ImportedWeights:
     """
 
     format: str
-    licence: str
+    license: str
     networks: Mapping[str, nn.Module]
     components: Mapping[str, Selected]
     data: DataSpec
@@ -71,7 +71,7 @@ class ImportedWeights:
             "classes": classes,
             "frequencies": None if classes is None else [1 / len(classes)] * len(classes),
             "images": 0,
-            "imported": {"format": self.format, "files": dict(self.files), "licence": self.licence},
+            "imported": {"format": self.format, "files": dict(self.files), "license": self.license},
         }
         save_networks(path, self.networks, manifest)
 
@@ -114,7 +114,7 @@ def import_weights(
         networks[player] = convert(components[kind], conversion, network, f"{paths}: {player}")
     return ImportedWeights(
         format=name,
-        licence=formats[name].licence,
+        license=formats[name].license,
         networks=networks,
         components=components,
         data=data,

@@ -1,4 +1,4 @@
-"""Out-of-memory errors: how to recognise them, and a message that says what to lower."""
+"""Out-of-memory errors: how to recognize them, and a message that says what to lower."""
 
 from __future__ import annotations
 

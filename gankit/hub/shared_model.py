@@ -110,7 +110,7 @@ def open_shared_model(source: str | Path, license: str | None, runtime: Runtime)
 def _license(checkpoint: Checkpoint, given: str | None) -> str | None:
     """Raises: GankitError: imported weights have another license."""
     imported = checkpoint.manifest.get("imported")
-    found = imported.get("licence") if isinstance(imported, Mapping) else None
+    found = imported.get("license") if isinstance(imported, Mapping) else None
     if not found:
         return given
     if given is not None and given.lower() != str(found).lower():
@@ -125,8 +125,8 @@ def _evaluations_of(checkpoint: Checkpoint, run: Path) -> list[Evaluation]:
     """The evaluations of these weights.
 
     Those during training do not name the weights. A run that returned to an earlier step may have evaluated another
-    generator at this step. Its events, of which only those of the present course remain, have the scores of the right
-    one.
+    generator at this step. Its ``events.jsonl`` keeps only the events of the steps that led to the
+    present state, and thus the scores of these weights.
     """
     events = [record for record in read_log(run / EVENTS) if record.get("event") == Evaluated.kind]
     trained = [record.get("scores") for record in events if record.get("step") == checkpoint.step]

@@ -114,12 +114,12 @@ class WeightFormat:
     """Base class of the formats that ``gankit import`` reads. Built without arguments.
 
     Attributes:
-        licence: a sentence about the license of the weights that the project publishes.
+        license: a sentence about the license of the weights that the project publishes.
         pickled_classes: patterns of the names of the project's own classes in pickled networks, such as
             ``training.networks.*``. Their objects are read as data, without their code.
     """
 
-    licence: str = "The license of these weights is unknown to gankit; ask their authors."
+    license: str = "The license of these weights is unknown to gankit; ask their authors."
     pickled_classes: tuple[str, ...] = ()
 
     def generator(self, network: ForeignNetwork) -> Conversion | None:

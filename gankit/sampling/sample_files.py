@@ -1,4 +1,4 @@
-"""Writes samples as image files into a folder or zip. A call that was interrupted can be repeated and then goes on."""
+"""Writes samples as image files into a folder or zip. An interrupted call continues when it is repeated."""
 
 from __future__ import annotations
 

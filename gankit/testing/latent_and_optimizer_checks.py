@@ -43,7 +43,7 @@ def check_latent(factory: Callable[..., Any], **params: Any) -> None:
 
 
 def check_optimizer(factory: Callable[..., Any], **params: Any) -> None:
-    """Check that an optimizer changes parameters, and goes on alike after its state was saved and loaded."""
+    """Check that an optimizer changes parameters, and behaves identically after its state is saved and loaded."""
 
     def step(network: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad()

@@ -48,7 +48,7 @@ def collect_state(setup: TrainingSetup) -> dict[str, Any]:
         GankitError: a `state_dict` does not return a mapping.
     """
     return {
-        "training": setup.state.counters(),
+        "training": setup.state.state_dict(),
         "components": {name: _state_of(name, part) for name, part in _stateful(setup.components).items()},
         "callbacks": {name: _state_of(name, callback) for name, callback in _stateful(setup.callbacks.named).items()},
     }
@@ -75,7 +75,7 @@ def restore_state(setup: TrainingSetup, source: Checkpoint | InitialState) -> Ma
         source.load_network(name, network)
     saved = source.load_state()
     _require_same_optimizers(setup, saved.get("training"))
-    setup.state.load_counters(saved.get("training", {}))
+    setup.state.load_state_dict(saved.get("training", {}))
     _load(_stateful(setup.components), saved.get("components", {}), source.path)
     if setup.context.recordings is not None:
         setup.context.recordings.clear()  # components may hold other tensors now
@@ -116,8 +116,9 @@ def _stateful(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _load(holders: Mapping[str, Any], saved: Any, path: Path | None) -> None:
+    origin = path or "the initial state"
     if not isinstance(saved, Mapping):
-        raise CheckpointError(f"{path}: its states are a {type(saved).__name__}; they should be a mapping by name")
+        raise CheckpointError(f"{origin}: its states are a {type(saved).__name__}; they should be a mapping by name")
     for name, holder in holders.items():
         if name not in saved:
             continue
@@ -125,4 +126,4 @@ def _load(holders: Mapping[str, Any], saved: Any, path: Path | None) -> None:
             holder.load_state_dict(saved[name])
         except Exception as error:  # the state may come from an untrusted file
             reason = f"{type(error).__name__}: {error}"
-            raise CheckpointError(f"{path}: the state of '{name}' does not fit: {reason}") from None
+            raise CheckpointError(f"{origin}: the state of '{name}' does not fit: {reason}") from None

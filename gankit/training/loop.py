@@ -67,7 +67,7 @@ class TrainingLoop:
             self._started = time.monotonic()
             seconds_before = self._recorder.seconds
             self.requests.synchronize()
-            while not (self._progress.finished or self._progress.segment_ended) and self.requests.stop_reason is None:
+            while not (self._progress.finished or self._progress.segment_reached) and self.requests.stop_reason is None:
                 with interrupts.deferred():
                     self._step()
                     self._recorder.save_recipe()
@@ -107,7 +107,7 @@ class TrainingLoop:
         self.scalars = self._steps.step()
         self.detector.check_scalars(self.scalars, state.step)
         self.detector.check_scalers(state.step)
-        if self._progress.finished or self._progress.segment_ended:  # no further step would check the last update
+        if self._progress.finished or self._progress.segment_reached:  # no further step would check the last update
             self.detector.check_weights(state.step + 1)
         while compiled is not None and compiled.warnings:
             self._recorder.log(NotCompiled(compiled.warnings.pop(0)))
@@ -152,7 +152,7 @@ class TrainingLoop:
         try:
             self._recorder.log(Ended(reason))
             self._call("on_run_end", run)
-            self.requests.save |= self._setup.recipe.train.final_checkpoint or self._progress.segment_ended
+            self.requests.save |= self._setup.recipe.train.final_checkpoint or self._progress.segment_reached
             self.requests.synchronize_save()
             self._save_if_requested(run)
             if reason == SEGMENT_END and not self._recorder.has_saved_step:

@@ -47,7 +47,7 @@ class Progress:
         return state.step + max(0, math.ceil((images - state.images) / self.images_per_step))
 
     @property
-    def segment_ended(self) -> bool:
+    def segment_reached(self) -> bool:
         """Whether the run has reached the next segment of its recipe, whose settings differ."""
         return self._segment_end is not None and self._state.step >= self._segment_end
 

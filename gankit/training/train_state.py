@@ -83,7 +83,7 @@ class TrainState(Players):
         """Whether the batch at this position overlaps a skipped batch."""
         return any(start < position + length and position < start + count for start, count in self.skipped)
 
-    def counters(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything except for the networks, as plain data and tensors."""
         return {
             "step": self.step,
@@ -99,8 +99,8 @@ class TrainState(Players):
             "ema_is_loaded": self.ema is not None and self.ema.is_loaded,
         }
 
-    def load_counters(self, saved: Mapping[str, Any]) -> None:
-        """Restore the result of `counters`. Raises: CheckpointError."""
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Restore the result of `state_dict`. Raises: CheckpointError."""
         try:
             names, before = self._parameter_names(), saved.get("optimizer_parameters", {})
             for player, optimizer in self.optimizers.items():

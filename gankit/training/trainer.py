@@ -143,7 +143,7 @@ class Trainer:
         Raises:
             GankitError: the run, or the segment of its recipe, is finished.
         """
-        if self.progress.segment_ended:
+        if self.progress.segment_reached:
             raise GankitError(
                 "the segment of the recipe is finished: end it with fit(), and resume the run for the next one"
             )

@@ -17,7 +17,7 @@ class StudioGANBigGAN(gankit.WeightFormat):
     (``PD``).
     """
 
-    licence = "StudioGAN is published under the MIT license, except for its StyleGAN2 and StyleGAN3."
+    license = "StudioGAN is published under the MIT license, except for its StyleGAN2 and StyleGAN3."
 
     def generator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
         gain = "blocks.0.0.bn1.gain.weight"

@@ -10,7 +10,7 @@ SIZE = 64  # in pixels: the example has no other
 class PyTorchExample(gankit.WeightFormat):
     """DCGAN of github.com/pytorch/examples (``netG_epoch_N.pth`` and ``netD_epoch_N.pth``)."""
 
-    licence = "The code of PyTorch's examples is under the BSD 3-Clause license; it contains no weights."
+    license = "The code of PyTorch's examples is under the BSD 3-Clause license; it contains no weights."
 
     def generator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
         if not network.has("main.0.weight", "main.1.running_mean", "main.12.weight"):

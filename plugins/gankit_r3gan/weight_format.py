@@ -15,7 +15,7 @@ STAGES = "Model.MainLayers"
 class R3GANPickle(gankit.WeightFormat):
     """R3GAN networks (``.pkl``) of github.com/brownvc/R3GAN."""
 
-    licence = (
+    license = (
         "The code of R3GAN is derived from NVIDIA's StyleGAN3, which is licensed for non-commercial use only; read the "
         "license of the weights before you use or publish them."
     )

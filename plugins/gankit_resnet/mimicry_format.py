@@ -17,7 +17,7 @@ class Mimicry(gankit.WeightFormat):
     The repository is github.com/kwotsin/mimicry.
     """
 
-    licence = "mimicry is published under the MIT license."
+    license = "mimicry is published under the MIT license."
 
     def generator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
         if not network.has("l1.weight", "block4.c_sc.weight", "c5.weight"):

@@ -19,7 +19,7 @@ class StudioGANResNet(gankit.WeightFormat):
     (``cBN``) and D the projection of the labels (``PD``).
     """
 
-    licence = "StudioGAN is published under the MIT license, except for its StyleGAN2 and StyleGAN3."
+    license = "StudioGAN is published under the MIT license, except for its StyleGAN2 and StyleGAN3."
 
     def generator(self, network: gankit.ForeignNetwork) -> gankit.Conversion | None:
         if not network.has("linear0.bias", "bn4.running_mean", "blocks.0.0.conv2d2.bias") or is_biggan(network):

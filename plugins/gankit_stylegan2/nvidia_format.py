@@ -22,7 +22,7 @@ LINEAR = ("affine", "embed", "out", "skip")  # their layers without an activatio
 class NvidiaStyleGAN2(gankit.WeightFormat):
     """StyleGAN2 networks (``.pkl``) of github.com/NVlabs/stylegan2-ada-pytorch and github.com/NVlabs/stylegan3."""
 
-    licence = (
+    license = (
         "NVIDIA publishes its weights for non-commercial use only (Nvidia Source Code License), which also holds for "
         "weights derived from them."
     )

@@ -24,7 +24,7 @@ class RosinalityStyleGAN2(gankit.WeightFormat):
     If a file lacks ``latent_avg``, the average style is computed from 4,096 latents.
     """
 
-    licence = (
+    license = (
         "The code of rosinality's StyleGAN2 is under the MIT license, but weights that it has converted from NVIDIA's "
         "are for non-commercial use only (Nvidia Source Code License)."
     )

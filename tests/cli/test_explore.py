@@ -56,7 +56,7 @@ def test_the_page_is_served_and_its_files_are_deleted(explore, monkeypatch):
     said, [page] = explore("--no-open")
     assert (said.code, said.err) == (0, "")
     assert said.out.startswith("http://127.0.0.1:")
-    assert said.out.endswith("/  (Ctrl-C ends it)\n")
+    assert said.out.endswith("/  (press Ctrl-C to stop)\n")
     assert "run - gankit" in page
     assert [*Path("temporary").iterdir()] == []
     assert gradio_settings() == before

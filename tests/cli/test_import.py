@@ -41,7 +41,7 @@ def test_what_is_printed_and_recorded(cli, files):
     manifest = json.loads(Path("models/dcgan/manifest.json").read_text())
     assert manifest["imported"]["format"] == "pytorch_dcgan"
     assert [*manifest["imported"]["files"]] == files
-    assert manifest["imported"]["licence"] in said.out
+    assert manifest["imported"]["license"] in said.out
     assert [*manifest["plugins"]] == ["gankit_dcgan", "gankit_optimizers"]
     assert [path.name for path in Path("models").iterdir()] == ["dcgan"]
 
@@ -78,7 +78,7 @@ def test_a_run_that_starts_from_it_passes_the_license_on(cli, files):
     assert cli(*words, "initialize=run", "--out", "next").code == 0
     assert cli(*words, "--out", "own").code == 0
     manifests = {folder: Checkpoint.open(find_checkpoint(Path(folder))).manifest for folder in ("imported", "run", "next", "own")}
-    assert manifests["imported"]["imported"]["licence"]
+    assert manifests["imported"]["imported"]["license"]
     assert manifests["next"]["imported"] == manifests["run"]["imported"] == manifests["imported"]["imported"]
     assert manifests["run"]["step"] == 3
     assert "imported" not in manifests["own"]
@@ -115,7 +115,7 @@ def test_a_format_of_a_plugin(cli, files):
         "import gankit\n\n\n"
         "class Mine(gankit.WeightFormat):\n"
         '    """Of mine."""\n\n'
-        '    licence = "Only for me."\n\n'
+        '    license = "Only for me."\n\n'
         "    def generator(self, network):\n"
         "        weights = network.layer('layers', 'gen')\n"
         "        image = gankit.ImageSpec(64, 64, 3)\n"

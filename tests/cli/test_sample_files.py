@@ -76,7 +76,7 @@ def test_an_interrupted_command_goes_on(cli, run, monkeypatch):
     monkeypatch.setattr(sample_files.TrainedGenerator, "images", interrupted)
     said = cli("sample", *run, "--count", 200, "--out", "samples.zip")
     assert said.code == 130
-    assert "interrupted; the same command goes on from here" in said.err
+    assert "interrupted; run the same command again to continue" in said.err
     assert not Path("samples.zip").exists()
     assert cli("sample", *run, "--count", 200, "--out", "samples.zip").code == 0
     assert generated == [0, 0, 64, 128, 128, 192]  # the first image alone, then blocks

@@ -173,7 +173,7 @@ def test_its_program_runs_and_its_folder_is_a_checkpoint(run, tiny_runtime):
 
 def test_evil_names(run, tiny_runtime):
     plugins = {EVIL: {"source": EVIL, "sha256": EVIL}}
-    imported = {"format": EVIL, "files": {"x": "x"}, "licence": EVIL}
+    imported = {"format": EVIL, "files": {"x": "x"}, "license": EVIL}
     rewrite(run, classes=["a", EVIL], plugins=plugins, precision=EVIL, versions={EVIL: EVIL}, imported=imported)
     write_repository(run, "card", "me/tiny", runtime=tiny_runtime)
     metadata, tokens = parse(Path("card/README.md").read_text())
@@ -186,7 +186,7 @@ def test_evil_names(run, tiny_runtime):
 
 
 def test_licenses_of_imported_weights_are_passed_on(run, tiny_runtime):
-    rewrite(run, imported={"format": "stylegan2", "files": {"x.pkl": "0"}, "licence": "cc-by-nc-4.0"})
+    rewrite(run, imported={"format": "stylegan2", "files": {"x.pkl": "0"}, "license": "cc-by-nc-4.0"})
     write_repository(run, "card", "me/tiny", runtime=tiny_runtime)
     card = Path("card/README.md").read_text()
     assert parse(card)[0]["license"] == "cc-by-nc-4.0"

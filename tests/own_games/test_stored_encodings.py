@@ -163,7 +163,7 @@ def test_an_interrupted_command_goes_on_and_replaces_damaged_files(encode, loade
     monkeypatch.setattr(writing, "_encode_shard", interrupted)
     said = encode()
     assert said.code == 130
-    assert "interrupted; the same command goes on from here" in said.err
+    assert "interrupted; run the same command again to continue" in said.err
     with pytest.raises(gankit.GankitError, match="encodings-00002-of-00004.safetensors is missing or damaged; repeat"):
         loader("loader.encodings=encodings")
     damaged = Path("encodings/encodings-00001-of-00004.safetensors")

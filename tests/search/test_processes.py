@@ -93,7 +93,7 @@ def test_ctrl_c_stops_with_checkpoints_and_the_same_command_goes_on(start):
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
-    assert "stopped; the same command goes on" in output
+    assert "stopped; run the same command again to continue" in output
     assert STATES.RUNNING not in states()
     assert [*Path("results/search-tiny").glob("trial-0000/checkpoints/step-*")]
     process = start("--trials", 3, "--jobs", 2, seconds=2)

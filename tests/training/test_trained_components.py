@@ -175,7 +175,7 @@ def test_the_checkpoint_names_its_parameters_and_a_resumed_run_goes_on(assemble,
     sections = {"loss": "of_d", "regularizers": ["projected"], "optimizers": adam}
     whole = assemble("whole", **sections)
     whole.fit()
-    names = whole.state.counters()["optimizer_parameters"]
+    names = whole.state.state_dict()["optimizer_parameters"]
     assert names["generator"][-1] == ["regularizers.projected.projection.weight", "regularizers.projected.projection.bias"]
     assert names["discriminator"][-1] == ["loss.scale"]
     parts = assemble("parts", train={"steps": 2, "device": "cpu", "precision": "fp32"}, **sections)

@@ -1,4 +1,4 @@
-"""Recognises image formats by the first bytes of a file."""
+"""Recognizes image formats by the first bytes of a file."""
 
 from __future__ import annotations
 

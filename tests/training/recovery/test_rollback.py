@@ -115,6 +115,24 @@ def test_the_state_of_callbacks_returns_to_the_checkpoint(runtime, recipe, event
     assert counting.steps == 8
 
 
+def test_a_callback_that_refuses_its_first_state_is_named(runtime, recipe, tmp_path):
+    class Refusing:
+        def on_run_end(self, run): ...
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            raise ValueError("boom")
+
+    callbacks = [{"name": "caretaker", "go_on": True, "plant_at": 1}]
+    trainer = runtime.assemble(recipe(callbacks=callbacks, train={"steps": 3}), tmp_path / "run")
+    trainer.callbacks.add("refusing", Refusing())
+    message = r"^the initial state: the state of 'refusing' does not fit: ValueError: boom$"
+    with pytest.raises(gankit.CheckpointError, match=message):
+        trainer.fit()
+
+
 def test_recoveries_are_counted_from_the_last_checkpoint(runtime, recipe, events, tmp_path):
     """Five failures with checkpoints between them do not end a run; more than three from one checkpoint do."""
 
