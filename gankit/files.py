@@ -146,6 +146,12 @@ def output_file(path: Path) -> Iterator[Path]:
             yield temporary
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file in UTF-8. Raises: GankitError: as for `output_file`."""
+    with output_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_failure(path: Path | str, error: OSError) -> str:
     """A message for a file or folder that could not be written, with the remedy."""
     return f"{path}: cannot be written: {reason_and_remedy(error)}"

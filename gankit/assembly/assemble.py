@@ -33,14 +33,14 @@ from ..training.network_copies import BuildNetwork
 from ..training.scheduled_parameters import ComponentSchedule
 from ..training.setup import TrainingSetup
 from ..training.train_state import TrainState
-from .checkpointed_modules import checkpoint_modules
+from .activation_checkpointing import checkpoint_modules
 from .codec import describe_codec
 from .components import (
     Components,
     build_components,
     named_components,
     of_section,
-    require_checkpointed_and_trained,
+    require_saved_and_trained,
     trainable_components,
     untrained_parameters_of,
 )
@@ -104,7 +104,7 @@ def assemble_setup(
         if isinstance(part, nn.Module):
             part.to(engine.device, engine.dtype)
 
-    require_checkpointed_and_trained(components, checked)
+    require_saved_and_trained(components, checked)
     named = named_components(components, checked)
     trainable = trainable_components(named, processes)
     frozen_parameters = freeze_parameters(recipe, networks)

@@ -23,9 +23,9 @@ from ..recipe.model import Recipe, in_order
 from ..registered_component import Selected
 from ..registry import Registries
 from ..training.callbacks import Callbacks
+from .activation_checkpointing import check_activation_checkpointing
 from .check_game import checked_game, problems_of_keys, problems_of_players
 from .check_methods import check_loss, checked_regularizer, try_latent
-from .checkpointed_modules import check_checkpointed_modules
 from .codec import data_of_networks
 from .dry_run import (
     NotTriedError,
@@ -76,7 +76,7 @@ def check_components(checked: CheckedRecipe, registries: Registries) -> CheckedR
         if all(networks[player] is not None for player in checked.players):
             _try_terms(checked, attempts, regularizers, networks, output, data, game)
         attempts.problems += check_frozen_parameters(checked, networks)
-        attempts.problems += check_checkpointed_modules(checked, networks)
+        attempts.problems += check_activation_checkpointing(checked, networks)
         shapes = {player: _state_shapes(network) for player, network in networks.items() if network is not None}
     attempts.run_each("callbacks", lambda selected: _check_callback(selected, known, exact))
     if attempts.problems:

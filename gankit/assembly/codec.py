@@ -21,7 +21,7 @@ from .dry_run import meta_device
 
 PATH = ("codec",)
 METHODS = {"encode": ("images",), "decode": ("encodings",)}
-RECORD = "codec"  # the entry of the manifest
+CODEC = "codec"  # the entry of the manifest
 
 
 def data_of_networks(checked: CheckedRecipe, data: DataSpec) -> DataSpec:
@@ -63,10 +63,10 @@ def build_codec(
         raise checked.recipe.document.error(PATH, message) from error
     built = ImageCodec(codec, encoded_spec(codec, data.image), device, dtype, checked[PATH].params_without_paths())
     if resumed is not None:
-        if RECORD not in resumed.manifest:
+        if CODEC not in resumed.manifest:
             raise MisfitError(f"{resumed.path}: was trained without a codec")
         try:
-            built.read_standardization(resumed.manifest[RECORD])
+            built.read_standardization(resumed.manifest[CODEC])
         except (KeyError, TypeError, ValueError) as error:
             raise MisfitError(f"{resumed.path}: was trained with another codec: {one_line(error)}") from None
     return built
@@ -93,4 +93,4 @@ def describe_codec(checked: CheckedRecipe, codec: ImageCodec | None) -> Mapping[
     if codec is None:
         return {}
     selected = checked[PATH]
-    return {RECORD: {"name": selected.entry.name, "params": selected.plain_params(), **codec.record()}}
+    return {CODEC: {"name": selected.entry.name, "params": selected.plain_params(), **codec.record()}}

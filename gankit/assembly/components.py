@@ -46,7 +46,7 @@ def of_section(named: Mapping[str, Any], section: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): part for name, part in named.items() if name.startswith(prefix)}
 
 
-def require_checkpointed_and_trained(components: Components, checked: CheckedRecipe) -> None:
+def require_saved_and_trained(components: Components, checked: CheckedRecipe) -> None:
     """Raises: RecipeError: a component has a state that no checkpoint could hold, or parameters that nothing trains."""
     for path, part in components.items():
         try:

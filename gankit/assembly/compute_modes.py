@@ -29,7 +29,7 @@ from .dry_run import batch_of_two, inputs_of_two, require_images, require_logits
 from .networks import use_mode
 from .sampled_items import sampling_fields
 
-RECORD = "compute"  # the entry of the manifest and of run.json
+COMPUTE = "compute"  # the entry of the manifest and of run.json
 TORCH = str(Path(torch.__file__).parent)
 
 Modes = dict[Player, ComputeMode]
@@ -101,7 +101,7 @@ class NetworkTrials:
     def record(self) -> dict[str, Any]:
         """The entry for the manifest and ``run.json``; empty if both networks compute in the fastest way."""
         modes = {player: mode.record() for player, mode in self.modes.items() if mode != FASTEST}
-        return {RECORD: modes} if modes else {}
+        return {COMPUTE: modes} if modes else {}
 
     def _error_of(self, player: Player, network: nn.Module, build: BuildNetwork, mode: ComputeMode) -> Exception | None:
         """The error that the network raises in this mode, if any. Running out of memory is raised, not returned."""
@@ -171,10 +171,10 @@ def recorded_modes(checkpoint: Checkpoint | None) -> Mapping[str, ComputeMode]:
     if checkpoint is None:
         return {}
     try:
-        record = dict(checkpoint.manifest.get(RECORD, {}))
+        record = dict(checkpoint.manifest.get(COMPUTE, {}))
         return {player: ComputeMode.from_record(mode) for player, mode in record.items()}
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint.path}: its entry '{RECORD}': {error}") from None
+        raise CheckpointError(f"{checkpoint.path}: its entry '{COMPUTE}': {error}") from None
 
 
 class _FirstCall(Exception):  # noqa: N818  # no error

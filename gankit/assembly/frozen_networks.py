@@ -14,7 +14,7 @@ from ..runs.checkpoint import Checkpoint
 from ..runs.file_names import FROZEN
 from ..runs.frozen_weights import load_frozen
 
-RECORD = "frozen"  # the entry of the manifest
+FROZEN_NETWORKS = "frozen"  # the entry of the manifest
 KeptWeights = Mapping[str, Mapping[str, Tensor]]
 """The weights of frozen networks, by network and name."""
 KEPT = ("generator.", "codec")  # the start of the names of those that sampling needs, which the run directory keeps
@@ -22,14 +22,14 @@ KEPT = ("generator.", "codec")  # the start of the names of those that sampling 
 
 def describe_frozen_networks(networks: Mapping[str, Frozen]) -> dict[str, Any]:
     """The entry of a manifest; empty without frozen networks."""
-    return {RECORD: {name: network.fingerprint for name, network in networks.items()}} if networks else {}
+    return {FROZEN_NETWORKS: {name: network.fingerprint for name, network in networks.items()}} if networks else {}
 
 
 def require_same_frozen_networks(networks: Mapping[str, Frozen], checkpoint: Checkpoint | None) -> None:
     """Raises: CheckpointError: a frozen network differs from the checkpoint's."""
     if checkpoint is None:
         return
-    recorded = checkpoint.manifest.get(RECORD, {})
+    recorded = checkpoint.manifest.get(FROZEN_NETWORKS, {})
     for name, network in networks.items():
         known = recorded.get(name) if isinstance(recorded, Mapping) else None
         if known is not None and known != network.fingerprint:
@@ -41,7 +41,7 @@ def require_same_frozen_networks(networks: Mapping[str, Frozen], checkpoint: Che
 
 def read_kept_networks(checkpoint: Checkpoint) -> KeptWeights:
     """The weights that the run of a checkpoint keeps. Raises: CheckpointError: they cannot be read."""
-    return load_frozen(checkpoint.folder_of(FROZEN)) if checkpoint.manifest.get(RECORD) else {}
+    return load_frozen(checkpoint.folder_of(FROZEN)) if checkpoint.manifest.get(FROZEN_NETWORKS) else {}
 
 
 def load_kept_networks(networks: Mapping[str, Frozen], stored: KeptWeights, checkpoint: Checkpoint) -> None:

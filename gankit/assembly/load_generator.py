@@ -27,7 +27,7 @@ from ..sampling.trained_generator import TrainedGenerator
 from ..training.network_copies import build_again
 from ..training.scheduled_parameters import ComponentSchedule
 from .build_limits import build_within
-from .codec import RECORD, frozen_codec, prepare_codec
+from .codec import CODEC, frozen_codec, prepare_codec
 from .data_manifest import read_data
 from .frozen_networks import load_kept_networks, read_kept_networks
 from .sampled_items import sampling_fields
@@ -114,9 +114,9 @@ def _codec(
     registries: Registries, manifest: Mapping[str, Any], data: DataSpec, device: torch.device, has_weights: bool
 ) -> ImageCodec | None:
     """The codec of a checkpoint; None if it has none. ``has_weights``: the run directory has its weights."""
-    if RECORD not in manifest:
+    if CODEC not in manifest:
         return None
-    described = manifest[RECORD]
+    described = manifest[CODEC]
     channels, height, width = (int(size) for size in described["encoded"])
     codec = frozen_codec(select_described(registries, "codecs", described), data)
     if not has_weights:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..files import output_file
+from ..files import write_text
 
 MAX_FILES = 8  # for different plugins or installations
 
@@ -44,9 +44,7 @@ def load_components(plugins: Sequence[str] = ()) -> Components:
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gankit"
     file = folder / f"components-{_fingerprint(plugins)}.json"
     if not file.is_file():
-        text = json.dumps(_components_of(plugins))
-        with output_file(file) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        write_text(file, json.dumps(_components_of(plugins)))
         for old in sorted(folder.glob("components-*.json"), key=lambda path: path.stat().st_mtime)[:-MAX_FILES]:
             old.unlink(missing_ok=True)
     return Components(**json.loads(file.read_text(encoding="utf-8")))

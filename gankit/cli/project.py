@@ -164,7 +164,7 @@ def _perceptual_distance(generator: TrainedGenerator) -> Any:
 
 
 def _write(out: Path, name: str, found: Projection, target: Tensor, record: Mapping[str, Any]) -> None:
-    from ..files import output_file
+    from ..files import write_text
     from ..sampling.image_grid import save_animation, save_image, to_pillow
     from ..sampling.latent_files import save_latents
 
@@ -172,8 +172,7 @@ def _write(out: Path, name: str, found: Projection, target: Tensor, record: Mapp
     save_latents(found.inputs, out / f"{name}.safetensors", about)
     save_image(to_pillow(found.image.permute(1, 2, 0)), out / f"{name}.png", "PNG")
     save_animation(found.frames(target), out / f"{name}.gif", frames_a_second=10)
-    with output_file(out / f"{name}.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_text(out / f"{name}.json", json.dumps(record, indent=2) + "\n")
 
 
 def _record(file: Path, found: Projection, generator: TrainedGenerator, projector: Projector) -> dict[str, Any]:

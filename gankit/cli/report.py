@@ -69,7 +69,7 @@ def report(
 
 def _write_overview(folder: Path) -> None:
     """Raises: GankitError: the folder does not exist, contains no run, or has a page of something else."""
-    from ..files import output_file
+    from ..files import write_text
     from ..reports.page.overview_page import find_runs, render_overview
 
     if not folder.is_dir():
@@ -85,8 +85,7 @@ def _write_overview(folder: Path) -> None:
     path = folder / REPORT
     _require_replaceable(path)
     html = render_overview(folder, found)
-    with output_file(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(path, html)
     output_console().print(f"written to {path}: {len(found):,} run{'s' if len(found) > 1 else ''}")
 
 

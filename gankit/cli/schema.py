@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from ..files import output_file
+from ..files import write_text
 from .console import PluginOption, make_runtime, output_console, parse_path
 
 
@@ -38,6 +38,5 @@ def schema(
     if out is None:
         typer.echo(text, nl=False)
         return
-    with output_file(out) as file:
-        file.write_text(text, encoding="utf-8")
+    write_text(out, text)
     output_console().print(f"{out}: the schema of recipes")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..assembly.frozen_networks import RECORD as FROZEN_NETWORKS
+from ..assembly.frozen_networks import FROZEN_NETWORKS
 from ..errors import CheckpointError, GankitError
 from ..files import writing
 from ..runs.file_names import FROZEN, INPUTS, RECIPE, STATE

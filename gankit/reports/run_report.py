@@ -16,7 +16,7 @@ from ..evaluation.real_dataset import open_real_dataset
 from ..evaluation.real_features_cache import real_features
 from ..evaluation.real_images import unpaired_images
 from ..evaluation.request import Request
-from ..files import output_file
+from ..files import write_text
 from ..interfaces import Report, Run, no_report
 from ..runs.file_names import REPORT, REPORT_PICTURES, checkpoint_step
 from ..runtime import Runtime
@@ -72,8 +72,7 @@ class RunReport:
             "distance": float(neighbors.distances[:, 0].median()),
             "real_distance": neighbors.real_distance,
         }
-        with output_file(self._pictures / NEIGHBORS_RECORD) as temporary:
-            temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+        write_text(self._pictures / NEIGHBORS_RECORD, json.dumps(record) + "\n")
 
     def find_neighbors(self, run: Run, images: Tensor, features: str, among: int) -> None:
         """Search the nearest real images of samples during training, and keep their picture.
@@ -124,9 +123,7 @@ class RunReport:
             Its path.
         """
         path = self._directory / REPORT
-        html = render_run(self._directory, ending)
-        with output_file(path) as temporary:
-            temporary.write_text(html, encoding="utf-8")
+        write_text(path, render_run(self._directory, ending))
         return path
 
     def _save(self, images: Tensor, name: str, columns: int) -> None:

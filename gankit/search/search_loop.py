@@ -11,7 +11,7 @@ import optuna
 
 from ..errors import GankitError
 from ..evaluation.record import Better
-from ..files import output_file, writing
+from ..files import write_text, writing
 from ..messages import counted, quote, warn
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.inheritance import parse
@@ -145,7 +145,7 @@ class _Search:
             self._study = plan.open_study()
             require_same_search(self._study, plan, text, space)
             for name, content in ((BASE, text), (SPACE, space)):
-                _write(plan.file(name), content)
+                write_text(plan.file(name), content)
             fail_killed_trials(self._study)
             self._reported = {outcome.number for outcome in self._outcomes()}
             try:
@@ -213,7 +213,7 @@ class _Search:
         best = best_of(outcomes, plan.objective)
         if best is not None:
             checked = self._runtime.load_checked(plan.file(BASE), best.overrides)
-            _write(plan.file(BEST), checked.recipe.to_yaml())
+            write_text(plan.file(BEST), checked.recipe.to_yaml())
         if outcomes:
             write_page(Path(plan.directory), self._study, plan.objective, outcomes)
         return SearchResult(Path(plan.directory), plan.objective, outcomes, best, self._study)
@@ -224,8 +224,3 @@ def _interval(checked: CheckedRecipe) -> int:
     callbacks = checked.of_section("callbacks").values()
     every = [part.plain_params().get("every") for part in callbacks if part.entry.name == EVALUATE]
     return next((steps for steps in every if isinstance(steps, int)), 1)
-
-
-def _write(path: Path, text: str) -> None:
-    with output_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 
 from ..errors import GankitError
-from ..files import output_file
+from ..files import write_text
 from ..messages import counted
 from ..recipe.inheritance import read_text
 from ..reports.page.overview_page import find_runs, render_overview
@@ -52,8 +52,7 @@ def write_page(directory: Path, study: optuna.Study, objective: Objective, outco
         failed=[outcome for outcome in outcomes if outcome.error is not None],
     )
     path = directory / REPORT
-    with output_file(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_text(path, html)
     return path
 
 

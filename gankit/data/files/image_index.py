@@ -63,7 +63,7 @@ class ImageIndex:
         entries = {name: known[name] for name in images if name in known}
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(self._file) as temporary:
-            temporary.write_text(json.dumps({**self._identity, "files": entries}))
+            temporary.write_text(json.dumps({**self._identity, "files": entries}), encoding="utf-8")
 
     def _read(self) -> dict[str, CheckedFile]:
         """The entries in the file; none if it is missing, damaged, or from another version."""

@@ -39,7 +39,7 @@ def checkpoint_modules(recipe: Recipe, networks: Mapping[Player, nn.Module]) -> 
             checkpoint_activations(module)
 
 
-def check_checkpointed_modules(
+def check_activation_checkpointing(
     checked: CheckedRecipe, networks: Mapping[Player, nn.Module | None]
 ) -> Iterator[Problem]:
     """The problems of ``train.checkpoint_activations``; the arguments are those of `check_patterns`."""
