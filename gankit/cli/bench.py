@@ -10,7 +10,16 @@ from typer import Exit, Option
 
 from ..distributed.torchrun import world_size
 from ..errors import GankitError
-from .console import Overrides, PluginOption, RecipeFile, make_runtime, make_table, output_console, print_message
+from .console import (
+    Overrides,
+    PluginOption,
+    RecipeFile,
+    interruptible,
+    make_runtime,
+    make_table,
+    output_console,
+    print_message,
+)
 from .run import assemble
 
 if TYPE_CHECKING:
@@ -41,14 +50,11 @@ def bench(
     # neither segments nor a time limit are to end the measurement
     own = ["segments=[]", "train.max_hours=null", *([f"train.device={device}"] if device else ())]
     checked = runtime.load_checked(recipe, [*(overrides or ()), *own])
-    try:
-        with TemporaryDirectory(prefix="gankit-bench-", ignore_cleanup_errors=True) as folder:
-            trainer = assemble(runtime, checked, Path(folder) / "run")
-            output_console().print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
-            profile = _measure(trainer, steps)
-    except KeyboardInterrupt:
-        print_message("interrupted before the measurement was complete")
-        raise Exit(130) from None
+    temporary = TemporaryDirectory(prefix="gankit-bench-", ignore_cleanup_errors=True)
+    with interruptible(" before the measurement was complete"), temporary as folder:
+        trainer = assemble(runtime, checked, Path(folder) / "run")
+        output_console().print(f"measuring {steps:,} steps of {checked.recipe.name} ...")
+        profile = _measure(trainer, steps)
     _print_profile(trainer, profile)
 
 

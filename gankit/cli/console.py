@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typer import Argument, BadParameter, Option
+from typer import Argument, BadParameter, Exit, Option
 
 from ..distributed.torchrun import rank
 from ..errors import GankitError
@@ -107,6 +108,16 @@ def print_message(message: str, title: str = "error") -> None:
     words = re.sub(rf"\S{{{MAX_MESSAGE_WORD},}}", lambda word: truncate(word[0]), escape(message))
     lines = [truncate(line, MAX_MESSAGE_LINE) for line in words.split("\n")]
     console.print(Text.assemble((f"{title}: ", f"bold {style}"), "\n".join(lines)))
+
+
+@contextmanager
+def interruptible(message: str) -> Iterator[None]:
+    """A block that Ctrl-C ends with ``interrupted``, this message and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print_message(f"interrupted{message}")
+        raise Exit(130) from None
 
 
 def escape(text: str) -> str:

@@ -7,10 +7,18 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from typer import BadParameter, Exit, Option
+from typer import BadParameter, Option
 
 from ..messages import counted
-from .console import Overrides, PluginOption, RecipeFile, make_runtime, output_console, parse_path, print_message
+from .console import (
+    Overrides,
+    PluginOption,
+    RecipeFile,
+    interruptible,
+    make_runtime,
+    output_console,
+    parse_path,
+)
 from .task_progress import TaskProgress
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -52,12 +60,8 @@ def encode(
     from ..assembly.encode_data import encode_data
 
     checked = make_runtime(plugin).load_checked(recipe, overrides or ())
-    try:
-        with TaskProgress() as progress:
-            index = encode_data(checked, out, shard_size, progress.report)
-    except KeyboardInterrupt:
-        print_message("interrupted; run the same command again to continue")
-        raise Exit(130) from None
+    with interruptible("; run the same command again to continue"), TaskProgress() as progress:
+        index = encode_data(checked, out, shard_size, progress.report)
     shape = " x ".join(map(str, index.shape))
     output_console().print(
         f"{out}: the encodings ({shape}) of {counted(index.count, 'image')} in {counted(len(index.shards), 'file')}\n"

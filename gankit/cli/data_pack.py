@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from typer import Argument, Exit, Option
+from typer import Argument, Option
 
 from ..errors import GankitError
 from ..messages import counted, quote
-from .console import make_runtime, output_console, parse_path, print_message
+from .console import interruptible, make_runtime, output_console, parse_path
 from .data_source import open_files
 from .task_progress import TaskProgress
 
@@ -81,15 +81,11 @@ def pack(
         raise GankitError("--distance: it is for --deduplicate; add --deduplicate, or remove it")
     limit = None if not deduplicate else DISTANCE if distance is None else distance
     runtime = make_runtime(None)
-    try:
-        with TaskProgress() as progress:
-            params = {"channels": channels, "on_error": on_error, "labels": labels}
-            dataset = open_files(runtime, source, progress.report, **params)
-            packing = Packing(None if size is None else _parse_size(size), fit, format, quality, limit)
-            packed = write_zip(dataset, destination, packing, progress.report)
-    except KeyboardInterrupt:
-        print_message(f"interrupted; {destination} was not written")
-        raise Exit(130) from None
+    with interruptible(f"; {destination} was not written"), TaskProgress() as progress:
+        params = {"channels": channels, "on_error": on_error, "labels": labels}
+        dataset = open_files(runtime, source, progress.report, **params)
+        packing = Packing(None if size is None else _parse_size(size), fit, format, quality, limit)
+        packed = write_zip(dataset, destination, packing, progress.report)
     console = output_console()
     console.print(f"{destination}: {counted(packed.count, 'image')}, {destination.stat().st_size:,} bytes")
     if dataset.skipped:

@@ -12,6 +12,7 @@ from ..sources import parse_source
 from .console import (
     DeviceOption,
     PluginOption,
+    interruptible,
     make_runtime,
     make_table,
     output_console,
@@ -156,9 +157,5 @@ def evaluate(
 def _evaluate(source: Path, request: Request, runtime: Runtime) -> Evaluation:
     from ..evaluation.evaluate_source import evaluate
 
-    with TaskProgress(quiet_seconds=0.0) as progress:
-        try:
-            return evaluate(source, request, runtime, progress.report)
-        except KeyboardInterrupt:
-            print_message("interrupted; no scores were written")
-            raise Exit(130) from None
+    with interruptible("; no scores were written"), TaskProgress(quiet_seconds=0.0) as progress:
+        return evaluate(source, request, runtime, progress.report)

@@ -7,12 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
 from ..errors import GankitError
 from ..files import open_regular
 from ..messages import counted
-from .console import print_message
+from .console import interruptible
 from .sample_options import SampleOptions
 from .sample_pictures import draw_from_file
 from .task_progress import TaskProgress
@@ -60,10 +58,6 @@ def sample_to_files(
             about["latents"] = hashlib.file_digest(file, "sha256").hexdigest()
     move = partial(chosen.move, generator) if given is None else None
     files = SampleFiles(generator, count, seed, labels, chosen.options, format, about, given, move)
-    try:
-        with TaskProgress() as progress:
-            files.write(out, progress.report)
-    except KeyboardInterrupt:
-        print_message("interrupted; run the same command again to continue")
-        raise typer.Exit(130) from None
+    with interruptible("; run the same command again to continue"), TaskProgress() as progress:
+        files.write(out, progress.report)
     return f"{out}: {counted(count, 'image')} of"
