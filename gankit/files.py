@@ -158,7 +158,7 @@ def write_failure(path: Path | str, error: OSError) -> str:
 
 
 def reason_and_remedy(error: OSError) -> str:
-    """What the system says about an error, and what to do if that is known."""
+    """The system's description of an error, and a remedy if one is known."""
     remedy = REMEDIES.get(error.errno or 0)
     return f"{error.strerror or error}{f'; {remedy}' if remedy else ''}"
 

@@ -23,7 +23,7 @@ FAULTS = {
     413: "the Hub refuses the upload as too large",
     429: "the Hub refuses more requests for now; try again later",
 }
-"""What HTTP status codes mean. Those from 500 say that the Hub has a fault."""
+"""The meanings of HTTP status codes. Those from 500 say that the Hub has a fault."""
 
 
 class HubError(GankitError):

@@ -170,8 +170,11 @@ _BETWEEN = tuple(str(Path(str(module.__file__)).parent) for module in (importlib
 
 
 def _load(point: metadata.EntryPoint) -> Any:
-    """What an entry point refers to. Its own `load` may be that of a backport of `importlib.metadata`, which another
-    package has imported, and would then be taken for the failing line of a plugin."""
+    """The object that an entry point refers to.
+
+    Its own `load` may be that of a backport of `importlib.metadata`, which another package has imported, and would then
+    be taken for the failing line of a plugin.
+    """
     loaded = importlib.import_module(point.module)
     for name in filter(None, (point.attr or "").split(".")):
         loaded = getattr(loaded, name)

@@ -1,4 +1,4 @@
-"""What runs and checkpoints record about plugins, and which of the recorded plugins are not loaded."""
+"""The records of plugins in runs and checkpoints, and which of the recorded plugins are not loaded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plugins_not_loaded(recorded: Mapping[str, Any], loaded: Iterable[Plugin]) ->
 
 
 def _joined(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """What a run records about two plugins of the same name."""
+    """The record of two plugins of the same name."""
     sha256 = hashlib.sha256((one["sha256"] + other["sha256"]).encode()).hexdigest()
     return {"source": f"{one['source']} and {other['source']}", "sha256": sha256}
 

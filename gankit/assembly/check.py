@@ -98,7 +98,7 @@ class _Attempts:
         self.not_tried: dict[KeyPath, str] = {}
 
     def run(self, path: KeyPath, build: Callable[[], Any]) -> Any:
-        """What ``build`` returns; None if it raises, which is a problem of the component at ``path``."""
+        """The result of ``build``; None if it raises, which is a problem of the component at ``path``."""
         try:
             return build()
         except NotTriedError as reason:

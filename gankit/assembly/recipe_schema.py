@@ -196,7 +196,7 @@ class _SchemaOfRecipes:
         return {"allOf": [schema, requirement]} if requirement else schema
 
     def _requirement(self, schema: Schema) -> Schema:
-        """What a value must have, in addition to a schema that says what it may have; empty for nothing."""
+        """Requirements on a value, in addition to a schema of its permitted keys; empty without any."""
         if "$ref" in schema:
             name = schema["$ref"].rpartition("/")[2]
             return {"$ref": f"#/$defs/complete.{name}"} if name in self.complete else {}

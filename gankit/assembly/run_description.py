@@ -1,4 +1,4 @@
-"""What ``run.json`` and the manifests of checkpoints say about a run."""
+"""The description of a run in ``run.json`` and in the manifests of checkpoints."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class InitialWeights:
             return sum(self._fill(name, networks[name]) for name in chosen)
 
     def event(self) -> Initialized:
-        """What has been loaded."""
+        """The event that records the loaded weights."""
         copies = self.settings.copies
         return Initialized(
             checkpoint=str(self.checkpoint.path),

@@ -20,7 +20,7 @@ MAX_FILES = 8  # for different plugins or installations
 
 @dataclass(frozen=True)
 class Components:
-    """What is registered.
+    """The registered components.
 
     Attributes:
         names: the summary of each component, by kind and name.

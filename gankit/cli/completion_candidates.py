@@ -1,4 +1,4 @@
-"""What a word of the command line may be: a command, an option, or a value, which depends on the name in the help.
+"""The candidates for a word of the command line: a command, an option, or a value, depending on the name in the help.
 
 Commands and parameters are typed as Any because typer, depending on its version, uses click or its own copy of it.
 """

@@ -23,7 +23,7 @@ class Data(NamedTuple):
     """A prepared dataset, and the size in which a recipe uses it.
 
     Attributes:
-        dataset: itself.
+        dataset: the prepared dataset.
         size: height and width of the recipe's images; None for a folder or zip.
         fit: how the recipe resizes images of another aspect ratio; ``pad`` for a folder or zip.
     """

@@ -86,7 +86,7 @@ class ProgressPanel:
 
 @dataclass
 class ShownRun:
-    """What the panel shows of a run. It is drawn with as many rows and columns as the terminal has room for.
+    """The content of the panel. It is drawn with as many rows and columns as the terminal has room for.
 
     Attributes:
         name: of the run.

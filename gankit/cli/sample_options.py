@@ -29,7 +29,7 @@ LAYERS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """What to sample.
+    """The images to sample.
 
     Attributes:
         options: sampling options of the generator.

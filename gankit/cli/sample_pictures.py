@@ -66,7 +66,7 @@ class Request:
             raise GankitError("--grid: the rows of a picture are the interpolations; use it with a GIF, WebP or MP4")
 
     def draw(self, generator: TrainedGenerator, chosen: SampleOptions, default: int) -> SampleInputs:
-        """What the images are generated from."""
+        """The inputs of the images."""
         if self.latents is not None:
             inputs = draw_from_file(generator, self.latents, self.seed, chosen)
             if self.grid is not None and self.cells != len(inputs):
@@ -100,7 +100,7 @@ def draw_picture(generator: TrainedGenerator, request: Request, chosen: SampleOp
 
 
 def draw_from_file(generator: TrainedGenerator, path: Path, seed: int, chosen: SampleOptions) -> SampleInputs:
-    """What the images of a file's latents are generated from. Raises: GankitError: the latents cannot be used."""
+    """The inputs for images of a file's latents. Raises: GankitError: the latents cannot be used."""
     from ..sampling.latent_files import load_latents
 
     if chosen.labels is not None:
@@ -122,7 +122,7 @@ def _require_options_of_styles(generator: TrainedGenerator, names: list[str]) ->
 
     network: object = generator.module
     if not has_styles(network):
-        return  # which is said when they are used
+        return  # an error is reported when the options are used
     for name in names:
         if name in generator.options.model_fields and not accepts(network.synthesize, name):
             raise GankitError(f"{name} has no effect on given styles; remove it")

@@ -161,14 +161,14 @@ HARMLESS: Mapping[str, type[Any]] = {
     "torch.storage._load_from_bytes": PickledStorage,
     "torch_utils.persistence._reconstruct_persistent_obj": PersistentModule,
 }
-"""What a pickle may name, and the data that it becomes."""
+"""The names that a pickle may contain, and the data that they become."""
 
 CONTAINERS: Mapping[str, type[Any]] = {
     "builtins.set": set,
     "builtins.dict": dict,
     "collections.OrderedDict": OrderedDict,
 }
-"""What a pickle may name to copy another container."""
+"""The names that a pickle may contain to copy another container."""
 
 MODULES = ("torch.nn.modules.*",)
 TENSORFLOW = ("dnnlib.tflib.*", "tensorflow.*", "tfutil.*")

@@ -1,4 +1,4 @@
-"""What gankit asks of datasets, where most methods and attributes are optional."""
+"""Access to the methods and attributes of datasets, most of which are optional."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def prepare_dataset(dataset: Any, report: Report = no_report) -> None:
 
 
 def describe_dataset(dataset: Any) -> DataDescription | None:
-    """What a prepared dataset found; None if it does not describe itself."""
+    """The summary of a prepared dataset; None if it does not describe itself."""
     return dataset.describe() if hasattr(dataset, "describe") else None
 
 

@@ -17,7 +17,7 @@ Flips = NDArray[np.bool_]
 
 
 class Drawn(NamedTuple):
-    """What is drawn for images: their indices, whether each is mirrored, and the place of its crop [n 2] in [0, 1)."""
+    """Random choices for images: their indices, whether each is mirrored, and the place of its crop [n 2] in [0, 1)."""
 
     indices: NDArray[np.int64]
     flips: Flips
@@ -62,7 +62,7 @@ class Order:
         self._epochs: dict[int, Drawn] = {}
 
     def at(self, position: int, length: int) -> Drawn:
-        """What is drawn for the ``length`` images from ``position`` on."""
+        """The random choices for the ``length`` images from ``position`` on."""
         parts = []
         done = 0
         while done < length:
@@ -73,7 +73,7 @@ class Order:
         return Drawn(*(np.concatenate(values) for values in zip(*parts, strict=True)))
 
     def _epoch(self, epoch: int) -> Drawn:
-        """What is drawn for all images of an epoch."""
+        """The random choices for all images of an epoch."""
         drawn = self._epochs.get(epoch)  # held: another thread may remove it from the cache
         if drawn is None:
             key = (ORDER, epoch, self.stream) if self.stream else (ORDER, epoch)

@@ -12,13 +12,13 @@ from .metrics import EvaluatedBatch
 
 
 def evaluate_batch(images: GeneratedImages, number: int, extractor: Extractor | None) -> EvaluatedBatch:
-    """What the metrics see of one batch of a generator's images."""
+    """One batch of a generator's images as the metrics see it."""
     real = None if images.partners is None else images.partners.batch(number)
     return _evaluated(images.batch(number), real, extractor)
 
 
 def evaluated_batches(images: EvaluatedImages, extractor: Extractor | None) -> Iterator[EvaluatedBatch]:
-    """What the metrics see of all batches, in order."""
+    """All batches as the metrics see them, in order."""
     for number, generated in enumerate(images.batches()):
         real = None if images.partners is None else images.partners.batch(number)
         yield _evaluated(generated, real, extractor)

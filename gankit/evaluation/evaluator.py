@@ -111,7 +111,7 @@ class Evaluator:
 
 
 class RankShare(NamedTuple):
-    """What one rank needs to compute its share of the batches.
+    """The values that one rank needs to compute its share of the batches.
 
     Attributes:
         generator: a copy of the run's.
@@ -179,7 +179,7 @@ def _batches_of_share(run: Run, rank: int, world_size: int, key: str, numbers: r
 
 
 def _key(evaluation: Evaluation) -> tuple[object, ...]:
-    """What was evaluated, and how."""
+    """The evaluated weights and the settings of the evaluation."""
     source = evaluation.evaluated
     return source.kind, source.step, source.ema, evaluation.seed, tuple(evaluation.protocol.items())
 

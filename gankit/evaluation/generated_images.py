@@ -46,7 +46,7 @@ class GeneratedImages:
         info: the part of the evaluation record.
         size: height and width in pixels.
         options: sampling options that differ from the generator's defaults.
-        partners: see above.
+        partners: the real items of the argument of this name.
 
     Raises:
         GankitError: the request has a sampling option that the generator lacks.

@@ -24,7 +24,7 @@ ScoreDirections = dict[str, dict[str, Better | None]]
 
 
 class EvaluatedBatch(NamedTuple):
-    """What metrics see of a batch of generated images.
+    """A batch of generated images as metrics see it.
 
     Attributes:
         features: [n f], for metrics of sets; None without any.

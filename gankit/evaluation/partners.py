@@ -89,7 +89,7 @@ def open_partners(
 
 
 def inputs_of(generator: TrainedGenerator, partners: RealImages, number: int) -> dict[str, Tensor]:
-    """What the generator makes a batch of images from: fields, and labels if it is conditional."""
+    """The inputs of a batch of images: fields, and labels if the generator is conditional."""
     sampling, items = generator.sampling, partners.items(number)
     labels = {"labels": items[LABEL]} if sampling.image.classes else {}
     return to_inputs(items, sampling.fields, sampling.codec) | labels
@@ -100,7 +100,7 @@ def _fits(own: FieldSpec, wanted: FieldSpec) -> bool:
 
 
 def _described(spec: FieldSpec) -> str:
-    """What cannot be changed by resizing."""
+    """The properties that resizing cannot change."""
     if isinstance(spec, VectorSpec):
         return f"vectors of {spec.size}"
     return f"images with {spec.channels} channel{'s' if spec.channels != 1 else ''}"

@@ -31,7 +31,7 @@ class RealDataset(NamedTuple):
     Attributes:
         name: its name, for the record.
         params: its parameters, for the record.
-        dataset: itself.
+        dataset: the opened dataset.
         fit: how its images are resized.
         split: its split, for the record; empty for the dataset's own.
     """

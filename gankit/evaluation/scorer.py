@@ -156,7 +156,7 @@ class Scorer:
 
 
 class Computed(NamedTuple):
-    """What the metrics have computed.
+    """The results of the metrics.
 
     Attributes:
         scores: by name.

@@ -1,4 +1,4 @@
-"""What can be done with a trained generator in the explorer, without its page.
+"""The operations of the explorer on a trained generator, without its page.
 
 Shapes: ``n`` images, ``r`` rows, ``k`` columns, ``c`` channels, ``h`` height, ``w`` width.
 """
@@ -107,7 +107,7 @@ class Explorer:
         return [str(number) for number in range(min(DIRECTIONS, values.shape[-1]))]
 
     def draw(self, count: int, seed: int, label: int | None) -> SampleInputs:
-        """What images of a class are generated from. Raises: ValueError, CheckpointError: as in `sample`."""
+        """The inputs for images of a class. Raises: ValueError, CheckpointError: as in `sample`."""
         return self.generator.draw(count, seed, None if label is None else [label] * count)
 
     def images(self, inputs: SampleInputs, options: Options) -> Tensor:
@@ -116,7 +116,7 @@ class Explorer:
             return self.generator.images(inputs, **options)
 
     def ends_of_walk(self, start: int, end: int, label: int | None, in_styles: bool, options: Options) -> SampleInputs:
-        """What the first images of two seeds are generated from.
+        """The inputs for the first images of two seeds.
 
         Classes and fields are those of the first one, so that the images between them change gradually.
 
@@ -182,7 +182,7 @@ class Explorer:
             return directions.move(self.generator, inputs, amounts, options)
 
     def read_latents(self, path: Path, seed: int) -> SampleInputs:
-        """What images of a file's latents are generated from.
+        """The inputs for images of a file's latents.
 
         Raises:
             GankitError: the file is not one of latents.

@@ -1,4 +1,4 @@
-"""What a control of a sampling option must know, read from the signature of the generator."""
+"""The properties of the controls of sampling options, read from the signature of the generator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an exported file records about the generator: names with JSON values."""
+"""The metadata of an exported file: names with JSON values that describe the generator."""
 
 from __future__ import annotations
 

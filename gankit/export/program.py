@@ -76,7 +76,8 @@ class GeneratorProgram(nn.Module):
             return decoded.float()
 
         parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in names]
-        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # of which torch takes the names
+        # torch.export names the inputs after the parameters
+        forward.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         self.forward = forward
 
 

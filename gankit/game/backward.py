@@ -21,7 +21,7 @@ from .step_context import Fakes, StepContext, batch_of, tensors_of
 from .turn import PlayerTurn
 
 Terms = Callable[[Any], Mapping[str, Tensor]]
-"""What a player minimizes in a turn: scalars by name."""
+"""The scalars that a player minimizes in a turn, by name."""
 
 Gradients = tuple[Scalars, list[PlayerTurn]]
 """The scalars of a turn and the turn of each microbatch; the gradients themselves are in the parameters."""
@@ -29,7 +29,7 @@ Gradients = tuple[Scalars, list[PlayerTurn]]
 
 @dataclass(frozen=True)
 class PlayerUpdate:
-    """What one optimizer step of a player minimizes, and on what.
+    """The objective of one optimizer step of a player, and its inputs.
 
     Attributes:
         terms: called with each turn: scalars by name, whose sum the player minimizes.

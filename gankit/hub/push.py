@@ -99,7 +99,7 @@ def _files_of_checkpoint(hub: Any, repository: str, revision: str | None) -> set
 
 
 def _operations(hub: Any, folder: Path, old: list[str], replaced: Set[str], repository: str) -> list[Any]:
-    """What the commit adds, and what it removes.
+    """The files that the commit adds and removes.
 
     Args:
         hub: the library of the Hub.

@@ -36,8 +36,8 @@ class SharedModel:
     """A checkpoint to share.
 
     Attributes:
-        checkpoint: it.
-        generator: of the checkpoint.
+        checkpoint: the checkpoint to share.
+        generator: its generator.
         license: of the weights, such as ``mit``; None if it is unknown.
         recipe: of its run; None outside of a run.
         evaluations: of its weights.

@@ -1,1 +1,1 @@
-"""What a user sees of a run while it trains: its speed, newest events, and a figure in a notebook."""
+"""The display of a run while it trains: its speed, newest events, and a figure in a notebook."""

@@ -1,4 +1,4 @@
-"""What the entries of the metrics log are: losses, outputs, gradient norms; and what people call them."""
+"""The kinds of entries in the metrics log (losses, outputs, gradient norms), and their titles for readers."""
 
 from __future__ import annotations
 

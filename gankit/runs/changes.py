@@ -101,7 +101,7 @@ def _versions(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[s
 
 
 def recorded_plugins(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What a manifest or the record of a run says about each plugin; entries of another form are left out."""
+    """The entries about each plugin in a manifest or the record of a run; entries of another form are left out."""
     return {name: about for name, about in _mapping(manifest, "plugins").items() if isinstance(about, Mapping)}
 
 

@@ -40,7 +40,7 @@ else:
 
 @dataclass(frozen=True)
 class LockState:
-    """What the lock says about a run.
+    """The state of a run according to its lock.
 
     Attributes:
         holder: the process that trains the run, such as ``process 4711 on host a``; None if no process does.

@@ -206,7 +206,7 @@ class _Space:
         return {name: found[name] for name in found if not any(other.startswith(f"{name}.") for other in found)}
 
     def features(self, values: Tensor) -> Tensor:
-        """What the first of these layers computes from values [n v]: [n k]."""
+        """The output of the first of these layers for values [n v]: [n k]."""
         first = next(iter(self.readers()))
         parts = [self._calls(part) for part in values.split(PROBES)]
         return torch.cat([outputs for calls in parts for name, _, outputs in calls if name == first])

@@ -154,7 +154,7 @@ class Projector:
         return replace(best, styles=mean), spread
 
     def _free(self, inputs: SampleInputs) -> Tensor:
-        """What the descent changes: z [1 d], or styles [1 1 s] or [1 l s]."""
+        """The tensor that the descent changes: z [1 d], or styles [1 1 s] or [1 l s]."""
         if inputs.styles is None:
             return inputs.z
         return inputs.styles[:, :1] if self.space == "w" else inputs.styles

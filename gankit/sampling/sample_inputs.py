@@ -1,4 +1,4 @@
-"""What samples are generated from. The random numbers of an image depend on the seed and its number alone."""
+"""The inputs of samples. The random numbers of an image depend on the seed and its number alone."""
 
 from __future__ import annotations
 

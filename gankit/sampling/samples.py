@@ -57,7 +57,7 @@ class Sampling:
 
     @property
     def fields(self) -> dict[str, str]:
-        """What samples take from real items: the names of their fields, by the generator's own names for them.
+        """The names of the fields that samples take from real items, by the generator's own names for them.
 
         Labels that are classes are not among them.
         """

@@ -99,7 +99,7 @@ class TrainedGenerator:
         return self.images(self.draw(count, seed, labels), **options)
 
     def draw(self, count: int, seed: int = 0, labels: Labels | None = None) -> SampleInputs:
-        """What the images of `sample` are generated from: latents [n d], labels [n] or [n v], and fields.
+        """The inputs for the images of `sample`: latents [n d], labels [n] or [n v], and fields.
 
         Raises:
             ValueError, CheckpointError: as in `sample`.
@@ -112,7 +112,7 @@ class TrainedGenerator:
         return self.sampling.draw_block(number, count, seed, labels)
 
     def draw_from(self, latents: Mapping[str, Tensor], seed: int = 0) -> SampleInputs:
-        """What images of given latents are generated from.
+        """The inputs for images of given latents.
 
         Args:
             latents: ``z`` [n d] or ``styles`` [n l s]; and ``labels`` [n] or [n v] for a conditional generator.

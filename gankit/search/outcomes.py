@@ -1,4 +1,4 @@
-"""What came of the trials of a study."""
+"""The results of the trials of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all processes of a search share."""
+"""The settings that all processes of a search share."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ Label = str | int | float | bool | None
 
 
 class Draw(Protocol):
-    """What a value is drawn with: an `optuna.trial.Trial` or `optuna.trial.FixedTrial`."""
+    """Draws values: an `optuna.trial.Trial` or `optuna.trial.FixedTrial`."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
         """A real number in [low, high], uniform or log-uniform a priori."""

@@ -30,7 +30,7 @@ IsStopped = Callable[[], bool]
 
 
 class Reporter(Protocol):
-    """What takes the scores of a run: an `optuna.Trial`."""
+    """Receives the scores of a run: an `optuna.Trial`."""
 
     def report(self, value: float, step: int) -> None:
         """Record the score of a step."""

@@ -125,7 +125,7 @@ def _parameters(entry: Entry, given: Mapping[str, Any], registries: Registries) 
 
 
 def _checks(entry: Entry, entries: Parametrized) -> Iterator[tuple[str, Check]]:
-    """What is checked, and the checks, which raise AssertionError."""
+    """The name of what is checked, and the checks, which raise AssertionError."""
     factory, kind, params = entry.factory, entry.kind, entries[entry]
     if kind in ("generators", "discriminators", "augmentations", "codecs"):
         yield from _checks_of_networks(entry, entries)

@@ -219,7 +219,7 @@ class Trainer:
         return sampling.generate(self.state.sampling_network, sampling.draw(count, seed, read_labels(labels)), options)
 
     def inputs(self, count: int, seed: int = 0) -> dict[str, Tensor]:
-        """What the images of `sample` are generated from: images uint8 [count c h w] and vectors fp32 [count v]."""
+        """The inputs for the images of `sample`: images uint8 [count c h w] and vectors fp32 [count v]."""
         items = self.setup.sampling.items_of(count, seed)
         return {name: to_uint8(values) if values.dim() == 4 else values for name, values in items.items()}
 

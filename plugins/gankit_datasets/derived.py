@@ -124,7 +124,7 @@ class Derived:
         return self._held_out_pairs
 
     def describe(self) -> gankit.DataDescription:
-        """What the wrapped dataset found."""
+        """The summary of the wrapped dataset."""
         inner = gankit.describe_dataset(self.dataset) or gankit.DataDescription(f"{len(self):,} images")
         return gankit.DataDescription(
             f"{inner.summary}; source: {self.degradation.kind}", inner.warnings, inner.skipped

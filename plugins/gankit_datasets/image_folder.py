@@ -121,7 +121,7 @@ class ImageFolder:
         return sum(map(self._is_wanted, gankit.open_image_files(self.path).listing().names))
 
     def describe(self) -> gankit.DataDescription:
-        """What `prepare` found: images, classes, and which files are left out."""
+        """The summary of `prepare`: images, classes, and which files are left out."""
         return describe(self.scan, self._classes, self._names)
 
     def fingerprint(self) -> str:

@@ -142,7 +142,7 @@ class PairedFolder:
         return self._test_part
 
     def describe(self) -> gankit.DataDescription:
-        """What `prepare` found: the number of pairs, and which files are left out."""
+        """The summary of `prepare`: the number of pairs, and which files are left out."""
         return describe(self._prepared, self._used, is_part=self.test_fraction > 0)
 
     def fingerprint(self) -> str:

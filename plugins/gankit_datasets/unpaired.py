@@ -106,7 +106,7 @@ class Unpaired:
         return self._held_out_pairs
 
     def describe(self) -> gankit.DataDescription:
-        """What both datasets found."""
+        """The summaries of both datasets."""
         summaries: list[str] = []
         warnings: list[str] = []
         skipped: dict[str, str] = {}

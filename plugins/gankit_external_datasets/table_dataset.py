@@ -41,7 +41,7 @@ class Table(Protocol):
 
 
 class TableDataset(ABC):
-    """What the datasets of tables share: items from columns, labels, a description and a fingerprint."""
+    """The common part of datasets of tables: items from columns, labels, a description and a fingerprint."""
 
     thread_safe = True
 

@@ -127,7 +127,7 @@ class TorchvisionSet:
 
 
 def _label_arrays(created: Any) -> Iterator[NDArray[Any]]:
-    """What may be the class numbers of all items."""
+    """Values that may be the class numbers of all items."""
     lists = [getattr(created, name, ()) for name in ("targets", "labels", "_labels", "y")]
     pairs = [getattr(created, name, ()) for name in ("samples", "_samples")]
     pairs = [found for found in pairs if isinstance(found, list) and all(isinstance(item, tuple) for item in found)]

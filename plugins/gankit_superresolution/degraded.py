@@ -103,7 +103,7 @@ class Degraded:
             self._held_out.prepare(report)
 
     def describe(self) -> gankit.DataDescription | None:
-        """What was found in the images."""
+        """The summary of the images."""
         return gankit.describe_dataset(self.dataset)
 
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""What all trackers log, and when."""
+"""The values that all trackers log, and when."""
 
 from __future__ import annotations
 

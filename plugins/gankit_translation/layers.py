@@ -1,4 +1,4 @@
-"""What the networks share: normalization and initial weights."""
+"""Normalization and initial weights of the networks."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ MAX_SHOWN = 40  # characters
 
 @dataclass(frozen=True)
 class EncodingIndex:
-    """What a folder contains.
+    """The contents of a folder.
 
     Attributes:
         format: of the folder.
@@ -54,7 +54,7 @@ class EncodingIndex:
 
 
 def made_from(dataset: Any, source: Source, codec: ImageCodec) -> dict[str, Any]:
-    """What the encodings of a dataset depend on."""
+    """The values that determine the encodings of a dataset."""
     return {"data": data_fingerprint(dataset), **identity_of(codec, source.spec.image, source.fit)}
 
 

@@ -13,14 +13,14 @@ SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini"})
 
 
 def ignored_folder(name: str) -> str | None:
-    """What a folder is if it is ignored, such as ``@eaDir``; None for others."""
+    """The kind of an ignored folder, such as ``@eaDir``; None for others."""
     if name in SYSTEM_FOLDERS or name.startswith("."):
         return name
     return f"cache {name}" if name in CACHES else None
 
 
 def ignored_file(name: str) -> str | None:
-    """What a file is if it is ignored for its name; None for others."""
+    """The kind of a file that is ignored for its name; None for others."""
     if name.lower() in SYSTEM_FILES:
         return name
     return "hidden" if name.startswith(".") else None

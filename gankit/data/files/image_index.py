@@ -20,7 +20,7 @@ NOT_DECODED = -1
 
 
 class CheckedFile(NamedTuple):
-    """What is known about an image file.
+    """The recorded properties of an image file.
 
     Attributes:
         size: in bytes.

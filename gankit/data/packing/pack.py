@@ -81,7 +81,7 @@ class Packing:
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed.
+    """The result of packing.
 
     Attributes:
         count: the number of images.
