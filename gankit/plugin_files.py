@@ -1,7 +1,7 @@
 """Import a plugin from a file, with the modules next to it.
 
-A plugin file imports its neighbours as a script does (``from networks import G``) or as a module of a package
-(``from .networks import G``). ``sys.path`` does not change, and two plugins never share a neighbour: each file gets a
+A plugin file imports its neighbors as a script does (``from networks import G``) or as a module of a package
+(``from .networks import G``). ``sys.path`` does not change, and two plugins never share a neighbor: each file gets a
 package of its own in ``sys.modules``, and its import statements look there first.
 """
 
@@ -15,22 +15,22 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .plugin_neighbours import Neighbours
+from .plugin_neighbors import Neighbors
 
 PREFIX = "_gankit_plugin_"  # of the names of these packages
 PLUGIN = "__gankit_plugin__"  # in such a package: the path of the plugin file
 
 
 def import_file(path: Path) -> ModuleType:
-    """The module of a plugin file. A file that was loaded before is loaded again if it or a neighbour has changed."""
-    neighbours = Neighbours(path)
+    """The module of a plugin file. A file that was loaded before is loaded again if it or a neighbor has changed."""
+    neighbors = Neighbors(path)
     # All runtimes share the module, as pickling requires. The content is part of the name: edited files get another.
-    digest = hashlib.sha256(str(path.resolve()).encode() + b"".join(file.read_bytes() for file in neighbours.files()))
+    digest = hashlib.sha256(str(path.resolve()).encode() + b"".join(file.read_bytes() for file in neighbors.files()))
     base = f"{PREFIX}{path.stem}_{digest.hexdigest()[:12]}"
-    name = f"{base}.{neighbours.own_name}"
+    name = f"{base}.{neighbors.own_name}"
     if name not in sys.modules:
         try:
-            PluginImports(base, neighbours).load(neighbours.own_name)
+            PluginImports(base, neighbors).load(neighbors.own_name)
         except BaseException:
             for loaded in [known for known in sys.modules if known == base or known.startswith(f"{base}.")]:
                 del sys.modules[loaded]
@@ -52,26 +52,26 @@ def load_plugin_files(files: Mapping[str, Path]) -> None:
         files: of `loaded_plugin_files`.
     """
     for base, path in files.items():
-        neighbours = Neighbours(path)
-        PluginImports(base, neighbours).load(neighbours.own_name)
+        neighbors = Neighbors(path)
+        PluginImports(base, neighbors).load(neighbors.own_name)
 
 
 def source_files(module: Any) -> list[Path]:
-    """The Python files of a plugin's module, sorted: of a file, with its neighbours; or of a whole package."""
+    """The Python files of a plugin's module, sorted: of a file, with its neighbors; or of a whole package."""
     file = getattr(module, "__file__", None)
     if file is None:
         return []
     path = Path(file)
     if module.__name__.startswith(PREFIX):
-        return Neighbours(path).files()
+        return Neighbors(path).files()
     return sorted(path.parent.rglob("*.py")) if path.name == "__init__.py" else [path]
 
 
 class PluginImports:
-    """The import statement of a plugin file and its neighbours, in a package named ``base``."""
+    """The import statement of a plugin file and its neighbors, in a package named ``base``."""
 
-    def __init__(self, base: str, neighbours: Neighbours) -> None:
-        self._base, self._neighbours = base, neighbours
+    def __init__(self, base: str, neighbors: Neighbors) -> None:
+        self._base, self._neighbors = base, neighbors
 
     def __call__(
         self,
@@ -83,7 +83,7 @@ class PluginImports:
     ) -> ModuleType:
         """Import a module; has the interface of `builtins.__import__`."""
         package = str((globals or {}).get("__package__") or "").removeprefix(self._base).removeprefix(".")
-        full = self._neighbours.full_name(name, level, package)
+        full = self._neighbors.full_name(name, level, package)
         if full is None:
             return builtins.__import__(name, globals, locals, fromlist or (), level)
         module = self.load(full)
@@ -93,9 +93,9 @@ class PluginImports:
             inner = f"{full}.{item}" if full else item
             if hasattr(module, item):
                 continue
-            if self._neighbours.file_of(inner) or self._neighbours.is_folder(inner):
+            if self._neighbors.file_of(inner) or self._neighbors.is_folder(inner):
                 self.load(inner)
-            elif not hasattr(module, "__file__") and (file := self._neighbours.file_of(full)):
+            elif not hasattr(module, "__file__") and (file := self._neighbors.file_of(full)):
                 self._execute(module, file)
         return module
 
@@ -112,9 +112,9 @@ class PluginImports:
         own_name = f"{self._base}.{name}" if name else self._base
         if own_name in sys.modules:
             return sys.modules[own_name]
-        file = self._neighbours.file_of(name) if name else None
+        file = self._neighbors.file_of(name) if name else None
         is_package = file is None or file.name == "__init__.py"
-        if file is None and not self._neighbours.is_folder(name):
+        if file is None and not self._neighbors.is_folder(name):
             raise ModuleNotFoundError(f"No module named {name!r} next to the plugin", name=name)
         module = ModuleType(own_name)
         module.__package__ = own_name if is_package else own_name.rpartition(".")[0]
@@ -122,7 +122,7 @@ class PluginImports:
             module.__path__ = []
         sys.modules[own_name] = module  # dataclasses and pickle look up modules there
         # the packages around the plugin run only if it imports what they define
-        if file is not None and not self._neighbours.own_name.startswith(f"{name}."):
+        if file is not None and not self._neighbors.own_name.startswith(f"{name}."):
             try:
                 self._execute(module, file)
             except BaseException:
@@ -135,5 +135,5 @@ class PluginImports:
     def _execute(self, module: ModuleType, file: Path) -> None:
         module.__file__ = str(file)
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": self}
-        code = compile(file.read_bytes(), self._neighbours.shown(file), "exec", dont_inherit=True)
+        code = compile(file.read_bytes(), self._neighbors.shown(file), "exec", dont_inherit=True)
         exec(code, vars(module))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +16,7 @@ from typing import Any
 
 import pluggy
 
+from .calls import described
 from .errors import PluginError, RegistrationError
 from .files import user_path
 from .hookspecs import Hooks
@@ -46,7 +47,7 @@ class Plugin:
     components: dict[str, list[str]]
 
     def sha256(self) -> str:
-        """The hash of its Python files and of the neighbours that a plugin file imports; empty without a file."""
+        """The hash of its Python files and of the neighbors that a plugin file imports; empty without a file."""
         files = source_files(self.module)
         return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest() if files else ""
 
@@ -108,7 +109,12 @@ class PluginLoader:
         for plugin in self.loaded:
             with _plugin_errors(plugin.name, plugin.source):
                 for returned in plugin.hooks.run_callbacks(recipe=recipe):
-                    callbacks += [(type(callback).__name__, callback) for callback in returned or ()]
+                    if not isinstance(returned, Iterable | None):
+                        raise PluginError(f"run_callbacks returns {described(returned)}; expected a list of callbacks")
+                    for callback in returned or ():
+                        if isinstance(callback, type):
+                            raise PluginError(f"run_callbacks returns the class {callback.__name__}; pass an instance")
+                        callbacks.append((type(callback).__name__, callback))
         return sorted(callbacks, key=lambda named: named[0])
 
     def _add(self, load: Callable[[], object], name: str, source: str) -> None:

@@ -23,7 +23,7 @@ PLUGINS = ROOT / "plugins"
 LAYERS = (
     ("errors", "messages", "calls", "injection", "schedule", "strict_model", "registered_component", "nested_components",
      "registry", "docstrings", "events", "interfaces", "files", "optional_imports", "sources", "hub_client",
-     "plugin_files", "plugin_neighbours"),
+     "plugin_files", "plugin_neighbors"),
     ("recipe", "networks"),
     ("data", "device", "distributed"),
     ("game",),

@@ -186,7 +186,10 @@ def _unprepared_data(checked: CheckedRecipe, problems: list[Problem]) -> DataSpe
             what = "images" if name == IMAGE else f"field {name!r}"
             raise ValueError(f"its {what} have {field.channels} channels; gankit takes 1 to 4")
     if recipe.conditional and classes is None and spec.label is None:
-        message = f"is true, but dataset '{recipe.dataset.name}' has no labels; use labelled data or conditional: false"
+        message = (
+            f"is true, but dataset '{recipe.dataset.name}' names no classes: use labeled data with an attribute "
+            "`classes`, `labels` or `targets`, or set conditional: false"
+        )
         problems.append(recipe.document.problem(("conditional",), message))
     return spec_of_run(dataset, recipe.image.size, recipe.conditional, len(classes or ()) or PLACEHOLDER_CLASSES)
 

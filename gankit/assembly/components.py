@@ -58,8 +58,12 @@ def require_saved_and_trained(components: Components, checked: CheckedRecipe) ->
 
 
 def trainable_components(named: Mapping[str, Any], processes: Processes) -> dict[str, Any]:
-    """The components with parameters that require gradients, by name; with BatchNorm as in networks."""
-    trainable = {name: part for name, part in named.items() if _trainable_parameter(part) is not None}
+    """The losses and regularizers with parameters that require gradients, by name; with BatchNorm as in networks."""
+    trainable = {
+        name: part
+        for name, part in named.items()
+        if not isinstance(part, Game) and _trainable_parameter(part) is not None
+    }
     return {name: processes.convert_batchnorm(part) for name, part in trainable.items()}  # in place
 
 

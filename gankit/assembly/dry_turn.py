@@ -1,4 +1,4 @@
-"""Dry runs of losses and regularizers: which of them ask for fields that the data lacks."""
+"""Dry runs of losses and regularizers: which of them ask for what the data or the turn lacks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ..game.returned_values import require_term
 from ..game.step_context import StepContext
 from ..game.turn import PlayerTurn
 from ..interfaces import Batch, DataSpec, DiscriminatorOutput, GeneratorOutput, Player
-from ..messages import failing_line, one_line
+from ..messages import did_you_mean, failing_line, one_line
 from ..recipe.checked_recipe import CheckedRecipe
 from ..recipe.located_document import KeyPath
 from .dry_run import batch_of_two, meta_device
@@ -36,7 +36,7 @@ def problems_of_terms(
     data: DataSpec,
     game: Game,
 ) -> list[Problem]:
-    """The losses and regularizers that ask for fields that the data lacks, or raise a `GankitError`.
+    """The losses and regularizers that ask for what the data or the turn lacks, or raise a `GankitError`.
 
     They are called with two items of zeros on the meta device. Terms that fail there for other reasons are left to the
     first step.
@@ -86,6 +86,11 @@ def _refusal(component: Any, path: KeyPath, turns: Sequence[PlayerTurn]) -> str 
             return f"{type(component).__name__}.{turn.player}: {one_line(error)}{failing_line(error)}"
         except GankitError as error:
             return one_line(error)
+        except AttributeError as error:
+            if error.obj is turn and error.name is not None:
+                hint = did_you_mean(error.name, [name for name in dir(turn) if not name.startswith("_")])
+                where = f"{type(component).__name__}.{turn.player}"
+                return f"{where}: a turn has no attribute {error.name!r}{hint}{failing_line(error)}"
         except Exception:  # the first step finds it, with values
             pass
     return None

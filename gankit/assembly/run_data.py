@@ -90,7 +90,7 @@ def data_of_run(recipe: Recipe, dataset: Dataset, description: DataDescription |
     classes = len(classes_of(dataset) or ())
     if recipe.conditional and not classes and spec_of(dataset).label is None:
         found = f" ({description.summary})" if description is not None else ""
-        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labelled data or false"
+        message = f"is true, but the data of '{recipe.dataset.name}' has no labels{found}; use labeled data or false"
         raise recipe.document.error(("conditional",), message)
     try:
         return spec_of_run(dataset, recipe.image.size, recipe.conditional, classes)

@@ -48,7 +48,7 @@ def spec_of(dataset: Any) -> DataSpec:
 
 
 def classes_of(dataset: Any) -> tuple[str, ...] | None:
-    """The names of the classes; None for unlabelled data; empty if only ``prepare`` can find them.
+    """The names of the classes; None for unlabeled data; empty if only ``prepare`` can find them.
 
     A dataset without an attribute ``classes`` has those that its ``labels`` or ``targets`` contain, called 0, 1 and so
     on. Vectors of labels are not classes.

@@ -16,7 +16,7 @@ from ..interfaces import Batch, Player, Scalars, State
 from ..networks.nested_tensors import map_tensors
 from .discriminator_calls import SIDES
 from .noise import BatchNoise
-from .returned_values import require_gradient, require_scalars
+from .returned_values import require_gradient, require_gradients, require_scalars
 from .step_context import Fakes, StepContext, batch_of, tensors_of
 from .turn import PlayerTurn
 
@@ -104,6 +104,7 @@ def backward(
         retain = fakes is not None and (keep_graph or rows is not all_rows[-1])
         scaled = update.state.scalers[player].scale(total * (update.interval * share))
         scaled.backward(inputs=parameters, retain_graph=retain)
+        require_gradients(parameters, values, player)
         for name, value in (values | ({} if update.is_lazy else mean_logits(turn))).items():
             sums[name] = sums.get(name, 0) + value.detach() * share
         turns.append(turn)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..calls import described
 from ..errors import GankitError
@@ -40,6 +40,12 @@ def require_gradient(total: Tensor, names: list[str], player: Player) -> None:
             f"{' + '.join(names)} has no gradient: it does not depend on the {player}, or was computed under no_grad, "
             "with detach() or as a Python number"
         )
+
+
+def require_gradients(parameters: Sequence[nn.Parameter], names: Iterable[str], player: Player) -> None:
+    """Raises: GankitError: the backward pass of these terms has reached no parameter of the player."""
+    if all(parameter.grad is None for parameter in parameters):
+        raise GankitError(f"{' + '.join(names)} does not depend on the parameters of the {player}")
 
 
 def require_scalars(scalars: Any, source: str, device: torch.device) -> Scalars:

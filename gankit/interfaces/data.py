@@ -91,7 +91,7 @@ class Dataset(Protocol):
     - ``spec`` is an `ImageSpec`, or a `DataSpec` if items have additional fields. It is known before `prepare`. Its
       image has the number of channels, and the size unless that varies (`ImageSpec.any_size`); ``classes`` is 0.
       Without ``spec``, gankit reads the first item to find the number of channels.
-    - ``classes`` lists the names of the classes in the order of the labels. It is None for unlabelled data, and empty
+    - ``classes`` lists the names of the classes in the order of the labels. It is None for unlabeled data, and empty
       if only `prepare` can find the classes. Without it, gankit counts the classes in ``labels`` or ``targets``.
     - ``prepare()`` downloads, verifies and scans the data; the constructor should do none of this. It may have a
       parameter ``report``, a `Report`. Raises: DataError.
@@ -126,5 +126,5 @@ class Dataset(Protocol):
         may be the image without a label.
 
         If the spec has additional fields, the item is a mapping from field names to values: ``image`` and other images
-        as above, vectors as numbers [v], and ``label``, which unlabelled data may omit.
+        as above, vectors as numbers [v], and ``label``, which unlabeled data may omit.
         """

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 def convolve_upsampled(images: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Nearest-neighbour upsampling, then a convolution padded by 1, as one transposed convolution.
+    """Nearest-neighbor upsampling, then a convolution padded by 1, as one transposed convolution.
 
     Args:
         images: [n c h w].

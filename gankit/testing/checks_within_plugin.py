@@ -37,13 +37,13 @@ def check_network_of_plugin(check: Any, entry: Entry, image: ImageSpec, entries:
     failure: Exception | None = None
     invented = _with_fields(image, entry)
     own = _data_of_plugin(entries, image) if _fields_of(entry) else ()
-    candidates: list[ImageSpec | DataSpec] = [image, *own, invented]
+    candidates: list[ImageSpec | DataSpec] = [*own, invented] if _fields_of(entry) else [image, invented]
     for data in candidates:
         try:
             with meta_device():
                 build_component(entry.factory, params, data, **more)
-        except ValueError as error:
-            failure = failure or RefusalError(str(error))
+        except (ValueError, KeyError) as error:  # KeyError: of a field that these data lack
+            failure = failure or RefusalError(one_line(error))
             continue
         try:
             check(entry.factory, data, **params)

@@ -45,7 +45,7 @@ class Conv2d(nn.Conv2d):
         return gankit.convolve_downsampled(input, full_weight(self, input.device), self.bias)
 
     def upsampled(self, input: Tensor) -> Tensor:
-        """Nearest-neighbour upsampling and the convolution, with a 3x3 kernel: [n c h w] to [n o 2h 2w]."""
+        """Nearest-neighbor upsampling and the convolution, with a 3x3 kernel: [n c h w] to [n o 2h 2w]."""
         if input.dtype == torch.bfloat16:  # in fp32, the results of earlier versions stay the same bit for bit
             return gankit.convolve_upsampled(input, full_weight(self, input.device), self.bias)
         return self(F.interpolate(input, scale_factor=2))  # type: ignore[no-any-return]

@@ -32,15 +32,15 @@ def read_zip(path: Path, classes: Sequence[str], spec: gankit.ImageSpec) -> tupl
     """
     place = path.absolute()
     archive = gankit.open_zip(place, MAX_ENTRIES)
-    labelled = sorted((_label(name, classes, place), name) for name in archive.namelist() if _is_image(name))
-    present = {label for label, _ in labelled}
+    labeled = sorted((_label(name, classes, place), name) for name in archive.namelist() if _is_image(name))
+    present = {label for label, _ in labeled}
     if missing := [name for label, name in enumerate(classes) if label not in present]:
         raise gankit.DataError(f"{place} has no images for {', '.join(missing)}; add a folder of images for each class")
-    images = np.empty((len(labelled), spec.height, spec.width, 3), np.uint8)
+    images = np.empty((len(labeled), spec.height, spec.width, 3), np.uint8)
     # one thread: decoding such small images is mostly Python code, so threads would wait for the GIL
-    for index, (_, name) in enumerate(labelled):
+    for index, (_, name) in enumerate(labeled):
         images[index] = _decode(archive, name, spec, place)
-    labels = torch.tensor([label for label, _ in labelled])
+    labels = torch.tensor([label for label, _ in labeled])
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), labels
 
 

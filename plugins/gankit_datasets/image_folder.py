@@ -34,7 +34,7 @@ class ImageFolder:
     Images are recognized by their suffix or content. Other files, hidden ones, folders of systems (``@eaDir``,
     ``__MACOSX``) and run directories of gankit are ignored; `describe` names them.
 
-    Folders at the top level are classes, labelled in the order of their names. Images in deeper folders belong to the
+    Folders at the top level are classes, labeled in the order of their names. Images in deeper folders belong to the
     class of the top-level folder. If the top level contains images, the dataset has no classes, even if there are
     folders as well. A single top folder that contains only folders, as is common in zip files, is skipped. Folders such
     as ``train`` and ``val`` at the same level are refused, because they are not classes. Labels can also come from a

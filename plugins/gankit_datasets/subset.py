@@ -59,7 +59,7 @@ class Subset:
             except gankit.DataError as error:
                 raise ValueError(str(error)) from None
         elif classes is not None and known is None:
-            raise ValueError("the dataset has no classes; leave out `classes`, or use labelled data")
+            raise ValueError("the dataset has no classes; leave out `classes`, or use labeled data")
         elif classes is not None:
             known = tuple(classes)  # as far as it is known before the data is prepared
         self.classes: tuple[str, ...] | None = known
@@ -78,7 +78,7 @@ class Subset:
         labels = None if names is None else self._all_labels(report)
         if self.wanted is not None:
             if names is None or labels is None:
-                raise gankit.DataError("the dataset has no classes; leave out `classes`, or use labelled data")
+                raise gankit.DataError("the dataset has no classes; leave out `classes`, or use labeled data")
             self.classes = _kept(names, self.wanted)
             numbers = torch.tensor([self.classes.index(name) if name in self.classes else -1 for name in names])
             indices = (numbers[labels] >= 0).nonzero().flatten()

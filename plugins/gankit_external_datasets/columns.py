@@ -53,7 +53,7 @@ class Columns(NamedTuple):
 
 
 def find_columns(schema: Any, wanted: Columns, where: str) -> Columns:
-    """The wanted columns, with those found that are None. ``label`` stays None for unlabelled data.
+    """The wanted columns, with those found that are None. ``label`` stays None for unlabeled data.
 
     Args:
         schema: a ``pyarrow.Schema``.

@@ -16,7 +16,7 @@ MAX_NAMED = 12  # classes that a summary names with their number of images
 
 
 def class_labels(values: Any, names: Sequence[str] | None, where: str) -> tuple[Tensor | None, tuple[str, ...] | None]:
-    """The labels int64 [n] and the names of the classes; both None if all labels are -1, as in unlabelled test splits.
+    """The labels int64 [n] and the names of the classes; both None if all labels are -1, as in unlabeled test splits.
 
     Args:
         values: an array of integers [n].

@@ -30,7 +30,7 @@ class Parquet(TableDataset):
         image: column of the image; by default the only one with images. A column of texts is one of paths of files,
             relative to the folder of the parquet files.
         label: column of the label; by default the only one with named classes, otherwise one of integers that is called
-            ``label``. Without such a column, the data is unlabelled.
+            ``label``. Without such a column, the data is unlabeled.
         label_size: length of the labels if they are vectors, in a column of lists of numbers.
         images: columns of further images, by the name of their field, such as ``{source: sketch}``.
         vectors: lengths of further vectors, by the name of their column, which is that of their field too.

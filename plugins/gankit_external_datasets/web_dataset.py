@@ -34,7 +34,7 @@ class WebDataset:
             or a list of these.
         image: suffixes of the image, separated by semicolons. The first one that a sample has is taken.
         label: suffix of the label, which is a class number, or a list of numbers if ``label_size`` is set. If no sample
-            has it, the data is unlabelled.
+            has it, the data is unlabeled.
         label_field: name of the label in a label that is a mapping, as in ``label: json``.
         label_size: length of the labels if they are vectors.
         classes: names of the classes; without them, they are called 0, 1 and so on.

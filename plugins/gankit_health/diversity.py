@@ -20,7 +20,7 @@ MIN_SPREAD_EARLY, MIN_SPREAD = 0.005, 0.02  # of the reals' spread; healthy runs
 MIN_SPREAD_AFTER_MORE, MORE = 0.1, 0.3  # late, the bound for a run whose spread has reached MORE
 MIN_LABEL_EFFECT_EARLY = 0.001  # of the latents' effect; healthy runs: 0.03 before the first step, 0.06 at step 100
 MIN_LABEL_EFFECT = 0.01  # from step LATE on; healthy runs: 0.5
-REPEATED = 0.1  # of the reals' relative nearest-neighbour distance; healthy runs: above 0.27
+REPEATED = 0.1  # of the reals' relative nearest-neighbor distance; healthy runs: above 0.27
 PAIRS = 64
 
 REMEDY = (
@@ -100,7 +100,7 @@ def collapse(fakes: Tensor, reals: RealImages, largest: float, step: int) -> tup
     # a G that has memorized a small dataset repeats its images without having collapsed
     if closest > 0.01 and close < REPEATED * closest and reals.total >= 4 * len(fakes):
         message = (
-            f"The generator has collapsed to a few images: half of {len(fakes)} have a nearest neighbour at "
+            f"The generator has collapsed to a few images: half of {len(fakes)} have a nearest neighbor at "
             f"{close / closest:.1%} of the distance that is typical of real images. {REMEDY}"
         )
         figures |= {"nearest": close, "nearest_of_reals": closest}

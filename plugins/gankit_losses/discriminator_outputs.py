@@ -29,7 +29,7 @@ def required(output: object, key: str, regularizer: str) -> Tensor:
 def require_outputs(output: object, keys: Sequence[str], image: gankit.ImageSpec, regularizer: str) -> None:
     """Raises: GankitError: D's output lacks one of ``keys``, or the run is not conditional."""
     if not image.classes:
-        raise _unlabelled(regularizer)
+        raise _unlabeled(regularizer)
     for key in keys:
         required(output, key, regularizer)
 
@@ -37,11 +37,11 @@ def require_outputs(output: object, keys: Sequence[str], image: gankit.ImageSpec
 def labels_of(turn: gankit.Turn, regularizer: str) -> Tensor:
     """The turn's labels [n]. Raises: GankitError: the run is not conditional."""
     if turn.labels is None:
-        raise _unlabelled(regularizer)
+        raise _unlabeled(regularizer)
     return turn.labels
 
 
-def _unlabelled(regularizer: str) -> gankit.GankitError:
+def _unlabeled(regularizer: str) -> gankit.GankitError:
     return gankit.GankitError(f"regularizer '{regularizer}' needs labels: set conditional: true")
 
 

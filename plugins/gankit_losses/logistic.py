@@ -16,7 +16,7 @@ import gankit
 
 
 class BCE:
-    """Binary cross-entropy with labels 1 for reals and 0 for fakes; G's fakes are labelled 1 (arXiv 1406.2661, sec. 3).
+    """Binary cross-entropy with labels 1 for reals and 0 for fakes; G's fakes are labeled 1 (arXiv 1406.2661, sec. 3).
 
     Args:
         label_smoothing: the label of reals in D's turn is ``1 - label_smoothing``; all others are unchanged (one-sided

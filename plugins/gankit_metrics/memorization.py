@@ -43,12 +43,12 @@ class Memorization(CollectsFeatures):
         self._closest: list[str] = []
 
     def require(self, real: int, generated: int) -> None:
-        """Raises: ValueError: there are too few real images for this many neighbours."""
+        """Raises: ValueError: there are too few real images for this many neighbors."""
         require_images(self.k + 1, "real", real, "give more, or lower `k`")
         require_images(1, "generated", generated, "give more")
 
     def compute(self) -> dict[str, float]:
-        """The share. Raises: ValueError: there are too few real images for this many neighbours."""
+        """The share. Raises: ValueError: there are too few real images for this many neighbors."""
         real, fake = self.collected(real=True), self.collected(real=False)
         self.require(len(real), len(fake))
         distances, indices = nearest(fake, real, 1)

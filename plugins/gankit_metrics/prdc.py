@@ -39,12 +39,12 @@ class PRDC(CollectsFeatures):
         self.k, self.density_k = k, density_k
 
     def require(self, real: int, generated: int) -> None:
-        """Raises: ValueError: there are too few images for this many neighbours."""
+        """Raises: ValueError: there are too few images for this many neighbors."""
         require_images(max(self.k, self.density_k) + 1, "real", real, "give more, or lower `k` and `density_k`")
         require_images(self.k + 1, "generated", generated, "give more, or lower `k`")
 
     def compute(self) -> dict[str, float]:
-        """The four scores. Raises: ValueError: there are too few images for this many neighbours."""
+        """The four scores. Raises: ValueError: there are too few images for this many neighbors."""
         real, fake = self.collected(real=True), self.collected(real=False)
         self.require(len(real), len(fake))
         center = real.mean(0)  # distances do not depend on it, but their rounding does
@@ -64,7 +64,7 @@ class PRDC(CollectsFeatures):
 def density_and_coverage(real: Tensor, fake: Tensor, k: int) -> tuple[float, float]:
     """Density and coverage of features [n f] and [m f], in memory proportional to n and m.
 
-    An image at exactly the k-th neighbour's distance is outside, as in the authors' code: the density of a set in
+    An image at exactly the k-th neighbor's distance is outside, as in the authors' code: the density of a set in
     itself is then 1.
     """
     within_reach = covered = 0

@@ -20,7 +20,7 @@ def gated_linear_unit(maps: Tensor) -> Tensor:
 
 
 class UpsampleConv(nn.Module):
-    """Nearest-neighbour upsampling by 2, then a 3x3 convolution with spectral norm and without bias."""
+    """Nearest-neighbor upsampling by 2, then a 3x3 convolution with spectral norm and without bias."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 """Upsampling and downsampling of feature maps by 2; each is the adjoint of the other up to a factor of 4.
 
-``bilinear`` applies the filter [1, 2, 1] after nearest-neighbour upsampling or before 2x2 average pooling: in total
+``bilinear`` applies the filter [1, 2, 1] after nearest-neighbor upsampling or before 2x2 average pooling: in total
 [1, 3, 3, 1] / 8 along each axis, with zero padding. ``box`` applies no filter.
 
 torch's derivatives of depthwise convolutions on the CPU are tens of times slower than the convolutions themselves: in

@@ -69,7 +69,7 @@ class UNet(nn.Module):
         source = source_spec(data, "unet")
         self.depth = default_depth(data.image) if depth is None else depth
         inner = min(data.image.height, data.image.width) >> self.depth
-        # an innermost map of one pixel never sees its neighbours in training, and fails where it has some
+        # an innermost map of one pixel never sees its neighbors in training, and fails where it has some
         self.size_multiple: int | None = None if inner == 1 else 2**self.depth
         self.require_size(data.image.height, data.image.width)
         widths = [width * min(2**halvings, 8) for halvings in range(self.depth)]

@@ -103,20 +103,26 @@ class Hoarder(gankit.Adversarial):
         self.encoder = nn.Linear(2, 2)
 
 
+class ModuleHoarder(gankit.Adversarial, nn.Module):
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.encoder = nn.Linear(2, 2)
+
+
 class Stepper(Hoarder):
     def setup(self) -> None:
         super().setup()
         self.optimizer = torch.optim.SGD(self.encoder.parameters(), 0.1)
 
 
-@pytest.mark.parametrize(("game", "noticed"), [(Hoarder, True), (Stepper, False)])
+@pytest.mark.parametrize(("game", "noticed"), [(Hoarder, True), (ModuleHoarder, True), (Stepper, False)])
 def test_a_game_whose_parameters_nothing_trains_is_noticed(runtime, recipe, add_components, tmp_path, game, noticed):
     add_components(runtime, games={"mine": game})
     trainer = runtime.assemble(recipe(train={"game": {"name": "mine"}}), tmp_path / "run")
     weights = trainer.context.game.encoder.weight.clone()
     trainer.fit()
     events = (tmp_path / "run" / "events.jsonl").read_text()
-    assert ("Hoarder holds the parameter 'encoder.weight', which no optimizer" in events) is noticed
+    assert (f"{game.__name__} holds the parameter 'encoder.weight', which no optimizer" in events) is noticed
     again = runtime.assemble(recipe(train={"game": {"name": "mine"}}))
     assert torch.equal(again.context.game.encoder.weight, weights)  # `setup` is seeded
 

@@ -96,6 +96,7 @@ CHECKED_VALUES = [
     ("losses", other(discriminator=lambda self, turn: 1.0, generator=mean), "loss: Mine.discriminator returns a float; expected"),
     ("losses", other(discriminator=mean, generator=lambda self, turn: turn.fake_logits), "loss: Mine.generator returns [2]; expected"),
     ("regularizers", other(generator=lambda self, turn: None), "regularizers.0: Mine.generator returns None"),
+    ("regularizers", other(generator=lambda self, turn: turn.fake_logit.mean()), f"regularizers.0: Mine.generator: a turn has no attribute 'fake_logit'; did you mean 'fake_logits'? ({__file__}:"),
 ]  # fmt: skip
 
 VALUES_OF_A_STEP = [
@@ -106,6 +107,7 @@ VALUES_OF_A_STEP = [
     ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: None)), "the terms of a turn returns None"),
     ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: {"a": 1})), "the terms of a turn returns an int under 'a'"),
     ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: {"a": turn.real.mean()})), "a has no gradient: it does not depend on the generator"),
+    ("games", game(step=lambda self: self.update("discriminator", self.next_batch(), lambda turn: {"a": turn.real.mean()})), "a does not depend on the parameters of the discriminator"),
 ]  # fmt: skip
 
 OPTIMIZERS = [

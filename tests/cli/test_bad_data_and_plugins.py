@@ -26,7 +26,7 @@ class TestData:
             ({"dataset": {"name": "tiny", "count": 0}}, "tiny.yaml:8:3: dataset: the dataset is empty"),
             ({"dataset": {"name": "tiny", "count": 1}}, "tiny.yaml:8:3: dataset: a batch of 8 is larger than the dataset, which has 1 image; lower loader.batch_size or add images"),
             ({"loader": {"batch_size": 33}}, "tiny.yaml:8:3: dataset: a batch of 33 is larger than the dataset, which has 32 images; lower loader.batch_size"),
-            ({"conditional": True, "dataset": {"name": "tiny", "labelled": False}}, "conditional: is true, but dataset 'tiny' has no labels; use labelled data or conditional: false"),
+            ({"conditional": True, "dataset": {"name": "tiny", "labelled": False}}, "conditional: is true, but dataset 'tiny' names no classes: use labeled data with an attribute `classes`, `labels` or `targets`, or set conditional: false"),
             ({"generator": "three_channels", "dataset": {"name": "tiny", "channels": 1}}, "generator: returns [2, 3, 16, 16] for two latents; the recipe's images are [2, 1, 16, 16]: channels come from the dataset"),
             ({"dataset": {"name": "tiny", "channels": 5}}, "tiny.yaml:8:3: dataset: its images have 5 channels; gankit takes 1 to 4"),
             ({"initialize": "nowhere"}, "tiny.yaml:28:13: initialize: nowhere: no such run or checkpoint"),

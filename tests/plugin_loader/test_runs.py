@@ -45,12 +45,22 @@ class TestRunCallbacks:
                 "TinyCallback",
             ]
 
-    @pytest.mark.parametrize("fault", ["1/0", "return 3", "return [3]"])
-    def test_failing_hook_is_reported_with_the_plugin(self, write_plugin, tmp_path, tiny_recipe, tiny_plugin, fault):
+    @pytest.mark.parametrize(
+        ("fault", "message"),
+        [
+            ("1/0", "plugin 'mine' .*ZeroDivisionError"),
+            ("return 3", "plugin 'mine' .*: run_callbacks returns an int; expected a list of callbacks"),
+            ("return [int]", "plugin 'mine' .*: run_callbacks returns the class int; pass an instance"),
+            ("return [3]", "callback 'int'"),
+        ],
+    )
+    def test_failing_hook_is_reported_with_the_plugin(
+        self, write_plugin, tmp_path, tiny_recipe, tiny_plugin, fault, message
+    ):
         mine = write_plugin(f"import gankit\n@gankit.hookimpl\ndef run_callbacks():\n    {fault}\n")
         runtime = runtime_with(tiny_plugin, mine)
         recipe = runtime.load(tiny_recipe(tmp_path))
-        with pytest.raises(gankit.GankitError, match="plugin 'mine'|callback 'int'"):
+        with pytest.raises(gankit.GankitError, match=message):
             runtime.assemble(recipe)
 
 

@@ -20,7 +20,7 @@ from gankit.testing import check_codec, check_dataset
 ROOT = Path(__file__).parents[3]
 
 
-def test_a_paired_dataset_with_its_networks(checkout, block):
+def test_a_paired_dataset_with_its_networks(checkout, block, cli):
     """The documented plugin and recipe train on a folder of pictures, and samples are colorized ones."""
     source = block("docs/data.md", "class Colorize")
     (checkout / "my_pairs.py").write_text(source)
@@ -40,6 +40,9 @@ def test_a_paired_dataset_with_its_networks(checkout, block):
     assert trainer.ending == "done"
     assert runtime.load_generator("results/colorize").sample(3).shape == (3, 3, 16, 16)
     check_dataset(runtime.registries.datasets.get("gray").factory(path=pictures))
+    said = cli("plugins", "check", "my_pairs.py", f"datasets.gray.path={pictures}")
+    assert said.code == 0, said.out
+    assert said.out.endswith("my_pairs: 4 of 4 components without faults\n")
     request = gankit.Request(metrics=["psnr", "mae"], features="effnet_lite0", device="cpu")
     scores = evaluate("results/colorize", request, runtime).scores
     assert set(scores) == {"psnr", "mae"}

@@ -1,6 +1,6 @@
 """The modules next to a plugin file: which imports mean them, and which files they are in.
 
-The standard library and gankit itself are never looked for among the neighbours.
+The standard library and gankit itself are never looked for among the neighbors.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-class Neighbours:
+class Neighbors:
     """The modules that a plugin file can import from its own folder, or from the package that it belongs to.
 
     Attributes:
@@ -30,7 +30,7 @@ class Neighbours:
         self._places = [f"{folder}.", ""] if folder else [""]
 
     def files(self) -> list[Path]:
-        """The file and all neighbours that it imports, directly or not, sorted. Raises: SyntaxError: of the file."""
+        """The file and all neighbors that it imports, directly or not, sorted. Raises: SyntaxError: of the file."""
         found: dict[Path, None] = {}
         names = [self.own_name]
         while names:
@@ -52,7 +52,7 @@ class Neighbours:
         return sorted(found)
 
     def full_name(self, name: str, level: int, package: str) -> str | None:
-        """The dotted name of the module that an import statement means; None if it is not a neighbour.
+        """The dotted name of the module that an import statement means; None if it is not a neighbor.
 
         Args:
             name: as in the statement.
@@ -67,7 +67,7 @@ class Neighbours:
         top = name.partition(".")[0]
         if top in sys.stdlib_module_names or top == "gankit":
             return None
-        return next((place + name for place in self._places if self._is_neighbour(place + top, top)), None)
+        return next((place + name for place in self._places if self._is_neighbor(place + top, top)), None)
 
     def file_of(self, name: str) -> Path | None:
         """The file of a module; None for a folder without ``__init__.py``, and for a module that does not exist."""
@@ -87,7 +87,7 @@ class Neighbours:
     def _stem(self, name: str) -> Path:
         return self._root.joinpath(*name.split(".")) if name else self._root
 
-    def _is_neighbour(self, name: str, top: str) -> bool:
+    def _is_neighbor(self, name: str, top: str) -> bool:
         if self.file_of(name) is not None:
             return True
         # like Python, prefer an installed package to a folder that may hold anything
