@@ -11,6 +11,7 @@ from torch import nn
 from ..device.compute_mode import ComputeMode, to_channels_last
 from ..device.engine import Engine
 from ..device.fast_convolutions import use_fast_convolutions
+from ..device.fast_spectral_norm import use_fast_spectral_norm
 from ..distributed.processes import Processes
 from ..events import Initialized
 from ..interfaces import Player
@@ -43,6 +44,7 @@ def use_mode(network: nn.Module, mode: ComputeMode, recipe: Recipe, engine: Engi
     # compiled networks use the compiler's own kernels; these would not make them faster
     if recipe.train.kernels == "auto" and not compiled and on_cpu and engine.precision == "bf16":
         use_fast_convolutions(network)
+        use_fast_spectral_norm(network)
 
 
 def set_initial_weights(

@@ -21,7 +21,8 @@ def convolve_upsampled(images: Tensor, weight: Tensor, bias: Tensor | None = Non
     Returns:
         Images [n o 2h 2w].
     """
-    kernel = _box_filtered(weight.flip(2, 3).transpose(0, 1)).contiguous(memory_format=torch.channels_last)
+    transposed = weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
+    kernel = _box_filtered(transposed, images.dtype)
     if bias is not None and images.device.type == "cpu" and images.dtype == torch.bfloat16:
         # the gradient of a transposed convolution's bias takes as long as that of its weight (torch 2.14)
         return F.conv_transpose2d(images, kernel, stride=2, padding=1).add_(bias.bfloat16()[:, None, None])
@@ -39,10 +40,13 @@ def convolve_downsampled(images: Tensor, weight: Tensor, bias: Tensor | None = N
     Returns:
         Images [n o h w].
     """
-    return F.conv2d(images, _box_filtered(weight) / 4, bias, stride=2, padding=1)
+    return F.conv2d(images, _box_filtered(weight, images.dtype) / 4, bias, stride=2, padding=1)
 
 
-def _box_filtered(kernel: Tensor) -> Tensor:
-    """Convolve kernels [o c 3 3] with a 2x2 box of ones: kernels [o c 4 4]."""
+def _box_filtered(kernel: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convolve kernels [o c 3 3] with a 2x2 box of ones: kernels [o c 4 4], for images of type ``dtype``."""
+    if dtype == torch.bfloat16:
+        return F.avg_pool2d(kernel, 2, stride=1, padding=1, divisor_override=1)
+    # the order of the sums, and with it the last bit in fp32, is that of earlier versions
     rows = F.pad(kernel, (0, 0, 1, 0)) + F.pad(kernel, (0, 0, 0, 1))
     return F.pad(rows, (1, 0)) + F.pad(rows, (0, 1))

@@ -175,7 +175,8 @@ class Train(StrictModel):
         cuda_graphs: on CUDA, record the kernels of each turn as CUDA graphs, which saves the time that Python takes to
             launch them. It requires terms that compute nothing in Python that changes from turn to turn.
         deterministic: refuse operations that are not reproducible bit for bit.
-        kernels: ``auto`` uses faster convolutions than torch's where available (bf16 on the CPU); ``torch`` does not.
+        kernels: ``auto`` uses faster convolutions and a faster spectral norm than torch's (bf16 on the CPU); ``torch``
+            does not.
         max_hours: end the run with a checkpoint after the step that exceeds this time. A resumed run has the full time
             again.
         final_checkpoint: write a checkpoint of the last whole step when the run ends, unless it fails during an update.
