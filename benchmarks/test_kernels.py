@@ -1,4 +1,4 @@
-"""gankit's convolutions against torch's: single layers with the sizes of DCGAN, and whole steps."""
+"""gankit's convolutions and spectral norm against torch's: single layers and whole steps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from gankit.device.fast_convolutions import use_fast_convolutions
+from gankit.device.fast_spectral_norm import use_fast_spectral_norm
 
 BATCH = 64
 LAYERS = {
@@ -40,6 +42,21 @@ def test_convolution(name, compare, device):
         torch.autograd.grad(layer(images), (images, layer.weight), gradient)
 
     compare(lambda: run(own), lambda: run(torchs), against="torch's own, forward and backward", images=BATCH)
+
+
+@pytest.mark.parametrize("channels", [32, 128, 256])
+def test_spectral_norm(channels, compare, device):
+    if device.type != "cpu":
+        pytest.skip("this spectral norm is used on the CPU only")
+    torchs = spectral_norm(nn.Conv2d(channels, channels, 3)).to(memory_format=torch.channels_last)
+    own = copy.deepcopy(torchs)
+    use_fast_spectral_norm(own)
+    gradient = torch.randn_like(torchs.weight)
+
+    def run(layer: nn.Module) -> None:
+        torch.autograd.grad(layer.weight, layer.parametrizations.weight.original, gradient)
+
+    compare(lambda: run(own), lambda: run(torchs), against="torch's own, forward and backward", images=1)
 
 
 @pytest.mark.parametrize("way", ["train.kernels=auto", "train.compile=true"])

@@ -17,7 +17,7 @@ from ..device.recordings import CudaGraphs, Recordings
 from ..distributed.join import join_processes
 from ..distributed.processes import Processes
 from ..game.compiled_networks import CompiledNetworks
-from ..game.game import Game
+from ..game.game import Game, join_run
 from ..game.step_context import StepContext
 from ..injection import constructor_arguments
 from ..interfaces import Player, Report, no_report
@@ -116,7 +116,7 @@ def assemble_setup(
     callbacks = [(selected.entry.name, selected.build()) for selected in checked.of_section("callbacks").values()]
     context = _step_context(recipe, networks, trials.modes, named, engine, processes, [*data.spec.fields])
     with engine.build_scope(recipe.seed):
-        game.join(context, state)
+        join_run(game, context, state)
     untrained = untrained_parameters_of(game, optimizers.values())
 
     parts: dict[str, Any] = {str(player): network for player, network in networks.items()} | named

@@ -205,18 +205,23 @@ class Game:
         name = type(self).__name__
         return GankitError(f"{name} is not part of a run yet; use `setup` for what needs the networks")
 
-    def join(self, context: StepContext, state: State) -> None:
-        """Make the game part of a run. gankit calls this."""
-        self._context, self._state = context, state
-        self.setup()
 
-    def play(self, batches: Iterator[Batch]) -> Any:
-        """Run one step on these batches. gankit calls this."""
-        self._batches = batches
-        try:
-            return self.step()
-        finally:
-            self._batches = None
+# functions, so that a game may have attributes of these names
+
+
+def join_run(game: Game, context: StepContext, state: State) -> None:
+    """Make the game part of a run, and call its `setup`."""
+    game._context, game._state = context, state
+    game.setup()
+
+
+def play_step(game: Game, batches: Iterator[Batch]) -> Any:
+    """Run one step of the game on these batches."""
+    game._batches = batches
+    try:
+        return game.step()
+    finally:
+        game._batches = None
 
 
 def has_own_generate(game: Game) -> bool:

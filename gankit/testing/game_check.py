@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ..assembly.sampled_items import sampling_fields
 from ..device.engine import Engine
 from ..distributed.processes import Processes
-from ..game.game import Game
+from ..game.game import Game, join_run, play_step
 from ..game.outputs import images_of
 from ..game.step_context import StepContext
 from ..interfaces import Batch, DataSpec, ImageSpec, Loss, Player
@@ -81,13 +81,13 @@ def check_game(
             for player, network in state.players.items():
                 before.players[player].load_state_dict(network.state_dict())
             game = factory(**params)
-            game.join(_context(state, latent_dim, [*data.fields], game, microbatch), state)
+            join_run(game, _context(state, latent_dim, [*data.fields], game, microbatch), state)
             stream = cycle(batches)
             for step in range(STEPS):
                 with game.context.step_scope(0, step):
                     if microbatch is not None:  # numbers of torch's global generator then differ from the whole batch's
                         torch.manual_seed(step)
-                    scalars = game.play(stream)
+                    scalars = play_step(game, stream)
                 assert scalars, "step() returns no scalars"
                 for name, value in scalars.items():
                     assert bool(torch.as_tensor(value).isfinite()), f"{name} is {float(value)} in step {step}"

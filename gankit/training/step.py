@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ..device.seeding import process_wide_state
 from ..errors import GankitError
+from ..game.game import play_step
 from ..game.returned_values import require_scalars
 from ..interfaces import Batch, Scalars
 from ..schedule import at_images
@@ -76,7 +77,7 @@ class StepRunner:
                 self.state_is_whole = False
                 game = setup.context.game
                 source = f"{type(game).__name__}.step"
-                scalars = require_scalars(game.play(batches()), source, setup.engine.device)
+                scalars = require_scalars(play_step(game, batches()), source, setup.engine.device)
                 if taken_names := sorted(scalars.keys() & {*COUNTERS}):
                     raise GankitError(
                         f"{source}: a scalar is called {taken_names[0]!r}, as a counter in metrics.jsonl; rename it"
