@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import _SpectralNorm
 
+from .patch_convolutions import weight_matrix
+
 
 def use_fast_spectral_norm(network: nn.Module) -> None:
     """Replace torch's spectral norm of linear layers and two-dimensional convolutions (not transposed ones)."""
@@ -71,7 +73,7 @@ class _Division(torch.autograd.Function):
 
 def _matrix(weight: Tensor) -> Tensor:
     """[o c k l] as [o k*l*c], which is a view if channels_last; [o i] as it is."""
-    return weight if weight.dim() == 2 else weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
+    return weight if weight.dim() == 2 else weight_matrix(weight)
 
 
 def _as_weight(matrix: Tensor, weight: Tensor) -> Tensor:

@@ -106,10 +106,10 @@ def _pair(sizes: Sequence[int]) -> Pair:
 def conv2d(large: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """Convolve [n c H W] with a weight [o c k l] to [n o h w]."""
     if geometry.pointwise:
-        return _product(large, _matrix(weight).t())
+        return _product(large, weight_matrix(weight).t())
     if not geometry.uses_patches:
         return torch.conv2d(large, weight, None, geometry.stride, geometry.padding, groups=geometry.groups)
-    matrix = _matrix(weight).t()
+    matrix = weight_matrix(weight).t()
     rows = [unfold(part, geometry) @ matrix for part in _split(large, large.shape[1], geometry)]
     return _to_images([part.view(-1, *geometry.small, len(weight)) for part in rows])
 
@@ -117,9 +117,9 @@ def conv2d(large: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
 def conv_transpose2d(small: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     """Convolve [n o h w] with a weight [o c k l] to [n c H W], transposed: the gradient of `conv2d`'s image."""
     if geometry.pointwise:
-        return _product(small, _matrix(weight))
+        return _product(small, weight_matrix(weight))
     if geometry.uses_patches:
-        matrix = _matrix(weight)
+        matrix = weight_matrix(weight)
         return _to_images([fold(_pixels(part) @ matrix, geometry) for part in _split(small, weight.shape[1], geometry)])
     if geometry.uses_pixel_shuffle(weight.shape[1]):
         return _pixel_shuffle(small, weight, geometry)
@@ -202,7 +202,7 @@ def fold(patches: Tensor, geometry: Geometry) -> Tensor:
     return pixels[:, top : top + geometry.large[0], left : left + geometry.large[1]]
 
 
-def _matrix(weight: Tensor) -> Tensor:
+def weight_matrix(weight: Tensor) -> Tensor:
     """[o c k l] as [o k*l*c]: a view if channels_last."""
     return weight.permute(0, 2, 3, 1).reshape(len(weight), -1)
 
