@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from ..calls import described, require_attributes
-from ..data.datasets import classes_of, spec_of, spec_of_run
+from ..calls import described, require_attributes, require_call
+from ..data.datasets import classes_of, spec_of, spec_of_run, takes_report
 from ..errors import GankitError, Problem, RecipeError
 from ..game.game import Game
 from ..injection import argument_names, constructor_arguments, select_arguments
@@ -198,6 +198,8 @@ def _built_dataset(selected: Selected) -> Any:
     """The dataset. Raises: ValueError: it is not one; or what its constructor raises."""
     dataset = selected.build()
     require_attributes(dataset, ("__len__", "__getitem__"), "dataset")
+    if hasattr(dataset, "prepare") and not takes_report(dataset):
+        require_call(dataset, "prepare", ())
     return dataset
 
 

@@ -17,10 +17,15 @@ def prepare_dataset(dataset: Any, report: Report = no_report) -> None:
     """Prepare a dataset, which receives ``report`` if its ``prepare`` has such a parameter. Raises: DataError."""
     if not hasattr(dataset, "prepare"):
         return
-    if "report" in inspect.signature(dataset.prepare).parameters:
+    if takes_report(dataset):
         dataset.prepare(report=report)
     else:
         dataset.prepare()
+
+
+def takes_report(dataset: Any) -> bool:
+    """Whether the dataset's ``prepare`` has a parameter ``report``."""
+    return "report" in inspect.signature(dataset.prepare).parameters
 
 
 def describe_dataset(dataset: Any) -> DataDescription | None:

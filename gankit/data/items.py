@@ -32,7 +32,12 @@ def read_item(dataset: Any, index: int, spec: DataSpec, has_classes: bool) -> It
     Raises:
         DataError: the item is something else.
     """
-    given, where = dataset[index], f"item {index} of dataset {type(dataset).__name__}"
+    where = f"item {index} of dataset {type(dataset).__name__}"
+    try:
+        given = dataset[index]
+    except Exception as error:
+        error.add_note(f"gankit reads {where}")
+        raise
     if not isinstance(given, Mapping):
         given = _as_mapping(given, spec, has_classes, where)
     unknown = [name for name in given if name not in spec and name != LABEL]

@@ -93,7 +93,7 @@ def backward(
                 loss=not update.is_lazy,
                 penalties=update.penalties,
             )
-            values = require_scalars(update.terms(turn), "the terms of a turn", context.engine.device)
+            values = require_scalars(update.terms(turn), "the function for the terms of a turn", context.engine.device)
         if not values:
             raise GankitError(
                 f"{type(context.game).__name__}: a turn of the {player} has no terms; return at least one"

@@ -80,6 +80,7 @@ CALLS = [
     ("games", game(step=lambda self, game: {}), "train.game: Mine.step(game) cannot be called as step(), as gankit calls it"),
     ("games", game(step=lambda self: {}, terms=lambda self: {}), "train.game: Mine.terms() cannot be called as terms(turn)"),
     ("callbacks", other(on_step_end=lambda self: 0), "callback 'mine': Mine.on_step_end() cannot be called as on_step_end(run)"),
+    ("datasets", other(__len__=lambda self: 8, __getitem__=lambda self, index: None, prepare=lambda self, root: None), "dataset: Mine.prepare(root) cannot be called as prepare()"),
 ]  # fmt: skip
 
 CHECKED_VALUES = [
@@ -104,8 +105,8 @@ VALUES_OF_A_STEP = [
     ("regularizers", other(discriminator=mean, after=lambda self, turn: [1]), "Mine.after returns a list; expected a mapping of names to 0-d tensors"),
     ("games", game(step=lambda self: None), "Mine.step returns None"),
     ("games", game(step=lambda self: {"loss": 1.0}), "Mine.step returns a float under 'loss'; expected a 0-d tensor"),
-    ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: None)), "the terms of a turn returns None"),
-    ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: {"a": 1})), "the terms of a turn returns an int under 'a'"),
+    ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: None)), "the function for the terms of a turn returns None"),
+    ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: {"a": 1})), "the function for the terms of a turn returns an int under 'a'"),
     ("games", game(step=lambda self: self.update("generator", self.next_batch(), lambda turn: {"a": turn.real.mean()})), "a has no gradient: it does not depend on the generator"),
     ("games", game(step=lambda self: self.update("discriminator", self.next_batch(), lambda turn: {"a": turn.real.mean()})), "a does not depend on the parameters of the discriminator"),
 ]  # fmt: skip
@@ -139,7 +140,7 @@ def check(tiny_runtime, tiny_recipe, add_components, tmp_path):
 
     def check(kind, factory):
         add_components(tiny_runtime, **{kind: {"mine": factory}})
-        singular = {"generators": "generator", "discriminators": "discriminator", "losses": "loss"}
+        singular = {"generators": "generator", "discriminators": "discriminator", "losses": "loss", "datasets": "dataset"}
         sections = {
             "latents": {"latent": {"name": "mine", "dim": 4}},
             "optimizers": {"optimizers": {"generator": "mine", "discriminator": "mine"}},

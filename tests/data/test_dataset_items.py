@@ -162,3 +162,13 @@ def test_a_dataset_without_spec_that_has_no_items_before_prepare():
     with pytest.raises(AttributeError, match="files") as caught:
         spec_of(Late())
     assert "gankit reads item 0 of dataset Late before prepare()" in caught.value.__notes__[0]
+
+
+def test_the_item_that_a_dataset_fails_to_read():
+    class Failing(Items):
+        def __getitem__(self, index):
+            return {}[index]
+
+    with pytest.raises(KeyError) as caught:
+        read_image(Failing(None))
+    assert caught.value.__notes__ == ["gankit reads item 0 of dataset Failing"]
