@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import DataError
+from ..errors import DataError, GankitError
 from ..interfaces import DataSpec, ImageSpec, VectorSpec
 from ..interfaces.data_spec import IMAGE, LABEL
 from ..messages import did_you_mean
@@ -35,6 +35,8 @@ def read_item(dataset: Any, index: int, spec: DataSpec, has_classes: bool) -> It
     where = f"item {index} of dataset {type(dataset).__name__}"
     try:
         given = dataset[index]
+    except GankitError:
+        raise  # its message is complete
     except Exception as error:
         error.add_note(f"gankit reads {where}")
         raise
